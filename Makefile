@@ -1,0 +1,46 @@
+# dicomnode: make demo shows it, make test proves it. Everything lands in .venv and build/.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.stamp
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test setup check fast judges crash bench clean tools
+
+help:  ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+setup: $(STAMP)  ## make the environment (.venv) with what is needed to run and to develop
+
+$(STAMP): pyproject.toml constraints.txt scripts/setup.sh
+	@PYTHON=$(PYTHON) scripts/setup.sh $(VENV)
+	@touch $@
+
+tools:  ## install the system tools that the tests judge with (root on Debian or Ubuntu)
+	@scripts/tools.sh
+
+demo: $(STAMP)  ## a study goes in over DICOM, the results come back
+	@$(BIN)/dicomnode demo
+
+test: $(STAMP) tools  ## all tests
+	@$(BIN)/pytest -n auto --dist loadgroup
+
+fast: $(STAMP)
+	@$(BIN)/pytest -q -n auto tests/unit
+
+check: $(STAMP)  ## formatting, lint, types, floors, fast tests
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory fast
+
+judges: $(STAMP) tools  ## every object on every fixture before every judge
+	@$(BIN)/pytest -n auto -m judge tests/judges
+
+bench: $(STAMP)  ## the figures of docs/benchmarks.md
+	@$(BIN)/python -m tests.bench
+
+clean:  ## remove what was made
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-out

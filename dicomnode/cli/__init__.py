@@ -1,0 +1,5 @@
+"""Room."""
+
+
+def main() -> None:
+    """Run it."""

@@ -1,0 +1,555 @@
+"""The one table of refusals and failures.
+
+Codes are never reused or renumbered. `dicomnode fault CODE` prints a row, `docs/reference/faults.md` is
+made from the table. A *refusal* is a value that travels on (`Fault.refusal`); a *failure* is an exception
+with a row (`NodeError`). Titles and remedies take their values by name; no patient attribute is one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from string import Formatter
+from typing import Final
+
+from dicomnode.values import Refusal
+
+
+class Retry(StrEnum):
+    """What the node does by itself after a failure."""
+
+    NEVER = "never"
+    BACKOFF = "backoff"
+    NEEDS_PERSON = "needs_person"
+
+
+class Severity(StrEnum):
+    """How loud a fault is: an error needs somebody, a warning does not."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+# Exit codes (design section 8). A code that is not in this list is a failure.
+EXIT_DONE: Final = 0
+EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_NOTHING: Final = 3
+EXIT_PARTLY: Final = 4
+EXIT_CONFIGURATION: Final = 10  # systemd does not restart on this one
+EXIT_STORAGE: Final = 11
+EXIT_ENGINE: Final = 12
+EXIT_UNREACHABLE: Final = 13
+EXIT_INTERRUPTED: Final = 130
+
+EXIT_MEANINGS: Final[Mapping[int, str]] = {
+    EXIT_DONE: "done",
+    EXIT_FAILED: "it failed",
+    EXIT_USAGE: "the command was used wrongly",
+    EXIT_NOTHING: "not found, or nothing to do",
+    EXIT_PARTLY: "partly done",
+    EXIT_CONFIGURATION: "the configuration is wrong",
+    EXIT_STORAGE: "the storage failed",
+    EXIT_ENGINE: "an engine failed",
+    EXIT_UNREACHABLE: "a peer could not be reached",
+    EXIT_INTERRUPTED: "interrupted",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One row: what happened (title), what to do (remedy), and what the node does itself.
+
+    dimse_status: of the C-STORE response where the fault refuses an instance (PS3.4 Table B.2-1, PS3.7
+    Annex C). exit_code: of the command that ends with it.
+    """
+
+    code: str
+    title: str
+    remedy: str
+    retry: Retry = Retry.NEVER
+    severity: Severity = Severity.ERROR
+    exit_code: int = EXIT_FAILED
+    dimse_status: int | None = None
+
+    def names(self) -> set[str]:
+        """Names of the values that title and remedy want."""
+        texts = (self.title, self.remedy)
+        return {name for text in texts for _, name, _, _ in Formatter().parse(text) if name}
+
+    def text(self, **values: object) -> str:
+        """The title with its values; a value that is missing is a bug of the caller (KeyError)."""
+        return self.title.format(**values)
+
+    def refusal(self, sop_instance_uids: tuple[str, ...] = (), **values: object) -> Refusal:
+        """Make the refusal that travels on with the study."""
+        return Refusal(code=self.code, text=self.text(**values), sop_instance_uids=sop_instance_uids)
+
+
+class NodeError(Exception):
+    """A failure with a row of the table: `raise NodeError(STORE_FULL, reserve_gb=20, path=path)`."""
+
+    def __init__(self, fault: Fault, /, **values: object) -> None:
+        self.fault = fault
+        self.values: Mapping[str, object] = values
+        super().__init__(f"{fault.code} {fault.text(**values)}")
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        return self.fault.remedy.format(**self.values)
+
+    def __reduce__(self) -> tuple[object, ...]:  # it crosses process borders
+        return _restore, (self.fault.code, dict(self.values))
+
+
+def _restore(code: str, values: Mapping[str, object]) -> NodeError:
+    return NodeError(FAULTS[code], **values)
+
+
+_TABLE: list[Fault] = []
+
+
+def _row(  # noqa: PLR0913  one argument a column of the table
+    code: str,
+    title: str,
+    remedy: str,
+    *,
+    retry: Retry = Retry.NEVER,
+    severity: Severity = Severity.ERROR,
+    exit_code: int = EXIT_FAILED,
+    dimse_status: int | None = None,
+) -> Fault:
+    fault = Fault(
+        code=code,
+        title=title,
+        remedy=remedy,
+        retry=retry,
+        severity=severity,
+        exit_code=exit_code,
+        dimse_status=dimse_status,
+    )
+    _TABLE.append(fault)
+    return fault
+
+
+# ── 1xxx receive and store ────────────────────────────────────────────────────────────────────────
+STORE_FULL = _row(
+    "DN-1001",
+    "The store at {path} has {free_gb:.1f} GB free, less than the reserve of {reserve_gb:.1f} GB.",
+    "Free space on that disk or lower [store] reserve_gb; the node accepts again by itself.",
+    retry=Retry.BACKOFF,
+    exit_code=EXIT_STORAGE,
+    dimse_status=0xA700,
+)
+STORE_WRITE_FAILED = _row(
+    "DN-1002",
+    "Writing to the store at {path} failed: {error}.",
+    "Look at the disk (dmesg, smartctl). What was acknowledged before is safe; the sender keeps the rest.",
+    retry=Retry.NEEDS_PERSON,
+    exit_code=EXIT_STORAGE,
+    dimse_status=0xA700,
+)
+UID_MISSING = _row(
+    "DN-1003",
+    "A C-STORE request has no {attribute}.",
+    "The sender is at fault (PS3.7 9.1.1): report calling AE title and time to its vendor.",
+    severity=Severity.WARNING,
+    dimse_status=0xC000,
+)
+UID_INVALID = _row(
+    "DN-1004",
+    "{attribute} {uid!r} is not a UID (PS3.5 9.1).",
+    "The sender is at fault: report calling AE title and time to its vendor.",
+    severity=Severity.WARNING,
+    dimse_status=0x0117,
+)
+UID_MISMATCH = _row(
+    "DN-1005",
+    "{attribute} is {command_uid} in the C-STORE request and {dataset_uid} in the data set.",
+    "The sender is at fault: nothing was stored; report calling AE title and time to its vendor.",
+    severity=Severity.WARNING,
+    dimse_status=0xA900,
+)
+CONTEXT_MISMATCH = _row(
+    "DN-1006",
+    "SOP Class {sop_class_uid} came on a presentation context negotiated for {abstract_syntax}.",
+    "The sender is at fault: nothing was stored; report calling AE title and time to its vendor.",
+    severity=Severity.WARNING,
+    dimse_status=0x0122,
+)
+DATASET_UNREADABLE = _row(
+    "DN-1007",
+    "The data set of instance {sop_instance_uid} cannot be read: {error}.",
+    "The instance was refused and not stored. Send it again; if it fails again, it is damaged at its source.",
+    severity=Severity.WARNING,
+    dimse_status=0xC000,
+)
+DUPLICATE_CONFLICT = _row(
+    "DN-1008",
+    "Instance {sop_instance_uid} came again with other content; the first is kept, the second is quarantined.",
+    "Find out which of the two is right (`dicomnode why` names the study); the second lies in {path}.",
+    retry=Retry.NEEDS_PERSON,
+)
+TORN_FILE = _row(
+    "DN-1009",
+    "{path} was never acknowledged (the seal is missing or does not fit its content) and was quarantined.",
+    "Nothing to do: the sender was not told that it was stored, so it still has the instance.",
+    severity=Severity.INFO,
+)
+STORE_NOT_LOCAL = _row(
+    "DN-1010",
+    "{path} lies on a network file system ({filesystem}), where nothing written is surely durable.",
+    "Put [store] path and [journal] on a local disk.",
+    exit_code=EXIT_CONFIGURATION,
+)
+STORE_IN_USE = _row(
+    "DN-1011",
+    "The store at {path} is in use by another node (process {pid}).",
+    "Stop the other node (systemctl stop dicomnode), or give this one its own [store] path.",
+    exit_code=EXIT_STORAGE,
+)
+FINDINGS_UNREADABLE = _row(
+    "DN-1012",
+    "The stored findings {path} cannot be read: {error}.",
+    "Run `dicomnode retry STUDY` to analyse the study again; keep the file for the bug report.",
+    exit_code=EXIT_STORAGE,
+)
+SENDER_UNKNOWN = _row(
+    "DN-1013",
+    "Association from {address} rejected: calling AE title {calling_ae!r} to {called_ae!r} is not configured.",
+    'If it may send, add to dicomnode.toml:  [[sender]]  ae_title = "{calling_ae}"  address = "{address}"',
+    severity=Severity.WARNING,
+    exit_code=EXIT_CONFIGURATION,
+)
+CALLED_AE_UNKNOWN = _row(
+    "DN-1014",
+    "Association from {calling_ae!r} at {address} rejected: it called {called_ae!r}, this node is {ae_title!r}.",
+    "Correct the called AE title at the sender, or [node] ae_title here.",
+    severity=Severity.WARNING,
+    exit_code=EXIT_CONFIGURATION,
+)
+OBJECT_TOO_LARGE = _row(
+    "DN-1015",
+    "An instance from {calling_ae} has {size_mb:.0f} MB, more than the limit of {limit_mb:.0f} MB.",
+    "Raise [receive] maximum_object_gb if such objects are wanted.",
+    severity=Severity.WARNING,
+    dimse_status=0xA700,
+)
+
+# ── 2xxx network and delivery ─────────────────────────────────────────────────────────────────────
+PEER_UNREACHABLE = _row(
+    "DN-2001",
+    "{name} ({host}:{port}, AE title {ae_title!r}) cannot be reached: {error}.",
+    "Check that the peer runs and that no firewall is between; the node tries again by itself.",
+    retry=Retry.BACKOFF,
+    severity=Severity.WARNING,
+    exit_code=EXIT_UNREACHABLE,
+)
+PEER_REJECTED = _row(
+    "DN-2002",
+    "{name} ({host}:{port}, AE title {ae_title!r}) rejected the association: {reason}.",
+    "Register AE title {calling_ae!r} with this machine's address at the peer, and check the peer's own AE "
+    "title in dicomnode.toml; then `dicomnode retry --destination {name}`.",
+    retry=Retry.BACKOFF,
+    exit_code=EXIT_UNREACHABLE,
+)
+NO_PRESENTATION_CONTEXT = _row(
+    "DN-2003",
+    "{name} does not accept {sop_class} (transfer syntax {transfer_syntax}).",
+    "Allow this SOP Class at the peer, or take it out of [[destination]] objects; then `dicomnode retry`.",
+    retry=Retry.NEEDS_PERSON,
+)
+STORE_REFUSED = _row(
+    "DN-2004",
+    "{name} refused {sop_class} {sop_instance_uid} with status 0x{status:04X}: {meaning}.",
+    "Look for the reason in the log of the peer; then `dicomnode retry --destination {name}`.",
+    retry=Retry.NEEDS_PERSON,
+)
+PEER_BUSY = _row(
+    "DN-2005",
+    "{name} is out of resources: status 0x{status:04X} for {sop_instance_uid}.",
+    "Look at the disk of the peer; the node tries again by itself.",
+    retry=Retry.BACKOFF,
+    severity=Severity.WARNING,
+)
+PEER_ABORTED = _row(
+    "DN-2006",
+    "The association with {name} ended before {sop_instance_uid} was answered.",
+    "The node sends the instance again by itself; sending it twice is harmless.",
+    retry=Retry.BACKOFF,
+    severity=Severity.WARNING,
+    exit_code=EXIT_UNREACHABLE,
+)
+ECHO_FAILED = _row(
+    "DN-2007",
+    "{name} answered C-ECHO with status 0x{status:04X}.",
+    "The peer accepts associations but does not offer Verification; ask its administrator.",
+    exit_code=EXIT_UNREACHABLE,
+)
+
+# ── 3xxx assemble: from instances to a volume ─────────────────────────────────────────────────────
+NOT_DICOM = _row(
+    "DN-3001",
+    "{file} is not a DICOM Part 10 file: {error}.",
+    "Leave the file out, or export it again from its source.",
+    severity=Severity.INFO,
+)
+NO_PIXELS = _row(
+    "DN-3002",
+    "{sop_class} has no pixels to analyse.",
+    "Nothing to do: reports, presentation states and the like are kept but not analysed.",
+    severity=Severity.INFO,
+)
+TAG_MISSING = _row(
+    "DN-3003",
+    "{tag} {keyword} is missing or empty in {count} of {total} instances.",
+    "The series cannot be placed in the patient. Send it again from the scanner, not from a secondary system.",
+)
+TAG_INCONSISTENT = _row(
+    "DN-3004",
+    "{tag} {keyword} differs within the series: {values}.",
+    "The series mixes images that do not belong together; export its parts as series of their own.",
+)
+SLICE_GAP = _row(
+    "DN-3005",
+    "Slices are missing: the distance is {found_mm:.3f} mm after slice {index} (position {position_mm:.2f} mm "
+    "along the normal), {usual_mm:.3f} mm elsewhere.",
+    "Send the missing images; the study is analysed again by itself.",
+)
+SLICES_IRREGULAR = _row(
+    "DN-3006",
+    "The distance between slices varies from {smallest_mm:.3f} to {largest_mm:.3f} mm (tolerance "
+    "{tolerance_mm:.3f} mm).",
+    "The engine needs evenly spaced slices; reconstruct the series with one interval.",
+)
+TOO_FEW_SLICES = _row(
+    "DN-3007",
+    "The series has {count} slice(s); a volume needs at least {minimum}.",
+    "Nothing to do: single images and localizers are not volumes.",
+    severity=Severity.INFO,
+)
+SAME_POSITION = _row(
+    "DN-3008",
+    "{count} images lie at one position ({position_mm:.2f} mm along the normal) and differ in {keyword}.",
+    "The series holds several phases or reconstructions that could not be told apart; export them separately.",
+)
+GANTRY_TILT = _row(
+    "DN-3009",
+    "The slices are shifted against each other: gantry tilt of {degrees:.1f} degrees.",
+    "Tilted series are not analysed by this version.",
+)
+DECODE_FAILED = _row(
+    "DN-3010",
+    "Pixel data of {count} of {total} instances cannot be decoded (transfer syntax {transfer_syntax}): {error}.",
+    "Send the images uncompressed or lossless compressed; if they open in a viewer, report this as a bug.",
+)
+DECODE_SUSPECT = _row(
+    "DN-3011",
+    "Decoded pixels of instance {sop_instance_uid} are not plausible: {reason}.",
+    "Open the image in a viewer. If it is right there, report this as a bug with its transfer syntax.",
+)
+NOT_A_VOLUME_CLASS = _row(
+    "DN-3012",
+    "{sop_class} is not read as a volume by this version.",
+    "Nothing to do: it is kept, and a later version may analyse it.",
+    severity=Severity.INFO,
+)
+LOCALIZER = _row(
+    "DN-3013",
+    "Image Type (0008,0008) says {image_type}: not part of the volume.",
+    "Nothing to do: localizers and dose pages are set aside.",
+    severity=Severity.INFO,
+)
+DUPLICATE_INSTANCE = _row(
+    "DN-3014",
+    "Instance {sop_instance_uid} is there {count} times with equal content; one is used.",
+    "Nothing to do.",
+    severity=Severity.INFO,
+)
+NO_INSTANCES = _row(
+    "DN-3015",
+    "{path} holds no DICOM instance.",
+    "Name the folder that holds the study's files.",
+    exit_code=EXIT_NOTHING,
+)
+
+# ── 4xxx engine and analyse ───────────────────────────────────────────────────────────────────────
+ENGINE_NOT_FOUND = _row(
+    "DN-4001",
+    "There is no engine {name!r} in {searched}.",
+    "`dicomnode engine list` shows what there is; [[engine]] path names a folder of your own.",
+    exit_code=EXIT_ENGINE,
+)
+MANIFEST_WRONG = _row(
+    "DN-4002",
+    "{path} is not right: {problems}.",
+    "Correct engine.toml; `dicomnode engine check` tries it.",
+    exit_code=EXIT_ENGINE,
+)
+DIGEST_MISMATCH = _row(
+    "DN-4003",
+    "{path} has SHA-256 {found}, engine.toml says {expected}: the network is not the one that was released.",
+    "Install the engine again from its source; do not use this file.",
+    retry=Retry.NEEDS_PERSON,
+    exit_code=EXIT_ENGINE,
+)
+RUNTIME_MISSING = _row(
+    "DN-4004",
+    "No runtime can run engine {engine}: {reasons}.",
+    "Install one of them, for example `pip install onnxruntime`.",
+    retry=Retry.NEEDS_PERSON,
+    exit_code=EXIT_ENGINE,
+)
+GATE_FAILED = _row(
+    "DN-4005",
+    "Engine {engine} did not pass its gate: {reason}.",
+    "The engine is not used. Install it again; if it fails again on this machine, report it as a bug.",
+    retry=Retry.NEEDS_PERSON,
+    exit_code=EXIT_ENGINE,
+)
+NETWORK_FAILED = _row(
+    "DN-4006",
+    "The network of engine {engine} failed: {error}.",
+    "The study is tried again by itself; `dicomnode engine check {engine}` tries the engine alone.",
+    retry=Retry.BACKOFF,
+    exit_code=EXIT_ENGINE,
+)
+NO_ENGINE_WANTS = _row(
+    "DN-4007",
+    "No engine wants this study.",
+    "`dicomnode why STUDY` shows each engine's first rule that failed, for each series.",
+    severity=Severity.INFO,
+    exit_code=EXIT_NOTHING,
+)
+NO_LUNGS = _row(
+    "DN-4008",
+    "No lungs were found: {reason}.",
+    "Look at the series: it may show another part of the body.",
+)
+NETWORK_UNSAFE = _row(
+    "DN-4009",
+    "{path} is refused: {reason}.",
+    "Use only networks from a source that you trust, with all their data inside the engine's folder.",
+    exit_code=EXIT_ENGINE,
+)
+OUT_OF_MEMORY = _row(
+    "DN-4010",
+    "Engine {engine} needs about {needed_mb:.0f} MB for this volume, {limit_mb:.0f} MB are allowed.",
+    "Give the worker more memory ([analyse] memory_gb) or use an engine with a sliding window.",
+    retry=Retry.NEEDS_PERSON,
+    exit_code=EXIT_ENGINE,
+)
+
+# ── 5xxx report ───────────────────────────────────────────────────────────────────────────────────
+SOURCE_HEADER_WRONG = _row(
+    "DN-5001",
+    "No result object can be made: {tag} {keyword} of the source is {problem}.",
+    "Correct the header at its source and send the study again.",
+    retry=Retry.NEEDS_PERSON,
+)
+SOURCES_DISAGREE = _row(
+    "DN-5002",
+    "No result object can be made: the source images disagree in {tag} {keyword}.",
+    "The study mixes patients or studies; correct it in the archive and send it again.",
+    retry=Retry.NEEDS_PERSON,
+)
+GEOMETRY_GUARD = _row(
+    "DN-5003",
+    "Segment {label!r}, read back from the object, is not where the engine found it: {difference}.",
+    "Nothing was sent. Report this as a bug with the quarantined object {path}.",
+    retry=Retry.NEEDS_PERSON,
+)
+REPORT_FAILED = _row(
+    "DN-5004",
+    "The {kind} object cannot be made: {error}.",
+    "Report this as a bug; the findings are kept and nothing needs to be analysed again.",
+    retry=Retry.NEEDS_PERSON,
+)
+
+# ── 6xxx journal and service ──────────────────────────────────────────────────────────────────────
+JOURNAL_BROKEN = _row(
+    "DN-6001",
+    "The journal {path} cannot be opened: {error}.",
+    "Restore it from the backup, or move it away: the node makes it again from the store at start.",
+    retry=Retry.NEEDS_PERSON,
+    exit_code=EXIT_STORAGE,
+)
+JOURNAL_TOO_NEW = _row(
+    "DN-6002",
+    "The journal {path} has schema {found}, this version knows up to {known}.",
+    "Install the newer dicomnode again, or restore the backup made before the upgrade.",
+    exit_code=EXIT_STORAGE,
+)
+STUDY_NOT_FOUND = _row(
+    "DN-6003",
+    "There is no study {study!r} in the journal.",
+    "`dicomnode studies` lists what the node knows.",
+    exit_code=EXIT_NOTHING,
+)
+KILLED_ITS_WORKER = _row(
+    "DN-6004",
+    "Task {task} ended its process {count} times; it is parked.",
+    "Look at the log of the worker; `dicomnode retry STUDY` tries once more.",
+    retry=Retry.NEEDS_PERSON,
+)
+LEASE_LOST = _row(
+    "DN-6005",
+    "Task {task} was given to another worker; this one's result is dropped.",
+    "Nothing to do.",
+    severity=Severity.INFO,
+)
+CHILD_DIED = _row(
+    "DN-6006",
+    "Process {process} ended with {status}; it is started again.",
+    "If it happens again and again, look at its log lines just before.",
+    retry=Retry.BACKOFF,
+)
+BUG = _row(
+    "DN-6099",
+    "Unexpected error in {where}: {error}.",
+    "This is a bug: run again with --debug and report what it prints.",
+    retry=Retry.BACKOFF,
+)
+
+# ── 9xxx configuration and use ────────────────────────────────────────────────────────────────────
+SETTINGS_WRONG = _row(
+    "DN-9001",
+    "{path} has {count} problem(s).",
+    "`dicomnode check --config {path}` lists them all.",
+    exit_code=EXIT_CONFIGURATION,
+)
+SETTINGS_NOT_FOUND = _row(
+    "DN-9002",
+    "There is no configuration file {path}.",
+    "`dicomnode init` writes a commented one.",
+    exit_code=EXIT_CONFIGURATION,
+)
+PORT_IN_USE = _row(
+    "DN-9003",
+    "Port {port} on {address} cannot be opened: {error}.",
+    "Stop what uses it (ss -ltnp), or set another [receive] port; ports below 1024 need the socket unit.",
+    exit_code=EXIT_CONFIGURATION,
+)
+USAGE = _row(
+    "DN-9004",
+    "{problem}.",
+    "See `dicomnode COMMAND --help`.",
+    exit_code=EXIT_USAGE,
+)
+MIXED_INSTALLATION = _row(
+    "DN-9005",
+    "The folder {path} holds files of another package named dicomnode: {files}.",
+    "Install dicomnode in an environment of its own (`make setup`); the two projects are not affiliated.",
+    exit_code=EXIT_CONFIGURATION,
+)
+DEMO_INCOMPLETE = _row(
+    "DN-9006",
+    "The demonstration did not end within {seconds:.0f} s: {state}.",
+    "Look at the node's log in {log}.",
+    exit_code=EXIT_FAILED,
+)
+
+FAULTS: Final[Mapping[str, Fault]] = {fault.code: fault for fault in _TABLE}

@@ -1,0 +1,125 @@
+"""The values that travel between rooms: frozen, checked when made, with their units in their names.
+
+Names are loaded when first used: those with arrays need numpy, and the receiver and `dicomnode --help`
+must not pay for it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dicomnode.values.codes import Code
+    from dicomnode.values.findings import (
+        Classification,
+        FindingKind,
+        Findings,
+        Measurement,
+        Outcome,
+        PointLps,
+        Provenance,
+        Region,
+        RegionKind,
+        Remark,
+        RemarkKind,
+        Segment,
+        Source,
+    )
+    from dicomnode.values.geometry import Float64, Grid
+    from dicomnode.values.instance import Instance, Sender
+    from dicomnode.values.mask import Mask
+    from dicomnode.values.progress import Progress, no_progress
+    from dicomnode.values.study import Fact, Refusal, SeriesFacts, SetAside, Verdict
+    from dicomnode.values.uids import derive_uid, is_valid_uid
+    from dicomnode.values.volume import Repair, SourceFrame, SourceHeaders, Volume
+
+_HOMES = {
+    "codes": ("Code",),
+    "findings": (
+        "Classification",
+        "FindingKind",
+        "Findings",
+        "Measurement",
+        "Outcome",
+        "PointLps",
+        "Progress",
+        "Progress",
+        "Provenance",
+        "Region",
+        "RegionKind",
+        "Remark",
+        "RemarkKind",
+        "Segment",
+        "Source",
+    ),
+    "geometry": (
+        "Float64",
+        "Grid",
+    ),
+    "instance": (
+        "Instance",
+        "Sender",
+    ),
+    "mask": ("Mask",),
+    "progress": ("Progress", "no_progress"),
+    "study": (
+        "Fact",
+        "Refusal",
+        "SeriesFacts",
+        "SetAside",
+        "Verdict",
+    ),
+    "uids": (
+        "derive_uid",
+        "is_valid_uid",
+    ),
+    "volume": (
+        "Repair",
+        "SourceFrame",
+        "SourceHeaders",
+        "Volume",
+    ),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Classification",
+    "Code",
+    "Fact",
+    "FindingKind",
+    "Findings",
+    "Float64",
+    "Grid",
+    "Instance",
+    "Mask",
+    "Measurement",
+    "Outcome",
+    "PointLps",
+    "Progress",
+    "Provenance",
+    "Refusal",
+    "Region",
+    "RegionKind",
+    "Remark",
+    "RemarkKind",
+    "Repair",
+    "Segment",
+    "Sender",
+    "SeriesFacts",
+    "SetAside",
+    "Source",
+    "SourceFrame",
+    "SourceHeaders",
+    "Verdict",
+    "Volume",
+    "derive_uid",
+    "is_valid_uid",
+    "no_progress",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)

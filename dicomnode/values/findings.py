@@ -1,0 +1,207 @@
+"""What an engine found, in the source grid and in patient space (mm).
+
+`report` turns Findings into DICOM objects; nothing here knows of DICOM objects. They are stored as a
+versioned file, so that no later step needs a second inference.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from dicomnode.values.codes import Code
+from dicomnode.values.geometry import Grid
+from dicomnode.values.mask import Mask
+from dicomnode.values.volume import Repair, SourceFrame, SourceHeaders
+
+PointLps = tuple[float, float, float]  # x, y, z in LPS mm
+
+
+class FindingKind(StrEnum):
+    """What a segment or region stands for."""
+
+    ANATOMY = "anatomy"  # an organ: it is there in everybody
+    LESION = "lesion"  # something that may be disease
+    TISSUE = "tissue"
+
+
+class Outcome(StrEnum):
+    """How the analysis ended; each has its own document (conformance: never silence)."""
+
+    FINDINGS = "findings"  # found something
+    NO_FINDINGS = "no-findings"  # looked, and found nothing
+    NOT_ANALYSED = "not-analysed"  # did not look, because … (a remark says why)
+    FAILED = "failed"  # looked, and broke
+
+
+class RemarkKind(StrEnum):
+    """What a remark speaks of."""
+
+    NO_FINDING = "no-finding"
+    NOT_ANALYSED = "not-analysed"
+    QUALITY = "quality"  # lung cut at the top, extra air …
+    LIMIT = "limit"  # ten of fourteen candidates reported …
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """A number with its concept and UCUM unit.
+
+    name: the word in engine.toml and JSON ("volume_ml"). derivation: mean, standard deviation … (CID 7464).
+    """
+
+    name: str
+    concept: Code
+    value: float
+    unit: Code
+    derivation: Code | None = None
+
+    def __post_init__(self) -> None:
+        if not abs(self.value) < float("inf"):  # NaN fails too
+            raise ValueError(f"Measurement.{self.name} must be finite, got {self.value!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Segment:
+    """A set of voxels of the source grid with a meaning.
+
+    label: unique within the Findings, for people and JSON ("lung-left", "nodule-1").
+    centre_lps_mm: centroid. long_axis_lps_mm, short_axis_lps_mm: end points, on one source slice.
+    site: where it lies (an organ), laterality of it. score: 0 … 1, None for anatomy.
+    colour_rgb: 0 … 255, for display. algorithm: the step that made it ("lungs 1").
+    """
+
+    label: str
+    kind: FindingKind
+    category: Code
+    type: Code
+    mask: Mask
+    centre_lps_mm: PointLps
+    tracking_uid: str
+    tracking_id: str
+    algorithm: str
+    laterality: Code | None = None
+    site: Code | None = None
+    score: float | None = None
+    long_axis_lps_mm: tuple[PointLps, PointLps] | None = None
+    short_axis_lps_mm: tuple[PointLps, PointLps] | None = None
+    colour_rgb: tuple[int, int, int] = (255, 160, 0)
+    measurements: tuple[Measurement, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.mask.is_empty:
+            raise ValueError(f"Segment {self.label!r} is empty: say so in a Remark instead")
+        if self.score is not None and not 0.0 <= self.score <= 1.0:
+            raise ValueError(f"Segment.score must be 0 to 1, got {self.score!r}")
+
+
+class RegionKind(StrEnum):
+    """Shape of a region in patient space."""
+
+    POINT = "point"  # one point
+    BOX = "box"  # two opposite corners
+    ELLIPSE = "ellipse"  # end points of long and short axis: four points (PS3.3 C.18.9.1.2)
+    POLYLINE = "polyline"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Region:
+    """A shape in patient space, without voxels; points in LPS mm."""
+
+    label: str
+    kind: RegionKind
+    points_lps_mm: tuple[PointLps, ...]
+    type: Code
+    tracking_uid: str
+    tracking_id: str
+    algorithm: str
+    site: Code | None = None
+    laterality: Code | None = None
+    score: float | None = None
+    measurements: tuple[Measurement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Classification:
+    """A class with its probability (0 … 1) and the threshold that made it "present" or "absent"."""
+
+    label: str
+    type: Code
+    probability: float
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remark:
+    """A sentence that belongs to the result. code: a row of the table of faults where one applies."""
+
+    kind: RemarkKind
+    text: str
+    code: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """What made the Findings: goes into every object and into the journal.
+
+    engine_digest: SHA-256 of the engine package, 64 hex digits. runtime: "onnxruntime 1.31.1 CPU".
+    """
+
+    engine: str
+    version: str
+    title: str
+    use: str
+    engine_digest: str
+    runtime: str
+    precision: str
+    device: str
+    node_version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Source:
+    """One input series of the analysis: its grid, the frames that results go back on, and its headers."""
+
+    name: str  # of the [[input]] in engine.toml
+    study_instance_uid: str
+    series_instance_uid: str
+    grid: Grid
+    frames: tuple[SourceFrame, ...]
+    headers: SourceHeaders
+    repairs: tuple[Repair, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Findings:
+    """All that one engine says of one study version.
+
+    sources[0] is the series whose grid the masks are in. made_at: time-zone aware; from the journal's
+    clock, so that doing the work again gives the same dates.
+    """
+
+    outcome: Outcome
+    sources: tuple[Source, ...]
+    provenance: Provenance
+    made_at: datetime
+    study_version: int
+    segments: tuple[Segment, ...] = ()
+    regions: tuple[Region, ...] = ()
+    classifications: tuple[Classification, ...] = ()
+    measurements: tuple[Measurement, ...] = ()
+    remarks: tuple[Remark, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.made_at.tzinfo is None:
+            raise ValueError("Findings.made_at must carry a time zone")
+        if not self.sources:
+            raise ValueError("Findings must name the series that was looked at")
+        labels = [segment.label for segment in self.segments]
+        if len(set(labels)) != len(labels):
+            raise ValueError(f"Findings has two segments of one label: {sorted(labels)}")
+        shape = self.sources[0].grid.shape_kji
+        for segment in self.segments:
+            if segment.mask.shape_kji != shape:
+                raise ValueError(
+                    f"segment {segment.label!r} lies on {segment.mask.shape_kji}, the source grid is {shape}"
+                )

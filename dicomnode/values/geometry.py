@@ -1,0 +1,81 @@
+"""Where an array lies in the patient: one convention for the whole project.
+
+Patient space is DICOM LPS in mm (PS3.3 C.7.6.2.1.1): x to the patient's left, y to the back, z to the
+head. An `affine_lps` is float64 (4, 4) and maps the index (i = column, j = row, k = slice, 1) of a voxel
+centre to mm. Arrays are indexed `[k, j, i]`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Float64 = NDArray[np.float64]
+
+
+def read_only(array: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Return `array` itself, made read-only: `frozen` alone does not protect what an array holds."""
+    array.setflags(write=False)
+    return array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grid:
+    """A regular grid of voxels in patient space.
+
+    shape_kji: number of voxels along slice, row and column direction.
+    affine_lps: float64 (4, 4), index (i, j, k, 1) → LPS mm; invertible.
+    frame_of_reference_uid: patient space that the mm refer to (0020,0052).
+    Raises ValueError on a shape below one voxel, or an affine that is not finite or not invertible.
+    """
+
+    shape_kji: tuple[int, int, int]
+    affine_lps: Float64
+    frame_of_reference_uid: str
+
+    def __post_init__(self) -> None:
+        if min(self.shape_kji) < 1:
+            raise ValueError(f"Grid.shape_kji must be three counts >= 1, got {self.shape_kji!r}")
+        affine = np.array(self.affine_lps, dtype=np.float64)
+        if affine.shape != (4, 4) or not np.isfinite(affine).all():
+            raise ValueError(f"Grid.affine_lps must be a finite (4, 4) matrix, got {self.affine_lps!r}")
+        if not np.array_equal(affine[3], (0.0, 0.0, 0.0, 1.0)):
+            raise ValueError(f"Grid.affine_lps must end in the row 0 0 0 1, got {affine[3]!r}")
+        if not abs(np.linalg.det(affine[:3, :3])) > 1e-9:
+            raise ValueError("Grid.affine_lps must be invertible")
+        object.__setattr__(self, "affine_lps", read_only(affine))
+        object.__setattr__(self, "shape_kji", tuple(int(n) for n in self.shape_kji))
+
+    @property
+    def spacing_kji_mm(self) -> tuple[float, float, float]:
+        """Distance between neighbouring voxel centres along k, j and i, in mm."""
+        i, j, k = np.linalg.norm(self.affine_lps[:3, :3], axis=0)
+        return float(k), float(j), float(i)
+
+    @property
+    def voxel_mm3(self) -> float:
+        """Volume of one voxel in mm³ (right also for a sheared grid)."""
+        return float(abs(np.linalg.det(self.affine_lps[:3, :3])))
+
+    def to_lps_mm(self, index_kji: ArrayLike) -> Float64:
+        """Map voxel indices (…, 3) in the order (k, j, i) to LPS mm (…, 3)."""
+        index = np.asarray(index_kji, dtype=np.float64)[..., ::-1]
+        return index @ self.affine_lps[:3, :3].T + self.affine_lps[:3, 3]
+
+    def to_index_kji(self, point_lps_mm: ArrayLike) -> Float64:
+        """Map LPS mm (…, 3) to fractional voxel indices (…, 3) in the order (k, j, i)."""
+        inverse = np.linalg.inv(self.affine_lps)
+        points = np.asarray(point_lps_mm, dtype=np.float64)
+        index: Float64 = (points @ inverse[:3, :3].T + inverse[:3, 3])[..., ::-1]
+        return index
+
+    def same_as(self, other: Grid, tolerance_mm: float = 1e-3) -> bool:
+        """Tell whether both grids have the same voxels: no corner differs by more than `tolerance_mm`."""
+        if self.shape_kji != other.shape_kji:
+            return False
+        corners = np.array([[k, j, i] for k in (0, 1) for j in (0, 1) for i in (0, 1)])
+        corners = corners * (np.array(self.shape_kji) - 1)
+        apart = np.linalg.norm(self.to_lps_mm(corners) - other.to_lps_mm(corners), axis=-1)
+        return bool(apart.max() <= tolerance_mm)

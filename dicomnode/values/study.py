@@ -1,0 +1,77 @@
+"""What is known of a study: facts of its series, verdicts of the engines, and refusals.
+
+A refusal is a value that travels: a study that cannot be analysed still gets an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why something was not done: a row of the table of faults and the sentence made from it.
+
+    code: row in `dicomnode.faults`, "DN-3001". text: a sentence that names tag and value found.
+    sop_instance_uids: the instances concerned, empty when it is the whole series.
+    """
+
+    code: str
+    text: str
+    sop_instance_uids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetAside:
+    """An instance or file that no volume uses, and why: nothing is skipped in silence."""
+
+    sop_instance_uid: str | None
+    file: str | None
+    code: str
+    text: str
+
+
+Fact = str | int | float | bool | tuple[str, ...] | tuple[float, ...] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesFacts:
+    """What matching sees of a stack of a series, before any pixel is decoded.
+
+    tags: DICOM keyword → value of the first instance ("Modality": "CT"), multi-valued as tuples.
+    facts: derived ones, by these names: `instances`, `extent_k_mm`, `spacing_k_mm`, `spacing_j_mm`,
+    `spacing_i_mm`, `rows`, `columns`, `plane` ("axial", "coronal", "sagittal", "oblique"), `covers`
+    (body parts, tuple of words in lower case), `lossy`.
+    refusal: set when no volume can be made of the stack; then `facts` may be incomplete.
+    """
+
+    study_instance_uid: str
+    series_instance_uid: str
+    stack: int = 0
+    tags: Mapping[str, Fact] = field(default_factory=dict)
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+    refusal: Refusal | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tags", MappingProxyType(dict(self.tags)))
+        object.__setattr__(self, "facts", MappingProxyType(dict(self.facts)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What an engine says of one stack of a series: chosen, passed over, or the first rule that failed.
+
+    rule: the rule in words ("Modality equals CT", "spacing_k_mm at most 5.0"); for a chosen one, why it
+    won. found: the value that the rule met, as text. score: of the preferences, None where a rule failed.
+    """
+
+    engine: str
+    version: str
+    series_instance_uid: str
+    stack: int
+    chosen: bool
+    score: float | None
+    rule: str
+    found: str
