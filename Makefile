@@ -3,7 +3,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.stamp
+RUN := $(VENV)/.ready-to-run
+DEV := $(VENV)/.ready-to-develop
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test setup check fast judges crash bench clean tools
@@ -11,35 +12,39 @@ STAMP := $(VENV)/.stamp
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
-setup: $(STAMP)  ## make the environment (.venv) with what is needed to run and to develop
+setup: $(DEV)  ## make the environment (.venv) with what is needed to run and to develop
 
-$(STAMP): pyproject.toml constraints.txt scripts/setup.sh
+$(RUN): pyproject.toml constraints.txt scripts/setup.sh
 	@PYTHON=$(PYTHON) scripts/setup.sh $(VENV)
 	@touch $@
+
+$(DEV): pyproject.toml constraints.txt scripts/setup.sh
+	@PYTHON=$(PYTHON) scripts/setup.sh $(VENV) dev
+	@touch $@ $(RUN)
 
 tools:  ## install the system tools that the tests judge with (root on Debian or Ubuntu)
 	@scripts/tools.sh
 
-demo: $(STAMP)  ## a study goes in over DICOM, the results come back
+demo: $(RUN)  ## a study goes in over DICOM, the results come back
 	@$(BIN)/dicomnode demo
 
-test: $(STAMP) tools  ## all tests
+test: $(DEV) tools  ## all tests
 	@$(BIN)/pytest -n auto --dist loadgroup
 
-fast: $(STAMP)
+fast: $(DEV)
 	@$(BIN)/pytest -q -n auto tests/unit
 
-check: $(STAMP)  ## formatting, lint, types, floors, fast tests
+check: $(DEV)  ## formatting, lint, types, floors, fast tests
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory fast
 
-judges: $(STAMP) tools  ## every object on every fixture before every judge
+judges: $(DEV) tools  ## every object on every fixture before every judge
 	@$(BIN)/pytest -n auto -m judge tests/judges
 
-bench: $(STAMP)  ## the figures of docs/benchmarks.md
+bench: $(DEV)  ## the figures of docs/benchmarks.md
 	@$(BIN)/python -m tests.bench
 
 clean:  ## remove what was made

@@ -7,6 +7,7 @@ with a row (`NodeError`). Titles and remedies take their values by name; no pati
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -58,6 +59,9 @@ EXIT_MEANINGS: Final[Mapping[int, str]] = {
 }
 
 
+_PLACEHOLDER: Final = re.compile(r"\{(\w+)[^}]*\}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
     """One row: what happened (title), what to do (remedy), and what the node does itself.
@@ -78,6 +82,16 @@ class Fault:
         """Names of the values that title and remedy want."""
         texts = (self.title, self.remedy)
         return {name for text in texts for _, name, _, _ in Formatter().parse(text) if name}
+
+    @property
+    def title_shown(self) -> str:
+        """The title with <name> where a value will stand."""
+        return _PLACEHOLDER.sub(r"<\1>", self.title)
+
+    @property
+    def remedy_shown(self) -> str:
+        """The remedy with <name> where a value will stand."""
+        return _PLACEHOLDER.sub(r"<\1>", self.remedy)
 
     def text(self, **values: object) -> str:
         """The title with its values; a value that is missing is a bug of the caller (KeyError)."""
@@ -100,6 +114,11 @@ class NodeError(Exception):
     def remedy(self) -> str:
         """What to do about it."""
         return self.fault.remedy.format(**self.values)
+
+    @property
+    def refusal(self) -> Refusal:
+        """The failure as a value that travels on."""
+        return Refusal(code=self.fault.code, text=self.fault.text(**self.values))
 
     def __reduce__(self) -> tuple[object, ...]:  # it crosses process borders
         return _restore, (self.fault.code, dict(self.values))
@@ -238,6 +257,60 @@ OBJECT_TOO_LARGE = _row(
     severity=Severity.WARNING,
     dimse_status=0xA700,
 )
+GROUPING_UID_WRONG = _row(
+    "DN-1016",
+    "The data set of instance {sop_instance_uid} has {found} as {attribute}, so it belongs nowhere.",
+    "The sender is at fault: nothing was stored; report calling AE title and time to its vendor.",
+    severity=Severity.WARNING,
+    dimse_status=0xA900,
+)
+TOO_MANY_ASSOCIATIONS = _row(
+    "DN-1017",
+    "Association from {calling_ae!r} at {address} rejected for the moment: {limit} are open.",
+    "The sender tries again later; raise [receive] maximum_associations if it happens often.",
+    severity=Severity.WARNING,
+)
+ASSOCIATION_BROKEN = _row(
+    "DN-1018",
+    "The association with {calling_ae!r} at {address} was ended: {reason}.",
+    "The sender is at fault, or the network: nothing incomplete was kept, and it still has the instance.",
+    severity=Severity.WARNING,
+)
+OPERATION_UNKNOWN = _row(
+    "DN-1019",
+    "A request with Command Field 0x{command:04X} came; this node answers C-STORE and C-ECHO.",
+    "Do not configure this node as a query, worklist or commitment provider at the peer.",
+    severity=Severity.WARNING,
+    dimse_status=0x0211,
+)
+FILE_UNREADABLE = _row(
+    "DN-1030",
+    "{path} cannot be read: {error}.",
+    "Look at the permissions of the file and at the disk (dmesg, smartctl).",
+    retry=Retry.BACKOFF,
+    exit_code=EXIT_STORAGE,
+)
+
+SEALED_FILE_DAMAGED = _row(
+    "DN-1016",
+    "{path} was acknowledged, but its content no longer fits its seal; it was quarantined.",
+    "The disk is at fault (dmesg, smartctl). Ask the sender for the study again.",
+    retry=Retry.NEEDS_PERSON,
+    exit_code=EXIT_STORAGE,
+)
+STORE_TOO_NEW = _row(
+    "DN-1017",
+    "The store at {path} has layout {found}, this version knows {known}.",
+    "Install the newer dicomnode again, or give this one its own [store] path.",
+    exit_code=EXIT_STORAGE,
+)
+OBJECT_CONFLICT = _row(
+    "DN-1018",
+    "Result object {sop_instance_uid} was made again with other content; the first, {path}, is kept.",
+    "If the first was never sent (`dicomnode why STUDY` tells), remove it and `dicomnode retry STUDY`. Report it.",
+    retry=Retry.NEEDS_PERSON,
+    exit_code=EXIT_STORAGE,
+)
 
 # ── 2xxx network and delivery ─────────────────────────────────────────────────────────────────────
 PEER_UNREACHABLE = _row(
@@ -270,14 +343,14 @@ STORE_REFUSED = _row(
 )
 PEER_BUSY = _row(
     "DN-2005",
-    "{name} is out of resources: status 0x{status:04X} for {sop_instance_uid}.",
-    "Look at the disk of the peer; the node tries again by itself.",
+    "{name} could not take {sop_instance_uid} now: status 0x{status:04X}, {meaning}.",
+    "Look at the disk and the log of the peer; the node tries again by itself.",
     retry=Retry.BACKOFF,
     severity=Severity.WARNING,
 )
 PEER_ABORTED = _row(
     "DN-2006",
-    "The association with {name} ended before {sop_instance_uid} was answered.",
+    "The association with {name} ended before {sop_instance_uid} was answered: {reason}.",
     "The node sends the instance again by itself; sending it twice is harmless.",
     retry=Retry.BACKOFF,
     severity=Severity.WARNING,
@@ -285,8 +358,22 @@ PEER_ABORTED = _row(
 )
 ECHO_FAILED = _row(
     "DN-2007",
-    "{name} answered C-ECHO with status 0x{status:04X}.",
-    "The peer accepts associations but does not offer Verification; ask its administrator.",
+    "{name} accepted the association, but C-ECHO failed: {reason}.",
+    "The network and the AE titles are right; ask the administrator of the peer about Verification.",
+    exit_code=EXIT_UNREACHABLE,
+)
+
+SEND_UNREADABLE = _row(
+    "DN-2008",
+    "{path} cannot be sent: {error}.",
+    "Nothing was sent of this file. Look at it with `dcmdump`; an object of the node itself is made again by "
+    "`dicomnode retry`.",
+    retry=Retry.NEEDS_PERSON,
+)
+QUERY_FAILED = _row(
+    "DN-2009",
+    "{name} did not answer {request} with success: {reason}.",
+    "Allow AE title {calling_ae!r} to query and retrieve at the peer, and look into the log of the peer.",
     exit_code=EXIT_UNREACHABLE,
 )
 
@@ -299,13 +386,13 @@ NOT_DICOM = _row(
 )
 NO_PIXELS = _row(
     "DN-3002",
-    "{sop_class} has no pixels to analyse.",
-    "Nothing to do: reports, presentation states and the like are kept but not analysed.",
+    "{sop_class} holds no image to analyse.",
+    "Nothing to do: reports, segmentations, presentation states and the like are kept but not analysed.",
     severity=Severity.INFO,
 )
 TAG_MISSING = _row(
     "DN-3003",
-    "{tag} {keyword} is missing or empty in {count} of {total} instances.",
+    "{tag} {keyword} is missing, empty or not valid in {count} of {total} instances.",
     "The series cannot be placed in the patient. Send it again from the scanner, not from a secondary system.",
 )
 TAG_INCONSISTENT = _row(
@@ -315,14 +402,14 @@ TAG_INCONSISTENT = _row(
 )
 SLICE_GAP = _row(
     "DN-3005",
-    "Slices are missing: the distance is {found_mm:.3f} mm after slice {index} (position {position_mm:.2f} mm "
-    "along the normal), {usual_mm:.3f} mm elsewhere.",
+    "Slices are missing in {count} place(s): the distance is {found_mm:.3f} mm after slice {index} (position "
+    "{position_mm:.2f} mm along the normal), {usual_mm:.3f} mm elsewhere.",
     "Send the missing images; the study is analysed again by itself.",
 )
 SLICES_IRREGULAR = _row(
     "DN-3006",
-    "The distance between slices varies from {smallest_mm:.3f} to {largest_mm:.3f} mm (tolerance "
-    "{tolerance_mm:.3f} mm).",
+    "The distance between slices varies from {smallest_mm:.3f} to {largest_mm:.3f} mm: one lies {off_mm:.3f} mm "
+    "from its place in an even grid (tolerance {tolerance_mm:.3f} mm).",
     "The engine needs evenly spaced slices; reconstruct the series with one interval.",
 )
 TOO_FEW_SLICES = _row(
@@ -338,7 +425,7 @@ SAME_POSITION = _row(
 )
 GANTRY_TILT = _row(
     "DN-3009",
-    "The slices are shifted against each other: gantry tilt of {degrees:.1f} degrees.",
+    "The slices are shifted against each other: gantry tilt of {degrees:.1f} degrees{also}.",
     "Tilted series are not analysed by this version.",
 )
 DECODE_FAILED = _row(
@@ -365,7 +452,7 @@ LOCALIZER = _row(
 )
 DUPLICATE_INSTANCE = _row(
     "DN-3014",
-    "Instance {sop_instance_uid} is there {count} times with equal content; one is used.",
+    "Instance {sop_instance_uid} has the position and the pixels of {kept_uid}, which is used.",
     "Nothing to do.",
     severity=Severity.INFO,
 )
@@ -374,6 +461,18 @@ NO_INSTANCES = _row(
     "{path} holds no DICOM instance.",
     "Name the folder that holds the study's files.",
     exit_code=EXIT_NOTHING,
+)
+HEADER_DAMAGED = _row(
+    "DN-3016",
+    "{file} is DICOM, but its header cannot be read: {error}.",
+    "Send the image again; if it fails again, it is damaged at its source.",
+    severity=Severity.WARNING,
+)
+SLICES_SHIFTED = _row(
+    "DN-3017",
+    "A slice is shifted within its plane by {shift_mm:.3f} mm against the line of the others (tolerance "
+    "{tolerance_mm:.3f} mm).",
+    "The table or the patient moved between the slices; reconstruct the series with one centre.",
 )
 
 # ── 4xxx engine and analyse ───────────────────────────────────────────────────────────────────────
@@ -458,8 +557,8 @@ SOURCES_DISAGREE = _row(
 )
 GEOMETRY_GUARD = _row(
     "DN-5003",
-    "Segment {label!r}, read back from the object, is not where the engine found it: {difference}.",
-    "Nothing was sent. Report this as a bug with the quarantined object {path}.",
+    "The segmentation, read back, does not say what the engine found: {difference}.",
+    "Nothing was sent and the findings are kept. Report this as a bug, with this sentence.",
     retry=Retry.NEEDS_PERSON,
 )
 REPORT_FAILED = _row(
@@ -507,6 +606,13 @@ CHILD_DIED = _row(
     "If it happens again and again, look at its log lines just before.",
     retry=Retry.BACKOFF,
 )
+JOURNAL_FAILED = _row(
+    "DN-6007",
+    "The journal could not be read or written: {error}.",
+    "Look at the disk that holds it (df, dmesg); the node tries again by itself.",
+    retry=Retry.BACKOFF,
+    exit_code=EXIT_STORAGE,
+)
 BUG = _row(
     "DN-6099",
     "Unexpected error in {where}: {error}.",
@@ -550,6 +656,12 @@ DEMO_INCOMPLETE = _row(
     "The demonstration did not end within {seconds:.0f} s: {state}.",
     "Look at the node's log in {log}.",
     exit_code=EXIT_FAILED,
+)
+PHANTOM_NOT_WRITTEN = _row(
+    "DN-9007",
+    "The phantom of the demonstration cannot be written to {path}: {error}.",
+    "Make room there, or name another folder for caches in the environment variable XDG_CACHE_HOME.",
+    exit_code=EXIT_STORAGE,
 )
 
 FAULTS: Final[Mapping[str, Fault]] = {fault.code: fault for fault in _TABLE}

@@ -1,5 +1,5 @@
-"""Room."""
+"""The command `dicomnode`: one module a verb, an operator's tool."""
 
+from dicomnode.cli.app import main
 
-def main() -> None:
-    """Run it."""
+__all__ = ["main"]

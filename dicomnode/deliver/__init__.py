@@ -1,1 +1,48 @@
-"""Room."""
+"""From objects to a confirmed delivery: sending, what each answer means, and when to try again.
+
+Names are loaded when first used: those that send need pynetdicom, and `next_try_s` must not cost it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dicomnode.deliver.dimse import send_files
+    from dicomnode.deliver.outcome import FileOutcome
+    from dicomnode.deliver.plan import Decision, decide, peer_of
+    from dicomnode.deliver.push import PushFailure, PushResult, push_study
+    from dicomnode.deliver.readback import ReadBack, differing_tags, read_back
+    from dicomnode.deliver.retry import next_try_s
+
+_HOMES = {
+    "dimse": ("send_files",),
+    "outcome": ("FileOutcome",),
+    "plan": ("Decision", "decide", "peer_of"),
+    "push": ("PushFailure", "PushResult", "push_study"),
+    "readback": ("ReadBack", "differing_tags", "read_back"),
+    "retry": ("next_try_s",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Decision",
+    "FileOutcome",
+    "PushFailure",
+    "PushResult",
+    "ReadBack",
+    "decide",
+    "differing_tags",
+    "next_try_s",
+    "peer_of",
+    "push_study",
+    "read_back",
+    "send_files",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)

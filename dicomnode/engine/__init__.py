@@ -1,1 +1,95 @@
-"""Room."""
+"""The engine package: what it says (manifest), what it wants (match), what it is (package), how it runs.
+
+Names are loaded when first used: a session needs numpy and a runtime, matching needs neither.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dicomnode.engine.gate import GateCheck, GateReport, check_engine, open_session
+    from dicomnode.engine.manifest import (
+        CentreHeat,
+        CodeSpec,
+        Crop,
+        Fingerprint,
+        GateSpec,
+        InputSpec,
+        Manifest,
+        OutputSpec,
+        Preference,
+        Preparation,
+        Requirement,
+        StepSpec,
+        Window,
+    )
+    from dicomnode.engine.matching import match, wanted_but_refused
+    from dicomnode.engine.package import EnginePackage, load_package
+    from dicomnode.engine.read import read_manifest
+    from dicomnode.engine.runtimes.contract import Capability, Reason, Session
+    from dicomnode.engine.shelf import engine_folders, find_engine, list_engines, shipped_engines_dir
+
+_HOMES = {
+    "gate": ("GateCheck", "GateReport", "check_engine", "open_session"),
+    "manifest": (
+        "CentreHeat",
+        "CodeSpec",
+        "Crop",
+        "Fingerprint",
+        "GateSpec",
+        "InputSpec",
+        "Manifest",
+        "OutputSpec",
+        "Preference",
+        "Preparation",
+        "Requirement",
+        "StepSpec",
+        "Window",
+    ),
+    "matching": ("match", "wanted_but_refused"),
+    "package": ("EnginePackage", "load_package"),
+    "read": ("read_manifest",),
+    "runtimes.contract": ("Capability", "Reason", "Session"),
+    "shelf": ("engine_folders", "find_engine", "list_engines", "shipped_engines_dir"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Capability",
+    "CentreHeat",
+    "CodeSpec",
+    "Crop",
+    "EnginePackage",
+    "Fingerprint",
+    "GateCheck",
+    "GateReport",
+    "GateSpec",
+    "InputSpec",
+    "Manifest",
+    "OutputSpec",
+    "Preference",
+    "Preparation",
+    "Reason",
+    "Requirement",
+    "Session",
+    "StepSpec",
+    "Window",
+    "check_engine",
+    "engine_folders",
+    "find_engine",
+    "list_engines",
+    "load_package",
+    "match",
+    "open_session",
+    "read_manifest",
+    "shipped_engines_dir",
+    "wanted_but_refused",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)

@@ -1,1 +1,13 @@
-"""Room."""
+"""The receiving side: associations in, sealed files out; nothing is decoded, no database is touched.
+
+Private points of pynetdicom 3.0 that this room leans on, to be looked at when its version changes:
+`Association._serve_request`, `_accepted_cx`, `run_reactor`, `acse`, `dimse`; `ACSE.negotiate_association`;
+`DIMSEServiceProvider.receive_primitive`, `msg_queue`; `DULServiceProvider.event_queue`, `send_pdu`;
+`AssociationSocket.recv`, `send`, `ready`, `_is_connected`; event names of PS3.8 table 9-10.
+"""
+
+from __future__ import annotations
+
+from dicomnode.receive.receiver import Receiver
+
+__all__ = ["Receiver"]

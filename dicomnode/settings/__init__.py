@@ -1,1 +1,47 @@
-"""Room."""
+"""The settings of a node: dicomnode.toml, read once into a frozen tree, with every problem at once."""
+
+from __future__ import annotations
+
+from dicomnode.settings.load import load_settings, located, read_settings
+from dicomnode.settings.peers import peer_side
+from dicomnode.settings.problem import Problem
+from dicomnode.settings.reader import read_table
+from dicomnode.settings.schema import (
+    AnalyseSettings,
+    AssembleSettings,
+    DestinationSettings,
+    EngineSettings,
+    JournalSettings,
+    LogSettings,
+    NodeSettings,
+    ReceiveSettings,
+    ReportSettings,
+    SenderSettings,
+    ServeSettings,
+    Settings,
+    StoreSettings,
+)
+from dicomnode.settings.template import template
+
+__all__ = [
+    "AnalyseSettings",
+    "AssembleSettings",
+    "DestinationSettings",
+    "EngineSettings",
+    "JournalSettings",
+    "LogSettings",
+    "NodeSettings",
+    "Problem",
+    "ReceiveSettings",
+    "ReportSettings",
+    "SenderSettings",
+    "ServeSettings",
+    "Settings",
+    "StoreSettings",
+    "load_settings",
+    "located",
+    "peer_side",
+    "read_settings",
+    "read_table",
+    "template",
+]

@@ -134,11 +134,16 @@ class Classification:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remark:
-    """A sentence that belongs to the result. code: a row of the table of faults where one applies."""
+    """A sentence that belongs to the result. code: a row of the table of faults where one applies.
+
+    type: what was looked for and is not there ("Nodule"), of a NO_FINDING; site: where (an organ).
+    """
 
     kind: RemarkKind
     text: str
     code: str | None = None
+    type: Code | None = None
+    site: Code | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,12 +166,15 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Source:
-    """One input series of the analysis: its grid, the frames that results go back on, and its headers."""
+    """One input series of the analysis: its grid, the frames that results go back on, and its headers.
+
+    grid is None when no volume could be made of the series: then the Findings say "not analysed".
+    """
 
     name: str  # of the [[input]] in engine.toml
     study_instance_uid: str
     series_instance_uid: str
-    grid: Grid
+    grid: Grid | None
     frames: tuple[SourceFrame, ...]
     headers: SourceHeaders
     repairs: tuple[Repair, ...] = ()
@@ -199,9 +207,10 @@ class Findings:
         labels = [segment.label for segment in self.segments]
         if len(set(labels)) != len(labels):
             raise ValueError(f"Findings has two segments of one label: {sorted(labels)}")
-        shape = self.sources[0].grid.shape_kji
+        grid = self.sources[0].grid
         for segment in self.segments:
-            if segment.mask.shape_kji != shape:
+            if grid is None or segment.mask.shape_kji != grid.shape_kji:
                 raise ValueError(
-                    f"segment {segment.label!r} lies on {segment.mask.shape_kji}, the source grid is {shape}"
+                    f"segment {segment.label!r} lies on {segment.mask.shape_kji}, "
+                    f"the source grid is {grid and grid.shape_kji}"
                 )

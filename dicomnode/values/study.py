@@ -43,7 +43,9 @@ class SeriesFacts:
     tags: DICOM keyword → value of the first instance ("Modality": "CT"), multi-valued as tuples.
     facts: derived ones, by these names: `instances`, `extent_k_mm`, `spacing_k_mm`, `spacing_j_mm`,
     `spacing_i_mm`, `rows`, `columns`, `plane` ("axial", "coronal", "sagittal", "oblique"), `covers`
-    (body parts, tuple of words in lower case), `lossy`.
+    (body parts, tuple of words in lower case), `lossy`. `extent_k_mm` is number of slices × spacing.
+    `covers` is None when the header does not say: then it is not known yet, and a rule that `contains` a
+    part holds for now. A tuple without the part is a reason to fail.
     refusal: set when no volume can be made of the stack; then `facts` may be incomplete.
     """
 

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+from typing import Final
+
+from dicomnode import __version__
+
+# Who wrote a file or opened an association (PS3.7 D.3.3.2): drawn once as a UUID (PS3.5 B.2), never changed
+IMPLEMENTATION_CLASS_UID: Final = "2.25.190231079917448842286886662721333868900"
+IMPLEMENTATION_VERSION_NAME: Final = f"DICOMNODE_{__version__}"[:16]  # SH: at most 16 characters
 
 # PS3.5 9.1: components without leading zeros, at most 64 characters in all.
 _UID = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+")

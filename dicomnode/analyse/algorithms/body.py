@@ -1,0 +1,53 @@
+"""Air within the body: what remains when couch, blankets and the room are taken away."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from scipy import ndimage
+
+from dicomnode.analyse.algorithms.shapes import chosen, components, filled_slices, largest
+from dicomnode.analyse.grids import Bool, Float32
+
+AIR_BELOW_HU: Final = -400.0  # half way from lung to soft tissue
+TISSUE_ABOVE_HU: Final = -300.0
+_OPENING_MM: Final = 2.5  # takes off couch, head rest and blankets, which touch the skin
+
+_MINIMUM_ML: Final = 15.0  # of a piece of lung
+_MINIMUM_SHARE: Final = 0.05  # of the largest piece
+_PURE_AIR_HU: Final = -990.0  # a space whose mean is below holds no tissue at all: stomach, bowel, a bag
+
+
+def body_of(hu: Float32, mm: float) -> Bool:
+    """Return the body with all that it encloses in a slice; empty when there is no tissue.
+
+    hu: (k, j, i), axes to head, back and left, isotropic with `mm`. A hollow couch is air enclosed in
+    tissue-like walls, as a lung is: without this step it is taken for one.
+    """
+    reach = max(1, round(_OPENING_MM / mm))
+    # Beyond the images the body goes on: their edge is not eroded
+    tissue = ndimage.binary_erosion(hu > TISSUE_ABOVE_HU, iterations=reach, border_value=1)
+    core = largest(tissue)
+    return filled_slices(ndimage.binary_dilation(core, iterations=reach + 1))
+
+
+def inner_air(hu: Float32, body: Bool) -> Bool:
+    """Return the air inside the body; air that goes on to the sides of the field of view is outside."""
+    labels, counts = components(hu < AIR_BELOW_HU)
+    outside = np.zeros(len(counts), dtype=bool)
+    for face in (labels[:, 0], labels[:, -1], labels[:, :, 0], labels[:, :, -1]):
+        outside[np.unique(face)] = True
+    return chosen(labels, ~outside) & body
+
+
+def lung_like(hu: Float32, air: Bool, mm: float) -> Bool:
+    """Return the pieces of `air` that are large enough, and not air alone."""
+    labels, counts = components(air)
+    if not counts.any():
+        return np.zeros_like(air)
+    millilitres = counts * mm**3 / 1000.0
+    sums = np.bincount(labels.ravel(), weights=hu.ravel(), minlength=len(counts))
+    mean = sums / np.maximum(counts, 1)
+    large = (millilitres > _MINIMUM_ML) & (counts > _MINIMUM_SHARE * counts.max())
+    return chosen(labels, large & (mean > _PURE_AIR_HU))

@@ -1,0 +1,35 @@
+"""The box of a volume that a network sees: around what an earlier step found, padded as the network wants."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from dicomnode.analyse.grids import Bool, Box, box_of, box_onto, cropped
+from dicomnode.analyse.prepare import Prepared
+from dicomnode.engine import Crop, Window
+from dicomnode.values import Grid
+
+
+def crop_around(image: Prepared, mask: Bool, grid: Grid, crop: Crop) -> Box | None:
+    """Return the box of `image` that holds `mask` (on `grid`) and the margin; None when nothing is set."""
+    box = box_of(mask)
+    return None if box is None else box_onto(box, grid, image.grid, crop.margin_mm)
+
+
+def cut_out(image: Prepared, box: Box, crop: Crop, window: Window) -> Prepared:
+    """Cut `box` out and pad it at the end of each axis to a multiple of `crop.multiple`, and to a window.
+
+    Returns float32 (k, j, i), contiguous. Its grid goes on over what is padded.
+    """
+    least = window.size_kji or (1, 1, 1)
+    sizes = [
+        math.ceil(max(part.stop - part.start, size) / crop.multiple) * crop.multiple
+        for part, size in zip(box, least, strict=True)
+    ]
+    voxels = np.full(sizes, crop.pad, dtype=np.float32)
+    inner = tuple(slice(0, part.stop - part.start) for part in box)
+    voxels[inner] = image.voxels[box]
+    whole = [slice(part.start, part.start + size) for part, size in zip(box, sizes, strict=True)]
+    return Prepared(voxels, cropped(image.grid, (whole[0], whole[1], whole[2])))

@@ -1,0 +1,152 @@
+"""Between grids whose axes are parallel: one matrix an axis instead of a search in three dimensions.
+
+Turning, flipping, cropping and scaling a grid leave its axes parallel to those of the source. A linear
+interpolation between such grids is the product of three small matrices, one an axis: three matrix products
+are an order of magnitude faster than a general affine transform, and exact where the grids agree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicomnode.values import Grid
+
+Float32 = NDArray[np.float32]
+Bool = NDArray[np.bool_]
+Box = tuple[slice, slice, slice]  # k, j, i; start and stop are set, half-open
+
+_ON_A_VOXEL: Final = 1e-5  # an index nearer than this to a whole number is that number
+_ASKEW: Final = 1e-2  # voxels that an axis may leave its partner by, over its whole length
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """How the index of one grid follows from that of another one with parallel axes.
+
+    For axis a of the target (0 = k, 1 = j, 2 = i), the index along axis `axes[a]` of the source is
+    offset[a] + scale[a] · index; a negative scale is a flip.
+    """
+
+    axes: tuple[int, int, int]
+    scale: tuple[float, float, float]
+    offset: tuple[float, float, float]
+
+
+def align(source: Grid, target: Grid) -> Alignment:
+    """Find how indices of `source` follow from those of `target`; ValueError if the axes are not parallel."""
+    ijk = np.linalg.inv(source.affine_lps) @ target.affine_lps
+    matrix, origin = ijk[2::-1, 2::-1], ijk[2::-1, 3]  # to the order k, j, i
+    axes = np.abs(matrix).argmax(axis=0)
+    rest = matrix.copy()
+    rest[axes, range(3)] = 0.0
+    if sorted(axes) != [0, 1, 2] or np.abs(rest * target.shape_kji).max() > _ASKEW:
+        raise ValueError(f"the axes of the grids are not parallel: {matrix.tolist()}")
+    k, j, i = (int(axis) for axis in axes)
+    scale = tuple(float(matrix[axis, a]) for a, axis in enumerate((k, j, i)))
+    offset = tuple(float(origin[axis]) for axis in (k, j, i))
+    return Alignment((k, j, i), (scale[0], scale[1], scale[2]), (offset[0], offset[1], offset[2]))
+
+
+def interpolation(positions: NDArray[np.floating[Any]], size: int) -> Float32:
+    """Return the matrix (len(positions), size) that interpolates linearly; outside, the edge is held."""
+    at = np.clip(positions, 0.0, size - 1)
+    near = np.rint(at)
+    at = np.where(np.abs(at - near) < _ON_A_VOXEL, near, at)
+    low = np.minimum(np.floor(at).astype(np.intp), max(size - 2, 0))
+    high = np.minimum(low + 1, size - 1)
+    part = at - low
+    matrix = np.zeros((len(positions), size), dtype=np.float64)
+    rows = np.arange(len(positions))
+    np.add.at(matrix, (rows, low), 1.0 - part)
+    np.add.at(matrix, (rows, high), part)
+    return matrix.astype(np.float32)
+
+
+def is_identity(matrix: Float32) -> bool:
+    """Tell whether multiplying by `matrix` changes nothing."""
+    rows, columns = matrix.shape
+    return rows == columns and np.array_equal(matrix, np.eye(rows, dtype=np.float32))
+
+
+def apply_planes(plane: Float32, along_j: Float32, along_i: Float32) -> Float32:
+    """Apply one matrix along the rows' axis j and one along i of (…, j, i)."""
+    if not is_identity(along_i):
+        plane = plane @ along_i.T
+    if not is_identity(along_j):
+        plane = along_j @ plane
+    return plane
+
+
+def apply_along_k(block: Float32, along_k: Float32) -> Float32:
+    """Apply a matrix along the first axis of (k, j, i)."""
+    if is_identity(along_k):
+        return block
+    flat: Float32 = along_k @ block.reshape(block.shape[0], -1)
+    return flat.reshape(along_k.shape[0], *block.shape[1:])
+
+
+def sample(field: NDArray[np.generic], source: Grid, target: Grid, box: Box) -> Float32:
+    """Interpolate `field` linearly at the voxels of `target` within `box`.
+
+    field: (k, j, i) of the grid `source`; outside it the value at the edge is held. Returns float32 of the
+    box's size. Where a voxel of the target lies on one of the source, its value is taken as it is.
+    """
+    how = align(source, target)
+    turned = np.transpose(field, how.axes)
+    matrices = [
+        interpolation(offset + scale * np.arange(part.start, part.stop), size)
+        for offset, scale, part, size in zip(how.offset, how.scale, box, turned.shape, strict=True)
+    ]
+    along_k, along_j, along_i = matrices
+    used = np.flatnonzero(along_k.any(axis=0))
+    if not used.size:
+        return np.zeros(tuple(len(matrix) for matrix in matrices), dtype=np.float32)
+    first, last = int(used[0]), int(used[-1]) + 1
+    planes = np.empty((last - first, len(along_j), len(along_i)), dtype=np.float32)
+    for index in range(first, last):
+        plane = np.ascontiguousarray(turned[index], dtype=np.float32)
+        planes[index - first] = apply_planes(plane, along_j, along_i)
+    return apply_along_k(planes, np.ascontiguousarray(along_k[:, first:last]))
+
+
+def cropped(grid: Grid, box: Box) -> Grid:
+    """Return the grid of `box`, which may reach beyond the end of `grid`."""
+    start = np.array([part.start for part in box], dtype=np.float64)
+    affine = grid.affine_lps.copy()
+    affine[:3, 3] = grid.to_lps_mm(start)
+    k, j, i = (part.stop - part.start for part in box)
+    return Grid((k, j, i), affine, grid.frame_of_reference_uid)
+
+
+def box_onto(box: Box, source: Grid, target: Grid, margin_mm: float = 0.0) -> Box:
+    """Return the smallest box of `target` that holds what `box` covers in `source`, within the target.
+
+    margin_mm: added on each side. What a voxel covers reaches to its faces.
+    """
+    how = align(target, source)
+    parts: list[slice] = [slice(0, 0)] * 3
+    for part, axis, scale, offset in zip(box, how.axes, how.scale, how.offset, strict=True):
+        faces = sorted((offset + scale * (part.start - 0.5), offset + scale * (part.stop - 0.5)))
+        margin = margin_mm / target.spacing_kji_mm[axis]
+        low = int(np.floor(faces[0] + 0.5 - margin + _ON_A_VOXEL))
+        high = int(np.ceil(faces[1] + 0.5 + margin - _ON_A_VOXEL))
+        size = target.shape_kji[axis]
+        low = min(max(low, 0), size)
+        parts[axis] = slice(low, max(min(high, size), low))
+    return parts[0], parts[1], parts[2]
+
+
+def box_of(mask: Bool, margin: int = 0) -> Box | None:
+    """Return the smallest box that holds what is set, `margin` voxels more on each side; None when empty."""
+    parts: list[slice] = []
+    for axis, size in enumerate(mask.shape):
+        others = tuple(a for a in range(mask.ndim) if a != axis)
+        where = np.flatnonzero(mask.any(axis=others))
+        if not where.size:
+            return None
+        parts.append(slice(max(int(where[0]) - margin, 0), min(int(where[-1]) + 1 + margin, size)))
+    return parts[0], parts[1], parts[2]

@@ -1,0 +1,219 @@
+"""Candidates from a map of centres: local maxima, suppression, a score, and a mask each.
+
+No anchors and no boxes: a centre is a local maximum of heat, its size stands in a second map, and its
+voxels in a third. Sizes and distances are in mm, so the parameters of the manifest hold on any grid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.special import expit
+
+from dicomnode.analyse.grids import Float32, box_onto, sample
+from dicomnode.analyse.interpret.contract import Outputs, Point, Reading, Region, Shape, UnreadableError
+from dicomnode.engine import CentreHeat, StepSpec
+from dicomnode.values import Float64, Grid, Mask, Remark, RemarkKind
+
+_SUPPRESSED_WITHIN: Final = 0.5  # of the larger diameter of two centres
+_LARGEST_LOG: Final = 4.0  # ln 55 mm: a size beyond is no size
+_FUSED: Final = "sqrt(heat * mask_support)"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """A centre (index k, j, i of the box; LPS mm), its diameter in mm, its heat and its score, 0 … 1."""
+
+    at: Float64
+    centre_lps_mm: Float64
+    diameter_mm: float
+    heat: float
+    score: float
+
+
+def centre_heat(outputs: Outputs, step: StepSpec) -> Reading:
+    """Decode heat, size and mask into candidates, by score; those above the threshold get their voxels."""
+    how = step.centre_heat
+    if how is None:
+        raise UnreadableError("engine.toml has no [step.centre_heat]")
+    heat, size, mask = (_one_channel(outputs, name) for name in (how.heat, how.size, how.mask))
+    if tuple(n * how.stride for n in heat.shape) != mask.shape or size.shape != heat.shape:
+        raise UnreadableError(
+            f"{how.heat} {heat.shape}, {how.size} {size.shape} and {how.mask} {mask.shape} do not go "
+            f"together with a stride of {how.stride}"
+        )
+    found = _scored(_suppressed(_peaks(heat, size, outputs, how), how), mask, outputs.grid, how)
+    above = [candidate for candidate in found if candidate.score >= how.threshold]
+    shapes, points = [], []
+    for candidate in above[: how.at_most]:
+        voxels = outline(candidate, mask, outputs, how)
+        if voxels is None:
+            x, y, z = (float(value) for value in candidate.centre_lps_mm)
+            points.append(
+                Point(centre_lps_mm=(x, y, z), score=candidate.score, diameter_mm=candidate.diameter_mm)
+            )
+        else:
+            shapes.append(Shape(mask=voxels, score=candidate.score))
+    return Reading(
+        shapes=tuple(shapes),
+        points=tuple(points),
+        remarks=_remarks(len(above), len(found) - len(above), len(points), how),
+        region=Region(mask > how.mask_logit, outputs.grid),
+    )
+
+
+def _one_channel(outputs: Outputs, name: str) -> Float32:
+    if name not in outputs.maps:
+        raise UnreadableError(f"the network has no output {name!r}, it has {sorted(outputs.maps)}")
+    values = outputs.maps[name]
+    if values.shape[0] != 1:
+        raise UnreadableError(f"output {name!r} has {values.shape[0]} channels, not one")
+    channel: Float32 = values[0]
+    return channel
+
+
+def _peaks(heat: Float32, size: Float32, outputs: Outputs, how: CentreHeat) -> list[Candidate]:
+    """Return the local maxima of heat that lie within or near what the box was cropped to, hottest first."""
+    least = np.log(how.heat_at_least / (1.0 - how.heat_at_least)) if 0 < how.heat_at_least < 1 else -np.inf
+    cells = np.argwhere((heat == ndimage.maximum_filter(heat, size=3)) & (heat > least))
+    # Cell c covers the voxels stride·c … stride·c + stride − 1
+    at = cells * float(how.stride) + (how.stride - 1) / 2.0
+    centres = outputs.grid.to_lps_mm(at)
+    found = []
+    for cell, index, centre in zip(cells, at, centres, strict=True):
+        if outputs.within is not None and not _near(outputs.within, centre, how.within_mm):
+            continue
+        diameter = float(np.exp(np.clip(size[tuple(cell)], 0.0, _LARGEST_LOG)))
+        warmth = float(expit(np.float64(heat[tuple(cell)])))
+        found.append(Candidate(index, centre, diameter, warmth, warmth))
+    return sorted(found, key=lambda one: -one.heat)
+
+
+def _near(region: Region, centre_lps_mm: Float64, within_mm: float) -> bool:
+    """Tell whether a voxel of the region lies within `within_mm` of the centre, or holds it."""
+    at = region.grid.to_index_kji(centre_lps_mm)
+    spacing = np.array(region.grid.spacing_kji_mm)
+    reach = within_mm / spacing + 0.5
+    low = np.maximum(np.ceil(at - reach).astype(int), 0)
+    high = np.minimum(np.floor(at + reach).astype(int) + 1, region.mask.shape)
+    if (high <= low).any():
+        return False
+    near = np.argwhere(region.mask[low[0] : high[0], low[1] : high[1], low[2] : high[2]])
+    if not near.size:
+        return False
+    apart = np.abs(near + low - at) * spacing
+    holds = (apart <= spacing / 2.0 + 1e-6).all(axis=1)
+    return bool((holds | (np.linalg.norm(apart, axis=1) <= within_mm)).any())
+
+
+def _suppressed(candidates: list[Candidate], how: CentreHeat) -> list[Candidate]:
+    """Keep a candidate if no hotter one that is kept lies too near."""
+    if not candidates:
+        return []
+    centres = np.array([one.centre_lps_mm for one in candidates])
+    diameters = np.array([one.diameter_mm for one in candidates])
+    kept: list[int] = []
+    for index in range(len(candidates)):
+        apart = np.sqrt(((centres[kept] - centres[index]) ** 2).sum(axis=1))
+        needed = np.maximum(
+            how.suppress_mm, _SUPPRESSED_WITHIN * np.maximum(diameters[kept], diameters[index])
+        )
+        if (apart > needed).all():
+            kept.append(index)
+    return [candidates[index] for index in kept]
+
+
+def _scored(candidates: list[Candidate], mask: Float32, grid: Grid, how: CentreHeat) -> list[Candidate]:
+    """Give each candidate its score and return them by it, highest first."""
+    if how.score != _FUSED:
+        return candidates
+    scored = [
+        Candidate(
+            one.at,
+            one.centre_lps_mm,
+            one.diameter_mm,
+            one.heat,
+            float(np.sqrt(one.heat * support(one, mask, grid, how.support_part))),
+        )
+        for one in candidates
+    ]
+    return sorted(scored, key=lambda one: -one.score)
+
+
+def support(candidate: Candidate, mask: Float32, grid: Grid, part: float) -> float:
+    """Return the mean mask probability within `part` of the radius, at least one voxel."""
+    spacing = np.array(grid.spacing_kji_mm)
+    radius = max(part * candidate.diameter_mm / 2.0, float(spacing.max()))
+    low, ball = _ball(candidate.at, radius, grid.shape_kji, spacing)
+    if not ball.any():
+        return 0.0
+    cube = mask[tuple(slice(lo, lo + n) for lo, n in zip(low, ball.shape, strict=True))]
+    return float(expit(cube[ball].astype(np.float64)).mean())
+
+
+def _ball(
+    at: Float64, radius_mm: float, shape: tuple[int, int, int], spacing: Float64
+) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Return the voxels within `radius_mm` of an index: first index of their cube, and the cube (bool)."""
+    reach = radius_mm / spacing
+    low = np.maximum(np.floor(at - reach).astype(np.intp), 0)
+    high = np.minimum(np.ceil(at + reach).astype(np.intp) + 1, shape)
+    return low, _apart(at, low, np.maximum(high, low), spacing) <= radius_mm
+
+
+def _apart(at: Float64, low: NDArray[np.intp], high: NDArray[np.intp], spacing: Float64) -> Float64:
+    """Return the distance in mm from the index `at` of each voxel of the cube `low` … `high`."""
+    axes = np.ogrid[tuple(slice(start, stop) for start, stop in zip(low, high, strict=True))]
+    squares = [((axis - a) * mm) ** 2 for axis, a, mm in zip(axes, at, spacing, strict=True)]
+    apart: Float64 = np.sqrt(squares[0] + squares[1] + squares[2])
+    return apart
+
+
+def outline(candidate: Candidate, mask: Float32, outputs: Outputs, how: CentreHeat) -> Mask | None:
+    """Return the candidate's voxels in the source grid: the piece of the mask at its centre, within a ball.
+
+    Logits are interpolated and then compared: a mask resampled by nearest neighbours would shift the
+    border by up to half a voxel, which is 56 % of the volume of a 5 mm nodule. None when nothing is left.
+    """
+    grid, source = outputs.grid, outputs.source
+    reach = how.mask_reach_diameters * candidate.diameter_mm + how.mask_reach_mm
+    start, ball = _ball(candidate.at, reach, grid.shape_kji, np.array(grid.spacing_kji_mm))
+    stop = start + ball.shape
+    local = (slice(start[0], stop[0]), slice(start[1], stop[1]), slice(start[2], stop[2]))
+    box = box_onto(local, grid, source)
+    low, high = np.array([part.start for part in box]), np.array([part.stop for part in box])
+    if (high <= low).any():
+        return None
+    at = source.to_index_kji(candidate.centre_lps_mm)
+    apart = _apart(at, low, high, np.array(source.spacing_kji_mm))
+    inside = (sample(mask, grid, source, box) > how.mask_logit) & (apart < reach)
+    labels, count = ndimage.label(inside)
+    if not count:
+        return None
+    nearest = np.unravel_index(int(apart.argmin()), apart.shape)
+    label = int(labels[nearest]) or int(np.bincount(labels.ravel())[1:].argmax()) + 1
+    return Mask.from_crop(labels == label, source.shape_kji, (int(low[0]), int(low[1]), int(low[2])))
+
+
+def _remarks(above: int, below: int, without_outline: int, how: CentreHeat) -> tuple[Remark, ...]:
+    remarks = []
+    if not above:
+        text = (
+            f"No candidate reaches the score of {how.threshold:g}; {below} below it "
+            f"{'was' if below == 1 else 'were'} not reported."
+        )
+        remarks.append(Remark(kind=RemarkKind.NO_FINDING, text=text))
+    if above > how.at_most:
+        text = (
+            f"{above} candidates reach the score of {how.threshold:g}; the {how.at_most} with the highest "
+            "score are reported."
+        )
+        remarks.append(Remark(kind=RemarkKind.LIMIT, text=text))
+    if without_outline:
+        text = f"{without_outline} of the candidates have no outline and are reported as points."
+        remarks.append(Remark(kind=RemarkKind.LIMIT, text=text))
+    return tuple(remarks)

@@ -1,0 +1,213 @@
+"""Where slices lie: one affine for a stack, or the reason why there is none. Numbers in, no I/O.
+
+The affine comes from the positions of the first and the last slice, never from Slice Thickness or
+Spacing Between Slices (PS3.3 C.7.6.2.1.1). What is tolerated is named here, and told as a repair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from dicomnode.assemble.record import Header
+from dicomnode.faults import GANTRY_TILT, SLICE_GAP, SLICES_IRREGULAR, SLICES_SHIFTED
+from dicomnode.values import Float64, Refusal, Repair
+
+SAME_POSITION_MM: Final = 0.01
+"""Positions along the normal that differ by less are one: scanners write 0.01 mm or finer."""
+
+EVEN_TOLERANCE: Final = 0.05
+"""Part of the slice distance by which a slice may lie off its place in the even grid."""
+
+EVEN_FLOOR_MM: Final = 0.1
+"""Always tolerated off the even grid (up to a quarter of the distance): some write positions with one
+decimal, so that a slice and the ends of the grid are off by 0.05 mm each."""
+
+GAP_TOLERANCE: Final = 0.1
+"""A distance within this part of a slice distance of a multiple of the usual one is a gap."""
+
+GAP_SHARE: Final = 0.25
+"""Neighbouring gaps in more than this part of the steps are no losses but another interval."""
+
+IN_PLANE_TOLERANCE: Final = 0.2
+"""Part of a pixel by which a slice may lie off the line of the others, within its plane."""
+
+IN_PLANE_FLOOR_MM: Final = 0.02
+"""Always tolerated within the plane: positions of very small pixels are rounded, too."""
+
+TILT_TOLERANCE_DEGREES: Final = 0.1
+"""Less is rounding; gantries are tilted by half a degree or more."""
+
+AXES_TOLERANCE: Final = 1e-3
+"""How far direction cosines may be from perpendicular unit vectors: values with three decimals."""
+
+TOLD_MM: Final = 0.005
+"""Jitter below this is not worth a repair: it is how decimal text rounds."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Placement:
+    """Where a stack lies: `affine_lps` (4, 4), index (i, j, k, 1) → LPS mm, and what was tolerated."""
+
+    affine_lps: Float64
+    repairs: tuple[Repair, ...] = ()
+
+
+def axes(header: Header) -> Float64 | None:
+    """Return row, column and normal direction, float64 (3, 3), made exactly perpendicular unit vectors.
+
+    None if Image Orientation is missing, or further from that than `AXES_TOLERANCE`.
+    """
+    if header.orientation is None:
+        return None
+    given = np.array(header.orientation, dtype=np.float64).reshape(2, 3)
+    if np.abs(given @ given.T - np.eye(2)).max() > AXES_TOLERANCE:
+        return None
+    row = given[0] / np.linalg.norm(given[0])
+    column = given[1] - (given[1] @ row) * row
+    column /= np.linalg.norm(column)
+    return np.array([row, column, np.cross(row, column)])
+
+
+def along_normal(headers: Sequence[Header], normal: Float64) -> Float64:
+    """Return each slice's position along the normal, mm."""
+    return _positions(headers) @ normal
+
+
+def place(headers: Sequence[Header]) -> Placement | Refusal:
+    """Place slices that are sorted along their normal, no two at one position.
+
+    headers: three or more, with all that is required; spacing and orientation are those of the first.
+    """
+    directions = axes(headers[0])
+    spacing = headers[0].spacing_ji_mm
+    if directions is None or spacing is None:
+        raise ValueError("place needs headers with orientation and spacing")
+    points = _positions(headers)
+    step = (points[-1] - points[0]) / (len(points) - 1)
+    off = points - (points[0] + np.arange(len(points))[:, None] * step)
+    shifts = _in_plane(off, directions[2])
+    refusal = (
+        _tilt(headers, points, directions[2], step)
+        or _uneven(headers, points @ directions[2], off @ directions[2])
+        or _shifted(headers, shifts)
+    )
+    if refusal is not None:
+        return refusal
+    affine = np.eye(4)
+    affine[:3, 0] = directions[0] * spacing[1]
+    affine[:3, 1] = directions[1] * spacing[0]
+    affine[:3, 2] = step
+    affine[:3, 3] = points[0]
+    affine.setflags(write=False)
+    return Placement(affine, _tolerated(headers[0], directions, points, off))
+
+
+def _positions(headers: Sequence[Header]) -> Float64:
+    points = [header.position_lps_mm for header in headers]
+    return np.array(points, dtype=np.float64)
+
+
+def _in_plane(vectors: Float64, normal: Float64) -> Float64:
+    flat = vectors - np.outer(vectors @ normal, normal)
+    return np.asarray(np.linalg.norm(flat, axis=1), dtype=np.float64)
+
+
+def _in_plane_tolerance_mm(header: Header) -> float:
+    return max(IN_PLANE_TOLERANCE * min(header.spacing_ji_mm or (0.0,)), IN_PLANE_FLOOR_MM)
+
+
+def _tilt(headers: Sequence[Header], points: Float64, normal: Float64, step: Float64) -> Refusal | None:
+    """Refuse slices whose centres do not lie on a line along the normal.
+
+    This comes before the distances: a tilted series is refused also with its missing slices sent.
+    """
+    shift = _in_plane(step[None], normal)[0]
+    degrees = float(np.degrees(np.arctan2(shift, step @ normal)))
+    if degrees <= TILT_TOLERANCE_DEGREES or shift * (len(points) - 1) <= _in_plane_tolerance_mm(headers[0]):
+        return None
+    steps = np.diff(points @ normal)
+    off = np.abs(points @ normal - np.linspace(points[0] @ normal, points[-1] @ normal, len(points)))
+    also = ""
+    if off.max() > _even_tolerance_mm(steps):
+        also = f", and their distance varies from {steps.min():.3f} to {steps.max():.3f} mm"
+    return GANTRY_TILT.refusal(degrees=degrees, also=also)
+
+
+def _even_tolerance_mm(steps: Float64) -> float:
+    usual = float(np.sort(steps)[(len(steps) - 1) // 2])
+    return max(EVEN_TOLERANCE * usual, min(EVEN_FLOOR_MM, usual / 4))
+
+
+def _uneven(headers: Sequence[Header], along: Float64, off: Float64) -> Refusal | None:
+    """Refuse distances that vary: with gaps where all are multiples of one, irregular otherwise."""
+    steps = np.diff(along)
+    tolerance = _even_tolerance_mm(steps)
+    worst = float(np.abs(off).max())
+    if worst <= tolerance:
+        return None
+    for usual in (float(np.sort(steps)[(len(steps) - 1) // 2]), float(steps.min())):
+        gaps = _gaps(steps, usual)
+        if gaps:
+            first = gaps[0]
+            return SLICE_GAP.refusal(
+                (headers[first].sop_instance_uid, headers[first + 1].sop_instance_uid),
+                count=len(gaps),
+                found_mm=steps[first],
+                index=first,
+                position_mm=along[first],
+                usual_mm=usual,
+            )
+    return SLICES_IRREGULAR.refusal(
+        smallest_mm=steps.min(), largest_mm=steps.max(), off_mm=worst, tolerance_mm=tolerance
+    )
+
+
+def _gaps(steps: Float64, usual: float) -> list[int]:
+    """Return after which slices others are missing, if that explains all distances; else nothing."""
+    multiples = np.round(steps / usual)
+    if multiples.min() < 1 or np.abs(steps - multiples * usual).max() > GAP_TOLERANCE * usual:
+        return []
+    gaps = np.flatnonzero(multiples > 1)
+    side_by_side = len(gaps) > 1 and np.diff(gaps).min() == 1
+    if side_by_side and len(gaps) > GAP_SHARE * len(steps):
+        return []
+    return [int(gap) for gap in gaps]
+
+
+def _shifted(headers: Sequence[Header], shifts: Float64) -> Refusal | None:
+    tolerance = _in_plane_tolerance_mm(headers[0])
+    worst = int(shifts.argmax())
+    if shifts[worst] <= tolerance:
+        return None
+    return SLICES_SHIFTED.refusal(
+        (headers[worst].sop_instance_uid,), shift_mm=float(shifts[worst]), tolerance_mm=tolerance
+    )
+
+
+def _tolerated(first: Header, directions: Float64, points: Float64, off: Float64) -> tuple[Repair, ...]:
+    repairs = []
+    worst = float(np.linalg.norm(off, axis=1).max())
+    if worst > TOLD_MM:
+        steps = np.diff(points @ directions[2])
+        repairs.append(
+            Repair(
+                "jitter",
+                f"The distance between slices varies from {steps.min():.3f} to {steps.max():.3f} mm; an even "
+                f"grid is used, from which no slice lies more than {worst:.3f} mm.",
+            )
+        )
+    given = np.array(first.orientation, dtype=np.float64).reshape(2, 3)
+    turned = float(np.abs(given - directions[:2]).max())
+    if turned > 1e-5:
+        repairs.append(
+            Repair(
+                "orientation",
+                "The direction cosines of Image Orientation (Patient) are not perpendicular unit vectors; "
+                f"they were corrected by up to {turned:.6f}.",
+            )
+        )
+    return tuple(repairs)

@@ -1,0 +1,108 @@
+"""From stored values to values in a unit: rescale, and what padding becomes. Arrays in, arrays out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicomnode.assemble.decode import Stored
+from dicomnode.values import Repair
+
+Voxels = NDArray[np.int16] | NDArray[np.float32]
+
+CT_LOWEST_HU: Final = -1024.0
+"""What padding becomes in CT: the lowest value of a 12-bit CT image, a little below air."""
+
+CT_IMPOSSIBLE_BELOW_HU: Final = -1500.0
+"""Nothing in a patient, nor the noise of air, reaches below: it is padding, declared or not."""
+
+CT_TISSUE_HU: Final = (-1000.0, 3071.0)
+"""Declared padding within this range is not believed: it would punch holes into air, water or bone."""
+
+MR_LOWEST: Final = 0.0
+"""What padding becomes in MR: no signal."""
+
+_INT16: Final = np.iinfo(np.int16)
+
+
+@dataclass(frozen=True, slots=True)
+class Padded:
+    """How many voxels of a slice were padding, and from where to where their values reached."""
+
+    count: int
+    lowest: float
+    highest: float
+
+
+def rescaled(stored: Stored, slope: float, intercept: float) -> Voxels:
+    """Apply slope and intercept: int16 if nothing is lost by it, else float32. Shape as `stored`."""
+    if slope == 1.0 and intercept.is_integer():
+        whole = stored.astype(np.int32) + np.int32(intercept)
+        if whole.min() >= _INT16.min and whole.max() <= _INT16.max:
+            return whole.astype(np.int16)
+    values = stored.astype(np.float64) * slope + intercept
+    return values.astype(np.float32)
+
+
+def declared_padding(stored: Stored, padding: tuple[int, int] | None) -> NDArray[np.bool_] | None:
+    """Return which pixels are Pixel Padding Value, or within its range (PS3.3 C.7.5.1.1.2).
+
+    The attribute is compared modulo the width of a pixel: 63536 stands for −2000 in signed 16 bits.
+    """
+    if padding is None:
+        return None
+    low, high = sorted(_as_pixel(value, stored.dtype) for value in padding)
+    hit = np.asarray((stored >= low) & (stored <= high), dtype=np.bool_)
+    return hit if hit.any() else None
+
+
+def _as_pixel(value: int, dtype: np.dtype[np.integer]) -> int:
+    width = 1 << (8 * dtype.itemsize)
+    wrapped = value % width
+    return wrapped - width if dtype.kind == "i" and wrapped >= width // 2 else wrapped
+
+
+def mend_ct(values: Voxels, declared: NDArray[np.bool_] | None) -> Padded | None:
+    """Set padding of a CT slice to `CT_LOWEST_HU`, in place; return what was found.
+
+    Padding is what lies below `CT_IMPOSSIBLE_BELOW_HU`, and what is declared and not within
+    `CT_TISSUE_HU`.
+    """
+    hit = values < CT_IMPOSSIBLE_BELOW_HU
+    if declared is not None:
+        hit |= declared & ((values < CT_TISSUE_HU[0]) | (values > CT_TISSUE_HU[1]))
+    return _mend(values, hit, CT_LOWEST_HU)
+
+
+def mend_mr(values: Voxels, declared: NDArray[np.bool_] | None) -> Padded | None:
+    """Set declared padding of an MR slice to `MR_LOWEST`, in place; return what was found."""
+    if declared is None:
+        return None
+    return _mend(values, declared & (values != MR_LOWEST), MR_LOWEST)
+
+
+def _mend(values: Voxels, hit: NDArray[np.bool_], lowest: float) -> Padded | None:
+    found = values[hit]
+    if not found.size:
+        return None
+    padded = Padded(int(found.size), float(found.min()), float(found.max()))
+    values[hit] = lowest
+    return padded
+
+
+def padding_repair(slices: list[Padded], voxels: int, lowest: float, unit: str) -> tuple[Repair, ...]:
+    """Say in one repair what was padding in a whole volume of so many voxels."""
+    if not slices:
+        return ()
+    count = sum(padded.count for padded in slices)
+    low = min(padded.lowest for padded in slices)
+    high = max(padded.highest for padded in slices)
+    values = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+    text = (
+        f"{count} voxels ({count / voxels:.1%}) were padding or below any real value ({values}{unit}) and "
+        f"became {lowest:g}{unit}."
+    )
+    return (Repair("padding", text),)

@@ -1,0 +1,147 @@
+"""From files to studies, series and stacks: headers only, each file accounted for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dicomnode.assemble.decode import same_pixels
+from dicomnode.assemble.facts import facts_of
+from dicomnode.assemble.foreign import quiet
+from dicomnode.assemble.headers import is_part10, read_header
+from dicomnode.assemble.placing import Placement
+from dicomnode.assemble.record import Header
+from dicomnode.assemble.stacks import plan_series
+from dicomnode.faults import NO_INSTANCES, NodeError
+from dicomnode.values import Progress, Repair, SeriesFacts, SetAside, no_progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """Slices of a series that belong together.
+
+    headers: k ascending along the normal. placement: where they lie, None where `facts.refusal` says why
+    no volume can be made of them. repairs: what was tolerated so far.
+    """
+
+    facts: SeriesFacts
+    headers: tuple[Header, ...]
+    placement: Placement | None
+    repairs: tuple[Repair, ...] = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files of the slices, k ascending."""
+        return tuple(header.path for header in self.headers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesFiles:
+    """One series; instances: all that were found of it, those that were set aside, too."""
+
+    series_instance_uid: str
+    modality: str
+    instances: int
+    stacks: tuple[Stack, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyFiles:
+    """One study; the series are sorted by UID."""
+
+    study_instance_uid: str
+    series: tuple[SeriesFiles, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyReading:
+    """What files hold: studies sorted by UID, and each file and instance that no stack uses."""
+
+    studies: tuple[StudyFiles, ...]
+    set_aside: tuple[SetAside, ...]
+
+
+def find_files(paths: Iterable[Path]) -> list[Path]:
+    """Return the DICOM Part 10 files among and below `paths`, sorted, each once; DICOMDIR is none.
+
+    Raises NodeError(NO_INSTANCES) for a path that does not exist, NodeError(FILE_UNREADABLE).
+    """
+    return [path for path in _walk(paths) if path.name != "DICOMDIR" and is_part10(path)]
+
+
+def read_studies(paths: Iterable[Path], progress: Progress = no_progress) -> StudyReading:
+    """Read the headers of all files among and below `paths`, and group them into stacks.
+
+    The same files give the same result in whatever order. Progress: "reading headers", files.
+    Raises NodeError(NO_INSTANCES) for a path that does not exist or when there is no file at all,
+    NodeError(FILE_UNREADABLE) when the disk does not give a file: a slice less would be another volume.
+    """
+    given = list(paths)
+    files = _walk(given)
+    if not files:
+        raise NodeError(NO_INSTANCES, path=", ".join(str(path) for path in given) or "nothing")
+    headers: list[Header] = []
+    left_out: list[SetAside] = []
+    with quiet():
+        for done, path in enumerate(files):
+            progress("reading headers", done, len(files))
+            header = read_header(path)
+            if isinstance(header, Header):
+                headers.append(header)
+            else:
+                left_out.append(header)
+        progress("reading headers", len(files), len(files))
+        studies: list[StudyFiles] = []
+        for study_uid, of_study in _groups(headers, "study_instance_uid"):
+            series = []
+            for _, of_series in _groups(of_study, "series_instance_uid"):
+                one, doubles = _series(of_series)
+                series.append(one)
+                left_out += doubles
+            studies.append(StudyFiles(study_instance_uid=study_uid, series=tuple(series)))
+    return StudyReading(studies=tuple(studies), set_aside=tuple(left_out))
+
+
+def _series(headers: Sequence[Header]) -> tuple[SeriesFiles, Sequence[SetAside]]:
+    plan = plan_series(headers, same_pixels)
+    stacks = tuple(
+        Stack(
+            facts=facts_of(stack, number),
+            headers=stack.headers,
+            placement=stack.placement,
+            repairs=stack.repairs,
+        )
+        for number, stack in enumerate(plan.stacks)
+    )
+    first = min(headers, key=lambda header: header.order)
+    series = SeriesFiles(
+        series_instance_uid=first.series_instance_uid,
+        modality=first.modality,
+        instances=len(headers),
+        stacks=stacks,
+    )
+    return series, plan.set_aside
+
+
+def _groups(headers: Sequence[Header], name: str) -> Iterator[tuple[str, list[Header]]]:
+    groups: dict[str, list[Header]] = {}
+    for header in headers:
+        groups.setdefault(str(getattr(header, name)), []).append(header)
+    for key in sorted(groups):
+        yield key, groups[key]
+
+
+def _walk(paths: Iterable[Path]) -> list[Path]:
+    """Return all files among and below `paths`, sorted, each once; links to folders are not followed."""
+    found: set[Path] = set()
+    for path in paths:
+        if path.is_file():
+            found.add(path)
+        elif path.is_dir():
+            for folder, _, names in os.walk(path):
+                found.update(file for name in names if (file := Path(folder, name)).is_file())
+        else:
+            raise NodeError(NO_INSTANCES, path=path)
+    return sorted(found)

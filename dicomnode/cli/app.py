@@ -1,0 +1,104 @@
+"""The command's frame: the verbs, and the one door through which every failure leaves."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import traceback
+from typing import Annotated, Any
+
+import typer
+
+from dicomnode import __version__
+from dicomnode.cli import (
+    check,
+    demo,
+    echo,
+    engine,
+    fault,
+    init,
+    retry,
+    send,
+    serve,
+    studies,
+    try_,
+    why,
+)
+from dicomnode.cli.output import print_failure
+from dicomnode.faults import BUG, EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, NodeError
+from dicomnode.serve import set_up_logging
+from dicomnode.settings import LogSettings
+
+# What a wrong use of the command raises. Typer carries its own copy of click since 0.29, and shows of this
+# class only a descendant.
+_USAGE_ERROR: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+
+app = typer.Typer(
+    name="dicomnode",
+    help="Receives DICOM studies, runs an engine on them, and returns SEG and SR to the archive. "
+    "Not for clinical use.",
+    epilog="EXIT STATUS: 0 done, 1 failed, 2 usage, 3 nothing found, 4 partly, 10 configuration, 11 storage, "
+    "12 engine, 13 peer unreachable, 130 interrupted; an unknown code is a failure.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for verb in (demo, try_, init, check, serve, studies, why, retry, send, echo, fault):
+    verb.add_to(app)
+app.add_typer(engine.app, name="engine")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"dicomnode {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _frame(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an unexpected error.")
+    ] = False,
+) -> None:
+    """Take the options that stand before the verb."""
+    del (
+        version,
+        debug,
+    )  # the first ends the command; the second is read in `main`, also when a verb fails early
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with the code of what happened (design: exit codes)."""
+    given = sys.argv[1:] if arguments is None else arguments
+    as_json = "--json" in given
+    set_up_logging(LogSettings(level="debug" if "--debug" in given else "error", format="text"))
+    if sys.stdout.isatty():
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `dicomnode studies | head` ends quietly
+    try:
+        sys.exit(_run(given))
+    except NodeError as error:
+        print_failure(error, as_json=as_json)
+        sys.exit(error.fault.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.stderr.write("interrupted\n")
+        sys.exit(EXIT_INTERRUPTED)
+    # The last door: whatever nobody foresaw becomes a sentence, a code, and an exit status
+    except Exception as error:  # noqa: BLE001
+        if "--debug" in given:
+            traceback.print_exc()
+        bug = NodeError(BUG, where="the command", error=f"{type(error).__name__}: {error}")
+        print_failure(bug, as_json=as_json)
+        sys.exit(EXIT_FAILED)
+
+
+def _run(arguments: list[str]) -> int:
+    command: Any = typer.main.get_command(app)
+    try:
+        result = command.main(args=arguments, prog_name="dicomnode", standalone_mode=False)
+    except _USAGE_ERROR as error:
+        error.show()  # the message, and which --help to read
+        return EXIT_USAGE
+    return result if isinstance(result, int) else EXIT_DONE

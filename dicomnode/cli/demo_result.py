@@ -1,0 +1,188 @@
+"""What came back of the demonstration: collected, compared with what was sent and the truth, shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dicomnode.cli.output import print_table, result_console
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from dicomnode.cli.demo_archive import Archive
+    from dicomnode.deliver import ReadBack
+    from dicomnode.journal import EventRecord, Journal, StudyRecord
+    from dicomnode.phantom import DemoStudy
+    from dicomnode.settings import Settings
+    from dicomnode.values import Findings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoResult:
+    """All that the demonstration shows."""
+
+    archive: str
+    tool: str
+    came_back: ReadBack
+    findings: tuple[Findings, ...]
+    off_by_mm: dict[str, float | None] | None
+    missed: tuple[str, ...]
+    pictures: tuple[Path, ...]
+    document: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demonstration:
+    """What was demonstrated, and with what."""
+
+    journal: Journal
+    settings: Settings
+    record: StudyRecord
+    archive: Archive
+    files: Sequence[Path]
+    phantom: DemoStudy | None
+    tool: str
+    out: Path
+
+
+def collect(demo: Demonstration) -> DemoResult:
+    """Fetch the archive's copies, read the findings, draw the pictures."""
+    from dicomnode.cli.findings import write_overlays
+    from dicomnode.store import Store
+
+    uid = demo.record.study_instance_uid
+    with_store = Store.open(demo.settings.store.path)
+    try:
+        findings = tuple(with_store.load_findings(path) for _, _, path in demo.journal.findings(uid))
+    finally:
+        with_store.close()
+    came_back = _read_back(demo)
+    document, volumes = _document(demo, findings, came_back)
+    pictures = [
+        path
+        for one in findings
+        if (volume := volumes.get(one.sources[0].series_instance_uid)) is not None
+        for path in write_overlays(volume, one, demo.out)
+    ]
+    document["pictures"] = [str(path) for path in pictures]
+    off_by_mm, missed = _against_truth(findings, demo.phantom)
+    return DemoResult(
+        archive=demo.archive.name,
+        tool=demo.tool,
+        came_back=came_back,
+        findings=findings,
+        off_by_mm=off_by_mm,
+        missed=missed,
+        pictures=tuple(pictures),
+        document=document,
+    )
+
+
+def _read_back(demo: Demonstration) -> ReadBack:
+    uid = demo.record.study_instance_uid
+    sent = [record.path for record in demo.journal.objects(uid)]
+    return demo.archive.read_back(uid, sent, demo.out / "dicom")
+
+
+def _document(
+    demo: Demonstration, findings: Sequence[Findings], came_back: ReadBack
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    from dicomnode.assemble import load_volume, read_studies
+    from dicomnode.cli.documents import findings_document, series_document, set_aside_document
+    from dicomnode.cli.why import verdict_document
+    from dicomnode.serve import VolumeSummary
+
+    uid = demo.record.study_instance_uid
+    reading = read_studies(demo.files)
+    study = next(study for study in reading.studies if study.study_instance_uid == uid)
+    analysed = {one.sources[0].series_instance_uid for one in findings if one.sources[0].grid is not None}
+    volumes, summaries = {}, {}
+    for series in study.series:
+        for stack in series.stacks:
+            if series.series_instance_uid in analysed and stack.facts.refusal is None:
+                volume = load_volume(stack)
+                volumes[series.series_instance_uid] = volume
+                summaries[series.series_instance_uid, stack.facts.stack] = VolumeSummary.of(volume)
+    paths = {path.stem: path for path in sorted((demo.out / "dicom").glob("*.dcm"))}
+    document = {
+        "schema": 1,
+        "study_instance_uid": uid,
+        "state": demo.record.state.value,
+        "series": [series_document(series, summaries) for series in study.series],
+        "set_aside": [set_aside_document(item) for item in reading.set_aside],
+        "verdicts": [verdict_document(verdict) for verdict in demo.journal.verdicts(uid)],
+        **findings_document(findings),
+        "objects": [
+            {
+                "kind": record.kind,
+                "sop_class_uid": record.sop_class_uid,
+                "sop_instance_uid": record.sop_instance_uid,
+                "path": str(paths[record.sop_instance_uid]) if record.sop_instance_uid in paths else None,
+            }
+            for record in demo.journal.objects(uid)
+        ],
+        "timings_s": stage_seconds(demo.record, demo.journal.events(uid)),
+        "archive": demo.archive.name,
+        "archive_copies_equal": came_back.is_whole,
+    }
+    return document, volumes
+
+
+def stage_seconds(record: StudyRecord, events: Sequence[EventRecord]) -> dict[str, float]:
+    """Seconds that each stage took, as the journal saw it; tasks of one kind are added up."""
+    spent = {"receive": (record.last_received_at - record.first_received_at).total_seconds()}
+    claimed: dict[object, datetime] = {}
+    for event in events:
+        kind, _, word = event.what.partition(".")
+        if event.what == "study.complete":
+            spent["wait for quiet"] = (event.at - record.last_received_at).total_seconds()
+        elif word == "claimed":
+            claimed[event.facts["task"]] = event.at
+        elif word == "committed" and event.facts["task"] in claimed:
+            took = event.at - claimed[event.facts["task"]]
+            spent[kind] = spent.get(kind, 0.0) + took.total_seconds()
+    return {stage: round(seconds, 2) for stage, seconds in spent.items()}
+
+
+def _against_truth(
+    findings: Sequence[Findings], phantom: DemoStudy | None
+) -> tuple[dict[str, float | None] | None, tuple[str, ...]]:
+    if phantom is None:
+        return None, ()
+    from dicomnode.evaluate import match_candidates
+    from dicomnode.values import FindingKind
+
+    lesions = [s for one in findings for s in one.segments if s.kind is FindingKind.LESION]
+    result = match_candidates([(s.centre_lps_mm, s.score or 0.0) for s in lesions], phantom.truth.nodules)
+    off = {lesions[hit.found].label: hit.distance_mm for hit in result.hits}
+    missed = tuple(
+        f"{phantom.truth.nodules[index].diameter_mm:.0f} mm nodule missed" for index in result.misses
+    )
+    return {s.label: off.get(s.label) for s in lesions}, missed
+
+
+def show(result: DemoResult, out: Path) -> None:
+    """Print the tables of the demonstration."""
+    from dicomnode.cli.findings import print_findings
+
+    for findings in result.findings:
+        print_findings(findings, result.off_by_mm)
+    for sentence in result.missed:
+        result_console.print(f"  • {sentence}", markup=False)
+    rows = [
+        (o["kind"], o["path"] or f"{o['sop_instance_uid']}: not there") for o in result.document["objects"]
+    ]
+    print_table(f"What came back from {result.archive}", ("kind", "object"), rows)
+    came = result.came_back
+    result_console.print(
+        f"  {len(came.same)} of {len(result.document['objects'])} objects equal what was sent; "
+        f"the study was pushed with {result.tool}.",
+        markup=False,
+    )
+    print_table("Times", ("stage", "seconds"), list(result.document["timings_s"].items()))
+    for picture in result.pictures:
+        result_console.print(f"  picture  {picture}", markup=False)
+    result_console.print(f"  DICOM    {out / 'dicom'}", markup=False)

@@ -1,0 +1,144 @@
+"""The JSON of `try` and `demo`: a contract (docs/reference/json.md); additions only, absent means null."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dicomnode.cli.why import verdict_document
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from dicomnode.assemble import SeriesFiles, Stack
+    from dicomnode.report import ResultObject
+    from dicomnode.serve import StudyWalk
+    from dicomnode.serve.trial import VolumeSummary
+    from dicomnode.values import Findings, Refusal, Segment, SetAside
+
+_DIGITS = 4  # of a millimetre or a millilitre: below anything that an image holds
+
+
+def study_walk_document(
+    walk: StudyWalk, set_aside: Sequence[SetAside], paths: Mapping[str, Path]
+) -> dict[str, Any]:
+    """Give one study's walk as JSON; `paths`: SOP Instance UID → file that was written."""
+    findings = [result.findings for result in walk.results]
+    objects = [made for result in walk.results for made in result.objects]
+    return {
+        "schema": 1,
+        "study_instance_uid": walk.study.study_instance_uid,
+        "state": "refused" if not findings else "done",
+        "series": [series_document(series, walk.volumes) for series in walk.study.series],
+        "set_aside": [set_aside_document(item) for item in set_aside],
+        "verdicts": [verdict_document(verdict) for verdict in walk.dispatch.verdicts],
+        **findings_document(findings),
+        "objects": [object_document(made, paths.get(made.sop_instance_uid)) for made in objects],
+        "timings_s": {name: round(seconds, 3) for name, seconds in walk.timings_s.items()},
+    }
+
+
+def series_document(
+    series: SeriesFiles, volumes: Mapping[tuple[str, int], VolumeSummary | Refusal]
+) -> dict[str, Any]:
+    """Give a series with what became of its stacks."""
+    return {
+        "series_instance_uid": series.series_instance_uid,
+        "modality": series.modality or None,
+        "instances": series.instances,
+        "stacks": [_stack(stack, volumes) for stack in series.stacks],
+    }
+
+
+def _stack(stack: Stack, volumes: Mapping[tuple[str, int], VolumeSummary | Refusal]) -> dict[str, Any]:
+    from dicomnode.values import Refusal
+
+    known = volumes.get((stack.facts.series_instance_uid, stack.facts.stack))
+    refusal = known if isinstance(known, Refusal) else stack.facts.refusal
+    volume = None if known is None or isinstance(known, Refusal) else known
+    return {
+        "volume": None if volume is None else _volume(volume),
+        "picture": None,
+        "refusal": None if refusal is None else {"code": refusal.code, "text": refusal.text},
+    }
+
+
+def _volume(volume: VolumeSummary) -> dict[str, Any]:
+    return {
+        "shape_kji": list(volume.grid.shape_kji),
+        "affine_lps": [[float(x) for x in row] for row in volume.grid.affine_lps],
+        "unit": volume.unit.value,
+        "frame_of_reference_uid": volume.grid.frame_of_reference_uid,
+        "min": volume.minimum,
+        "max": volume.maximum,
+        "mean": round(volume.mean, _DIGITS),
+        "repairs": [{"kind": repair.kind, "text": repair.text} for repair in volume.repairs],
+    }
+
+
+def set_aside_document(item: SetAside) -> dict[str, Any]:
+    """Give an instance or file that no volume uses."""
+    return {
+        "sop_instance_uid": item.sop_instance_uid,
+        "file": item.file,
+        "code": item.code,
+        "text": item.text,
+    }
+
+
+def findings_document(all_findings: Sequence[Findings]) -> dict[str, Any]:
+    """Give findings, classifications and remarks of all engines."""
+    return {
+        "findings": [segment_document(f, s) for f in all_findings for s in f.segments],
+        "classifications": [
+            {
+                "engine": f.provenance.engine,
+                "label": c.label,
+                "probability": c.probability,
+                "threshold": c.threshold,
+            }
+            for f in all_findings
+            for c in f.classifications
+        ],
+        "remarks": [
+            {"engine": f.provenance.engine, "kind": r.kind.value, "code": r.code, "text": r.text}
+            for f in all_findings
+            for r in f.remarks
+        ],
+    }
+
+
+def segment_document(findings: Findings, segment: Segment) -> dict[str, Any]:
+    """Give one segment with its measurements."""
+    return {
+        "kind": segment.kind.value,
+        "label": segment.label,
+        "engine": findings.provenance.engine,
+        "volume_ml": round(volume_ml(findings, segment), _DIGITS),
+        "long_axis_mm": measured(segment, "long_axis_mm"),
+        "score": None if segment.score is None else round(segment.score, _DIGITS),
+        "centre_lps_mm": [round(x, _DIGITS) for x in segment.centre_lps_mm],
+        "measurements": {m.name: round(m.value, _DIGITS) for m in segment.measurements},
+        "tracking_uid": segment.tracking_uid,
+    }
+
+
+def volume_ml(findings: Findings, segment: Segment) -> float:
+    """Volume of the segment's voxels in ml."""
+    grid = findings.sources[0].grid
+    return 0.0 if grid is None else segment.mask.count * grid.voxel_mm3 / 1000
+
+
+def measured(segment: Segment, name: str) -> float | None:
+    """Value of a measurement by its name, None if the engine did not make it."""
+    return next((round(m.value, _DIGITS) for m in segment.measurements if m.name == name), None)
+
+
+def object_document(made: ResultObject, path: Path | None) -> dict[str, Any]:
+    """Give a result object and where its file lies."""
+    return {
+        "kind": made.kind,
+        "sop_class_uid": made.sop_class_uid,
+        "sop_instance_uid": made.sop_instance_uid,
+        "path": None if path is None else str(path),
+    }

@@ -1,0 +1,63 @@
+"""Options that several verbs share, and what they open."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dicomnode.faults import USAGE, NodeError
+
+if TYPE_CHECKING:
+    from dicomnode.journal import Journal
+    from dicomnode.net import Peer
+    from dicomnode.settings import Settings
+
+DEFAULT_CONFIG = Path("/etc/dicomnode/dicomnode.toml")
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="Configuration; default ./dicomnode.toml, else /etc/dicomnode/."),
+]
+
+
+def config_path(given: Path | None) -> Path:
+    """The file that is meant: the one given, else the one here, else the system's."""
+    if given is not None:
+        return given
+    here = Path("dicomnode.toml")
+    return here if here.exists() else DEFAULT_CONFIG
+
+
+def open_settings(given: Path | None) -> Settings:
+    """Read the configuration. Raises NodeError(SETTINGS_NOT_FOUND or SETTINGS_WRONG)."""
+    from dicomnode.settings import load_settings
+
+    return load_settings(config_path(given))
+
+
+def open_journal(settings: Settings) -> Journal:
+    """Open the journal of the configured node."""
+    from dicomnode.journal import Journal
+
+    return Journal.open(settings.journal_url)
+
+
+def parse_peer(text: str, name: str = "peer") -> Peer:
+    """Read `AE@HOST:PORT`. Raises NodeError(USAGE)."""
+    from dicomnode.net import Peer
+
+    ae_title, at, address = text.partition("@")
+    host, colon, port = address.rpartition(":")
+    if not (at and colon and ae_title and host and port.isdigit() and 0 < int(port) < 65536):
+        raise NodeError(
+            USAGE, problem=f"{text!r} is not of the form AE@HOST:PORT, such as ORTHANC@10.1.2.3:4242"
+        )
+    return Peer(name=name, ae_title=ae_title, host=host.strip("[]"), port=int(port))
+
+
+def threads() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))

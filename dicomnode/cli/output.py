@@ -1,0 +1,98 @@
+"""What the command prints: results on stdout, the rest on stderr; tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+
+from dicomnode.faults import NodeError
+
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="One JSON object on stdout (a documented contract).")
+]
+
+_UID_SHOWN = 10
+
+# rich leaves out colour by itself where NO_COLOR is set or the output is no terminal
+console = Console(stderr=True, highlight=False)
+result_console = Console(highlight=False)
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """Print one JSON object on stdout; absent means null, lists are in a stable order."""
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def print_failure(error: NodeError, *, as_json: bool = False) -> None:
+    """Print what happened and what to do, three lines at most: code and text, then the remedy."""
+    text = error.fault.text(**error.values)
+    if as_json:
+        print_json({"schema": 1, "error": {"code": error.fault.code, "text": text, "remedy": error.remedy}})
+    console.print(f"[bold red]{error.fault.code}[/] ", end="")
+    console.print(text, markup=False)
+    console.print(f"        {error.remedy}", markup=False, style="dim")
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table on stdout; wide cells fold, none is cut."""
+    table = Table(title=title or None, title_justify="left", header_style="bold", expand=False)
+    for column in columns:
+        number = bool(rows) and all(isinstance(row[len(table.columns)], int | float) for row in rows)
+        table.add_column(column, justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    result_console.print(table)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.2f}" if isinstance(value, float) else str(value).replace("[", "\\[")
+
+
+def short_uid(uid: str) -> str:
+    """The end of a UID, for tables: enough to tell those of one study apart; JSON has the whole."""
+    return uid if len(uid) <= _UID_SHOWN + 1 else f"…{uid[-_UID_SHOWN:]}"
+
+
+class Bars:
+    """Progress bars, one a stage, on stderr: a `Progress` value for the rooms below."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[str, Any] = {}
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Show how far the stage is."""
+        if stage not in self._tasks:
+            self._tasks[stage] = self._progress.add_task(stage, total=max(total, 1))
+        self._progress.update(self._tasks[stage], completed=done, total=max(total, 1))
+
+
+@contextmanager
+def bars(*, quiet: bool = False) -> Iterator[Bars]:
+    """Show progress bars while the block runs; nothing where stderr is no terminal or `quiet`."""
+    columns = (
+        SpinnerColumn(finished_text="✓"),
+        TextColumn("{task.description:<22}"),
+        BarColumn(bar_width=32),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as progress:
+        yield Bars(progress)

@@ -1,0 +1,76 @@
+"""`dicomnode studies`: what the node knows, newest first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dicomnode.cli.options import ConfigOption, open_journal, open_settings
+from dicomnode.cli.output import JsonOption, print_json, print_table
+
+if TYPE_CHECKING:
+    from dicomnode.journal import StudyRecord
+
+EPILOG = "EXIT STATUS: 0 done, 10 the configuration is wrong, 11 the journal cannot be opened."
+
+
+def studies(
+    config: ConfigOption = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", help="How many.", min=1)] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """List the studies with their state in words."""
+    journal = open_journal(open_settings(config))
+    try:
+        found = journal.studies(limit)
+    finally:
+        journal.close()
+    if as_json:
+        print_json({"schema": 1, "studies": [study_document(study) for study in found]})
+        return
+    rows = [
+        (
+            study.accession_number or "–",
+            study.study_instance_uid,
+            study.instances,
+            study.state.value,
+            progress_words(study),
+            study.last_received_at.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
+        )
+        for study in found
+    ]
+    print_table("", ("accession", "study", "images", "state", "now", "last image"), rows)
+
+
+def progress_words(study: StudyRecord) -> str:
+    """What goes on, or why nothing does, in a few words."""
+    if study.progress is not None:
+        stage, done, total = study.progress
+        return f"{stage} {done} of {total}"
+    return study.reason or ""
+
+
+def study_document(study: StudyRecord) -> dict[str, Any]:
+    """Give the study as JSON."""
+    return {
+        "study_instance_uid": study.study_instance_uid,
+        "accession_number": study.accession_number or None,
+        "state": study.state.value,
+        "reason": study.reason or None,
+        "version": study.version,
+        "instances": study.instances,
+        "series": study.series,
+        "calling_ae": study.calling_ae,
+        "first_received_at": study.first_received_at.isoformat(),
+        "last_received_at": study.last_received_at.isoformat(),
+        "complete_evidence": study.complete_evidence,
+        "progress": None
+        if study.progress is None
+        else dict(zip(("stage", "done", "total"), study.progress, strict=True)),
+    }
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command(epilog=EPILOG)(studies)

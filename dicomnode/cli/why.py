@@ -1,0 +1,114 @@
+"""`dicomnode why STUDY`: what happened to a study, and why, for somebody who never read the code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dicomnode.cli.options import ConfigOption, open_journal, open_settings
+from dicomnode.cli.output import JsonOption, print_json, print_table, result_console, short_uid
+from dicomnode.cli.studies import study_document
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from dicomnode.journal import Journal
+    from dicomnode.values import Verdict
+
+EPILOG = "EXIT STATUS: 0 done, 3 there is no such study, 10 the configuration is wrong."
+
+
+def why(
+    study: Annotated[str, typer.Argument(help="Study Instance UID or accession number.")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Explain a study: what came, which engine wanted which series, what was sent where, what is missing."""
+    journal = open_journal(open_settings(config))
+    try:
+        record = journal.study(study)
+        document = {
+            "schema": 1,
+            "study": study_document(record),
+            **_parts(journal, record.study_instance_uid),
+        }
+    finally:
+        journal.close()
+    if as_json:
+        print_json(document)
+        return
+    result_console.print(f"[bold]Study {record.study_instance_uid}[/]")
+    result_console.print(f"  state      {record.state.value}", markup=False)
+    if record.reason:
+        result_console.print(f"  because    {record.reason}", markup=False)
+    result_console.print(
+        f"  received   {record.instances} images in {record.series} series from {record.calling_ae}; "
+        f"complete by: {record.complete_evidence or 'not yet'}",
+        markup=False,
+    )
+    print_verdicts(document["verdicts"])
+    for name, columns, keys in (
+        (
+            "Results",
+            ("kind", "object", "destination", "state"),
+            ("kind", "sop_instance_uid", "destination", "state"),
+        ),
+        ("What happened", ("when", "what"), ("at", "text")),
+    ):
+        rows = [tuple(row[key] for key in keys) for row in document[name.lower().replace(" ", "_")]]
+        if rows:
+            print_table(name, columns, rows)
+
+
+def print_verdicts(verdicts: Sequence[Mapping[str, Any]]) -> None:
+    """Print what each engine said of each series."""
+    rows = [
+        (
+            verdict["engine"],
+            f"{short_uid(verdict['series_instance_uid'])} #{verdict['stack']}",
+            "chosen" if verdict["chosen"] else "passed over",
+            verdict["rule"],
+            verdict["found"],
+        )
+        for verdict in verdicts
+    ]
+    print_table("Engines and series", ("engine", "series", "verdict", "rule", "found"), rows)
+
+
+def _parts(journal: Journal, study_uid: str) -> dict[str, Any]:
+    return {
+        "verdicts": [verdict_document(v) for v in journal.verdicts(study_uid)],
+        "results": [
+            {
+                "kind": d.kind,
+                "sop_instance_uid": d.sop_instance_uid,
+                "destination": d.destination,
+                "state": f"{d.outcome}: {d.text}" if d.text else d.outcome,
+            }
+            for d in journal.deliveries(study_uid)
+        ],
+        "what_happened": [
+            {"at": e.at.astimezone().isoformat(timespec="seconds"), "what": e.what, "text": e.text}
+            for e in journal.events(study_uid)
+        ],
+    }
+
+
+def verdict_document(verdict: Verdict) -> dict[str, Any]:
+    """Give the verdict as JSON."""
+    return {
+        "engine": verdict.engine,
+        "version": verdict.version,
+        "series_instance_uid": verdict.series_instance_uid,
+        "stack": verdict.stack,
+        "chosen": verdict.chosen,
+        "score": verdict.score,
+        "rule": verdict.rule,
+        "found": verdict.found,
+    }
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command(epilog=EPILOG)(why)

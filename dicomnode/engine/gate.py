@@ -1,0 +1,228 @@
+"""The gate that every session passes before it serves: numbers first, speed second.
+
+A seeded input must give finite outputs, the same ones again, and those that engine.toml has stored. A
+runtime, library or CPU that computes something else is found here, and not in a patient's report.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicomnode.engine.manifest import Fingerprint, GateSpec, StepSpec
+from dicomnode.engine.package import EnginePackage
+from dicomnode.engine.runtimes import Network, Reason, Session, choose_runtime, survey
+from dicomnode.faults import GATE_FAILED, NodeError
+
+PROBES: Final = 7
+
+# The seeded input, as parts of the way from `low` to `high`: a background with noise, and a ball that is
+# brighter. For a CT network from -1000 to 400 HU this is lung (-860 HU ± 70) with a nodule (50 HU).
+_BACKGROUND: Final = 0.05
+_NOISE: Final = 0.1
+_BALL: Final = 0.75
+_BALL_PART: Final = 0.15  # radius, of the shortest of the last three axes
+_BALL_AT: Final = (0.4, 0.45, 0.6)  # not in the middle, so that a turned axis is seen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateCheck:
+    """One comparison: what was expected and what was found, as text."""
+
+    network: str
+    name: str
+    passed: bool
+    expected: str
+    found: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateReport:
+    """All comparisons of an engine's networks on this machine, and what can run them.
+
+    runtimes: of the sessions that were tried. reasons: why the other runtimes were not.
+    """
+
+    engine: str
+    version: str
+    digest: str
+    checks: tuple[GateCheck, ...]
+    runtimes: tuple[str, ...]
+    reasons: tuple[Reason, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether the engine may serve here."""
+        return all(check.passed for check in self.checks)
+
+    @property
+    def text(self) -> str:
+        """What did not pass, in a sentence; empty when all did."""
+        return failures(self.checks)
+
+
+def open_session(package: EnginePackage, network: str, threads: int = 0) -> Session:
+    """Load a network of a package on the best runtime here; it has passed its gate when this returns.
+
+    network: name of the step or of its file. threads 0: all that this process may use.
+    Raises NodeError: RUNTIME_MISSING, NETWORK_FAILED, GATE_FAILED, and as `EnginePackage.network_bytes`.
+    """
+    step = package.step(network)
+    session = _load(package, step, threads)
+    try:
+        failed = failures(run_gate(session, step))
+    except NodeError:
+        session.close()
+        raise
+    if failed:
+        session.close()
+        raise NodeError(GATE_FAILED, engine=_name(package), reason=failed)
+    return session
+
+
+def check_engine(package: EnginePackage, threads: int = 0) -> GateReport:
+    """Try all networks of a package at their gates, and report every comparison.
+
+    An engine without networks passes without a comparison. Raises NodeError as `open_session` does, but
+    not GATE_FAILED.
+    """
+    checks: list[GateCheck] = []
+    runtimes: list[str] = []
+    for step in package.manifest.networks:
+        session = _load(package, step, threads)
+        try:
+            checks += run_gate(session, step)
+            runtimes.append(session.runtime)
+        finally:
+            session.close()
+    return GateReport(
+        engine=package.manifest.name,
+        version=package.manifest.version,
+        digest=package.digest,
+        checks=tuple(checks),
+        runtimes=tuple(dict.fromkeys(runtimes)),
+        reasons=tuple(one for one in survey(threads) if isinstance(one, Reason)),
+    )
+
+
+def _load(package: EnginePackage, step: StepSpec, threads: int) -> Session:
+    engine = _name(package)
+    runtime, capability = choose_runtime(engine, step.precisions, threads)
+    network = Network(
+        engine=engine,
+        file=step.network or "",
+        content=package.network_bytes(step),
+        precisions=step.precisions,
+        memory_bytes_per_voxel=step.memory_bytes_per_voxel,
+    )
+    return runtime.load(network, capability)
+
+
+def _name(package: EnginePackage) -> str:
+    return f"{package.manifest.name} {package.manifest.version}"
+
+
+def failures(checks: Sequence[GateCheck]) -> str:
+    """Say which comparisons did not pass; empty when all did."""
+    return "; ".join(
+        f"{one.network} {one.name}: expected {one.expected}, found {one.found}"
+        for one in checks
+        if not one.passed
+    )
+
+
+def run_gate(session: Session, step: StepSpec) -> list[GateCheck]:
+    """Run the seeded input twice and compare; raises NodeError(NETWORK_FAILED) when it does not run."""
+    if step.gate is None:  # `read` has made sure that every network has one
+        raise ValueError(f"step {step.name!r} has no gate")
+    outputs, again = (_run(session, step.gate) for _ in range(2))
+    checks = []
+    for name in outputs:
+        finite = bool(np.isfinite(outputs[name]).all())
+        found = "finite numbers" if finite else "not a number, or infinite"
+        checks.append(_check(step, f"{name} finite", finite, "finite numbers", found))
+        same = outputs[name].tobytes() == again[name].tobytes()
+        found = "the same numbers" if same else "other numbers at the second run"
+        checks.append(_check(step, f"{name} repeated", same, "the same numbers", found))
+    if step.centre_heat is not None:
+        named = {step.centre_heat.heat, step.centre_heat.size, step.centre_heat.mask}
+        expected, found = ", ".join(sorted(named)), ", ".join(sorted(outputs))
+        checks.append(_check(step, "outputs that centre_heat names", named <= set(outputs), expected, found))
+    for wanted in step.gate.expect:
+        checks += _compare(step, wanted, step.gate.tolerance, outputs)
+    return checks
+
+
+def _run(session: Session, gate: GateSpec) -> dict[str, NDArray[Any]]:
+    sample = seeded_input(gate)
+    return session.run({spec.name: sample.astype(spec.dtype) for spec in session.inputs})
+
+
+def _compare(
+    step: StepSpec, wanted: Fingerprint, tolerance: float, outputs: Mapping[str, NDArray[Any]]
+) -> list[GateCheck]:
+    if wanted.output not in outputs:
+        listed = f"outputs {', '.join(sorted(outputs))}"
+        return [_check(step, wanted.output, False, f"an output {wanted.output!r}", listed)]
+    found = fingerprint(wanted.output, outputs[wanted.output], len(wanted.probes))
+    rows = [(name, getattr(wanted, name), getattr(found, name)) for name in _NUMBERS]
+    rows += [(f"probe {n}", a, b) for n, (a, b) in enumerate(zip(wanted.probes, found.probes, strict=True))]
+    return [_close(step, f"{wanted.output} {name}", a, b, tolerance) for name, a, b in rows]
+
+
+def _close(step: StepSpec, name: str, wanted: float, found: float, tolerance: float) -> GateCheck:
+    # "<=" is false for NaN
+    return _check(
+        step, name, abs(wanted - found) <= tolerance, f"{wanted:.6g} ± {tolerance:g}", f"{found:.6g}"
+    )
+
+
+_NUMBERS: Final = ("mean", "std", "smallest", "largest")
+
+
+def _check(step: StepSpec, name: str, passed: bool, expected: str, found: str) -> GateCheck:
+    return GateCheck(network=step.name, name=name, passed=passed, expected=expected, found=found)
+
+
+def expectations(session: Session, gate: GateSpec) -> tuple[Fingerprint, ...]:
+    """Return what the outputs on the seeded input are: what a new engine's `expect` is written from."""
+    outputs = _run(session, gate)
+    return tuple(fingerprint(name, array, PROBES) for name, array in outputs.items())
+
+
+def fingerprint(output: str, array: NDArray[Any], probes: int) -> Fingerprint:
+    """Reduce an output to a few numbers, computed in float64; probes at evenly spaced flat places."""
+    flat = array.astype(np.float64).ravel()
+    places = (np.arange(probes) * 2 + 1) * flat.size // (2 * probes)
+    return Fingerprint(
+        output=output,
+        mean=float(flat.mean()),
+        std=float(flat.std()),
+        smallest=float(flat.min()),
+        largest=float(flat.max()),
+        probes=tuple(float(flat[place]) for place in places),
+    )
+
+
+def seeded_input(gate: GateSpec) -> NDArray[np.float32]:
+    """Make the input of the gate: float32 of `gate.shape`, between low and high, the same on any machine.
+
+    The last three axes are space: a ball lies in them (in fewer axes there is noise only).
+    """
+    # The raw stream of PCG64 is promised to stay (numpy NEP 19); what is drawn from it may change.
+    count = math.prod(gate.shape)
+    raw = np.random.PCG64(gate.seed).random_raw(count)
+    noise = (np.asarray(raw, dtype=np.uint64) >> np.uint64(40)).astype(np.float64) / 2.0**24
+    part = _BACKGROUND + _NOISE * noise.reshape(gate.shape)
+    if len(gate.shape) >= len(_BALL_AT):
+        space = gate.shape[-3:]
+        radius = _BALL_PART * min(space)
+        axes = np.ogrid[tuple(slice(0, n) for n in space)]
+        apart = sum((axis - at * n) ** 2 for axis, at, n in zip(axes, _BALL_AT, space, strict=True))
+        part[..., apart <= radius**2] += _BALL - _BACKGROUND
+    return (gate.low + (gate.high - gate.low) * part).astype(np.float32)

@@ -1,0 +1,193 @@
+"""What the rules of engine.toml mean: each in words, and whether a series holds it.
+
+No I/O, no arrays. The words are what `dicomnode why` prints, so they follow engine.toml closely.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from dicomnode.engine.manifest import Preference, Requirement, Scalar
+from dicomnode.values import Fact, SeriesFacts
+
+# Facts that `SeriesFacts` documents; a rule on another one can never hold.
+FACTS: Final = (
+    "instances",
+    "extent_k_mm",
+    "spacing_k_mm",
+    "spacing_j_mm",
+    "spacing_i_mm",
+    "rows",
+    "columns",
+    "plane",
+    "covers",
+    "lossy",
+)
+# Attributes that `assemble` hands to matching (a test compares); a rule on another one could never hold.
+# None of them says who the patient is: what a rule found is shown to people and kept in the journal.
+TAGS: Final = (
+    "AcquisitionType",
+    "AnatomicalOrientationType",
+    "BodyPartExamined",
+    "BurnedInAnnotation",
+    "ContrastBolusAgent",
+    "ConvolutionKernel",
+    "EchoTime",
+    "EchoTrainLength",
+    "FilterType",
+    "FlipAngle",
+    "ImageType",
+    "InversionTime",
+    "KVP",
+    "LossyImageCompression",
+    "LossyImageCompressionRatio",
+    "MagneticFieldStrength",
+    "Manufacturer",
+    "ManufacturerModelName",
+    "Modality",
+    "MRAcquisitionType",
+    "PatientPosition",
+    "ProtocolName",
+    "ReconstructionDiameter",
+    "RepetitionTime",
+    "RescaleType",
+    "SOPClassUID",
+    "ScanOptions",
+    "ScanningSequence",
+    "SequenceName",
+    "SequenceVariant",
+    "SeriesDescription",
+    "SeriesNumber",
+    "SliceThickness",
+    "SpacingBetweenSlices",
+    "StudyDescription",
+    "XRayTubeCurrent",
+)
+COMPARISONS: Final = (
+    "equals",
+    "one_of",
+    "matches",
+    "present",
+    "absent",
+    "at_least",
+    "at_most",
+    "contains",
+)
+PREFERENCES: Final = ("smaller", "larger", "equals", "matches")
+
+ABSENT: Final = "absent"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What came of one rule: whether it holds, the value found as text, and whether that is only for now."""
+
+    holds: bool
+    found: str
+    provisional: bool = False
+
+
+def subject(rule: Requirement | Preference) -> str:
+    """Return the keyword or fact that a rule speaks of."""
+    return rule.tag or rule.fact or ""
+
+
+def words(rule: Requirement) -> str:
+    """Say a rule in words: "Modality equals CT", "spacing_k_mm at most 5.0"."""
+    name = comparison(rule)
+    what = f"{subject(rule)} {name.replace('_', ' ')}" if name not in {"present", "absent"} else subject(rule)
+    if name in {"present", "absent"}:
+        return f"{what} is {name}"
+    return f"{what} {text_of(getattr(rule, name))}"
+
+
+def comparison(rule: Requirement) -> str:
+    """Return the name of the one comparison that a rule makes."""
+    return next(name for name in COMPARISONS if getattr(rule, name) is not None)
+
+
+def text_of(value: Fact | tuple[Scalar, ...]) -> str:
+    """Write a value as people read it: several ones with commas, no value as "absent"."""
+    if value in (None, (), ""):
+        return ABSENT
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:.1f}" if value.is_integer() else f"{value:.7g}"
+    if isinstance(value, tuple):
+        return ", ".join(text_of(one) for one in value)
+    return str(value)
+
+
+def value_of(rule: Requirement | Preference, facts: SeriesFacts) -> Fact:
+    """Return what the rule looks at; an empty value of an attribute counts as none (PS3.5 7.4.5)."""
+    value = facts.tags.get(rule.tag) if rule.tag else facts.facts.get(rule.fact or "")
+    return None if value in ("", ()) else value
+
+
+def check(rule: Requirement, facts: SeriesFacts) -> Check:
+    """Tell whether a series holds a rule.
+
+    Of several values one that holds is enough. A value that is absent fails every comparison but
+    `absent`, and `contains`: what a series covers may be unknown until pixels are looked at, so it is
+    taken for now and said so.
+    """
+    value = value_of(rule, facts)
+    name = comparison(rule)
+    if name == "absent":
+        return Check(value is None, text_of(value))
+    if value is None:
+        if name == "contains":
+            return Check(holds=True, found="unknown, taken", provisional=True)
+        return Check(holds=False, found=ABSENT)
+    values = value if isinstance(value, tuple) else (value,)
+    return Check(any(_holds(rule, name, one) for one in values), text_of(value))
+
+
+def _holds(rule: Requirement, name: str, value: Scalar) -> bool:
+    match name:
+        case "present":
+            return True
+        case "equals" | "contains":
+            return same(getattr(rule, name), value)
+        case "one_of":
+            return any(same(one, value) for one in rule.one_of or ())
+        case "matches":
+            return re.search(rule.matches or "", str(value)) is not None
+        case _:
+            return _within(rule, number_of(value))
+
+
+def _within(rule: Requirement, number: float | None) -> bool:
+    if number is None:
+        return False
+    if rule.at_least is not None:
+        return number >= rule.at_least - _slack(rule.at_least)
+    return rule.at_most is not None and number <= rule.at_most + _slack(rule.at_most)
+
+
+def _slack(limit: float) -> float:
+    """Positions are decimal text, and differences of them are a little off: 5.0000000003 is at most 5."""
+    return 1e-6 * max(1.0, abs(limit))
+
+
+def same(wanted: Scalar, value: Scalar) -> bool:
+    """Compare as the file means it: true is not 1, and 1 is 1.0."""
+    if isinstance(wanted, bool) or isinstance(value, bool):
+        return wanted is value
+    if isinstance(wanted, str) or isinstance(value, str):
+        return str(wanted) == str(value)
+    return wanted == value
+
+
+def number_of(value: Fact) -> float | None:
+    """Return a value as a number, also from text (DS, IS); None if it is none."""
+    if value is None or isinstance(value, bool | tuple):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if abs(number) < float("inf") else None

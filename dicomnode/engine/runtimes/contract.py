@@ -1,0 +1,137 @@
+"""The contract of a runtime: tell what it can do here, load a network, run it, say what it was.
+
+Whoever writes another runtime subclasses `RuntimeContract` in its tests and adds no assertions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from dicomnode.device import Buffer, Device
+from dicomnode.faults import NETWORK_FAILED, NodeError
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """What a runtime can do on this machine, tried and found good."""
+
+    runtime: str
+    version: str
+    device: Device
+    precisions: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """As it stands in results: "onnxruntime 1.31.1 CPU"."""
+        return f"{self.runtime} {self.version} {self.device.kind.upper()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a runtime cannot be used on this machine."""
+
+    runtime: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """An input or output of a network: None in `shape` is a length that may vary."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str  # as numpy calls it: "float32"
+
+    def fits(self, shape: Sequence[int], dtype: str) -> bool:
+        """Tell whether an array of this shape and type may be given."""
+        return (
+            dtype == self.dtype
+            and len(shape) == len(self.shape)
+            and all(want in (None, length) for want, length in zip(self.shape, shape, strict=True))
+        )
+
+    def __str__(self) -> str:
+        lengths = ", ".join("any" if n is None else str(n) for n in self.shape)
+        return f"{self.name} ({lengths}) {self.dtype}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """A verified network on its way into a runtime. engine: for messages. content: the ONNX file."""
+
+    engine: str
+    file: str
+    content: bytes
+    precisions: tuple[str, ...] = ("fp32",)
+    memory_bytes_per_voxel: float = 0.0
+
+
+class Session(Protocol):
+    """A network that is loaded and ready. Used by one thread at a time."""
+
+    @property
+    def runtime(self) -> str:
+        """Name, version and kind of device: "onnxruntime 1.31.1 CPU"."""
+
+    @property
+    def precision(self) -> str:
+        """Of the arithmetic: "fp32"."""
+
+    @property
+    def device(self) -> str:
+        """Name of the device."""
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What the network takes."""
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """What it gives."""
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run it once on arrays by name; inputs are not changed, outputs are the caller's own.
+
+        Raises NodeError(NETWORK_FAILED) when names, shapes or types are not the network's, when the
+        runtime fails, and after `close`.
+        """
+
+    def memory(self, shape: Sequence[int]) -> int:
+        """Estimate the memory in bytes that a run on an input of this shape takes, weights included."""
+
+    def close(self) -> None:
+        """Let go of it; a second call does nothing."""
+
+
+class Runtime(Protocol):
+    """Something that runs networks."""
+
+    @property
+    def name(self) -> str:
+        """As the settings and messages call it."""
+
+    def probe(self, threads: int = 0) -> Capability | Reason:
+        """Try whether it works here; never raises. threads 0: all that the process may use."""
+
+    def load(self, network: Network, capability: Capability) -> Session:
+        """Load a network; raises NodeError(NETWORK_FAILED) when the runtime refuses it."""
+
+
+def check_inputs(
+    engine: str, specs: Sequence[TensorSpec], inputs: Mapping[str, NDArray[Any]]
+) -> dict[str, Buffer]:
+    """Return the inputs as buffers; raises NodeError(NETWORK_FAILED) where they are not the network's."""
+    wanted = {spec.name: spec for spec in specs}
+    if set(inputs) != set(wanted):
+        error = f"it takes the inputs {sorted(wanted)}, it was given {sorted(inputs)}"
+        raise NodeError(NETWORK_FAILED, engine=engine, error=error)
+    buffers = {name: Buffer(array) for name, array in inputs.items()}
+    for name, buffer in buffers.items():
+        if not wanted[name].fits(buffer.shape, buffer.dtype.name):
+            error = f"it takes {wanted[name]}, it was given {buffer.shape} {buffer.dtype.name}"
+            raise NodeError(NETWORK_FAILED, engine=engine, error=error)
+    return buffers

@@ -1,0 +1,118 @@
+"""Deliveries: which object a destination shall get, and what it said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Connection, insert, select, update
+
+from dicomnode.journal import events, schema, sentences
+from dicomnode.journal.records import DeliveryOutcome, DeliveryRecord, NewDelivery, ObjectRecord, TaskRecord
+from dicomnode.journal.results import object_record
+
+_delivery: Final = schema.delivery
+_object: Final = schema.result_object
+WANTED: Final = "wanted"
+STORED: Final = "stored"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a destination said of an object. status: of the C-STORE response, None when there was none."""
+
+    sop_instance_uid: str
+    outcome: DeliveryOutcome
+    status: int | None
+    text: str
+
+
+def add(connection: Connection, wanted: Iterable[NewDelivery], now: datetime) -> None:
+    """Write that destinations shall get objects; what is known already stays as it is."""
+    for new in wanted:
+        there = connection.execute(
+            select(_delivery.c.outcome).where(
+                _delivery.c.sop_instance_uid == new.sop_instance_uid,
+                _delivery.c.destination == new.destination,
+            )
+        ).first()
+        if there is None:
+            connection.execute(
+                insert(_delivery).values(
+                    sop_instance_uid=new.sop_instance_uid,
+                    destination=new.destination,
+                    outcome=WANTED,
+                    text="",
+                    changed_at=now,
+                )
+            )
+
+
+def undelivered(connection: Connection, task: TaskRecord) -> list[ObjectRecord]:
+    """What the task's destination shall get of its study version (and engine) and has not stored."""
+    query = (
+        select(_object)
+        .join(_delivery)
+        .where(
+            _delivery.c.destination == (task.destination or ""),
+            _delivery.c.outcome != STORED,
+            _object.c.study_instance_uid == task.study_instance_uid,
+            _object.c.study_version == task.study_version,
+        )
+        .order_by(_object.c.created_at, _object.c.kind, _object.c.path)
+    )
+    if task.engine is not None:
+        query = query.where(_object.c.engine == task.engine)
+    return [object_record(row) for row in connection.execute(query)]
+
+
+def answer(connection: Connection, task: TaskRecord, said: Answer, now: datetime) -> None:
+    """Write what the task's destination said; ValueError for an object that it was not to get."""
+    destination = task.destination or ""
+    kind = connection.execute(
+        select(_object.c.kind)
+        .join(_delivery)
+        .where(_delivery.c.sop_instance_uid == said.sop_instance_uid, _delivery.c.destination == destination)
+    ).scalar()
+    if kind is None:
+        raise ValueError(f"{destination!r} was not to get {said.sop_instance_uid}")
+    connection.execute(
+        update(_delivery)
+        .where(_delivery.c.sop_instance_uid == said.sop_instance_uid, _delivery.c.destination == destination)
+        .values(outcome=said.outcome, status=said.status, text=said.text, changed_at=now)
+    )
+    events.append(
+        connection,
+        task.study_instance_uid,
+        now,
+        f"object.{said.outcome}",
+        sentences.of_delivery(said.outcome, destination, kind, said.sop_instance_uid, said.text),
+        destination=destination,
+        sop_instance_uid=said.sop_instance_uid,
+        status=said.status,
+    )
+
+
+def of_study(connection: Connection, study_uid: str) -> list[DeliveryRecord]:
+    """All deliveries of a study, by version, destination and object."""
+    rows = connection.execute(
+        select(_delivery, _object.c.kind, _object.c.study_version)
+        .join(_object)
+        .where(_object.c.study_instance_uid == study_uid)
+        .order_by(_object.c.study_version, _delivery.c.destination, _object.c.kind, _object.c.path)
+    )
+    return [
+        DeliveryRecord(
+            sop_instance_uid=row.sop_instance_uid,
+            kind=row.kind,
+            study_version=row.study_version,
+            destination=row.destination,
+            outcome=row.outcome,
+            status=row.status,
+            text=row.text,
+            changed_at=row.changed_at,
+        )
+        for row in rows
+    ]

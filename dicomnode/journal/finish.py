@@ -1,0 +1,84 @@
+"""The end of a try: all that it has made and what follows from it, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from dicomnode.faults import NodeError
+from dicomnode.journal import deliveries, events, results, sentences, studies, tasks
+from dicomnode.journal.records import NewDelivery, NewTask, ObjectRecord, TaskRecord
+from dicomnode.journal.transitions import FINISHING, Event, IllegalTransition, TaskKind
+from dicomnode.values import Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a try ended. not_before: of the next try, for FAILED. deliveries None: see `Journal.finish`."""
+
+    event: Event
+    error: NodeError | None = None
+    not_before: datetime | None = None
+    new_tasks: Sequence[NewTask] = ()
+    verdicts: Sequence[Verdict] = ()
+    finding_path: Path | None = None
+    objects: Sequence[ObjectRecord] = ()
+    deliveries: Sequence[NewDelivery] | None = None
+
+    @property
+    def wanted(self) -> list[NewDelivery]:
+        """Which destination shall get which object."""
+        if self.deliveries is not None:
+            return list(self.deliveries)
+        return [
+            NewDelivery(destination=task.destination, sop_instance_uid=made.sop_instance_uid)
+            for task in self.new_tasks
+            if task.kind is TaskKind.DELIVER and task.destination is not None
+            for made in self.objects
+        ]
+
+
+def finish(connection: Connection, task: TaskRecord, ending: Ending, now: datetime) -> None:
+    """Write the end of a try; raises NodeError(LEASE_LOST), and then nothing is written."""
+    if ending.event not in FINISHING:
+        raise IllegalTransition(f"a worker does not end a task with {ending.event}")
+    row = tasks.held(connection, task)
+    if ending.verdicts:
+        results.replace_verdicts(connection, task, ending.verdicts)
+    if ending.finding_path is not None:
+        results.add_finding(connection, task, ending.finding_path, now)
+    results.add_objects(connection, ending.objects, now)
+    tasks.add(connection, ending.new_tasks, now)
+    deliveries.add(connection, ending.wanted, now)
+    not_before = ending.not_before or now
+    error = ending.error
+    values: dict[str, Any] = {
+        "owner": None,
+        "lease_until": None,
+        "not_before": not_before,
+        "lost": 0,
+        "error_code": error.fault.code if error is not None else None,
+        "error_text": error.fault.text(**error.values) if error is not None else None,
+    }
+    tasks.move(connection, row, ending.event, now, **values)
+    said = tasks.said(
+        row,
+        error=str(error) if error is not None else None,
+        not_before=not_before if not_before > now else None,
+    )
+    events.append(
+        connection,
+        task.study_instance_uid,
+        now,
+        f"{task.kind}.{ending.event}",
+        sentences.of_task(ending.event, said),
+        task=task.id,
+        attempt=row.attempt,
+        code=values["error_code"],
+    )
+    studies.settle_state(connection, task.study_instance_uid, now)

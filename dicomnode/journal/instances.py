@@ -1,0 +1,198 @@
+"""Instances enter the journal: each once, whatever is repeated."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from dicomnode.journal import events, schema, sentences, tasks
+from dicomnode.journal.records import ReadIds
+from dicomnode.journal.studies import GROUP
+from dicomnode.journal.study_state import StudyState
+from dicomnode.values import Instance, Sender
+
+Entry = tuple[Instance, ReadIds]
+
+_instance: Final = schema.instance
+_series: Final = schema.series
+_study: Final = schema.study
+
+
+def add(connection: Connection, items: Iterable[Entry], now: datetime) -> None:
+    """Enter instances, with their studies and series; those known already change nothing."""
+    by_study: dict[str, dict[str, Entry]] = defaultdict(dict)
+    for entry in items:
+        by_study[entry[0].study_instance_uid].setdefault(entry[0].sop_instance_uid, entry)
+    for study_uid, entries in by_study.items():
+        known = _known(connection, study_uid, list(entries))
+        new = [entry for uid, entry in entries.items() if uid not in known]
+        if new:
+            _add_to_study(connection, study_uid, new, now)
+
+
+def _known(connection: Connection, study_uid: str, uids: Sequence[str]) -> set[str]:
+    found: set[str] = set()
+    for start in range(0, len(uids), GROUP):
+        found.update(
+            connection.execute(
+                select(_instance.c.sop_instance_uid).where(
+                    _instance.c.study_instance_uid == study_uid,
+                    _instance.c.sop_instance_uid.in_(uids[start : start + GROUP]),
+                )
+            ).scalars()
+        )
+    return found
+
+
+def _add_to_study(connection: Connection, study_uid: str, new: Sequence[Entry], now: datetime) -> None:
+    row = connection.execute(
+        select(_study).where(_study.c.study_instance_uid == study_uid).with_for_update()
+    ).first()
+    if row is None:
+        version = _begin_study(connection, study_uid, new, now)
+    else:
+        version = _continue_study(connection, row, new, now)
+    _add_series(connection, study_uid, new)
+    connection.execute(insert(_instance), [_row(instance, version) for instance, _ in new])
+    _note_namesakes(connection, study_uid, [instance.sop_instance_uid for instance, _ in new], now)
+
+
+def _begin_study(connection: Connection, study_uid: str, new: Sequence[Entry], now: datetime) -> int:
+    first = min((instance for instance, _ in new), key=lambda instance: instance.received_at)
+    connection.execute(
+        insert(_study).values(
+            study_instance_uid=study_uid,
+            accession_number=_accession(new),
+            version=1,
+            state=StudyState.RECEIVING,
+            calling_ae=first.sender.calling_ae,
+            first_received_at=first.received_at,
+            last_received_at=max(instance.received_at for instance, _ in new),
+            last_added_at=now,
+        )
+    )
+    text = sentences.first_instance(first.sender.calling_ae)
+    events.append(connection, study_uid, now, "study.receiving", text, calling_ae=first.sender.calling_ae)
+    return 1
+
+
+def _continue_study(connection: Connection, row: Row[Any], new: Sequence[Entry], now: datetime) -> int:
+    version: int = row.version
+    values: dict[str, Any] = {
+        "last_received_at": max(row.last_received_at, *(instance.received_at for instance, _ in new)),
+        "last_added_at": max(row.last_added_at, now),
+        "accession_number": row.accession_number or _accession(new),
+    }
+    if row.complete_at is not None:
+        version += 1
+        tasks.supersede(connection, row.study_instance_uid, version, now)
+        values |= {
+            "version": version,
+            "state": StudyState.RECEIVING,
+            "reason": None,
+            "complete_at": None,
+            "complete_evidence": None,
+        }
+        text = sentences.more_instances(len(new), version)
+        events.append(
+            connection,
+            row.study_instance_uid,
+            now,
+            "study.receiving",
+            text,
+            version=version,
+            instances=len(new),
+        )
+    connection.execute(
+        update(_study).where(_study.c.study_instance_uid == row.study_instance_uid).values(values)
+    )
+    return version
+
+
+def _accession(new: Sequence[Entry]) -> str:
+    return next((ids.accession_number for _, ids in new if ids.accession_number), "")
+
+
+def _add_series(connection: Connection, study_uid: str, new: Sequence[Entry]) -> None:
+    known = set(
+        connection.execute(
+            select(_series.c.series_instance_uid).where(_series.c.study_instance_uid == study_uid)
+        ).scalars()
+    )
+    rows = {
+        instance.series_instance_uid: {
+            "study_instance_uid": study_uid,
+            "series_instance_uid": instance.series_instance_uid,
+            "modality": ids.modality,
+        }
+        for instance, ids in new
+        if instance.series_instance_uid not in known
+    }
+    if rows:
+        connection.execute(insert(_series), list(rows.values()))
+
+
+def _note_namesakes(connection: Connection, study_uid: str, uids: Sequence[str], now: datetime) -> None:
+    """Say in the log when another study has instances of these UIDs: it may be the same study, renamed."""
+    counts: dict[str, int] = defaultdict(int)
+    for start in range(0, len(uids), GROUP):
+        query = (
+            select(_instance.c.study_instance_uid, func.count())
+            .where(
+                _instance.c.sop_instance_uid.in_(uids[start : start + GROUP]),
+                _instance.c.study_instance_uid != study_uid,
+            )
+            .group_by(_instance.c.study_instance_uid)
+        )
+        for other, count in connection.execute(query):
+            counts[other] += count
+    for other, count in sorted(counts.items()):
+        text = sentences.also_in(count, other)
+        events.append(connection, study_uid, now, "study.namesakes", text, other=other, instances=count)
+
+
+def _row(instance: Instance, version: int) -> dict[str, Any]:
+    return {
+        "study_instance_uid": instance.study_instance_uid,
+        "sop_instance_uid": instance.sop_instance_uid,
+        "series_instance_uid": instance.series_instance_uid,
+        "sop_class_uid": instance.sop_class_uid,
+        "transfer_syntax_uid": instance.transfer_syntax_uid,
+        "path": str(instance.path),
+        "size": instance.size,
+        "digest": instance.digest,
+        "received_at": instance.received_at,
+        "calling_ae": instance.sender.calling_ae,
+        "called_ae": instance.sender.called_ae,
+        "address": instance.sender.address,
+        "study_version": version,
+    }
+
+
+def of_study(connection: Connection, study_uid: str) -> list[Instance]:
+    """The instances of a study, in the order of their arrival."""
+    rows = connection.execute(
+        select(_instance)
+        .where(_instance.c.study_instance_uid == study_uid)
+        .order_by(_instance.c.received_at, _instance.c.sop_instance_uid)
+    )
+    return [
+        Instance(
+            sop_instance_uid=row.sop_instance_uid,
+            sop_class_uid=row.sop_class_uid,
+            study_instance_uid=row.study_instance_uid,
+            series_instance_uid=row.series_instance_uid,
+            transfer_syntax_uid=row.transfer_syntax_uid,
+            path=Path(row.path),
+            size=row.size,
+            digest=row.digest,
+            received_at=row.received_at,
+            sender=Sender(calling_ae=row.calling_ae, called_ae=row.called_ae, address=row.address),
+        )
+        for row in rows
+    ]

@@ -1,0 +1,101 @@
+"""Bringing a journal up to this version: a backup first, then all migrations in one transaction.
+
+Alembic is loaded only when there is something to migrate: opening a journal costs one query.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+import structlog
+from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy.exc import DBAPIError
+
+from dicomnode.faults import JOURNAL_BROKEN, JOURNAL_TOO_NEW, NodeError
+from dicomnode.journal.connection import shown, sqlite_path
+
+log = structlog.get_logger("dicomnode.journal")
+
+# In order; each is a file in migrations/versions. A test compares the two, and schema.py with the last.
+REVISIONS: Final = ("0001",)
+_FOLDER: Final = Path(__file__).parent / "migrations"
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring the journal to the last revision; a journal that is there already costs one query.
+
+    Raises NodeError: JOURNAL_TOO_NEW for a later revision than this version knows, JOURNAL_BROKEN when it is
+    no journal or the file cannot be opened.
+    """
+    where = shown(engine.url)
+    try:
+        with engine.connect() as connection:
+            found = revision(connection)
+        if found == REVISIONS[-1]:
+            return
+        if found is not None and found not in REVISIONS:
+            raise NodeError(JOURNAL_TOO_NEW, path=where, found=found, known=REVISIONS[-1])
+        path = sqlite_path(engine.url)
+        if found is not None and path is not None:
+            backup(path, path.with_name(f"{path.name}.before-{REVISIONS[-1]}"))
+        with engine.begin() as connection:
+            _run(connection)
+        if path is not None:
+            _flush_folder(path.parent)
+    except (DBAPIError, OSError, sqlite3.Error) as error:
+        raise NodeError(JOURNAL_BROKEN, path=where, error=getattr(error, "orig", error)) from error
+    log.info("journal.migrated", path=where, before=found, after=REVISIONS[-1])
+
+
+def revision(connection: Connection) -> str | None:
+    """The revision of a journal; None for an empty database. Raises NodeError(JOURNAL_BROKEN) for others."""
+    tables = set(inspect(connection).get_table_names())
+    if not tables:
+        return None
+    if "alembic_version" not in tables:
+        raise NodeError(JOURNAL_BROKEN, path=shown(connection.engine.url), error="it is another database")
+    found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return found
+
+
+def backup(source: Path, target: Path) -> None:
+    """Copy an SQLite journal as it stands, while others use it; durable when it returns.
+
+    Raises sqlite3.Error and OSError. An earlier copy of that name is replaced only by a whole one.
+    """
+    temporary = target.with_name(f"{target.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    with closing(sqlite3.connect(source)) as whole, closing(sqlite3.connect(temporary)) as copy:
+        whole.backup(copy)
+    fd = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    temporary.replace(target)
+    _flush_folder(target.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _run(connection: Connection) -> None:
+    from alembic import command  # noqa: PLC0415  a third of a second, and nearly never needed
+    from alembic.config import Config  # noqa: PLC0415  as above
+
+    # Inside the write transaction: another process may have done it while this one waited for the lock
+    if revision(connection) == REVISIONS[-1]:
+        return
+    config = Config()
+    config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

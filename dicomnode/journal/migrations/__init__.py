@@ -1,0 +1,1 @@
+"""Migrations of the journal, one file a revision; never changed after a release."""

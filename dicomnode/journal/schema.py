@@ -1,0 +1,228 @@
+"""The tables. Portable between SQLite and PostgreSQL: no statement in this room is of one of them alone.
+
+What changes here needs a migration (`dicomnode/journal/migrations/versions`); a test compares the two.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Dialect,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.types import Boolean, Float, TypeDecorator
+
+from dicomnode.journal.study_state import StudyState
+from dicomnode.journal.transitions import TaskKind, TaskState
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """A time in UTC as text of one length, so that its order is that of time, and it comes back exactly."""
+
+    impl = String(27)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
+        """2026-01-31T12:00:00.000000Z; ValueError for a time without a time zone."""
+        del dialect
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("the journal takes times with a time zone only")
+        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """A time-zone aware datetime in UTC."""
+        del dialect
+        return None if value is None else datetime.fromisoformat(value)
+
+
+def one_of(column: str, words: type[StrEnum]) -> str:
+    """SQL condition that a column holds one of the words of an enumeration."""
+    return f"{column} IN ({', '.join(repr(str(word)) for word in words)})"
+
+
+metadata: Final = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(referred_table_name)s",
+        "uq": "uq_%(table_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+_UID: Final = String(64)
+
+study: Final = Table(
+    "study",
+    metadata,
+    Column("study_instance_uid", _UID, primary_key=True),
+    Column("accession_number", String(64), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reason", Text),
+    Column("calling_ae", String(16), nullable=False),
+    Column("first_received_at", UtcTime, nullable=False),
+    Column("last_received_at", UtcTime, nullable=False),
+    # When the journal heard of the last instance: after a standstill, later than it was received
+    Column("last_added_at", UtcTime, nullable=False),
+    Column("complete_at", UtcTime),
+    Column("complete_evidence", Text),
+    CheckConstraint(one_of("state", StudyState), name="state"),
+    Index("ix_study_state", "state", "last_received_at"),
+    Index("ix_study_accession_number", "accession_number"),
+)
+
+series: Final = Table(
+    "series",
+    metadata,
+    Column("study_instance_uid", _UID, primary_key=True),
+    Column("series_instance_uid", _UID, primary_key=True),
+    Column("modality", String(64), nullable=False),
+    ForeignKeyConstraint(["study_instance_uid"], ["study.study_instance_uid"]),
+)
+
+# A UID names an instance within its study: what comes under the same UID in another study is another
+# instance of this node, and can take nothing away from the first one
+instance: Final = Table(
+    "instance",
+    metadata,
+    Column("study_instance_uid", _UID, primary_key=True),
+    Column("sop_instance_uid", _UID, primary_key=True),
+    Column("series_instance_uid", _UID, nullable=False),
+    Column("sop_class_uid", _UID, nullable=False),
+    Column("transfer_syntax_uid", _UID, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("digest", String(16), nullable=False),
+    Column("received_at", UtcTime, nullable=False),
+    Column("calling_ae", String(16), nullable=False),
+    Column("called_ae", String(16), nullable=False),
+    Column("address", String(64), nullable=False),
+    Column("study_version", Integer, nullable=False),
+    ForeignKeyConstraint(
+        ["study_instance_uid", "series_instance_uid"],
+        ["series.study_instance_uid", "series.series_instance_uid"],
+    ),
+)
+
+verdict: Final = Table(
+    "verdict",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("study_instance_uid", _UID, nullable=False),
+    Column("study_version", Integer, nullable=False),
+    Column("engine", String(64), nullable=False),
+    Column("engine_version", String(64), nullable=False),
+    Column("series_instance_uid", _UID, nullable=False),
+    Column("stack", Integer, nullable=False),
+    Column("chosen", Boolean, nullable=False),
+    Column("score", Float),
+    Column("rule", Text, nullable=False),
+    Column("found", Text, nullable=False),
+    ForeignKeyConstraint(["study_instance_uid"], ["study.study_instance_uid"]),
+    UniqueConstraint("study_instance_uid", "study_version", "engine", "series_instance_uid", "stack"),
+)
+
+task: Final = Table(
+    "task",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("study_instance_uid", _UID, nullable=False),
+    Column("study_version", Integer, nullable=False),
+    # Empty, not NULL, where there is none: two NULLs would be two tasks to the unique constraint
+    Column("engine", String(64), nullable=False),
+    Column("destination", String(64), nullable=False),
+    Column("payload", JSON, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("not_before", UtcTime, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("lost", Integer, nullable=False),  # leases that ended without a word of the worker
+    Column("fence", Integer, nullable=False),
+    Column("owner", Text),
+    Column("lease_until", UtcTime),
+    Column("progress_stage", Text),
+    Column("progress_done", Integer),
+    Column("progress_total", Integer),
+    Column("error_code", String(16)),
+    Column("error_text", Text),
+    Column("created_at", UtcTime, nullable=False),
+    Column("changed_at", UtcTime, nullable=False),
+    ForeignKeyConstraint(["study_instance_uid"], ["study.study_instance_uid"]),
+    UniqueConstraint("kind", "study_instance_uid", "study_version", "engine", "destination"),
+    CheckConstraint(one_of("kind", TaskKind), name="kind"),
+    CheckConstraint(one_of("state", TaskState), name="state"),
+    Index("ix_task_claim", "state", "kind", "not_before"),
+    Index("ix_task_study", "study_instance_uid", "study_version"),
+)
+
+finding: Final = Table(
+    "finding",
+    metadata,
+    Column("study_instance_uid", _UID, primary_key=True),
+    Column("study_version", Integer, primary_key=True),
+    Column("engine", String(64), primary_key=True),
+    Column("path", Text, nullable=False),
+    Column("committed_at", UtcTime, nullable=False),
+    ForeignKeyConstraint(["study_instance_uid"], ["study.study_instance_uid"]),
+)
+
+# `object` is a word of Python
+result_object: Final = Table(
+    "object",
+    metadata,
+    Column("sop_instance_uid", _UID, primary_key=True),
+    Column("sop_class_uid", _UID, nullable=False),
+    Column("series_instance_uid", _UID, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("study_instance_uid", _UID, nullable=False),
+    Column("study_version", Integer, nullable=False),
+    Column("engine", String(64), nullable=False),
+    Column("path", Text, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    ForeignKeyConstraint(["study_instance_uid"], ["study.study_instance_uid"]),
+    Index("ix_object_study", "study_instance_uid", "study_version"),
+)
+
+delivery: Final = Table(
+    "delivery",
+    metadata,
+    Column("sop_instance_uid", _UID, primary_key=True),
+    Column("destination", String(64), primary_key=True),
+    Column("outcome", String(16), nullable=False),
+    Column("status", Integer),  # of the C-STORE response
+    Column("text", Text, nullable=False),
+    Column("changed_at", UtcTime, nullable=False),
+    ForeignKeyConstraint(["sop_instance_uid"], ["object.sop_instance_uid"]),
+    CheckConstraint("outcome IN ('wanted', 'stored', 'retry', 'refused')", name="outcome"),
+)
+
+event: Final = Table(
+    "event",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", UtcTime, nullable=False),
+    Column("study_instance_uid", _UID, nullable=False),
+    Column("what", String(32), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("facts", JSON, nullable=False),
+    ForeignKeyConstraint(["study_instance_uid"], ["study.study_instance_uid"]),
+    Index("ix_event_study", "study_instance_uid", "id"),
+)

@@ -1,0 +1,100 @@
+"""What state a study is in: one pure function of what is known of its latest version.
+
+It is written into the study's row in the same transaction as what it is made from, so no reader ever
+sees a study that says one thing and tasks that say another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from dicomnode.journal.transitions import TaskKind, TaskState
+
+
+class StudyState(StrEnum):
+    """The same words everywhere: commands, page, metrics, audit."""
+
+    RECEIVING = "receiving"  # instances may still come
+    INCOMPLETE = "incomplete"  # the source has more than was sent
+    COMPLETE = "complete"  # all is here; nobody has decided yet what to do with it
+    QUEUED = "queued"  # waits for an engine
+    ANALYSING = "analysing"  # an engine works on it, or results are being written
+    HELD = "held"  # a person holds it
+    DELIVERING = "delivering"  # results are on their way
+    UNCONFIRMED = "unconfirmed"  # sent, not yet confirmed
+    DONE = "done"  # every wanted object is stored at every destination
+    REFUSED = "refused"  # no engine wants it, or none can take it
+    FAILED = "failed"  # needs a person
+    SUPERSEDED = "superseded"
+    RETRACTED = "retracted"
+    QUARANTINED = "quarantined"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFact:
+    """What the state depends on, of one task of the latest version."""
+
+    kind: TaskKind
+    state: TaskState
+    error_text: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyFacts:
+    """What the state depends on. undelivered: deliveries wanted and not stored yet."""
+
+    complete: bool
+    tasks: Sequence[TaskFact] = ()
+    undelivered: int = 0
+
+
+_OPEN: Final = frozenset({TaskState.WAITING, TaskState.READY, TaskState.RUNNING, TaskState.RETRY})
+_WORK: Final = frozenset({TaskKind.ANALYSE, TaskKind.REPORT})
+# Work ahead decides nothing: it may be thrown away
+_DECIDING: Final = frozenset(TaskKind) - {TaskKind.PREFETCH}
+
+
+def study_state(facts: StudyFacts) -> StudyState:
+    """Decide the state. The earliest stage that still has work wins; without work, what is amiss."""
+    if not facts.complete:
+        return StudyState.RECEIVING
+    tasks = [task for task in facts.tasks if task.kind in _DECIDING]
+    at_work = _stage_at_work([task for task in tasks if task.state in _OPEN], tasks)
+    if at_work is not None:
+        return at_work
+    if any(task.state is TaskState.PARKED for task in tasks):
+        return StudyState.FAILED
+    if facts.undelivered:
+        return StudyState.UNCONFIRMED
+    if any(task.kind in _WORK and task.state is TaskState.DONE for task in tasks):
+        return StudyState.DONE
+    # Looked at, and nobody wanted it; or complete, and nobody has looked yet
+    return StudyState.REFUSED if tasks else StudyState.COMPLETE
+
+
+def _stage_at_work(still_open: Sequence[TaskFact], tasks: Iterable[TaskFact]) -> StudyState | None:
+    kinds = {task.kind for task in still_open}
+    if kinds & {TaskKind.FETCH, TaskKind.DISPATCH}:
+        return StudyState.COMPLETE
+    if kinds & _WORK:
+        begun = any(
+            task.kind in _WORK and task.state in (TaskState.RUNNING, TaskState.DONE) for task in tasks
+        )
+        return StudyState.ANALYSING if begun else StudyState.QUEUED
+    if TaskKind.DELIVER in kinds:
+        return StudyState.DELIVERING
+    if TaskKind.CONFIRM in kinds:
+        return StudyState.UNCONFIRMED
+    return None
+
+
+def study_reason(facts: StudyFacts) -> str | None:
+    """Why it is refused, failed or waits: what a parked task says, else a retried one, else a done one."""
+    for state in (TaskState.PARKED, TaskState.RETRY, TaskState.DONE):
+        for task in facts.tasks:
+            if task.state is state and task.error_text:
+                return task.error_text
+    return None

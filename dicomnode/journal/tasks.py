@@ -1,0 +1,301 @@
+"""Tasks: made once, claimed with a lease and a fence, taken over when a worker is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
+
+from dicomnode.faults import KILLED_ITS_WORKER, LEASE_LOST, NodeError
+from dicomnode.journal import events, schema, sentences, studies
+from dicomnode.journal.records import NewTask, Progress, TaskRecord
+from dicomnode.journal.transitions import Event, TaskKind, TaskState, states_before, step
+
+# A task that has ended its process so often would end the next one too
+MOST_LOST: Final = 3
+
+_task: Final = schema.task
+_CLAIMABLE: Final = states_before(Event.CLAIMED)
+_RETRIABLE: Final = states_before(Event.RETRIED)
+_SUPERSEDABLE: Final = states_before(Event.SUPERSEDED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What a worker asks for. destination None: any."""
+
+    kinds: Collection[TaskKind]
+    owner: str
+    lease: timedelta
+    destination: str | None = None
+
+    @property
+    def wanted(self) -> list[ColumnElement[bool]]:
+        """Conditions on the tasks that it can do."""
+        conditions: list[ColumnElement[bool]] = [_task.c.kind.in_(sorted(self.kinds))]
+        if self.destination is not None:
+            conditions.append(_task.c.destination == self.destination)
+        return conditions
+
+
+def record(row: Row[Any]) -> TaskRecord:
+    """Make the record of a row."""
+    return TaskRecord(
+        id=row.id,
+        kind=TaskKind(row.kind),
+        study_instance_uid=row.study_instance_uid,
+        study_version=row.study_version,
+        engine=row.engine or None,
+        destination=row.destination or None,
+        payload=row.payload,
+        state=TaskState(row.state),
+        attempt=row.attempt,
+        fence=row.fence,
+        owner=row.owner,
+        priority=row.priority,
+        not_before=row.not_before,
+        error_code=row.error_code,
+        error_text=row.error_text,
+        created_at=row.created_at,
+    )
+
+
+def said(row: Row[Any], **more: Any) -> sentences.Said:
+    """What a sentence on this task may speak of."""
+    return sentences.Said(
+        kind=TaskKind(row.kind),
+        engine=row.engine,
+        destination=row.destination,
+        attempt=more.pop("attempt", row.attempt),
+        **more,
+    )
+
+
+def move(connection: Connection, row: Row[Any], event: Event, now: datetime, **values: Any) -> TaskState:
+    """Write the state that the table says, with what else changes: the one place that writes states.
+
+    Raises IllegalTransition for a pair that the table does not have, NodeError(LEASE_LOST) when the row is
+    not any more as it was read.
+    """
+    state = step(TaskState(row.state), event)
+    changed = connection.execute(
+        update(_task)
+        .where(_task.c.id == row.id, _task.c.fence == row.fence, _task.c.state == row.state)
+        .values(state=state, changed_at=now, **values)
+    )
+    if changed.rowcount != 1:
+        raise NodeError(LEASE_LOST, task=row.id)
+    return state
+
+
+def add(connection: Connection, new: Iterable[NewTask], now: datetime) -> None:
+    """Make tasks, ready at once; those that are there already stay as they are."""
+    for task in new:
+        key = {
+            "kind": task.kind,
+            "study_instance_uid": task.study_instance_uid,
+            "study_version": task.study_version,
+            "engine": task.engine or "",
+            "destination": task.destination or "",
+        }
+        there = connection.execute(
+            select(_task.c.id).where(*(_task.c[name] == value for name, value in key.items()))
+        ).first()
+        if there is None:
+            connection.execute(
+                insert(_task).values(
+                    **key,
+                    payload=dict(task.payload),
+                    state=TaskState.READY,
+                    priority=task.priority,
+                    not_before=now,
+                    attempt=0,
+                    lost=0,
+                    fence=0,
+                    created_at=now,
+                    changed_at=now,
+                )
+            )
+
+
+def claim(connection: Connection, wanted: Claim, now: datetime) -> TaskRecord | None:
+    """Take the task of highest priority, the oldest first, and give it the worker's name and lease."""
+    _take_from_the_dead(connection, wanted, now)
+    # SQLite has no row locks and needs none: the transaction has the lock on everything
+    row = connection.execute(
+        select(_task)
+        .where(*wanted.wanted, _task.c.state.in_(sorted(_CLAIMABLE)), _task.c.not_before <= now)
+        .order_by(_task.c.priority.desc(), _task.c.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    ).first()
+    if row is None:
+        return None
+    move(
+        connection,
+        row,
+        Event.CLAIMED,
+        now,
+        owner=wanted.owner,
+        lease_until=now + wanted.lease,
+        fence=row.fence + 1,
+        attempt=row.attempt + 1,
+        progress_stage=None,
+        progress_done=None,
+        progress_total=None,
+    )
+    events.append(
+        connection,
+        row.study_instance_uid,
+        now,
+        f"{row.kind}.claimed",
+        sentences.of_task(Event.CLAIMED, said(row, attempt=row.attempt + 1)),
+        task=row.id,
+        owner=wanted.owner,
+    )
+    studies.settle_state(connection, row.study_instance_uid, now)
+    return record(connection.execute(select(_task).where(_task.c.id == row.id)).one())
+
+
+def _take_from_the_dead(connection: Connection, wanted: Claim, now: datetime) -> None:
+    """Tasks whose lease has ended are ready again, or parked when they end every worker."""
+    rows = connection.execute(
+        select(_task)
+        .where(*wanted.wanted, _task.c.state == TaskState.RUNNING, _task.c.lease_until < now)
+        .order_by(_task.c.id)
+        .with_for_update(skip_locked=True)
+    ).all()
+    for row in rows:
+        lost = row.lost + 1
+        values: dict[str, Any] = {"owner": None, "lease_until": None, "lost": lost, "not_before": now}
+        event, error = Event.LEASE_EXPIRED, None
+        if lost >= MOST_LOST:
+            event = Event.LOST_TOO_OFTEN
+            text = KILLED_ITS_WORKER.text(task=row.id, count=lost)
+            values |= {"error_code": KILLED_ITS_WORKER.code, "error_text": text}
+            error = f"{KILLED_ITS_WORKER.code} {text}"
+        move(connection, row, event, now, **values)
+        events.append(
+            connection,
+            row.study_instance_uid,
+            now,
+            f"{row.kind}.{event}",
+            sentences.of_task(event, said(row, error=error)),
+            task=row.id,
+            owner=row.owner,
+        )
+        studies.settle_state(connection, row.study_instance_uid, now)
+
+
+def held(connection: Connection, task: TaskRecord) -> Row[Any]:
+    """The row of a task that its worker still has; raises NodeError(LEASE_LOST) when another one has it.
+
+    A lease that has ended without being taken over is still the worker's: its work is not thrown away.
+    """
+    row = connection.execute(
+        select(_task)
+        .where(_task.c.id == task.id, _task.c.fence == task.fence, _task.c.state == TaskState.RUNNING)
+        .with_for_update()
+    ).first()
+    if row is None:
+        raise NodeError(LEASE_LOST, task=task.id)
+    return row
+
+
+def heartbeat(
+    connection: Connection, task: TaskRecord, lease: timedelta, now: datetime, progress: Progress | None
+) -> None:
+    """Make the lease longer, and say how far the work is."""
+    values: dict[str, Any] = {"lease_until": now + lease, "changed_at": now}
+    if progress is not None:
+        stage, done, total = progress
+        values |= {"progress_stage": stage, "progress_done": done, "progress_total": total}
+    changed = connection.execute(
+        update(_task)
+        .where(_task.c.id == task.id, _task.c.fence == task.fence, _task.c.state == TaskState.RUNNING)
+        .values(values)
+    )
+    if changed.rowcount != 1:
+        raise NodeError(LEASE_LOST, task=task.id)
+
+
+def end_leases(connection: Connection, owner: str, now: datetime) -> int:
+    """Let the leases of a worker that is known to be dead end at once; give how many."""
+    changed = connection.execute(
+        update(_task)
+        .where(_task.c.owner == owner, _task.c.state == TaskState.RUNNING)
+        .values(lease_until=now - timedelta(microseconds=1))
+    )
+    return changed.rowcount
+
+
+def supersede(connection: Connection, study_uid: str, version: int, now: datetime) -> None:
+    """What is unfinished of versions before `version` is not needed any more."""
+    rows = connection.execute(
+        select(_task)
+        .where(
+            _task.c.study_instance_uid == study_uid,
+            _task.c.study_version < version,
+            _task.c.state.in_(sorted(_SUPERSEDABLE)),
+        )
+        .with_for_update()
+    ).all()
+    for row in rows:
+        move(connection, row, Event.SUPERSEDED, now, owner=None, lease_until=None)
+        events.append(
+            connection,
+            study_uid,
+            now,
+            f"{row.kind}.superseded",
+            sentences.of_task(Event.SUPERSEDED, said(row)),
+            task=row.id,
+            version=row.study_version,
+        )
+
+
+def retry(connection: Connection, study_uid: str | None, destination: str | None, now: datetime) -> int:
+    """Make parked and waiting-for-their-time tasks ready, as a person wishes; give how many."""
+    conditions: list[ColumnElement[bool]] = [_task.c.state.in_(sorted(_RETRIABLE))]
+    if study_uid is not None:
+        conditions.append(_task.c.study_instance_uid == study_uid)
+    if destination is not None:
+        conditions.append(_task.c.destination == destination)
+    rows = connection.execute(select(_task).where(*conditions).order_by(_task.c.id).with_for_update()).all()
+    for row in rows:
+        move(connection, row, Event.RETRIED, now, not_before=now, attempt=0, lost=0)
+        events.append(
+            connection,
+            row.study_instance_uid,
+            now,
+            f"{row.kind}.retried",
+            sentences.of_task(Event.RETRIED, said(row)),
+            task=row.id,
+        )
+    for uid in {row.study_instance_uid for row in rows}:
+        studies.settle_state(connection, uid, now)
+    return len(rows)
+
+
+def find(
+    connection: Connection, study_uid: str | None, states: Collection[TaskState] | None
+) -> list[TaskRecord]:
+    """Tasks, oldest first."""
+    query = select(_task).order_by(_task.c.id)
+    if study_uid is not None:
+        query = query.where(_task.c.study_instance_uid == study_uid)
+    if states is not None:
+        query = query.where(_task.c.state.in_(sorted(states)))
+    return [record(row) for row in connection.execute(query)]
+
+
+def next_due(connection: Connection) -> datetime | None:
+    """When something may be claimed next: a task's time, or the end of a lease."""
+    ready = select(func.min(_task.c.not_before)).where(_task.c.state.in_(sorted(_CLAIMABLE)))
+    lost = select(func.min(_task.c.lease_until)).where(_task.c.state == TaskState.RUNNING)
+    times: list[datetime] = [
+        time for query in (ready, lost) if (time := connection.execute(query).scalar()) is not None
+    ]
+    return min(times, default=None)

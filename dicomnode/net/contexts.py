@@ -1,0 +1,99 @@
+"""Which SOP classes and transfer syntaxes this node takes as a Storage SCP, and which it picks.
+
+An association can *propose* 128 presentation contexts (PS3.8 9.3.2.2); what an acceptor *supports* has no
+such limit, since only what is proposed is answered. So all storage classes are supported that the standard
+has, for images, waveforms, reports, presentation states, segmentations (label maps too), registrations,
+radiotherapy and documents: what the node cannot analyse it keeps, and a study arrives whole.
+
+Left out, and to be named in [receive] storage_classes by a site that needs them: retired classes (their
+definitions are withdrawn, so nothing can be promised about them), the classes of other industries (DICOS,
+DICONDE), and objects that belong to no patient (hanging protocols, colour palettes, implant templates).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from pydicom._uid_dict import UID_dictionary
+from pynetdicom import AllStoragePresentationContexts
+from pynetdicom.presentation import PresentationContext
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # it is made at import
+
+# Of these the better first: Explicit VR keeps the VRs of private elements
+UNCOMPRESSED: Final = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.2")
+
+# Stored as they come, whether or not this node can decode them; retired JPEG processes stand in archives.
+# Left out: deflated ones (1.2.1.99, JPIP 4.95 and 4.205, 8.1), where a few kB may stand for gigabytes;
+# 1.2.6.x and 1.20 (retired, not used by DIMSE); 1.2.7.x (live video, no files).
+TRANSFER_SYNTAXES: Final = (
+    *UNCOMPRESSED,
+    "1.2.840.10008.1.2.1.98",
+    *(f"1.2.840.10008.1.2.4.{number}" for number in (*range(50, 67), 70, 80, 81, *range(90, 95))),
+    *(f"1.2.840.10008.1.2.4.{number}{part}" for number in range(100, 107) for part in ("", ".1")),
+    *(f"1.2.840.10008.1.2.4.{number}" for number in (107, 108, 110, 111, 112, 201, 202, 203, 204)),
+    "1.2.840.10008.1.2.5",
+)
+
+_RANK: Final = {syntax: rank for rank, syntax in enumerate(UNCOMPRESSED)}
+_TRANSFER_SYNTAXES: Final = frozenset(TRANSFER_SYNTAXES)
+
+
+def storage_classes(extra: Iterable[str] = ()) -> frozenset[str]:
+    """Return the storage SOP Class UIDs that this node takes, and those of `extra` (UIDs or keywords).
+
+    Raises ValueError for a keyword that is not known; the settings have been checked for that before.
+    """
+    known = {entry[4]: uid for uid, entry in UID_dictionary.items()}
+    uids = {str(context.abstract_syntax) for context in AllStoragePresentationContexts}
+    for name in extra:
+        uid = name if name[:1].isdigit() else known.get(name)
+        if uid is None:
+            raise ValueError(f"{name!r} is no keyword of a SOP Class")
+        uids.add(uid)
+    return frozenset(uids)
+
+
+def storage_contexts(extra: Iterable[str] = ()) -> list[PresentationContext]:
+    """Return everything that this node supports as an acceptor: Verification and Storage.
+
+    extra: more SOP Classes, by UID or keyword. Each context has all transfer syntaxes.
+    """
+    classes = [str(Verification), *sorted(storage_classes(extra))]
+    return [_context(uid, UNCOMPRESSED if uid == Verification else TRANSFER_SYNTAXES) for uid in classes]
+
+
+def answer_contexts(
+    proposed: Iterable[PresentationContext], classes: frozenset[str]
+) -> list[PresentationContext]:
+    """Return what to support for one association: of the classes proposed, the syntaxes in our order.
+
+    pynetdicom takes the first syntax of the *acceptor's* list that was proposed. A fixed list would make a
+    sender convert its images, or even compress them with loss; here the requestor's order holds.
+    """
+    wanted: dict[str, list[str]] = {}
+    for context in proposed:
+        uid = str(context.abstract_syntax)
+        if uid in classes or uid == Verification:
+            syntaxes = pick_order([str(syntax) for syntax in context.transfer_syntax])
+            wanted.setdefault(uid, []).extend(syntaxes)
+    return [_context(uid, syntaxes) for uid, syntaxes in wanted.items() if syntaxes]
+
+
+def pick_order(proposed: Sequence[str]) -> list[str]:
+    """Sort the transfer syntaxes of one proposal that this node takes, the one to pick first.
+
+    A sender names first what it has: a compressed original is taken as it is. Where it begins with an
+    uncompressed one, Explicit VR Little Endian is preferred among these (PS3.5 A.2).
+    """
+    supported = [syntax for syntax in proposed if syntax in _TRANSFER_SYNTAXES]
+    if supported and supported[0] in _RANK:
+        supported.sort(key=lambda syntax: _RANK.get(syntax, len(_RANK)))
+    return supported
+
+
+def _context(uid: str, syntaxes: Sequence[str]) -> PresentationContext:
+    context = PresentationContext()
+    context.abstract_syntax = uid
+    context.transfer_syntax = list(syntaxes)
+    return context

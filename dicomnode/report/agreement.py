@@ -1,0 +1,152 @@
+"""The identity gate: all instances that a result is made of are of one patient, one study and one geometry.
+
+highdicom takes the patient from the first instance and does not look at the others, so a slice of another
+patient within a series would pass in silence; here it does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Final
+
+import numpy as np
+from pydicom import DataElement, Dataset, dcmread
+from pydicom.dataelem import RawDataElement
+
+from dicomnode.faults import SOURCES_DISAGREE, NodeError
+from dicomnode.report.characters import read_unicode
+from dicomnode.report.cleaning import element_of, tag_of, written, wrong
+from dicomnode.values import Findings, Float64, Source
+
+# One patient: every instance of every input must agree in these …
+_PERSON: Final = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate")
+# … every instance of one series in these …
+_SERIES: Final = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "Modality")
+# … and, where a volume was made of it, in these, exactly or within a tolerance.
+_SPACE: Final = ("FrameOfReferenceUID", "Rows", "Columns")
+_GEOMETRY: Final = {  # how many numbers, and how far two slices may differ
+    "ImageOrientationPatient": (6, 1e-4),  # cosines
+    "PixelSpacing": (2, 1e-4),  # mm
+}
+_READ: Final = (
+    *_PERSON,
+    *_SERIES,
+    *_SPACE,
+    *_GEOMETRY,
+    "ImagePositionPatient",
+    "SOPInstanceUID",
+    "SliceThickness",
+    "InstanceNumber",
+    "SpecificCharacterSet",
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SourceInstance:
+    """One source instance: its header as it came, and what the gate and the stubs need of it."""
+
+    encoded: bytes
+    header: Dataset
+
+    def text(self, keyword: str) -> str:
+        """A value as text, without padding; empty if it is missing. Not for texts beyond ASCII."""
+        element = element_of(self.header, keyword)
+        return "" if element is None or element.value is None else str(element.value).strip()
+
+    def numbers(self, keyword: str, count: int) -> Float64:
+        """`count` numbers of a DS element. Raises NodeError(SOURCE_HEADER_WRONG) if there are others."""
+        element = element_of(self.header, keyword)
+        if element is None or element.is_empty:
+            raise wrong(keyword, "missing")
+        try:
+            values = np.array(element.value, dtype=np.float64, ndmin=1)
+        except (TypeError, ValueError):
+            raise wrong(keyword, "not valid") from None
+        if values.shape != (count,) or not np.isfinite(values).all():
+            raise wrong(keyword, "not valid")
+        return values
+
+
+def read_instances(source: Source) -> tuple[SourceInstance, ...]:
+    """The instances of a source, in its order. Must run within `as_it_is`.
+
+    Raises NodeError(SOURCE_HEADER_WRONG) if a frame of the source has no header.
+    """
+    tags = None if is_multi_frame(source) else [tag_of(keyword) for keyword in _READ]
+    read = tuple(
+        SourceInstance(encoded, dcmread(BytesIO(encoded), specific_tags=list(tags) if tags else None))
+        for encoded in source.headers.encoded
+    )
+    named = {frame.sop_instance_uid for frame in source.frames}
+    if not read or not named <= {one.text("SOPInstanceUID") for one in read}:
+        raise wrong("SOPInstanceUID", "not among the headers that came with the findings")
+    return read
+
+
+def is_multi_frame(source: Source) -> bool:
+    """Tell whether the slices of a source are frames of multi-frame objects."""
+    return any(frame.frame_number is not None for frame in source.frames)
+
+
+def check_agreement(
+    findings: Findings, instances: Sequence[Sequence[SourceInstance]], otherwise: str
+) -> None:
+    """Refuse sources that are not of one patient, or a series that is not of one study and geometry.
+
+    instances: of each source of `findings`. otherwise: see `read_unicode`. Must run within `as_it_is`.
+    Raises NodeError(SOURCES_DISAGREE), or SOURCE_HEADER_WRONG where geometry is missing.
+    """
+    _agree([one for own in instances for one in own], _PERSON, otherwise)
+    for source, own in zip(findings.sources, instances, strict=True):
+        _agree(own, _SERIES, otherwise)
+        _expect(own[0], "StudyInstanceUID", source.study_instance_uid)
+        _expect(own[0], "SeriesInstanceUID", source.series_instance_uid)
+        if source.grid is None:  # no volume was made of it: nothing is placed in its space
+            continue
+        _agree(own, _SPACE, otherwise)
+        _expect(own[0], "FrameOfReferenceUID", source.grid.frame_of_reference_uid)
+        if not is_multi_frame(source):  # else the geometry stands with the frames: the guard checks it
+            _agree_in_geometry(own)
+
+
+def _agree(instances: Sequence[SourceInstance], keywords: Iterable[str], otherwise: str) -> None:
+    for keyword in keywords:
+        if len({_raw(one.header, keyword) for one in instances}) == 1:
+            continue  # equal bytes: almost always, and the texts need not be decoded
+        texts = {_decoded(one, keyword, otherwise) for one in instances}
+        if len(texts) > 1:
+            raise _disagree(keyword)
+
+
+def _agree_in_geometry(instances: Sequence[SourceInstance]) -> None:
+    for keyword, (count, tolerance) in _GEOMETRY.items():
+        values = np.array([one.numbers(keyword, count) for one in instances])
+        if np.abs(values - values[0]).max() > tolerance:
+            raise _disagree(keyword)
+    for one in instances:
+        one.numbers("ImagePositionPatient", 3)
+
+
+def _expect(instance: SourceInstance, keyword: str, expected: str) -> None:
+    if instance.text(keyword) != expected:
+        raise _disagree(keyword)
+
+
+def _raw(header: Dataset, keyword: str) -> bytes | str | None:
+    tag = tag_of(keyword)
+    if tag not in header:
+        return None
+    element: RawDataElement | DataElement = header.get_item(tag)
+    return element.value if isinstance(element, RawDataElement) else str(element.value)
+
+
+def _decoded(instance: SourceInstance, keyword: str, otherwise: str) -> str:
+    header, _ = read_unicode(instance.encoded, otherwise)
+    element = element_of(header, keyword)
+    return "" if element is None or element.value is None else str(element.value).rstrip("^ ")
+
+
+def _disagree(keyword: str) -> NodeError:
+    return NodeError(SOURCES_DISAGREE, tag=written(tag_of(keyword)), keyword=keyword)

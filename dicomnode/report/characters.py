@@ -1,0 +1,96 @@
+"""Source headers in Unicode, whatever character set they came in; results are written in UTF-8.
+
+A name must survive exactly: escape sequences of ISO 2022, GB18030, single-byte sets and UTF-8 are decoded
+once, here. Where a header declares no character set (or one that does not exist) and holds other bytes than
+ASCII, it is read as UTF-8 if that is possible without damage, else in the character set configured for it.
+A result of ASCII alone names no character set: that is the same bytes, and what every archive understands;
+any other is ISO_IR 192. Source: PS3.3 C.12.1.1.2, PS3.5 6.1.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+
+from pydicom import Dataset, dcmread
+from pydicom.charset import convert_encodings, python_encoding
+from pydicom.config import disable_value_validation
+from pydicom.valuerep import PersonName
+
+UTF_8 = "ISO_IR 192"
+_CHARACTER_SET = 0x00080005
+_TEXT_VRS = frozenset({"AE", "LO", "LT", "PN", "SH", "ST", "UC", "UT"})
+_DAMAGED = "\ufffd"  # what a decoder puts where bytes make no character
+_EXPLICIT_LITTLE = (False, True)  # (implicit VR, little endian) of encoded source headers
+
+
+@contextmanager
+def as_it_is() -> Iterator[None]:
+    """Read wrong values without a warning: each is checked, and dropped or refused, where it is used."""
+    with warnings.catch_warnings(), disable_value_validation():
+        warnings.simplefilter("ignore", UserWarning)
+        yield
+
+
+def read_unicode(encoded: bytes, otherwise: str) -> tuple[Dataset, str | None]:
+    """Read a Part 10 header so that every text in it is Unicode.
+
+    otherwise: character set (0008,0005) to assume for bytes that the header does not explain.
+    Returns the data set, without SpecificCharacterSet, and a sentence if the character set was assumed.
+    Must run within `as_it_is`.
+    """
+    declared = _terms(dcmread(BytesIO(encoded)))
+    if declared and all(term in python_encoding for term in declared):
+        dataset = _read_as(encoded, declared)
+        if not _damaged(dataset):
+            return _without_character_set(dataset), None
+    for assumed in (UTF_8, otherwise):
+        dataset = _read_as(encoded, [assumed])
+        if not _damaged(dataset):
+            break
+    foreign = not is_ascii(dataset)
+    told = f"The source's texts were read as {assumed}, because (0008,0005) does not explain them."
+    return _without_character_set(dataset), told if foreign else None
+
+
+def is_ascii(dataset: Dataset, besides: frozenset[str] = frozenset()) -> bool:
+    """Tell whether every text of a data set is ASCII; elements whose keyword is in `besides` are passed over."""
+    return all(text.isascii() for text in _texts(dataset, besides))
+
+
+def _terms(dataset: Dataset) -> list[str]:
+    declared = dataset.get("SpecificCharacterSet")
+    if not declared:
+        return []
+    return [declared] if isinstance(declared, str) else [str(term) for term in declared]
+
+
+def _read_as(encoded: bytes, terms: list[str]) -> Dataset:
+    dataset = dcmread(BytesIO(encoded))
+    # pydicom converts an element when it is first looked at, so this comes early enough for all of them.
+    dataset.set_original_encoding(*_EXPLICIT_LITTLE, convert_encodings(terms))
+    return dataset
+
+
+def _damaged(dataset: Dataset) -> bool:
+    return any(_DAMAGED in text for text in _texts(dataset))
+
+
+def _texts(dataset: Dataset, besides: frozenset[str] = frozenset()) -> Iterator[str]:
+    for element in dataset:
+        if element.keyword in besides:
+            continue
+        if element.VR == "SQ":
+            for item in element.value:
+                yield from _texts(item)
+        elif element.VR in _TEXT_VRS and element.value is not None:
+            values = [element.value] if isinstance(element.value, str | PersonName) else element.value
+            yield from (str(value) for value in values)
+
+
+def _without_character_set(dataset: Dataset) -> Dataset:
+    if _CHARACTER_SET in dataset:
+        del dataset[_CHARACTER_SET]
+    return dataset

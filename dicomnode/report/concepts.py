@@ -1,0 +1,78 @@
+"""The codes that reports write: one table, each checked against the DICOM code dictionary in the tests.
+
+What an engine found carries its own codes (`engine.toml`); these are the words of the report around it.
+Numbers of context groups (CID) and templates (TID) are those of PS3.16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+from dicomnode.values import Code
+
+if TYPE_CHECKING:
+    from pydicom.sr.coding import Code as DicomCode
+
+# ── The document ──────────────────────────────────────────────────────────────────────────────────
+MEASUREMENT_REPORT: Final = Code("126000", "DCM", "Imaging Measurement Report")  # CID 7021
+QUALITATIVE_EVALUATIONS: Final = Code("C0034375", "UMLS", "Qualitative Evaluations")  # TID 1500 row 12
+ENGLISH: Final = Code("en", "RFC5646", "English")  # CID 5000
+DEVICE: Final = Code("121007", "DCM", "Device")  # CID 270
+COMMENT: Final = Code("121106", "DCM", "Comment")
+FINDING: Final = Code("121071", "DCM", "Finding")
+SOURCE_SERIES: Final = Code("121232", "DCM", "Source series for segmentation")  # TID 1411 row 12
+
+# ── The procedure that was analysed (CID 100), by the modality of its images ──────────────────────
+PROCEDURES: Final[Mapping[str, Code]] = {
+    "CT": Code("25045-6", "LN", "CT unspecified body region"),
+    "MR": Code("25056-3", "LN", "MRI unspecified body region"),
+    "PT": Code("44136-0", "LN", "PET unspecified body region"),
+    "NM": Code("49118-3", "LN", "NM unspecified body region"),
+    "CR": Code("43468-8", "LN", "XR unspecified body region"),
+    "DX": Code("43468-8", "LN", "XR unspecified body region"),
+}
+ANY_PROCEDURE: Final = Code("363679005", "SCT", "Imaging procedure")
+
+# ── How the analysis ended ────────────────────────────────────────────────────────────────────────
+PROCESSING_SUMMARY: Final = Code("111017", "DCM", "CAD Processing and Findings Summary")
+SUCCEEDED_WITH_FINDINGS: Final = Code("111242", "DCM", "All algorithms succeeded; with findings")  # CID 6047
+SUCCEEDED_WITHOUT: Final = Code("111241", "DCM", "All algorithms succeeded; without findings")
+NONE_SUCCEEDED: Final = Code("111245", "DCM", "No algorithms succeeded; without findings")
+DETECTIONS: Final = Code("111064", "DCM", "Summary of Detections")
+SUCCEEDED: Final = Code("111222", "DCM", "Succeeded")  # CID 6042
+NOT_ATTEMPTED: Final = Code("111225", "DCM", "Not Attempted")
+FAILED: Final = Code("111224", "DCM", "Failed")
+
+# ── What is said of a finding ─────────────────────────────────────────────────────────────────────
+LESION: Final = Code("52988006", "SCT", "Lesion")  # where an engine did not say what it looked for
+ANATOMICAL_STRUCTURE: Final = Code("91723000", "SCT", "Anatomical Structure")
+PRESENT: Final = Code("52101004", "SCT", "Present")  # CID 240
+ABSENT: Final = Code("272519000", "SCT", "Absent")
+PROBABILITY: Final = Code("122157", "DCM", "Probability")
+VOLUME: Final = Code("118565006", "SCT", "Volume")  # CID 7469
+
+# ── Purposes ──────────────────────────────────────────────────────────────────────────────────────
+ACQUISITION_EQUIPMENT: Final = Code("109101", "DCM", "Acquisition Equipment")  # CID 7005
+PROCESSING_EQUIPMENT: Final = Code("109102", "DCM", "Processing Equipment")
+ARTIFICIAL_INTELLIGENCE: Final = Code("123110", "DCM", "Artificial Intelligence")  # CID 7162
+
+NOT_IN_DICTIONARY: Final = frozenset({QUALITATIVE_EVALUATIONS})  # of a scheme that the dictionary leaves out
+
+
+def all_concepts() -> dict[str, Code]:
+    """Every code of the table by its name here."""
+    named = {name: value for name, value in globals().items() if isinstance(value, Code)}
+    return named | {f"PROCEDURES[{modality}]": code for modality, code in PROCEDURES.items()}
+
+
+def procedure_of(modality: str) -> Code:
+    """The procedure reported (CID 100) for images of `modality` (0008,0060)."""
+    return PROCEDURES.get(modality, ANY_PROCEDURE)
+
+
+def coded(code: Code) -> DicomCode:
+    """The same code as pydicom and highdicom take it."""
+    from pydicom.sr.coding import Code as DicomCode  # noqa: PLC0415  heavy: its dictionary is loaded with it
+
+    return DicomCode(code.value, code.scheme, code.meaning)

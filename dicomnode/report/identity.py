@@ -1,0 +1,152 @@
+"""Whose a result is and who made it: set on the finished object, whatever the writer's library left out.
+
+Dates: the result was made when its Findings were (`Findings.made_at`), in the source's zone where it states
+one (0008,0201), else in the zone that `made_at` itself carries; never in that of the machine's clock, so
+that writing again anywhere gives the same bytes. Where the source states no zone, neither does the result:
+the attribute would speak of the copied Study Date and Time too, of whose zone nothing is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from io import BytesIO
+from typing import Final
+
+from pydicom import Dataset
+
+from dicomnode.report.characters import UTF_8, is_ascii
+from dicomnode.report.concepts import ACQUISITION_EQUIPMENT, PROCESSING_EQUIPMENT
+from dicomnode.report.headers import Heading
+from dicomnode.report.shared_modules import SHARED
+from dicomnode.report.uids import ResultUids, device_serial
+from dicomnode.values import Code, Findings, Provenance
+
+MANUFACTURER: Final = "dicomnode"
+_WITHOUT_TEXT: Final = frozenset({"PerFrameFunctionalGroupsSequence"})  # long, and numbers and UIDs only
+_LO_MAX: Final = 64  # characters of an LO, PS3.5 6.2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Imprint:
+    """What every result object of some Findings carries beside its content."""
+
+    findings: Findings
+    heading: Heading
+    salt: bytes
+
+    @property
+    def made_at(self) -> datetime:
+        """When the Findings were made, in the zone that the object is written in."""
+        made_at = self.findings.made_at
+        return made_at.astimezone(self.heading.offset) if self.heading.offset else made_at
+
+    @property
+    def serial_number(self) -> str:
+        """Device Serial Number: names this installation."""
+        return device_serial(self.salt)
+
+    def series_description(self, kind: str) -> str:
+        """Engine, version and kind of object, for the list of series: "lung-ct 1.0.0 SEG"."""
+        made_by = self.findings.provenance
+        return f"{made_by.engine} {made_by.version} {kind}"[:_LO_MAX]
+
+
+def apply_identity(result: Dataset, imprint: Imprint, uids: ResultUids, kind: str) -> None:
+    """Set patient, study, dates, series, equipment and UIDs of `result`, over what stands there."""
+    _set_patient_and_study(result, imprint.heading)
+    _set_dates(result, imprint)
+    _set_equipment(result, imprint)
+    result.SeriesInstanceUID = uids.series
+    result.SeriesDescription = imprint.series_description(kind)
+    result.ContributingEquipmentSequence = _contributing(imprint)
+    if is_ascii(result, besides=_WITHOUT_TEXT):
+        result.pop("SpecificCharacterSet", None)
+    else:
+        result.SpecificCharacterSet = UTF_8
+
+
+def to_bytes(result: Dataset) -> bytes:
+    """The object as a Part 10 file."""
+    buffer = BytesIO()
+    result.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def software_versions(made_by: Provenance) -> list[str]:
+    """Software Versions (0018,1020): the node, the engine, and the SHA-256 of the engine's package."""
+    versions = (
+        f"dicomnode {made_by.node_version}",
+        f"{made_by.engine} {made_by.version}",
+        made_by.engine_digest,
+    )
+    return [version[:_LO_MAX] for version in versions]
+
+
+def _set_patient_and_study(result: Dataset, heading: Heading) -> None:
+    for keyword in SHARED:
+        if keyword in result:
+            delattr(result, keyword)
+    result.update(heading.shared)
+
+
+def _set_dates(result: Dataset, imprint: Imprint) -> None:
+    made_at = imprint.made_at
+    date, time = made_at.strftime("%Y%m%d"), made_at.strftime("%H%M%S.%f")
+    for what in ("InstanceCreation", "Content", "Series"):
+        setattr(result, f"{what}Date", date)
+        setattr(result, f"{what}Time", time)
+    if imprint.heading.offset is not None:
+        result.TimezoneOffsetFromUTC = made_at.strftime("%z")
+
+
+def _set_equipment(result: Dataset, imprint: Imprint) -> None:
+    made_by = imprint.findings.provenance
+    result.Manufacturer = MANUFACTURER
+    result.ManufacturerModelName = made_by.engine[:_LO_MAX]
+    result.SoftwareVersions = software_versions(made_by)
+    result.DeviceSerialNumber = imprint.serial_number
+
+
+def _contributing(imprint: Imprint) -> Sequence[Dataset]:
+    """Who had a part in it: the scanner, this node with its engine, the library that wrote it."""
+    from highdicom import __version__ as library_version  # noqa: PLC0415  heavy: only where something is written
+
+    made_by = imprint.findings.provenance
+    at = imprint.made_at.strftime("%Y%m%d%H%M%S.%f%z")
+    items = []
+    source = imprint.heading.equipment
+    if source.get("Manufacturer"):
+        acquisition = _item(ACQUISITION_EQUIPMENT, "Acquired the source images")
+        acquisition.update({e.tag: e for e in source if e.keyword != "BodyPartExamined"})
+        items.append(acquisition)
+    node = _item(PROCESSING_EQUIPMENT, _how(made_by))
+    node.Manufacturer = MANUFACTURER
+    node.ManufacturerModelName = made_by.engine[:_LO_MAX]
+    node.SoftwareVersions = software_versions(made_by)
+    node.DeviceSerialNumber = imprint.serial_number
+    node.ContributionDateTime = at
+    library = _item(PROCESSING_EQUIPMENT, "Software library used to create this instance")
+    library.Manufacturer = "Highdicom open-source contributors"
+    library.ManufacturerModelName = "highdicom"
+    library.SoftwareVersions = library_version
+    library.ContributionDateTime = at
+    return [*items, node, library]
+
+
+def _how(made_by: Provenance) -> str:
+    return f"{made_by.title}; {made_by.runtime}, {made_by.precision}, {made_by.device}. {made_by.use}"
+
+
+def _item(purpose: Code, description: str) -> Dataset:
+    item = Dataset()
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = (
+        purpose.value,
+        purpose.scheme,
+        purpose.meaning,
+    )
+    item.PurposeOfReferenceCodeSequence = [code]
+    item.ContributionDescription = description[:1024]  # ST, PS3.5 6.2
+    return item

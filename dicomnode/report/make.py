@@ -1,0 +1,77 @@
+"""From Findings to finished objects: the one door of the writers."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import structlog
+from pydicom import Dataset
+
+from dicomnode.faults import REPORT_FAILED, NodeError
+from dicomnode.report.guard import check_segmentation
+from dicomnode.report.headers import read_heading
+from dicomnode.report.identity import Imprint, apply_identity, to_bytes
+from dicomnode.report.objects import Kind, ReportProfile, ResultObject
+from dicomnode.report.seg import build_segmentation
+from dicomnode.report.sr import build_report
+from dicomnode.report.uids import ResultUids
+from dicomnode.values import Findings
+
+_log = structlog.get_logger("dicomnode.report")
+
+
+def make_objects(findings: Findings, profile: ReportProfile, salt: bytes) -> tuple[ResultObject, ...]:
+    """Make the objects that a profile wants of some Findings; the same call always gives the same bytes.
+
+    A segmentation is made where there are segments, a report always ("nothing found" and "not analysed" are
+    results too). The segmentation is read back by code that did not write it and compared with the Findings.
+    Raises NodeError: SOURCES_DISAGREE, SOURCE_HEADER_WRONG, GEOMETRY_GUARD, REPORT_FAILED.
+    """
+    heading = read_heading(findings, profile.assumed_character_set)
+    if heading.notes:
+        _log.warning(
+            "header.left_out", study=findings.sources[0].study_instance_uid, notes=list(heading.notes)
+        )
+    imprint = Imprint(findings, heading, salt)
+    made: list[ResultObject] = []
+    segmentation: Dataset | None = None
+    if "SEG" in profile.kinds and findings.segments:
+        number = profile.series_number
+        uids = ResultUids.of(findings, salt, "SEG", f"BINARY, series {number}")
+        segmentation = _written("SEG", lambda: build_segmentation(imprint, uids, number))
+        made.append(_finished("SEG", segmentation, imprint, uids))
+        check_segmentation(made[0].content, findings)
+    if "SR" in profile.kinds:
+        made.append(_report(imprint, profile, segmentation))
+    return tuple(made)
+
+
+def _report(imprint: Imprint, profile: ReportProfile, segmentation: Dataset | None) -> ResultObject:
+    number = profile.series_number + 1
+    about = "no segmentation" if segmentation is None else f"segmentation {segmentation.SOPInstanceUID}"
+    uids = ResultUids.of(imprint.findings, imprint.salt, "SR", f"TID 1500, series {number}, {about}")
+    report = _written("SR", lambda: build_report(imprint, uids, number, segmentation))
+    return _finished("SR", report, imprint, uids)
+
+
+def _written(kind: Kind, build: Callable[[], Dataset]) -> Dataset:
+    try:
+        with warnings.catch_warnings():
+            # A warning of the writer is a fault of ours: nothing doubtful is sent
+            warnings.simplefilter("error", UserWarning)
+            return build()
+    except (AttributeError, KeyError, TypeError, ValueError, UserWarning) as error:
+        # highdicom refuses with these. It has seen stubs only, so its words hold nothing of the patient.
+        raise NodeError(REPORT_FAILED, kind=kind, error=f"{type(error).__name__}: {error}") from error
+
+
+def _finished(kind: Kind, result: Dataset, imprint: Imprint, uids: ResultUids) -> ResultObject:
+    apply_identity(result, imprint, uids, kind)
+    return ResultObject(
+        kind=kind,
+        sop_class_uid=str(result.SOPClassUID),
+        sop_instance_uid=str(result.SOPInstanceUID),
+        series_instance_uid=str(result.SeriesInstanceUID),
+        content=to_bytes(result),
+    )

@@ -1,0 +1,157 @@
+"""One panel of a picture: a plane of the volume in true proportions, contours on it, letters around it.
+
+Everything is drawn twice as large and reduced at the end, so that contours and lines are smooth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from dicomnode.report.patient_views import View
+from dicomnode.values import Grid, PointLps, Segment
+
+Rgb = tuple[int, int, int]
+PLAIN: Final = (226, 230, 236)
+FAINT: Final = (150, 158, 170)
+_FINE: Final = 2
+_INSIDE: Final = 128  # half of 255: where a smoothed mask ends
+
+
+@dataclass(frozen=True, slots=True)
+class Extract:
+    """The part of a plane that a panel shows: its middle (row, column), scale, and size in pixels."""
+
+    middle: tuple[float, float]
+    pixels_per_mm: float
+    size: tuple[int, int]  # width, height
+
+    def to_pixels(self, view: View, row_column: tuple[float, float]) -> tuple[float, float]:
+        """Where on the panel (x, y) a point of the plane lies, given by row and column."""
+        down, right = (
+            (value - middle) * mm * self.pixels_per_mm
+            for value, middle, mm in zip(row_column, self.middle, view.spacing_mm, strict=True)
+        )
+        return right + self.size[0] / 2, down + self.size[1] / 2
+
+    def sample(self, plane: Image.Image, view: View, filtering: Image.Resampling) -> Image.Image:
+        """The plane as it lies on the (fine) panel; black where the volume has ended."""
+        step_down, step_right = (1 / (mm * self.pixels_per_mm * _FINE) for mm in view.spacing_mm)
+        width, height = (n * _FINE for n in self.size)
+        # Pillow maps from the middle of a pixel to the plane, whose first pixel's middle is at 0.5
+        left = self.middle[1] + 0.5 - step_right * width / 2
+        top = self.middle[0] + 0.5 - step_down * height / 2
+        return plane.transform(
+            (width, height),
+            Image.Transform.AFFINE,
+            (step_right, 0.0, left, 0.0, step_down, top),
+            resample=filtering,
+        )
+
+
+class Panel:
+    """A panel in the making; coordinates are in final pixels."""
+
+    def __init__(self, view: View, extract: Extract) -> None:
+        self.view = view
+        self.extract = extract
+        self._fine = Image.new("RGB", (extract.size[0] * _FINE, extract.size[1] * _FINE))
+        self._texts: list[tuple[tuple[float, float], str, str, Rgb, int]] = []
+
+    def draw_plane(self, voxels: NDArray[np.generic], across: int, window: tuple[float, float]) -> None:
+        """Show the plane `across` of the voxels (k, j, i), from black to white within `window`."""
+        low, high = window
+        plane = self.view.plane(voxels, across).astype(np.float32)
+        grey = np.clip((plane - low) * (255.0 / (high - low)), 0, 255).astype(np.uint8)
+        sampled = self.extract.sample(Image.fromarray(grey), self.view, Image.Resampling.BICUBIC)
+        self._fine.paste(sampled.convert("RGB"))
+
+    def draw_contour(self, segment: Segment, across: int, width: float) -> None:
+        """Draw the outline of a segment, just outside it."""
+        start, stop = segment.mask.box_kji[self.view.axes[2]]
+        if not start <= across < stop:
+            return
+        plane = self.view.plane(segment.mask.to_array(), across).astype(np.uint8)
+        mask = Image.fromarray(plane * np.uint8(255))
+        smooth = self.extract.sample(mask, self.view, Image.Resampling.BILINEAR)
+        inside = np.asarray(smooth) >= _INSIDE
+        line = inside
+        for _ in range(round(width * _FINE)):
+            line = _grown(line)
+        edge = Image.fromarray(((line & ~inside) * np.uint8(255)).astype(np.uint8))
+        self._fine.paste(segment.colour_rgb, mask=edge)
+
+    def draw_corners(self, low: tuple[float, float], high: tuple[float, float], colour: Rgb) -> None:
+        """Frame what lies between two corners (x, y): only the frame's corners, nothing is crossed."""
+        pen = ImageDraw.Draw(self._fine)
+        arm = 0.28 * min(high[0] - low[0], high[1] - low[1])
+        for x, to_x in ((low[0], arm), (high[0], -arm)):
+            for y, to_y in ((low[1], arm), (high[1], -arm)):
+                self._line(pen, [(x + to_x, y), (x, y), (x, y + to_y)], colour, 1.5)
+
+    def draw_caliper(self, ends: tuple[PointLps, PointLps], grid: Grid) -> None:
+        """Draw a measured distance: a thin line with a tick at each end."""
+        first, last = (
+            np.array(self.extract.to_pixels(self.view, self.view.locate(grid.to_index_kji(end))))
+            for end in ends
+        )
+        length = float(np.linalg.norm(last - first))
+        if length < 1:
+            return
+        tick = np.array((first[1] - last[1], last[0] - first[0])) / length * 5
+        pen = ImageDraw.Draw(self._fine)
+        for start, stop in ((first, last), (first - tick, first + tick), (last - tick, last + tick)):
+            self._line(pen, [(start[0], start[1]), (stop[0], stop[1])], PLAIN, 1)
+
+    def write(
+        self, at: tuple[float, float], text: str, anchor: str, colour: Rgb = PLAIN, size: int = 13
+    ) -> None:
+        """Write a text at x, y; anchor as Pillow names it. It is drawn last and in full sharpness."""
+        self._texts.append((at, text, anchor, colour, size))
+
+    def draw_scale(self, length_mm: int) -> None:
+        """A bar of known length at the lower right."""
+        width, height = self.extract.size
+        end, y = width - 12, height - 12
+        start = end - length_mm * self.extract.pixels_per_mm
+        pen = ImageDraw.Draw(self._fine)
+        self._line(pen, [(start, y - 4), (start, y), (end, y), (end, y - 4)], PLAIN, 1.5)
+        self.write(((start + end) / 2, y - 5), f"{length_mm} mm", "ms", size=11)
+
+    def finished(self) -> Image.Image:
+        """The panel in its final size."""
+        panel = self._fine.resize(self.extract.size, Image.Resampling.LANCZOS)
+        pen = ImageDraw.Draw(panel)
+        for at, text, anchor, colour, size in self._texts:
+            pen.text(
+                at, text, fill=colour, font=font(size), anchor=anchor, stroke_width=1, stroke_fill=(0, 0, 0)
+            )
+        return panel
+
+    @staticmethod
+    def _line(pen: ImageDraw.ImageDraw, points: list[tuple[float, float]], colour: Rgb, width: float) -> None:
+        """Draw a line that is seen on bright and on dark: it has a black edge."""
+        scaled = [(x * _FINE, y * _FINE) for x, y in points]
+        for shade, wide in (((0, 0, 0), width + 1.5), (colour, width)):
+            pen.line(scaled, fill=shade, width=round(wide * _FINE), joint="curve")
+
+
+@cache
+def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Pillow's own typeface: it is there on every machine."""
+    return ImageFont.load_default(size)
+
+
+def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """One pixel more on every side."""
+    grown = mask.copy()
+    grown[1:] |= mask[:-1]
+    grown[:-1] |= mask[1:]
+    grown[:, 1:] |= mask[:, :-1]
+    grown[:, :-1] |= mask[:, 1:]
+    return grown

@@ -1,0 +1,105 @@
+"""Findings as a structured report: TID 1500, Enhanced SR, which is what most viewers take.
+
+Beside the measurement groups it says in words what no number says. TID 1500 has one place for text that does
+not belong to a group: the container "Qualitative Evaluations" (row 12), whose CODE (row 13) tells how the
+analysis ended and whose TEXT items (row 14) hold remarks, provenance and use. Template checkers accept both.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pydicom import Dataset
+
+from dicomnode.report import concepts as c
+from dicomnode.report.identity import MANUFACTURER, Imprint
+from dicomnode.report.sentences import comments, of_region, of_segment
+from dicomnode.report.sr_groups import GroupWriter
+from dicomnode.report.uids import ResultUids, device_uid
+from dicomnode.values import FindingKind, Outcome
+
+if TYPE_CHECKING:
+    from highdicom import sr
+
+_SUMMARY: Final = {
+    Outcome.FINDINGS: c.SUCCEEDED_WITH_FINDINGS,
+    Outcome.NO_FINDINGS: c.SUCCEEDED_WITHOUT,
+    Outcome.NOT_ANALYSED: c.NONE_SUCCEEDED,
+    Outcome.FAILED: c.NONE_SUCCEEDED,
+}
+
+
+def build_report(
+    imprint: Imprint, uids: ResultUids, series_number: int, segmentation: Dataset | None
+) -> Dataset:
+    """Write the report of the Findings; segmentation: the object its groups refer to, None without one.
+
+    The evidence is complete: every source instance, and the segmentation.
+    """
+    from highdicom import sr  # noqa: PLC0415  heavy
+
+    stubs = [stub for own in imprint.heading.stubs for stub in own]
+    return sr.EnhancedSR(
+        evidence=[*stubs, *([segmentation] if segmentation is not None else [])],
+        content=_content(imprint, uids, segmentation)[0],
+        series_instance_uid=uids.series,
+        series_number=series_number,
+        sop_instance_uid=uids.instance,
+        instance_number=1,
+        manufacturer=MANUFACTURER,
+        is_complete=True,
+        is_final=False,  # nobody has looked at it: PRELIMINARY, and UNVERIFIED
+    )
+
+
+def _content(imprint: Imprint, uids: ResultUids, segmentation: Dataset | None) -> sr.MeasurementReport:
+    from highdicom import sr  # noqa: PLC0415  heavy
+
+    report = sr.MeasurementReport(
+        observation_context=sr.ObservationContext(observer_device_context=_device(imprint)),
+        procedure_reported=c.coded(c.procedure_of(imprint.heading.modality)),
+        imaging_measurements=GroupWriter(imprint, uids, segmentation).all(),
+        title=c.coded(c.MEASUREMENT_REPORT),
+        language_of_content_item_and_descendants=sr.LanguageOfContentItemAndDescendants(
+            sr.CodedConcept.from_code(c.coded(c.ENGLISH))
+        ),
+    )
+    report[0].ContentSequence.append(_words(imprint))
+    return report
+
+
+def _device(imprint: Imprint) -> sr.ObserverContext:
+    from highdicom import sr  # noqa: PLC0415  heavy
+
+    made_by = imprint.findings.provenance
+    return sr.ObserverContext(
+        observer_type=sr.CodedConcept.from_code(c.coded(c.DEVICE)),
+        observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
+            uid=device_uid(imprint.salt),
+            name=f"dicomnode {made_by.node_version}",
+            manufacturer_name=MANUFACTURER,
+            model_name=f"{made_by.engine} {made_by.version}",
+            serial_number=imprint.serial_number,
+        ),
+    )
+
+
+def _words(imprint: Imprint) -> sr.ContainerContentItem:
+    """How the analysis ended, and every sentence of the report."""
+    from highdicom import sr  # noqa: PLC0415  heavy
+
+    contains = sr.RelationshipTypeValues.CONTAINS
+    findings, heading = imprint.findings, imprint.heading
+    # Organs are where they always are; of everything else people ask where to look
+    told = [of_segment(s, findings, heading) for s in findings.segments if s.kind is not FindingKind.ANATOMY]
+    told += [of_region(region) for region in findings.regions]
+    texts = [(c.FINDING, text) for text in told]
+    texts += [(c.COMMENT, text) for text in comments(findings, heading)]
+    container = sr.ContainerContentItem(c.coded(c.QUALITATIVE_EVALUATIONS), relationship_type=contains)
+    container.ContentSequence = sr.ContentSequence(
+        [
+            sr.CodeContentItem(c.coded(c.PROCESSING_SUMMARY), c.coded(_SUMMARY[findings.outcome]), contains),
+            *(sr.TextContentItem(c.coded(name), text, contains) for name, text in texts if text),
+        ]
+    )
+    return container

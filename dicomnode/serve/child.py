@@ -1,0 +1,91 @@
+"""A child process of the service: `python -m dicomnode.serve.child ROLE …`, started by the supervisor."""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+import structlog
+
+from dicomnode.faults import EXIT_FAILED, NodeError
+from dicomnode.serve.line import ChildLine, die_with_parent
+from dicomnode.serve.logs import fault_facts, set_up_logging
+from dicomnode.settings import Settings, load_settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildFrame:
+    """What every child gets: settings, its line to the supervisor, the listening socket where it has one."""
+
+    settings: Settings
+    line: ChildLine
+    listener: socket.socket | None
+
+
+def _receiver(frame: ChildFrame) -> None:
+    from dicomnode.serve.receiver import run_receiver
+
+    run_receiver(frame)
+
+
+def _scheduler(frame: ChildFrame) -> None:
+    from dicomnode.serve.scheduler import run_scheduler
+
+    run_scheduler(frame)
+
+
+def _worker(frame: ChildFrame) -> None:
+    from dicomnode.serve.worker import run_worker
+
+    run_worker(frame)
+
+
+# Imports stand in the functions: the receiver must not load what only the worker needs.
+ROLES: Final[dict[str, Callable[[ChildFrame], None]]] = {
+    "receiver": _receiver,
+    "scheduler": _scheduler,
+    "worker": _worker,
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one role until the supervisor says stop."""
+    parser = argparse.ArgumentParser(prog="python -m dicomnode.serve.child")
+    parser.add_argument("role", choices=sorted(ROLES))
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--line", type=int, required=True)
+    parser.add_argument("--listener", type=int)
+    parser.add_argument("--parent", type=int, required=True)
+    given = parser.parse_args(arguments)
+    die_with_parent(given.parent)
+    faulthandler.enable()  # a watchdog's SIGABRT leaves the stacks in the log
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides
+    line = ChildLine(socket.socket(fileno=given.line))
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        line.stopping.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    listener = None if given.listener is None else socket.socket(fileno=given.listener)
+    settings = load_settings(given.config)
+    set_up_logging(settings.log)
+    log = structlog.get_logger("dicomnode.serve")
+    try:
+        ROLES[given.role](ChildFrame(settings=settings, line=line, listener=listener))
+    except NodeError as error:
+        log.error("process.failed", process=given.role, pid=os.getpid(), **fault_facts(error))
+        return error.fault.exit_code or EXIT_FAILED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""The desk: a thread that dispatches complete studies and writes the reports."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from dicomnode.assemble import read_studies
+from dicomnode.engine import EnginePackage, find_engine
+from dicomnode.faults import BUG, NO_ENGINE_WANTS, NodeError
+from dicomnode.journal import Event, Journal, ObjectRecord, TaskKind, TaskRecord
+from dicomnode.report import ReportProfile, make_objects
+from dicomnode.serve.carry import carry_out
+from dicomnode.serve.dispatch import decide
+from dicomnode.serve.plan import analyse_tasks, deliver_task
+from dicomnode.settings import Settings
+from dicomnode.store import Store
+
+_IDLE_S: Final = 0.3
+# Reports of large studies take seconds; nothing here takes minutes
+_LEASE_S: Final = 300.0
+
+
+class Desk(threading.Thread):
+    """Claims `dispatch` and `report` tasks, one at a time."""
+
+    def __init__(self, settings: Settings, store: Store, journal: Journal, stopping: threading.Event) -> None:
+        super().__init__(name="desk", daemon=True)
+        self._settings = settings
+        self._store = store
+        self._journal = journal
+        self._stopping = stopping
+        self._owner = f"scheduler-{os.getpid()}-desk"
+        self.turned_at = time.monotonic()
+
+    def run(self) -> None:
+        """Work until the scheduler stops."""
+        while not self._stopping.is_set():
+            self.turned_at = time.monotonic()
+            task = self._journal.claim(
+                {TaskKind.DISPATCH, TaskKind.REPORT}, self._owner, _LEASE_S, datetime.now(UTC)
+            )
+            if task is None:
+                self._stopping.wait(_IDLE_S)
+            else:
+                self.do(task)
+
+    def do(self, task: TaskRecord) -> None:
+        """Do one task; every failure ends in the journal."""
+        action = self._dispatch if task.kind is TaskKind.DISPATCH else self._report
+        carry_out(task, action, self._journal)
+
+    def _packages(self) -> list[EnginePackage]:
+        return [find_engine(e.name, e.path) for e in self._settings.engine if e.mode != "off"]
+
+    def _dispatch(self, task: TaskRecord) -> None:
+        files = [instance.path for instance in self._journal.instances(task.study_instance_uid)]
+        reading = read_studies(files)
+        packages = self._packages()
+        now = datetime.now(UTC)
+        for study in reading.studies:
+            if study.study_instance_uid == task.study_instance_uid:
+                dispatch = decide(study, packages)
+                break
+        else:
+            self._journal.finish(task, Event.COMMITTED, now, error=NodeError(NO_ENGINE_WANTS))
+            return
+        tasks = analyse_tasks(dispatch, task.study_instance_uid, task.study_version)
+        nobody = None if tasks else NodeError(NO_ENGINE_WANTS)
+        self._journal.finish(
+            task, Event.COMMITTED, now, verdicts=dispatch.verdicts, new_tasks=tasks, error=nobody
+        )
+
+    def _report(self, task: TaskRecord) -> None:
+        if task.engine is None or task.destination is None:
+            raise NodeError(BUG, where="report", error="a task without engine or destination")
+        destination = next(d for d in self._settings.destination if d.name == task.destination)
+        findings = self._store.load_findings(self._finding(task))
+        profile = ReportProfile(kinds=destination.objects, series_number=self._settings.report.series_number)
+        records: list[ObjectRecord] = []
+        for made in make_objects(findings, profile, self._store.salt):
+            path = self._store.put_object(made.sop_instance_uid, made.content)
+            records.append(
+                ObjectRecord(
+                    sop_instance_uid=made.sop_instance_uid,
+                    sop_class_uid=made.sop_class_uid,
+                    series_instance_uid=made.series_instance_uid,
+                    kind=made.kind,
+                    study_instance_uid=task.study_instance_uid,
+                    study_version=task.study_version,
+                    engine=task.engine,
+                    path=path,
+                    digest=sha256(made.content).hexdigest(),
+                )
+            )
+        self._journal.finish(
+            task, Event.COMMITTED, datetime.now(UTC), objects=records, new_tasks=[deliver_task(task)]
+        )
+
+    def _finding(self, task: TaskRecord) -> Path:
+        for engine, version, path in self._journal.findings(task.study_instance_uid):
+            if (engine, version) == (task.engine, task.study_version):
+                return path
+        raise NodeError(BUG, where="report", error="the findings are not in the journal")

@@ -1,0 +1,61 @@
+"""What follows from what: the tasks that a finished task leads to. Decisions without I/O."""
+
+from __future__ import annotations
+
+from dicomnode.journal import NewTask, TaskKind, TaskRecord
+from dicomnode.serve.dispatch import Dispatch
+from dicomnode.settings import Settings
+
+
+def mode_of(settings: Settings, engine: str) -> str:
+    """How the engine runs: "live", "shadow" or "off" (also when it is not configured any more)."""
+    return next((wanted.mode for wanted in settings.engine if wanted.name == engine), "off")
+
+
+def analyse_tasks(dispatch: Dispatch, study_uid: str, version: int) -> list[NewTask]:
+    """One analysis for each engine: of the stack that was chosen, or of the one that it wanted in vain.
+
+    The second kind answers "not analysed, because …" by the same way, so that nothing is a special case.
+    """
+    wanted = [(choice.package, choice.stack) for choice in dispatch.choices]
+    wanted += [(dismissal.package, dismissal.stack) for dismissal in dispatch.dismissals]
+    return [
+        NewTask(
+            kind=TaskKind.ANALYSE,
+            study_instance_uid=study_uid,
+            study_version=version,
+            engine=package.manifest.name,
+            payload={
+                "series_instance_uid": stack.facts.series_instance_uid,
+                "stack": stack.facts.stack,
+            },
+        )
+        for package, stack in wanted
+    ]
+
+
+def report_tasks(settings: Settings, of: TaskRecord) -> list[NewTask]:
+    """One report for each destination; none for an engine in shadow, whose Findings are only kept."""
+    if of.engine is None or mode_of(settings, of.engine) != "live":
+        return []
+    return [
+        NewTask(
+            kind=TaskKind.REPORT,
+            study_instance_uid=of.study_instance_uid,
+            study_version=of.study_version,
+            engine=of.engine,
+            destination=destination.name,
+        )
+        for destination in settings.destination
+    ]
+
+
+def deliver_task(of: TaskRecord) -> NewTask:
+    """The delivery of what a report task made, to the same destination."""
+    return NewTask(
+        kind=TaskKind.DELIVER,
+        study_instance_uid=of.study_instance_uid,
+        study_version=of.study_version,
+        engine=of.engine,
+        destination=of.destination,
+    )

@@ -1,0 +1,30 @@
+"""The receiver process: one room, `receive`, and nothing else; no database, no array."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dicomnode.receive import Receiver
+from dicomnode.serve.child import ChildFrame
+from dicomnode.serve.line import Beat
+from dicomnode.store import Store
+
+_BEAT_S: Final = 1.0
+
+
+def run_receiver(frame: ChildFrame) -> None:
+    """Receive until the supervisor says stop, then let open associations end."""
+    settings = frame.settings
+    store = Store.open(settings.store.path, reserve_gb=settings.store.reserve_gb)
+    receiver = Receiver(
+        settings.receive, settings.node.ae_title, settings.sender, store, listener=frame.listener
+    )
+    receiver.start()
+    try:
+        while not frame.line.stopping.wait(_BEAT_S):
+            open_now = receiver.active_associations
+            state = f"receiving on port {receiver.port} ({open_now} associations)"
+            frame.line.beat(Beat(state=state, port=receiver.port))
+    finally:
+        receiver.stop(drain_s=settings.serve.stop_timeout_s / 2)
+        store.close()

@@ -1,0 +1,135 @@
+"""The other side: what to set at an archive so that studies come to this node and results go back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Final, Literal
+
+from dicomnode.settings.schema import DestinationSettings, Settings
+
+PeerKind = Literal["orthanc", "dcm4chee"]
+
+_ORTHANC: Final = """\
+Orthanc: what to set there (Orthanc 1.10 or newer)
+
+1. In its configuration (/etc/orthanc/orthanc.json), the node as a modality, and the script of step 2:
+
+{modality}
+   Put the address of this machine, as Orthanc sees it, in place of THIS-MACHINE.
+
+2. /etc/orthanc/dicomnode.lua: each series goes to the node when nothing new of it has come for
+   StableAge seconds. Results (SEG, SR) stay: sent back, they would come round again.
+
+{script}
+3. Restart Orthanc, then look whether the two reach each other:
+
+     curl -X POST http://127.0.0.1:8042/modalities/dicomnode/echo -d ''
+     dicomnode check --probe
+
+   One study by hand:  curl -X POST http://127.0.0.1:8042/modalities/dicomnode/store -d STUDY-ID
+
+4. Results come back into the same study by C-STORE. Orthanc accepts them as it comes; where
+   "DicomAlwaysAllowStore" is false, the entry of step 1 lets this node in.
+
+{here}"""
+
+_LUA: Final = """\
+     function OnStableSeries(seriesId, tags, metadata)
+        if tags['Modality'] ~= 'SEG' and tags['Modality'] ~= 'SR' then
+           SendToModality(seriesId, 'dicomnode')
+        end
+     end
+"""
+
+_DCM4CHEE: Final = """\
+dcm4chee-arc: what to set there (5.x, page Configuration; by LDAP the names in brackets)
+
+1. Register the node: Configuration > AE list > New AET.
+     AE title {ae_title}, host THIS-MACHINE, port {port}
+     (THIS-MACHINE: the address of this machine, as the archive sees it.)
+   Then choose Echo there.
+
+2. An exporter: Configuration > Devices > dcm4chee-arc > Extensions > Device Extension > Extensions >
+   Archive Device > Child objects > Exporter Descriptor > Add.
+     Exporter ID [dcmExporterID]:  dicomnode
+     URI [dcmURI]:                 dicom:{ae_title}
+     Queue Name [dcmQueueName]:    Export1
+     AE Title [dicomAETitle]:      {archive}
+
+3. An export rule: in the same place, Child objects > Export Rule > Add.
+     Name [cn]:                     to dicomnode
+     Attribute Entity [dcmEntity]:  Series
+     Exporter ID [dcmExporterID]:   dicomnode
+     Export Delay [dcmDuration]:    PT30S
+     Conditions [dcmProperty]:      SendingApplicationEntityTitle!={ae_title}
+   The condition keeps results from coming round again. More of them, one a line, narrow it further,
+   as Modality=CT.
+
+4. Control > Reload, to make it effective. Watch it under Monitoring > Export.
+
+5. Results come back into the same study by C-STORE to AE title {archive}. Nothing is to be set for that,
+   unless the archive's Network AE lists Accepted Calling AE titles: then add {ae_title} there.
+
+{here}"""
+
+
+def peer_side(kind: PeerKind, settings: Settings) -> str:
+    """Say, for people, what to set at an archive of that kind, and which keys here belong to it."""
+    return _WRITERS[kind](settings)
+
+
+def _orthanc(settings: Settings) -> str:
+    entry = {
+        "DicomModalities": {
+            "dicomnode": {
+                "AET": settings.node.ae_title.strip(),
+                "Host": "THIS-MACHINE",
+                "Port": settings.receive.port,
+                "AllowEcho": True,
+                "AllowStore": True,
+            }
+        },
+        "LuaScripts": ["/etc/orthanc/dicomnode.lua"],
+    }
+    modality = "".join(f"     {line}\n" for line in json.dumps(entry, indent=2).splitlines()[1:-1])
+    return _ORTHANC.format(modality=modality, script=_LUA, here=_here(settings, "orthanc", "ORTHANC", 4242))
+
+
+def _dcm4chee(settings: Settings) -> str:
+    archive = _destination(settings, "DCM4CHEE")
+    return _DCM4CHEE.format(
+        ae_title=settings.node.ae_title.strip(),
+        port=settings.receive.port,
+        archive=archive.ae_title.strip() if archive else "DCM4CHEE",
+        here=_here(settings, "dcm4chee", "DCM4CHEE", 11112),
+    )
+
+
+def _destination(settings: Settings, ae_title: str) -> DestinationSettings | None:
+    """The destination that is this archive: by its usual AE title, or because there is no other."""
+    for entry in settings.destination:
+        if entry.ae_title.strip() == ae_title or len(settings.destination) == 1:
+            return entry
+    return None
+
+
+def _here(settings: Settings, name: str, usual_ae: str, port: int) -> str:
+    """Say which tables dicomnode.toml needs for this archive, and which of them it has."""
+    archive = _destination(settings, usual_ae)
+    ae_title = archive.ae_title.strip() if archive else usual_ae
+    wanted = []
+    if not any(entry.ae_title.strip() == ae_title for entry in settings.sender):
+        wanted.append(f'     [[sender]]\n     ae_title = "{ae_title}"\n')
+    if archive is None:
+        wanted.append(
+            f'     [[destination]]\n     name = "{name}"\n     ae_title = "{ae_title}"\n'
+            f'     host = "THE-ARCHIVE"\n     port = {port}\n'
+        )
+    if not wanted:
+        where = f"{archive.host}:{archive.port}" if archive else ""
+        return f"Here: dicomnode.toml lets {ae_title} send and delivers to {ae_title} at {where}.\n"
+    return "Here: dicomnode.toml still needs\n\n" + "\n".join(wanted)
+
+
+_WRITERS: Final[Mapping[str, Callable[[Settings], str]]] = {"orthanc": _orthanc, "dcm4chee": _dcm4chee}

@@ -1,0 +1,117 @@
+"""Adoption: a received file becomes an instance of its study.
+
+It gets a second name in `studies/`, and keeps the first one in `incoming/` until the journal knows of it
+(`Store.settle`). So a crash at any step leaves at least one durable name, and doing it again ends the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from dicomnode.store.disk import Disk
+from dicomnode.store.header import read_meta
+from dicomnode.store.ids import InstanceIds, read_ids
+from dicomnode.store.layout import STUDIES, ensure_folder, hashed, study_folder
+from dicomnode.store.quarantine import quarantine
+from dicomnode.store.seal import SealedFile, read_seal
+from dicomnode.values import Instance
+
+_CHUNK: Final = 1 << 20
+_CONFLICT: Final = "conflict"
+
+Outcome = Literal["new", "same", "conflict"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adoption:
+    """The instance that the store has, and what became of the file that came.
+
+    "new": it is the instance. "same": the store had its data set already, byte for byte; the first is kept.
+    "conflict": the store had another data set under this UID; the first is kept, the file is quarantined.
+    """
+
+    instance: Instance
+    outcome: Outcome
+
+
+def adopt_all(disk: Disk, root: Path, entries: Sequence[tuple[SealedFile, InstanceIds]]) -> list[Adoption]:
+    """Adopt a group; all names are durable when it returns, with one flush a folder. Raises OSError."""
+    adoptions = [_adopt(disk, root, sealed, ids) for sealed, ids in entries]
+    for folder in {adoption.instance.path.parent for adoption in adoptions}:
+        disk.fsync_dir(folder)
+    if adoptions:
+        # Always: who made a folder may have died before its name was durable
+        disk.fsync_dir(root / STUDIES)
+    return adoptions
+
+
+def _adopt(disk: Disk, root: Path, sealed: SealedFile, ids: InstanceIds) -> Adoption:
+    folder = study_folder(root, ids.study_instance_uid)
+    target = folder / f"{hashed(ids.sop_instance_uid)}.dcm"
+    ensure_folder(disk, folder)
+    try:
+        disk.link(sealed.path, target)
+    except FileExistsError:
+        return _meet(disk, root, sealed, ids, target)
+    except FileNotFoundError:
+        # It was settled before, and whoever asks again has an old list
+        if not target.exists():
+            raise
+        return Adoption(instance=_kept(target, ids), outcome="same")
+    return Adoption(instance=_instance(target, sealed, ids), outcome="new")
+
+
+def _meet(disk: Disk, root: Path, sealed: SealedFile, ids: InstanceIds, target: Path) -> Adoption:
+    """There is an instance of that UID: this file itself, one of the same content, or another."""
+    if not sealed.path.exists():
+        return Adoption(instance=_kept(target, ids), outcome="same")
+    if target.samefile(sealed.path):  # a crash came between adoption and settling
+        return Adoption(instance=_instance(target, sealed, ids), outcome="new")
+    if same_data_set(sealed.path, target):
+        return Adoption(instance=_kept(target, ids), outcome="same")
+    quarantine(disk, root, sealed.path, _CONFLICT)
+    return Adoption(instance=_kept(target, read_ids(target)), outcome="conflict")
+
+
+def _kept(target: Path, ids: InstanceIds) -> Instance:
+    sealed = read_seal(target)
+    if sealed is None:
+        raise OSError(f"{target} has lost its seal")
+    return _instance(target, sealed, ids)
+
+
+def _instance(path: Path, sealed: SealedFile, ids: InstanceIds) -> Instance:
+    return Instance(
+        sop_instance_uid=ids.sop_instance_uid,
+        sop_class_uid=ids.sop_class_uid,
+        study_instance_uid=ids.study_instance_uid,
+        series_instance_uid=ids.series_instance_uid,
+        transfer_syntax_uid=ids.transfer_syntax_uid,
+        path=path,
+        size=sealed.size,
+        digest=sealed.digest,
+        received_at=sealed.received_at,
+        sender=sealed.sender,
+    )
+
+
+def same_data_set(one: Path, other: Path) -> bool:
+    """Tell whether two Part 10 files hold the same data set: transfer syntax and bytes are equal.
+
+    The file meta information may differ: it names who wrote the file.
+    """
+    with one.open("rb") as a, other.open("rb") as b:
+        meta_a, meta_b = read_meta(a), read_meta(b)
+        if meta_a.transfer_syntax_uid != meta_b.transfer_syntax_uid:
+            return False
+        a.seek(meta_a.end)
+        b.seek(meta_b.end)
+        while True:
+            chunk_a, chunk_b = a.read(_CHUNK), b.read(_CHUNK)
+            if chunk_a != chunk_b:
+                return False
+            if not chunk_a:
+                return True

@@ -1,0 +1,85 @@
+"""Every step by which the store changes the disk goes through here, one method a step.
+
+The crash tests put a double in its place that cuts the power at step n with any subset of what was not
+flushed. So there is no cleverness here: each method is one step, and raises OSError as the kernel gives it.
+Reading needs no double and does not go through here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+Chunk = bytes | bytearray | memoryview
+
+# IOV_MAX of Linux: more pieces in one writev are an error
+_IOV_MAX: Final = 1024
+_FILE_MODE: Final = 0o640
+_FOLDER_MODE: Final = 0o750
+
+
+class Disk:
+    """The real disk."""
+
+    def create(self, path: Path) -> int:
+        """Make an empty file and open it for writing; FileExistsError if there is something of that name."""
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, _FILE_MODE)
+
+    def open(self, path: Path) -> int:
+        """Open an existing file for writing."""
+        return os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+    def write(self, fd: int, chunks: Sequence[Chunk]) -> None:
+        """Append all of the chunks: short writes are continued."""
+        left = [memoryview(chunk).cast("B") for chunk in chunks if len(chunk)]
+        while left:
+            done = os.writev(fd, left[:_IOV_MAX])
+            while left and done >= len(left[0]):
+                done -= len(left.pop(0))
+            if done:
+                left[0] = left[0][done:]
+
+    def pwrite(self, fd: int, data: bytes, offset: int) -> None:
+        """Write `data` at `offset`; it must be short enough to be written at once."""
+        done = os.pwrite(fd, data, offset)
+        if done != len(data):
+            raise OSError(f"only {done} of {len(data)} bytes were written")
+
+    def fdatasync(self, fd: int) -> None:
+        """Flush content and size of the file. An error is final: never call it again for this file."""
+        os.fdatasync(fd)
+
+    def close(self, fd: int) -> None:
+        """Close the file; an error counts as a write error."""
+        os.close(fd)
+
+    def mkdir(self, path: Path) -> None:
+        """Make a folder; FileExistsError if there is something of that name."""
+        path.mkdir(mode=_FOLDER_MODE)
+
+    def rename(self, old: Path, new: Path) -> None:
+        """Give a file another name; what had that name is gone."""
+        os.rename(old, new)  # noqa: PTH104  plain system calls, one a step
+
+    def link(self, old: Path, new: Path) -> None:
+        """Give a file a second name; FileExistsError if there is something of that name."""
+        os.link(old, new)
+
+    def unlink(self, path: Path) -> None:
+        """Take a name away."""
+        os.unlink(path)  # noqa: PTH108
+
+    def fsync_dir(self, path: Path) -> None:
+        """Make the names in a folder durable."""
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def free_bytes(self, path: Path) -> int:
+        """Bytes that a process without privileges may still write on the disk that holds `path`."""
+        space = os.statvfs(path)
+        return space.f_bavail * space.f_frsize

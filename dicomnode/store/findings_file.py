@@ -1,0 +1,109 @@
+"""Findings on disk: one file, whole or not there, with its schema number inside.
+
+A ZIP archive of `findings.json` and `blobs.bin` (masks, matrices, source headers): readable without
+dicomnode, checked by the archive's CRC, and the same bytes for the same Findings.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from dicomnode.faults import FINDINGS_UNREADABLE, NodeError
+from dicomnode.store.codec import Blobs, Undecodable, decode, encode
+from dicomnode.store.disk import Disk
+from dicomnode.store.layout import FINDINGS, hashed, write_first
+from dicomnode.store.quarantine import quarantine
+from dicomnode.values import Findings
+
+log = structlog.get_logger("dicomnode.store")
+
+SCHEMA: Final = 1
+_JSON: Final = "findings.json"
+_BLOBS: Final = "blobs.bin"
+_SUFFIX: Final = ".findings"
+# The earliest that a ZIP archive can say: the same Findings give the same bytes whenever they are written
+_NO_TIME: Final = (1980, 1, 1, 0, 0, 0)
+# Source headers of a thousand slices are some MB; what claims to be larger is no file of ours
+_LARGEST: Final = 4 << 30
+
+
+def findings_name(findings: Findings) -> str:
+    """Name of the file: of the study, its version, and the engine that looked at it."""
+    study = hashed(findings.sources[0].study_instance_uid)
+    engine = hashed(findings.provenance.engine, findings.provenance.version)
+    return f"{study}-v{findings.study_version}-{engine[:16]}{_SUFFIX}"
+
+
+def pack_findings(findings: Findings) -> bytes:
+    """Make the content of the file."""
+    blobs = Blobs()
+    tree = {"schema": SCHEMA, "findings": encode(findings, Findings, blobs)}
+    text = json.dumps(tree, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as archive:
+        for name, content in ((_JSON, text.encode()), (_BLOBS, blobs.content)):
+            entry = zipfile.ZipInfo(name, _NO_TIME)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, content)
+    return target.getvalue()
+
+
+def load_findings(path: Path) -> Findings:
+    """Read the file; raises NodeError(FINDINGS_UNREADABLE)."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            text, content = (_member(archive, name) for name in (_JSON, _BLOBS))
+        tree = json.loads(text)
+        _check_schema(tree["schema"])
+        findings: Findings = decode(tree["findings"], Findings, Blobs(content))
+    except (
+        OSError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+        NotImplementedError,  # a compression that this Python does not know
+        Undecodable,
+        KeyError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise NodeError(FINDINGS_UNREADABLE, path=path, error=error) from error
+    return findings
+
+
+def _check_schema(found: object) -> None:
+    if found != SCHEMA:
+        raise Undecodable(f"it has schema {found}, this version knows {SCHEMA}")
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    if archive.getinfo(name).file_size > _LARGEST:
+        raise Undecodable(f"{name} claims to have {archive.getinfo(name).file_size} bytes")
+    return archive.read(name)
+
+
+def save_findings(disk: Disk, root: Path, findings: Findings) -> Path:
+    """Write the file unless there is one that can be read: the first one wins. Raises OSError.
+
+    A worker that slept past its lease may come late with the same work: what another one has committed
+    must not change under those who read it.
+    """
+    path = root / FINDINGS / findings_name(findings)
+    if path.exists():
+        try:
+            load_findings(path)
+        except NodeError as error:
+            moved = quarantine(disk, root, path, error.fault.code)
+            log.error("findings.unreadable", code=error.fault.code, path=moved.name)
+        else:
+            disk.fsync_dir(path.parent)  # who wrote it may have died before its name was durable
+            return path
+    write_first(disk, path, pack_findings(findings))
+    return path

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Install the system tools that the tests judge with, where this is allowed; name what is missing elsewhere.
+set -euo pipefail
+declare -A package_of=([storescu]=dcmtk [Orthanc]=orthanc)
+missing=()
+for tool in "${!package_of[@]}"; do
+    command -v "$tool" >/dev/null || [ -x "/usr/sbin/$tool" ] || missing+=("${package_of[$tool]}")
+done
+[ ${#missing[@]} = 0 ] && exit 0
+
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "Installing ${missing[*]} (tools that the tests judge with) ..." >&2
+    apt-get update -q >/dev/null
+    DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}" >/dev/null
+    # Debian's package starts Orthanc as a service; the tests start their own on a free port
+    if [ -d /run/systemd/system ] && [[ " ${missing[*]} " == *" orthanc "* ]]; then
+        systemctl disable --now orthanc >/dev/null 2>&1 || true
+    fi
+elif [ "${CI:-}" = true ]; then
+    echo "Missing: ${missing[*]}, and they cannot be installed here (not root, or no apt-get)." >&2
+    exit 1
+else
+    echo "Missing: ${missing[*]}; the tests that need them are skipped by name. To have them: sudo apt-get install ${missing[*]}" >&2
+fi

@@ -1,0 +1,201 @@
+"""Which stack of a study an engine takes, and why not the others."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dicomnode.engine import Preference, find_engine, match, read_manifest, wanted_but_refused
+from dicomnode.engine.matching import _worth
+from dicomnode.faults import GANTRY_TILT, LOCALIZER
+from dicomnode.values import Refusal, SeriesFacts
+from tests.unit.engine.small_engine import MANIFEST
+
+SMALL, _ = read_manifest(Path("engine.toml"), MANIFEST.replace("SHA256", "0" * 64).encode())
+
+
+def stack(uid: str = "1.2.3", *, number: int = 0, refusal: Refusal | None = None, modality="CT", **facts):
+    known = {"spacing_k_mm": 2.0, "covers": ("chest", "lung"), "instances": 100, **facts}
+    return SeriesFacts(
+        study_instance_uid="1.2",
+        series_instance_uid=uid,
+        stack=number,
+        tags={"Modality": modality},
+        facts=known,
+        refusal=refusal,
+    )
+
+
+def refused(fault) -> Refusal:
+    return Refusal(code=fault.code, text=f"refused by {fault.code}")
+
+
+def test_the_first_rule_that_fails_is_named_with_the_value_found():
+    [verdict] = match(SMALL, [stack(modality="MR", spacing_k_mm=9.0)])
+    assert (verdict.chosen, verdict.score) == (False, None)
+    assert (verdict.rule, verdict.found) == ("Modality equals CT", "MR")
+    [verdict] = match(SMALL, [stack(spacing_k_mm=9.0)])
+    assert (verdict.rule, verdict.found) == ("spacing_k_mm at most 5.0", "9.0")
+    assert (verdict.engine, verdict.version) == ("small", "0.1.0")
+
+
+def test_the_only_stack_that_holds_all_rules_is_chosen():
+    chosen, other = match(SMALL, [stack("1.1"), stack("1.2", modality="SR")])
+    assert (chosen.chosen, chosen.score) == (True, 1.0)
+    assert (chosen.rule, chosen.found) == ("holds all rules", "spacing_k_mm 2.0")
+    assert not other.chosen
+
+
+def test_of_several_the_one_with_the_highest_score_is_chosen_and_the_others_say_by_how_much():
+    thick, thin = match(SMALL, [stack("1.1", spacing_k_mm=5.0), stack("1.2", spacing_k_mm=1.25)])
+    assert (thin.chosen, thin.score) == (True, 1.0)
+    assert thin.rule == "the best of 2 stacks that hold all rules"
+    assert (thick.chosen, thick.score) == (False, 0.25)
+    assert (thick.rule, thick.found) == (
+        "another stack is preferred",
+        "score 0.250, the chosen one has 1.000",
+    )
+
+
+def test_equal_scores_are_decided_by_more_instances_then_by_the_lower_uid():
+    few, many = match(SMALL, [stack("1.1", instances=10), stack("1.2", instances=11)])
+    assert (few.chosen, many.chosen) == (False, True)
+    first, second = match(SMALL, [stack("1.2"), stack("1.1")])
+    assert (first.series_instance_uid, first.chosen, second.chosen) == ("1.1", True, False)
+
+
+def test_a_stack_whose_anatomy_is_unknown_is_taken_and_it_is_said():
+    [verdict] = match(SMALL, [stack(covers=())])
+    assert verdict.chosen
+    assert verdict.found == "spacing_k_mm 2.0; covers unknown, taken"
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_the_order_in_which_the_series_came_changes_nothing(order):
+    stacks = [stack("1.9", spacing_k_mm=1.0), stack("1.10"), stack("1.10", number=1, spacing_k_mm=1.0)]
+    assert match(SMALL, [stacks[n] for n in order]) == match(SMALL, stacks)
+
+
+def test_no_stack_gives_no_verdict():
+    assert match(SMALL, []) == []
+    assert wanted_but_refused(SMALL, []) == []
+
+
+def test_a_refused_stack_that_the_engine_wanted_gives_the_text_of_its_refusal():
+    one = stack(refusal=refused(GANTRY_TILT), spacing_k_mm=None)
+    [verdict] = match(SMALL, [one])
+    assert (verdict.chosen, verdict.score) == (False, None)
+    assert (verdict.rule, verdict.found) == (f"refused by {GANTRY_TILT.code}", GANTRY_TILT.code)
+    assert wanted_but_refused(SMALL, [one]) == [one]
+
+
+def test_of_several_refused_stacks_the_one_with_the_most_instances_comes_first():
+    few, many = (stack(f"1.{n}", refusal=refused(GANTRY_TILT), instances=n) for n in (2, 30))
+    assert wanted_but_refused(SMALL, [few, many]) == [many, few]
+
+
+@pytest.mark.parametrize(
+    ("one", "rule"),
+    [
+        (stack(refusal=refused(GANTRY_TILT), modality="MR"), "Modality equals CT"),
+        (stack(refusal=refused(GANTRY_TILT), covers=("head",)), "covers contains lung"),
+        (stack(refusal=refused(LOCALIZER)), f"refused by {LOCALIZER.code}"),
+        (stack(spacing_k_mm=9.0), "spacing_k_mm at most 5.0"),
+        (stack(), "holds all rules"),
+    ],
+    ids=["other modality", "other body part", "a localizer", "too thick", "chosen"],
+)
+def test_what_the_engine_did_not_want_or_could_have_is_not_wanted_but_refused(one, rule):
+    [verdict] = match(SMALL, [one])
+    assert verdict.rule == rule
+    assert wanted_but_refused(SMALL, [one]) == []
+
+
+def test_a_refusal_that_the_table_does_not_know_is_answered_too():
+    one = stack(refusal=Refusal(code="DN-3999", text="of a newer version"))
+    assert wanted_but_refused(SMALL, [one]) == [one]
+
+
+@pytest.mark.parametrize(
+    ("preference", "value", "worth"),
+    [
+        ({"fact": "spacing_k_mm", "smaller": True}, 4.0, 0.5),
+        ({"fact": "spacing_k_mm", "larger": True}, 4.0, 1.0),
+        ({"fact": "spacing_k_mm", "larger": True}, 1.0, 0.5),
+        ({"fact": "spacing_k_mm", "smaller": True}, None, 0.0),
+        ({"fact": "spacing_k_mm", "smaller": True}, 0.0, 0.0),
+        ({"fact": "spacing_k_mm", "smaller": True}, "text", 0.0),
+        ({"fact": "plane", "equals": "axial"}, "axial", 1.0),
+        ({"fact": "plane", "equals": "axial"}, "coronal", 0.0),
+        ({"fact": "covers", "matches": "^l"}, ("chest", "lung"), 1.0),
+        ({"fact": "covers", "matches": "^l"}, ("head",), 0.0),
+    ],
+)
+def test_a_preference_is_worth_nought_to_one(preference, value, worth):
+    one = Preference(**preference)
+    this = stack("1.1", **{one.fact: value})
+    other = stack("1.2", spacing_k_mm=2.0)
+    assert _worth(one, this, [this, other]) == worth
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0.1, 9.0), st.integers(1, 500), st.sampled_from(["CT", "MR"])),
+        min_size=0,
+        max_size=6,
+    )
+)
+def test_exactly_one_is_chosen_when_any_holds_and_it_has_the_highest_score(rows):
+    stacks = [
+        stack(f"1.{n}", spacing_k_mm=spacing, instances=count, modality=modality)
+        for n, (spacing, count, modality) in enumerate(rows)
+    ]
+    verdicts = match(SMALL, stacks)
+    able = [spacing for spacing, _, modality in rows if modality == "CT" and spacing <= 5.0]
+    chosen = [verdict for verdict in verdicts if verdict.chosen]
+    assert len(verdicts) == len(rows)
+    assert len(chosen) == min(1, len(able))
+    scores = [verdict.score for verdict in verdicts if verdict.score is not None]
+    assert len(scores) == len(able)
+    assert all(0.0 <= score <= 1.0 for score in scores)
+    assert not chosen or chosen[0].score == max(scores)
+
+
+def test_the_shipped_engine_takes_the_thin_soft_axial_series_of_a_chest_ct():
+    def chest(uid, **changes):
+        tags = {
+            "Modality": "CT",
+            "SOPClassUID": "1.2.840.10008.5.1.4.1.1.2",
+            "ConvolutionKernel": changes.pop("kernel", "B70f"),
+        }
+        facts = {
+            "instances": 200,
+            "extent_k_mm": 300.0,
+            "spacing_k_mm": 1.5,
+            "rows": 512,
+            "columns": 512,
+            "plane": "axial",
+            "covers": ("chest", "lung"),
+            "lossy": False,
+        }
+        return SeriesFacts(
+            study_instance_uid="1", series_instance_uid=uid, tags=tags, facts={**facts, **changes}
+        )
+
+    study = [
+        chest("1.1", kernel="B30f"),
+        chest("1.2"),
+        chest("1.3", kernel="B30f", spacing_k_mm=5.0),
+        chest("1.4", kernel="B30f", plane="coronal"),
+        chest("1.5", kernel="B30f", extent_k_mm=40.0),
+        chest("1.6", kernel="B30f", lossy=True),
+        chest("1.7", extent_k_mm=15.0),
+    ]
+    verdicts = match(find_engine("lung-ct").manifest, study)
+    assert [verdict.chosen for verdict in verdicts] == [True] + [False] * 6
+    assert verdicts[5].rule == "lossy equals false"
+    assert verdicts[6].rule == "extent_k_mm at least 20.0"

@@ -1,0 +1,164 @@
+"""The careful look into an ONNX file: no tensor may lie elsewhere, wherever it hides in the graph."""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+import onnx
+import pytest
+from google.protobuf.descriptor import FieldDescriptor
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+
+from dicomnode.engine.onnx_file import _WAYS, UnsafeNetworkError, check_onnx
+from tests.unit.engine.small_engine import model, network, with_weight
+
+
+def _outside() -> TensorProto:
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[1])
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../../etc/passwd")
+    return tensor
+
+
+def _in_subgraph(tensor: TensorProto):
+    inner = helper.make_graph(
+        [helper.make_node("Constant", [], ["c"], value=tensor)],
+        "inner",
+        [],
+        [helper.make_tensor_value_info("c", TensorProto.FLOAT, [1])],
+    )
+    return helper.make_node("If", ["x"], ["mask"], then_branch=inner, else_branch=inner)
+
+
+def _sparse(tensor: TensorProto):
+    indices = numpy_helper.from_array(np.array([0], np.int64), "at")
+    return helper.make_sparse_tensor(tensor, indices, [4])
+
+
+def _with_function(tensor: TensorProto):
+    made = network()
+    node = helper.make_node("Constant", [], ["y"], value=tensor)
+    made.functions.append(helper.make_function("own", "F", [], ["y"], [node], [helper.make_opsetid("", 20)]))
+    return made
+
+
+def _with_training(tensor: TensorProto):
+    made = network()
+    made.training_info.add().algorithm.initializer.append(tensor)
+    return made
+
+
+def _with_sparse_initializer(tensor: TensorProto):
+    made = network()
+    made.graph.sparse_initializer.append(_sparse(tensor))
+    return made
+
+
+HIDING_PLACES = {
+    "initializer": lambda tensor: model([helper.make_node("Add", ["x", "w"], ["m"])], ["m"], [tensor]),
+    "constant": lambda tensor: model([helper.make_node("Constant", [], ["m"], value=tensor)], ["m"]),
+    "list of tensors": lambda tensor: model([helper.make_node("Own", [], ["m"], values=[tensor])], ["m"]),
+    "sparse constant": lambda tensor: model(
+        [helper.make_node("Constant", [], ["m"], sparse_value=_sparse(tensor))], ["m"]
+    ),
+    "subgraph": lambda tensor: model([_in_subgraph(tensor)], ["mask"]),
+    "function": _with_function,
+    "training": _with_training,
+    "sparse initializer": _with_sparse_initializer,
+}
+
+
+@pytest.mark.parametrize("place", HIDING_PLACES)
+def test_a_tensor_in_another_file_is_found_wherever_it_hides(place):
+    with pytest.raises(UnsafeNetworkError, match="another file"):
+        check_onnx(HIDING_PLACES[place](_outside()).SerializeToString())
+
+
+@pytest.mark.parametrize("place", HIDING_PLACES)
+def test_a_tensor_inside_the_file_is_taken_in_the_same_place(place):
+    tensor = numpy_helper.from_array(np.zeros(1, np.float32), "w")
+    check_onnx(HIDING_PLACES[place](tensor).SerializeToString())
+
+
+def test_the_table_knows_every_way_to_a_tensor_that_onnx_has():
+    """Compared with the message types of the installed onnx package, so that a new one is noticed."""
+    names = {
+        "Model": onnx.ModelProto,
+        "Graph": onnx.GraphProto,
+        "Node": onnx.NodeProto,
+        "Attribute": onnx.AttributeProto,
+        "SparseTensor": onnx.SparseTensorProto,
+        "Function": onnx.FunctionProto,
+        "TrainingInfo": onnx.TrainingInfoProto,
+        "Tensor": onnx.TensorProto,
+    }
+    short = {kind.DESCRIPTOR.full_name: name for name, kind in names.items()}
+
+    def leads_to_tensor(descriptor, seen=()):
+        if descriptor.full_name == "onnx.TensorProto":
+            return True
+        if descriptor.full_name in seen:
+            return False
+        inner = [f.message_type for f in descriptor.fields if f.type == FieldDescriptor.TYPE_MESSAGE]
+        return any(leads_to_tensor(one, (*seen, descriptor.full_name)) for one in inner)
+
+    for name, kind in names.items():
+        ways = {
+            field.number: short.get(field.message_type.full_name)
+            for field in kind.DESCRIPTOR.fields
+            if field.type == FieldDescriptor.TYPE_MESSAGE and leads_to_tensor(field.message_type)
+        }
+        assert ways == _WAYS[name], name
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"not a network",
+        b"\x00" * 40,
+        bytes(range(256)),
+        b"\x3a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+    ],
+    ids=["empty", "text", "zeros", "all bytes", "endless number"],
+)
+def test_what_is_no_network_is_refused(content):
+    with pytest.raises(UnsafeNetworkError):
+        check_onnx(content)
+
+
+def test_a_network_that_was_cut_off_is_refused_wherever_it_was_cut():
+    content = with_weight(np.zeros((1, 1, 2, 2, 2), np.float32)).SerializeToString()
+    graph = content.index(b"small") - 40
+    for end in range(1, len(content)):
+        try:
+            check_onnx(content[:end])
+        except UnsafeNetworkError:
+            continue
+        # What comes after the graph (opset, producer) may be missing: the runtime refuses it then.
+        assert end > graph
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_at_all_make_it_fail_in_another_way(content):
+    with contextlib.suppress(UnsafeNetworkError):
+        check_onnx(content)
+
+
+def _field(number: int, content: bytes) -> bytes:
+    size, length = len(content), b""
+    while size > 0x7F:
+        length += bytes([size & 0x7F | 0x80])
+        size >>= 7
+    return bytes([number << 3 | 2]) + length + bytes([size]) + content
+
+
+def test_graphs_nested_without_end_are_refused():
+    graph = b""
+    for _ in range(400):  # graph in attribute in node in graph: onnx itself stops writing before that
+        graph = _field(1, _field(5, _field(6, graph)))
+    with pytest.raises(UnsafeNetworkError, match="nested"):
+        check_onnx(_field(7, graph))

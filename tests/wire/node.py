@@ -1,0 +1,143 @@
+"""A real node for tests: `dicomnode serve` in a process of its own, on a free port of the loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dicomnode.journal import Journal, StudyRecord, StudyState
+from dicomnode.net import Peer
+
+START_S = 60.0
+STEP_S = 0.05
+ENDED = {StudyState.DONE, StudyState.REFUSED, StudyState.FAILED, StudyState.UNCONFIRMED}
+
+
+@dataclass
+class Node:
+    """A node: `start`, `kill` (-9, with all its children), `stop` (SIGTERM), `start` again."""
+
+    folder: Path
+    engines: list[Path | str]
+    archive: Peer | None
+    quiet_time_s: float = 1.0
+    mode: str = "live"
+    process: subprocess.Popen[bytes] | None = None
+    port: int = 0
+    starts: int = field(default=0)
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "dicomnode.toml"
+
+    @property
+    def peer(self) -> Peer:
+        return Peer(name="node", ae_title="DICOMNODE", host="127.0.0.1", port=self.port, timeout_s=20.0)
+
+    @property
+    def log(self) -> Path:
+        return self.folder / f"node-{self.starts}.log"
+
+    def write_config(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lines = ["schema = 1", "[receive]", 'address = "127.0.0.1"', "port = 0"]
+        lines += ["[[sender]]", 'ae_title = "SCANNER"', 'address = "127.0.0.1"']
+        lines += ["[store]", f"path = {json.dumps(str(self.folder / 'store'))}", "reserve_gb = 0.1"]
+        lines += ["[assemble]", f"quiet_time_s = {self.quiet_time_s}"]
+        lines += ["[serve]", "stop_timeout_s = 20", "[log]", 'format = "json"']
+        for engine in self.engines:
+            name = engine if isinstance(engine, str) else engine.name
+            lines += ["[[engine]]", f'name = "{name}"', f'mode = "{self.mode}"']
+            if isinstance(engine, Path):
+                lines.append(f"path = {json.dumps(str(engine))}")
+        if self.archive is not None:
+            lines += ["[[destination]]", 'name = "archive"', f'ae_title = "{self.archive.ae_title}"']
+            lines += ['host = "127.0.0.1"', f"port = {self.archive.port}"]
+            lines += ["timeout_s = 5", "retry_first_s = 0.2", "retry_longest_s = 1"]
+        self.config.write_text("\n".join(lines), encoding="utf-8")
+
+    def start(self) -> None:
+        self.write_config()
+        self.starts += 1
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "dicomnode", "serve", "--config", str(self.config)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        end = time.monotonic() + START_S
+        while not (ready := self.lines("node.ready")):
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < end, self.log.read_text()
+            time.sleep(STEP_S)
+        self.port = int(ready[0]["port"])
+
+    def lines(self, event: str = "") -> list[dict[str, Any]]:
+        """The log's lines of this start, those of one event or all."""
+        parsed = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        return [line for line in parsed if not event or line["event"] == event]
+
+    def kill(self) -> None:
+        """End the supervisor as a power cut would; the kernel ends its children with it."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(40)
+
+    def close(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+    @contextlib.contextmanager
+    def journal(self) -> Iterator[Journal]:
+        journal = Journal.open(f"sqlite:///{self.folder}/store/journal.sqlite")
+        try:
+            yield journal
+        finally:
+            journal.close()
+
+    def wait_for(
+        self, study_uid: str, deadline_s: float = 90.0, states: set[StudyState] = ENDED
+    ) -> StudyRecord:
+        """Wait until the study has come to an end."""
+        end = time.monotonic() + deadline_s
+        known = "nothing is known of it"
+        with self.journal() as journal:
+            while time.monotonic() < end:
+                for study in journal.studies(50):
+                    if study.study_instance_uid == study_uid:
+                        known = f"{study.state.value} {study.reason} {study.progress}"
+                        if study.state in states:
+                            return study
+                time.sleep(STEP_S)
+        raise AssertionError(f"study {study_uid} did not end: {known}\n{self.log.read_text()}")
+
+
+@contextlib.contextmanager
+def running_node(
+    folder: Path, engines: list[Path | str], archive: Peer | None, **settings: Any
+) -> Iterator[Node]:
+    """A node that runs until the end of the block, and nothing of it after."""
+    node = Node(folder, engines, archive, **settings)
+    try:
+        node.start()
+        yield node
+    finally:
+        node.close()
