@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from dicomnode.phantom import DemoStudy
 
 _REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -26,3 +31,26 @@ def real_data() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def small_phantom(tmp_path_factory: pytest.TempPathFactory) -> DemoStudy:
+    """The small thorax phantom (112 slices of 2.5 mm) as a CT study with its truth."""
+    from dicomnode.phantom import demo_study
+
+    return demo_study(tmp_path_factory.mktemp("phantom"), size="small")
+
+
+@pytest.fixture(scope="session")
+def lungs_engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An engine package without a network: the lungs of `lung-ct` alone, for tests of what is around it."""
+    from dicomnode.engine import shipped_engines_dir
+
+    shipped = (shipped_engines_dir() / "lung-ct" / "engine.toml").read_text(encoding="utf-8")
+    tables = re.split(r"(?m)^(?=\[\[)", shipped)
+    kept = [table for table in tables if "nodules" not in table and 'segment = "nodule' not in table]
+    folder = tmp_path_factory.mktemp("engines") / "lungs"
+    folder.mkdir()
+    text = "".join(kept).replace('name = "lung-ct"', 'name = "lungs"', 1)
+    (folder / "engine.toml").write_text(text, encoding="utf-8")
+    return folder

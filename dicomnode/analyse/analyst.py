@@ -96,7 +96,9 @@ class Analyst:
         clock = _Clock()
         image = prepare(volume, given.prepare, progress)
         clock.took("preparing")
-        chain = Chain(package=self.package, image=image, source=volume.grid, progress=progress)
+        chain = Chain(
+            package=self.package, image=image, source=volume.grid, unit=volume.unit, progress=progress
+        )
         for step in manifest.step:
             result = self._run(chain, step)
             clock.took(step.name)
@@ -125,9 +127,7 @@ class Analyst:
         volume = analysis.volumes[manifest.input[0].name]
         remarks = (*(remark for result in results.values() for remark in result.remarks), *described.remarks)
         outcome = self._outcome(described)
-        if outcome == Outcome.NO_FINDINGS and not any(one.kind == RemarkKind.NO_FINDING for one in remarks):
-            remarks = (*remarks, Remark(kind=RemarkKind.NO_FINDING, text="Nothing was found."))
-        self._log.info(
+        self._log.debug(
             "analysis.done",
             study_instance_uid=volume.study_instance_uid,
             series_instance_uid=volume.series_instance_uid,

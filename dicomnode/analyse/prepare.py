@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
-from dicomnode.analyse.grids import Float32, apply_along_k, apply_planes, interpolation
+from dicomnode.analyse.grids import AxisMap, interpolation
 from dicomnode.engine import Preparation
 from dicomnode.values import Grid, Progress, Volume, no_progress
 
@@ -113,14 +114,14 @@ def resample(
         _axis(size, have, want)
         for size, have, want in zip(old.shape_kji, old.spacing_kji_mm, spacing_kji_mm, strict=True)
     ]
-    along_k, along_j, along_i = (axis.matrix for axis in axes)
+    along_k, along_j, along_i = (axis.map for axis in axes)
     depth = old.shape_kji[0]
-    planes = np.empty((depth, len(along_j), len(along_i)), dtype=np.float32)
+    planes = np.empty((depth, along_j.size, along_i.size), dtype=np.float32)
     for k in range(depth):
         plane = np.ascontiguousarray(image.voxels[k], dtype=np.float32)
-        planes[k] = apply_planes(plane, along_j, along_i)
+        planes[k] = along_j.along_first(along_i.along_last(plane))
         progress(STAGE, k + 1, depth)
-    voxels = apply_along_k(planes, along_k)
+    voxels = along_k.along_first(planes)
     affine = old.affine_lps.copy()
     affine[:3, 3] = old.to_lps_mm([axis.first for axis in axes])
     for column, axis in enumerate(reversed(axes)):
@@ -131,34 +132,31 @@ def resample(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Axis:
-    """One axis of a resampling: index of the first new voxel and step, in old voxels, and the matrix."""
+    """One axis of a resampling: index of the first new voxel and step, in old voxels, and the map."""
 
     first: float
     step: float
-    matrix: Float32
+    map: AxisMap
 
 
 def _axis(size: int, have_mm: float, want_mm: float) -> _Axis:
     step = want_mm / have_mm
     if abs(step - 1.0) < _SAME_SPACING:
-        return _Axis(0.0, 1.0, np.eye(size, dtype=np.float32))
+        return _Axis(0.0, 1.0, interpolation(np.arange(float(size)), size))
     count = max(1, round(size / step))
     first = 0.5 * step - 0.5
-    matrix = interpolation(first + step * np.arange(count), size)
+    blur = None
     if step > 1.0:
         blur = _blur(size, min(_BLUR * float(np.sqrt(step * step - 1.0)), _BLUR_AT_MOST))
-        matrix = (matrix.astype(np.float64) @ blur).astype(np.float32)
-    return _Axis(first, step, matrix)
+    return _Axis(first, step, interpolation(first + step * np.arange(count), size, before=blur))
 
 
-def _blur(size: int, sigma: float) -> NDArray[np.float64]:
-    """Return the matrix (size, size) of a Gaussian of `sigma` voxels whose edges are held; rows sum to 1."""
+def _blur(size: int, sigma: float) -> Any:
+    """Return the sparse matrix of a Gaussian of `sigma` voxels whose edges are held; rows sum to 1."""
     reach = int(_BLUR_REACH * sigma + 0.5)
     taps = np.arange(-reach, reach + 1)
     weights = np.exp(-0.5 * (taps / sigma) ** 2)
     weights /= weights.sum()
-    matrix = np.zeros((size, size))
-    rows = np.arange(size)
-    for tap, weight in zip(taps, weights, strict=True):
-        np.add.at(matrix, (rows, np.clip(rows + tap, 0, size - 1)), weight)
-    return matrix
+    rows = np.repeat(np.arange(size), len(taps))
+    columns = np.clip(rows + np.tile(taps, size), 0, size - 1)
+    return sparse.csr_array((np.tile(weights, size), (rows, columns)), shape=(size, size))

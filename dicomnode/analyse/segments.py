@@ -79,6 +79,8 @@ def describe(
             progress(STAGE, len(segments), total)
         regions.extend(desk.regions(first=len(pieces) + 1))
         remarks.extend(desk.remarks)
+        if not pieces:
+            remarks.extend(_none_found(output, results[output.step]))
     return Described(segments=tuple(segments), regions=tuple(regions), remarks=tuple(remarks))
 
 
@@ -121,7 +123,7 @@ class _Desk:
         facts = []
         if self._volume.unit == HOUNSFIELD:
             core = core_hu(segment.mask, self._volume)
-            facts.append(f"{'solid' if is_solid(core) else 'subsolid'} (mean of the core {core:.0f} HU)")
+            facts.append(f"{'solid' if is_solid(core) else 'subsolid'} core ({core:.0f} HU)")
         side = self._organ.side_of(measured.centre_lps_mm) if self._organ else None
         if self._organ is not None:
             far = self._organ.to_border_mm(segment.mask, self._volume.grid)
@@ -173,6 +175,21 @@ def _pieces(manifest: Manifest, output: OutputSpec, result: Result) -> list[Piec
         return pieces
     union = reduce(Mask.union, (piece.mask for piece in pieces))
     return [replace(pieces[0], mask=union, side=None)]
+
+
+def _none_found(output: OutputSpec, result: Result) -> list[Remark]:
+    """Say that a kind of segment is not there; an algorithm that gave other parts has said so itself."""
+    if result.points or result.parts:
+        return []
+    meaning = output.type.meaning
+    return [
+        Remark(
+            kind=RemarkKind.NO_FINDING,
+            text=f"{meaning}: {result.none_found[0].lower()}{result.none_found[1:]}",
+            type=output.type.coded,
+            site=output.site.coded if output.site else None,
+        )
+    ]
 
 
 def _organ(manifest: Manifest, output: OutputSpec, results: Mapping[str, Result]) -> Organ | None:

@@ -25,7 +25,7 @@ from dicomnode.analyse.prepare import Prepared
 from dicomnode.analyse.window import OutputShapeError, infer_windows
 from dicomnode.engine import Crop, EnginePackage, Session, StepSpec
 from dicomnode.faults import NETWORK_FAILED, NodeError
-from dicomnode.values import Grid, Mask, Progress, Remark
+from dicomnode.values import Code, Grid, Mask, Progress, Remark
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -46,14 +46,16 @@ class Piece:
 class Result:
     """What a step found. label: name and version of what made it, as results carry them.
 
-    parts: of the anatomy on the grid of `region`, for telling on which side something lies. nothing: why
-    there is nothing to be analysed; then the chain ends here.
+    none_found: what to say of a kind of segment that has no piece. parts: of the anatomy on the grid of
+    `region`, for telling on which side something lies. nothing: why there is nothing to be analysed; then
+    the chain ends here.
     """
 
     label: str
     pieces: tuple[Piece, ...] = ()
     points: tuple[Point, ...] = ()
     remarks: tuple[Remark, ...] = ()
+    none_found: str = "None was found."
     region: Region | None = None
     parts: tuple[Part, ...] = ()
     nothing: str | None = None
@@ -66,6 +68,7 @@ class Chain:
     package: EnginePackage
     image: Prepared
     source: Grid
+    unit: Code
     progress: Progress
     results: dict[str, Result] = field(default_factory=dict)
 
@@ -73,6 +76,9 @@ class Chain:
 def run_algorithm(chain: Chain, step: StepSpec) -> Result:
     """Run a named algorithm and put its parts down in the source grid."""
     algorithm = ALGORITHMS[step.algorithm or ""]
+    if chain.unit != algorithm.unit:
+        nothing = f"the voxels are in {chain.unit.value}, not in {algorithm.unit.value}"
+        return Result(label=algorithm.label, nothing=nothing)
     parameters = {**algorithm.parameters, **{name: _number(v) for name, v in step.parameters.items()}}
     anatomy = algorithm.run(chain.image, parameters, chain.progress)
     if anatomy.nothing is not None:
@@ -115,7 +121,12 @@ def run_network(chain: Chain, step: StepSpec, session: Session) -> Result:
         raise NodeError(NETWORK_FAILED, engine=engine, error=error) from error
     pieces = tuple(Piece(mask=one.mask, kind=one.kind, score=one.score) for one in reading.shapes)
     return Result(
-        label=label, pieces=pieces, points=reading.points, remarks=reading.remarks, region=reading.region
+        label=label,
+        pieces=pieces,
+        points=reading.points,
+        remarks=reading.remarks,
+        none_found=reading.none_found,
+        region=reading.region,
     )
 
 

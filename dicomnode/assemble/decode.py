@@ -13,28 +13,49 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
+from pydicom.encaps import generate_frames
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
     UID,
-    JPEG2000TransferSyntaxes,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
     JPEGLSLossless,
     JPEGLSNearLossless,
     JPEGTransferSyntaxes,
     RLELossless,
 )
 
+from dicomnode.assemble.codestream import contradiction
 from dicomnode.assemble.foreign import UNREADABLE, reason
 from dicomnode.assemble.record import Header
 from dicomnode.faults import FILE_UNREADABLE, NodeError
 
 Stored = NDArray[np.integer]
 
-# Which decoder first, measured: pyjpegls takes half the time of GDCM, GDCM two thirds of OpenJPEG's.
-_FIRST: Final[dict[UID, str]] = {
-    JPEGLSLossless: "pyjpegls",
-    JPEGLSNearLossless: "pyjpegls",
-    RLELossless: "pylibjpeg",
-} | dict.fromkeys(JPEG2000TransferSyntaxes, "gdcm")
+# The decoder of a transfer syntax, then those that are asked where its result is not plausible. Of those
+# that are right, the first is the one that survives damaged streams best: GDCM (JPEG, JPEG 2000) and
+# pylibjpeg's RLE have ended the process on some, Pillow, pyjpegls and pydicom have not.
+_DECODERS: Final[dict[UID, tuple[str, ...]]] = {
+    JPEGBaseline8Bit: ("pillow", "gdcm"),
+    JPEGExtended12Bit: ("pillow", "gdcm"),
+    JPEGLossless: ("gdcm",),
+    JPEGLosslessSV1: ("gdcm",),
+    JPEGLSLossless: ("pyjpegls", "gdcm"),
+    JPEGLSNearLossless: ("pyjpegls", "gdcm"),
+    JPEG2000Lossless: ("pillow", "pylibjpeg"),
+    JPEG2000: ("pillow", "pylibjpeg"),
+    HTJ2KLossless: ("pylibjpeg",),
+    HTJ2KLosslessRPCL: ("pylibjpeg",),
+    HTJ2K: ("pylibjpeg",),
+    RLELossless: ("pydicom",),
+}
 
 # A frame of one value compresses to next to nothing: at most a bit a pixel (lossless JPEG) and its tables.
 _CONSTANT_BITS: Final = 1
@@ -102,20 +123,24 @@ def read_frame(header: Header, *, other_than: str | None = None) -> Frame:
     Raises UndecodableError, ImplausibleError, NodeError(FILE_UNREADABLE). Call it within `quiet()`.
     """
     dataset = read_dataset(header)
-    problem: UndecodableError | ImplausibleError | None = None
+    size = _check_stream(dataset, header)
+    doubt = ""
     for plugin in _plugins(header.transfer_syntax_uid):
         if plugin == other_than:
             continue
         try:
             stored = _decode(dataset, header, plugin)
-        except UndecodableError as error:
-            problem = problem or error
+        except UndecodableError:
+            if not doubt:  # the first one fails: so would the others, and not all of them fail well
+                raise
             continue
-        doubt = _doubt(stored, dataset)
-        if doubt is None:
-            return Frame(dataset, stored, plugin, len(dataset.PixelData))
-        problem = ImplausibleError(doubt)  # says more than that another decoder failed
-    raise problem or UndecodableError("there is no decoder for this transfer syntax")
+        problem = _doubt(stored, dataset)
+        if problem is None:
+            return Frame(dataset, stored, plugin, size)
+        doubt = problem
+    if doubt:
+        raise ImplausibleError(doubt)
+    raise UndecodableError("there is no decoder for it here")
 
 
 def same_pixels(one: Header, other: Header) -> bool:
@@ -132,17 +157,31 @@ def same_pixels(one: Header, other: Header) -> bool:
         return False
 
 
-def _plugins(syntax: str) -> list[str]:
-    """Return the decoders to ask, the best first; one without a name stands for native pixels."""
+def _plugins(syntax: str) -> tuple[str, ...]:
+    """Return the decoders to ask, in that order; one without a name stands for native pixels."""
     uid = UID(syntax)
     try:
         decoder = get_decoder(uid)
     except NotImplementedError:
-        return []
+        return ()
     if not uid.is_encapsulated:
-        return [""]
-    first = _FIRST.get(uid)
-    return sorted(decoder.available_plugins, key=lambda name: (name != first, name))
+        return ("",)
+    return tuple(name for name in _DECODERS.get(uid, ()) if name in decoder.available_plugins)
+
+
+def _check_stream(dataset: Dataset, header: Header) -> int:
+    """Return the size of the one encoded frame in bytes; UndecodableError if it cannot be the image."""
+    pixels: bytes = dataset.PixelData
+    if header.transfer_syntax_uid not in _DECODERS:
+        return len(pixels)
+    try:
+        stream = next(generate_frames(pixels, number_of_frames=1))
+    except (*UNREADABLE, StopIteration) as error:
+        raise UndecodableError("its Pixel Data are not encapsulated as PS3.5 A.4 says") from error
+    problem = contradiction(stream, header.rows or 0, header.columns or 0)
+    if problem is not None:
+        raise UndecodableError(problem)
+    return len(stream)
 
 
 def _decode(dataset: Dataset, header: Header, plugin: str) -> Stored:

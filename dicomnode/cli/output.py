@@ -27,10 +27,12 @@ JsonOption = Annotated[
 ]
 
 _UID_SHOWN = 10
+_WIDE = 180
 
 # rich leaves out colour by itself where NO_COLOR is set or the output is no terminal
 console = Console(stderr=True, highlight=False)
-result_console = Console(highlight=False)
+# Where no person looks at a terminal, lines are not folded: they go into a file or through grep
+result_console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
 
 
 def print_json(document: Mapping[str, Any]) -> None:

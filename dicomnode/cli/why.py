@@ -84,7 +84,7 @@ def _parts(journal: Journal, study_uid: str) -> dict[str, Any]:
                 "kind": d.kind,
                 "sop_instance_uid": d.sop_instance_uid,
                 "destination": d.destination,
-                "state": f"{d.outcome}: {d.text}" if d.text else d.outcome,
+                "state": d.outcome if d.text in ("", d.outcome) else f"{d.outcome}: {d.text}",
             }
             for d in journal.deliveries(study_uid)
         ],

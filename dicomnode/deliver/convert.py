@@ -9,6 +9,8 @@ from io import BytesIO
 from typing import Final
 
 from pydicom import dcmread
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.uid import UID
@@ -16,6 +18,7 @@ from pydicom.uid import UID
 from dicomnode.deliver.proposal import CONVERTIBLE, ObjectHeader
 from dicomnode.faults import SEND_UNREADABLE, NodeError
 
+_UNDEFINED: Final = 0xFFFFFFFF  # length
 _FILTERS: Final = threading.Lock()  # the filters of warnings belong to the whole process
 
 
@@ -34,8 +37,20 @@ def converted(header: ObjectHeader, transfer_syntax_uid: str) -> BytesIO:
         with _FILTERS, warnings.catch_warnings():
             # pydicom warns of each value that is not as it should be: it is the source's, and goes on so
             warnings.simplefilter("ignore")
-            write_dataset(target, dcmread(header.path))
+            source = dcmread(header.path)
+            _check_whole(source)
+            write_dataset(target, source)
     except (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, struct.error) as error:
         text = f"it cannot be encoded as {UID(transfer_syntax_uid).name} ({error})"
         raise NodeError(SEND_UNREADABLE, path=header.path, error=text) from error
     return BytesIO(target.getvalue())
+
+
+def _check_whole(source: Dataset) -> None:
+    """Raise EOFError where an element is shorter than its length says: pydicom takes what there is."""
+    element: object
+    for element in source.values():
+        if isinstance(element, RawDataElement) and element.length != _UNDEFINED:
+            found = len(element.value) if element.value is not None else 0
+            if found != element.length:
+                raise EOFError(f"element {element.tag} ends after {found} of {element.length} bytes")

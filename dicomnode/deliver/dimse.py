@@ -54,8 +54,11 @@ def _order(files: Sequence[Path]) -> Callable[[FileOutcome], int]:
     return lambda outcome: place[outcome.path]
 
 
-class _Over(Exception):  # noqa: N818  not an error: the file in hand is settled, the association is of no use
-    """why: it did not open (NodeError), the peer ended it or fell silent; None: a file of ours was at fault."""
+class _Over(Exception):  # noqa: N818  not an error: the file in hand is settled
+    """The association is of no use any more, or did not open.
+
+    why: NodeError when it did not open, NoAnswer when the peer ended it, None when a file of ours did.
+    """
 
     def __init__(self, why: NodeError | NoAnswer | None) -> None:
         super().__init__()
@@ -75,6 +78,7 @@ class _Delivery:
         self.on_outcome = on_outcome
         self.outcomes: list[FileOutcome] = []
         self.aborts = 0
+        self.ended: NodeError | NoAnswer | None = None  # why no association is opened any more
 
     def run(self, files: Sequence[Path]) -> None:
         waiting = propose([header for path in files if (header := self._read(path)) is not None])
@@ -93,15 +97,14 @@ class _Delivery:
         """Send over one association; return what is to go over another."""
         left = list(proposal.headers)
         try:
-            if not self.stop.is_set():
+            if self.ended is None and not self.stop.is_set():
                 self._over_one(proposal, left)
         except _Over as over:
             self.aborts += over.why is not None
             if over.rest_waits or self.aborts >= _ABORTS:
-                self._leave(left, over.why)
-                return []
-        if self.stop.is_set():
-            self._leave(left, None)
+                self.ended = over.why
+        if self.ended is not None or self.stop.is_set():
+            self._leave(left, self.ended)
             return []
         return left
 
@@ -139,7 +142,7 @@ class _Delivery:
         except NodeError as fault:  # the conversion failed: nothing was sent yet
             self._refuse(header, fault)
         except OSError as error:
-            self._refuse(header, NodeError(SEND_UNREADABLE, path=header.path, error=error))
+            self._refuse(header, NodeError(SEND_UNREADABLE, path=header.path, error=str(error)))
             raise _Over(None) from error
         except NoAnswer as why:
             self._leave([header], why)
@@ -157,7 +160,7 @@ class _Delivery:
 
     def _unanswered(self, header: ObjectHeader, why: NoAnswer) -> NodeError:
         uid = header.sop_instance_uid
-        return NodeError(PEER_ABORTED, name=self.peer.name, sop_instance_uid=uid, reason=why)
+        return NodeError(PEER_ABORTED, name=self.peer.name, sop_instance_uid=uid, reason=str(why))
 
     def _refuse(self, header: ObjectHeader, fault: NodeError) -> None:
         self._settle(_untaken(header, "refused", fault))

@@ -88,7 +88,7 @@ def read_header(path: Path) -> ObjectHeader:
         what = "its File Meta Information lacks SOP Class, SOP Instance or Transfer Syntax UID"
         raise NodeError(SEND_UNREADABLE, path=path, error=what) from error
     except (OSError, EOFError, ValueError, KeyError) as error:
-        raise NodeError(SEND_UNREADABLE, path=path, error=error) from error
+        raise NodeError(SEND_UNREADABLE, path=path, error=str(error)) from error
     if offset >= size:
         raise NodeError(SEND_UNREADABLE, path=path, error="it has no data set")
     for uid in (header.sop_class_uid, header.sop_instance_uid, header.transfer_syntax_uid):

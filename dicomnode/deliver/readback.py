@@ -11,11 +11,13 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element
+from pydicom.tag import BaseTag
 
 from dicomnode.deliver.proposal import read_header
 from dicomnode.net import Peer, fetch_study
 
-_TRAILING_PADDING: Final = 0xFFFCFFFC  # PS3.10 7.2: means nothing
+_TRAILING_PADDING: Final = 0xFFFCFFFC  # PS3.10 7.2
+_GROUP_LENGTH: Final = 0x0000  # element number; retired, PS3.5 7.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,14 +38,15 @@ class ReadBack:
 
 
 def read_back(peer: Peer, calling_ae: str, study_uid: str, sent: Sequence[Path], folder: Path) -> ReadBack:
-    """Fetch the study into `folder` by C-GET and compare what was sent with what came.
+    """Fetch the series of what was sent into `folder` by C-GET, and compare.
 
     sent: Part 10 files. Raises NodeError as `fetch_study`, and SEND_UNREADABLE for a file that is none.
     """
     headers = [read_header(path) for path in sent]
-    fetched = fetch_study(
-        peer, calling_ae, study_uid, folder, sop_classes={header.sop_class_uid for header in headers}
-    )
+    series = {
+        str(dcmread(path, specific_tags=["SeriesInstanceUID"]).get("SeriesInstanceUID", "")) for path in sent
+    }
+    fetched = fetch_study(peer, calling_ae, study_uid, folder, series=series)
     arrived = {path.stem: path for path in fetched}
     tags = {
         header.sop_instance_uid: differing_tags(header.path, arrived[header.sop_instance_uid])
@@ -60,22 +63,33 @@ def read_back(peer: Peer, calling_ae: str, study_uid: str, sent: Sequence[Path],
 def differing_tags(one: Path, other: Path) -> tuple[str, ...]:
     """Tags of the top level whose elements differ between two files, "GGGGEEEE"; empty for equal data sets.
 
-    File Meta Information does not count: each holder writes its own (PS3.10 7.1). An encoding of another
-    transfer syntax is equal when the values are.
+    File Meta Information does not count: each holder writes its own (PS3.10 7.1); nor do group lengths and
+    trailing padding, which say nothing. Another encoding of the same values is equal.
     """
-    first, second = dcmread(one), dcmread(other)
-    tags = (first.keys() | second.keys()) - {_TRAILING_PADDING}
-    return tuple(f"{tag:08X}" for tag in sorted(tags) if not _same(first, second, tag))
+    return tuple(f"{tag:08X}" for tag in _differing(dcmread(one), dcmread(other)))
 
 
-def _same(first: Dataset, second: Dataset, tag: int) -> bool:
+def _differing(first: Dataset, second: Dataset) -> list[BaseTag]:
+    tags = {
+        tag
+        for tag in first.keys() | second.keys()
+        if tag.element != _GROUP_LENGTH and tag != _TRAILING_PADDING
+    }
+    return [tag for tag in sorted(tags) if not _same(first, second, tag)]
+
+
+def _same(first: Dataset, second: Dataset, tag: BaseTag) -> bool:
     if tag not in first or tag not in second:
         return False
+    one, other = first[tag], second[tag]
+    if one.VR == other.VR == "SQ":
+        pairs = zip(one.value, other.value, strict=False)
+        return len(one.value) == len(other.value) and not any(_differing(*pair) for pair in pairs)
     # The VR may differ, where one encoding does not write it: then the bytes decide
-    return bool(first[tag] == second[tag]) or _encoded(first, tag) == _encoded(second, tag)
+    return bool(one == other) or _encoded(first, tag) == _encoded(second, tag)
 
 
-def _encoded(data: Dataset, tag: int) -> bytes:
+def _encoded(data: Dataset, tag: BaseTag) -> bytes:
     """The element in Implicit VR Little Endian, which names no VR (PS3.5 A.1)."""
     target = DicomBytesIO()
     target.is_implicit_VR, target.is_little_endian = True, True

@@ -110,6 +110,8 @@ def _write_data(link: Link, context_id: int, data: BinaryIO) -> None:
     begin = data.tell()
     left = data.seek(0, SEEK_END) - begin
     data.seek(begin)
+    if left <= 0:
+        raise OSError("the file became shorter before it was sent")
     while left:
         fragment = data.read(min(room, left))
         if not fragment:

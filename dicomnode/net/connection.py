@@ -11,11 +11,13 @@ import socket
 import time
 from typing import TYPE_CHECKING, Final, cast
 
+from pydicom.uid import UID
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
 
 from dicomnode.faults import PEER_UNREACHABLE, NodeError
 from dicomnode.net.peer import Peer
+from dicomnode.values.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -120,6 +122,8 @@ class RequestingEntity(ApplicationEntity):
     def __init__(self, ae_title: str, connection: socket.socket) -> None:
         super().__init__(ae_title)
         self._connection = connection
+        self.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
+        self.implementation_version_name = IMPLEMENTATION_VERSION_NAME
         # Each read and write has its limit: an idle timer would only end what waits for its turn
         self.network_timeout = None
 

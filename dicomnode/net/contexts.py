@@ -63,20 +63,32 @@ def storage_contexts(extra: Iterable[str] = ()) -> list[PresentationContext]:
     return [_context(uid, UNCOMPRESSED if uid == Verification else TRANSFER_SYNTAXES) for uid in classes]
 
 
-def answer_contexts(
+def narrow(proposed: Iterable[PresentationContext]) -> list[PresentationContext]:
+    """Return the proposals of one association, each with the one transfer syntax that we pick of it.
+
+    pynetdicom would take the first syntax of the *acceptor's* list that was proposed, the same for all
+    contexts of a class: senders would convert their images, or even compress them with loss. A proposal
+    without any syntax that this node takes stays as it is, to be rejected.
+    """
+    narrowed = []
+    for context in proposed:
+        syntaxes = [str(syntax) for syntax in context.transfer_syntax]
+        picked = _context(str(context.abstract_syntax), pick_order(syntaxes)[:1] or syntaxes)
+        picked.context_id = context.context_id
+        narrowed.append(picked)
+    return narrowed
+
+
+def supported_contexts(
     proposed: Iterable[PresentationContext], classes: frozenset[str]
 ) -> list[PresentationContext]:
-    """Return what to support for one association: of the classes proposed, the syntaxes in our order.
-
-    pynetdicom takes the first syntax of the *acceptor's* list that was proposed. A fixed list would make a
-    sender convert its images, or even compress them with loss; here the requestor's order holds.
-    """
+    """Return `storage_contexts` as far as one association asks for it: to make them all takes long."""
     wanted: dict[str, list[str]] = {}
     for context in proposed:
         uid = str(context.abstract_syntax)
         if uid in classes or uid == Verification:
-            syntaxes = pick_order([str(syntax) for syntax in context.transfer_syntax])
-            wanted.setdefault(uid, []).extend(syntaxes)
+            syntaxes = [str(syntax) for syntax in context.transfer_syntax]
+            wanted.setdefault(uid, []).extend(pick_order(syntaxes))
     return [_context(uid, syntaxes) for uid, syntaxes in wanted.items() if syntaxes]
 
 

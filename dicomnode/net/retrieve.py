@@ -15,7 +15,7 @@ from pynetdicom import evt
 from pynetdicom.dimse_primitives import C_STORE
 
 from dicomnode.faults import NO_PRESENTATION_CONTEXT, NodeError
-from dicomnode.net.association import MAXIMUM_CONTEXTS, ProposedContext, open_association
+from dicomnode.net.association import MAXIMUM_CONTEXTS, Link, ProposedContext, open_association
 from dicomnode.net.peer import Peer
 from dicomnode.net.query import list_instances, query_failure
 from dicomnode.values import is_valid_uid
@@ -39,18 +39,22 @@ _OUT_OF_RESOURCES: Final = 0xA700
 
 
 def fetch_study(
-    peer: Peer, calling_ae: str, study_uid: str, folder: Path, *, sop_classes: Collection[str] = ()
+    peer: Peer, calling_ae: str, study_uid: str, folder: Path, *, series: Collection[str] = ()
 ) -> list[Path]:
     """Fetch the instances of a study into `folder` as `<SOP Instance UID>.dcm`, as the peer encodes them.
 
-    sop_classes: of the instances wanted; empty: of all that C-FIND names. Returns the files in order of name.
+    series: Series Instance UIDs of those wanted, empty: all. Returns the files in order of name; none when
+    the peer knows no such study. What to propose for them is asked by C-FIND first.
     Raises NodeError PEER_UNREACHABLE, PEER_REJECTED, NO_PRESENTATION_CONTEXT, or QUERY_FAILED when the
     peer could not send all of them (those that came are in the folder then).
     """
-    wanted = set(sop_classes) or {
-        found.sop_class_uid for found in list_instances(peer, calling_ae, study_uid) if found.sop_class_uid
-    }
-    if not wanted:
+    wanted = [
+        found
+        for found in list_instances(peer, calling_ae, study_uid)
+        if not series or found.series_instance_uid in series
+    ]
+    sop_classes = {found.sop_class_uid for found in wanted if found.sop_class_uid}
+    if not sop_classes:
         return []
     arrived: set[Path] = set()
 
@@ -66,11 +70,8 @@ def fetch_study(
         arrived.add(path)
         return 0
 
-    identifier = Dataset()
-    identifier.QueryRetrieveLevel = "STUDY"
-    identifier.StudyInstanceUID = study_uid
     with open_association(
-        peer, calling_ae, _contexts(wanted), provides=wanted, handlers=[(evt.EVT_C_STORE, keep)]
+        peer, calling_ae, _contexts(sop_classes), provides=sop_classes, handlers=[(evt.EVT_C_STORE, keep)]
     ) as link:
         if not any(abstract == _STUDY_ROOT_GET for abstract, _ in link.accepted):
             raise NodeError(
@@ -79,10 +80,19 @@ def fetch_study(
                 sop_class="Study Root Query/Retrieve Information Model - GET",
                 transfer_syntax="Explicit or Implicit VR Little Endian",
             )
-        for status, _ in link.association.send_c_get(identifier, _STUDY_ROOT_GET):
-            if status.get("Status") not in {0, _PENDING}:
-                raise query_failure(link, "C-GET", status)
+        for series_uid in dict.fromkeys(found.series_instance_uid for found in wanted):
+            _get(link, study_uid, series_uid)
     return sorted(arrived)
+
+
+def _get(link: Link, study_uid: str, series_uid: str) -> None:
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel = "SERIES"
+    identifier.StudyInstanceUID = study_uid
+    identifier.SeriesInstanceUID = series_uid
+    for status, _ in link.association.send_c_get(identifier, _STUDY_ROOT_GET):
+        if status.get("Status") not in {0, _PENDING}:
+            raise query_failure(link, "C-GET", status)
 
 
 def _contexts(sop_classes: Collection[str]) -> list[ProposedContext]:

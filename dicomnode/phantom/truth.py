@@ -84,9 +84,9 @@ def save_truth(phantom: Thorax, files: list[Path], folder: Path) -> None:
 
 def read_document(folder: Path) -> dict[str, Any]:
     """Read truth.json; OSError when it is not there, ValueError when it is another schema or no JSON."""
-    document: dict[str, Any] = json.loads((folder / _JSON).read_text(encoding="utf-8"))
-    if document.get("schema") != SCHEMA:
-        raise ValueError(f"truth.json has schema {document.get('schema')!r}, known is {SCHEMA}")
+    document: Any = json.loads((folder / _JSON).read_text(encoding="utf-8"))
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        raise ValueError(f"{folder / _JSON} is not a truth of schema {SCHEMA}")
     return document
 
 
@@ -95,7 +95,7 @@ def load_truth(folder: Path) -> Truth:
     document = read_document(folder)
     k, j, i = document["shape_kji"]
     grid = Grid((k, j, i), np.array(document["affine_lps"]), document["frame_of_reference_uid"])
-    with np.load(folder / _MASKS, allow_pickle=False) as arrays:
+    with (folder / _MASKS).open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
 
         def mask(label: str) -> Mask:
             (k0, k1), (j0, j1), (i0, i1) = arrays[f"{label}.box"].tolist()

@@ -18,7 +18,7 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.presentation import PresentationContext
 
 from dicomnode.faults import OPERATION_UNKNOWN, UID_MISSING
-from dicomnode.net.contexts import answer_contexts
+from dicomnode.net.contexts import narrow, supported_contexts
 from dicomnode.receive.admission import Admission, Rejection
 from dicomnode.receive.answers import SUCCESS, answer_for
 from dicomnode.receive.command import (
@@ -34,6 +34,7 @@ from dicomnode.receive.connection import BoundedSocket
 from dicomnode.receive.desk import Desk
 from dicomnode.receive.dimse import Message, ReceivingDimse
 from dicomnode.receive.storage import StorageService, StoreRequest
+from dicomnode.receive.upper import UpperLayer
 from dicomnode.values import Sender
 
 log = structlog.get_logger("dicomnode.receive")
@@ -61,6 +62,9 @@ class StorageAssociation(Association):
         super().__init__(entity, MODE_ACCEPTOR)
         self.rules = rules
         self.sender = Sender(calling_ae="", called_ae="", address=address)
+        self.dul = UpperLayer(self)
+        self.acse_timeout = entity.acse_timeout  # sets the timers of the layer below
+        self.network_timeout = entity.network_timeout
         self.acse = _Gate(self)
         self._receiving = ReceivingDimse(self, rules.storage.maximum_bytes)
         self.dimse = self._receiving
@@ -72,7 +76,10 @@ class StorageAssociation(Association):
 
     def give_up(self) -> None:
         """End it from another thread, without a word to the peer."""
-        cast("BoundedSocket", self.dul.socket).give_up()
+        self._bounded().give_up()
+
+    def _bounded(self) -> BoundedSocket:
+        return cast("BoundedSocket", self.dul.socket)
 
     def run_reactor(self) -> None:
         """Serve the association until it ends (the thread's target)."""
@@ -83,6 +90,7 @@ class StorageAssociation(Association):
             self.give_up()
             if self.dul.is_alive():
                 self.dul.join(_THREAD_ENDS_S)
+            self._bounded().release_descriptor()
             self.rules.desk.leave(self)
 
     def _serve_request(self, msg: object, context_id: int) -> None:
@@ -150,8 +158,10 @@ class _Gate(ACSE):
         if not rules.desk.open(association, may):
             self._reject(rejections[0])
             return
-        proposed = request.presentation_context_definition_list
-        self.acceptor.supported_contexts = answer_contexts(proposed, rules.classes)
+        request.presentation_context_definition_list = narrow(request.presentation_context_definition_list)
+        self.acceptor.supported_contexts = supported_contexts(
+            request.presentation_context_definition_list, rules.classes
+        )
         super().negotiate_association()
         log.debug("association.open", **_who(association.sender))
 

@@ -114,6 +114,16 @@ class BoundedSocket(AssociationSocket):
                 self.event_queue.put("Evt17")
                 return
 
+    def release_descriptor(self) -> None:
+        """Close what is left of it, when no thread uses it any more."""
+        self._connection.close()
+
+    def _shutdown_socket(self) -> None:
+        # pynetdicom's own leaves the descriptor open where the peer was faster
+        with suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
+        self._connection.close()
+
     def give_up(self) -> None:
         """End the connection from another thread: what waits for the peer ends."""
         self._given_up = True

@@ -83,7 +83,7 @@ class ReceivingDimse(DIMSEServiceProvider):
             part = encoded[start : start + longest]
             control = _COMMAND | (_LAST if start + longest >= len(encoded) else 0)
             primitive = P_DATA()
-            primitive.presentation_data_value_list = [[context_id, bytes([control]) + part]]
+            primitive.presentation_data_value_list.append((context_id, bytes([control]) + part))
             self.dul.send_pdu(primitive)
 
     def _take(self, context_id: int, value: memoryview) -> None:

@@ -13,7 +13,7 @@ import structlog
 from pynetdicom import AE
 from pynetdicom.transport import AddressInformation
 
-from dicomnode.net.contexts import storage_classes, storage_contexts
+from dicomnode.net.contexts import storage_classes
 from dicomnode.net.quiet import quiet_pynetdicom
 from dicomnode.receive.admission import Admission
 from dicomnode.receive.association import Rules, StorageAssociation
@@ -143,7 +143,6 @@ class Receiver:
         entity.acse_timeout = self._settings.association_timeout_s
         entity.network_timeout = self._settings.network_timeout_s
         entity.dimse_timeout = self._settings.network_timeout_s
-        entity.supported_contexts = storage_contexts(self._settings.storage_classes)
         # Admission counts, with its own answer; this count includes connections that have asked nothing
         entity.maximum_associations = 1_000_000
         return entity

@@ -152,8 +152,10 @@ class StorageService:
             ("SOP Instance UID", 0x00080018, command.sop_instance_uid or "", ids.sop_instance_uid),
         )
         for name, tag, asked, found in pairs:
+            if not found:
+                raise ScanError(f"it has no {name}")
             if asked != found:
-                shown = _shown(found) or "missing"
+                shown = _shown(found)
                 failure = NodeError(UID_MISMATCH, attribute=name, command_uid=asked, dataset_uid=shown)
                 raise Refused(failure, tag)
         for (name, tag), found in ((_STUDY, ids.study_instance_uid), (_SERIES, ids.series_instance_uid)):

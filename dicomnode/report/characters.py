@@ -17,11 +17,12 @@ from io import BytesIO
 from pydicom import Dataset, dcmread
 from pydicom.charset import convert_encodings, python_encoding
 from pydicom.config import disable_value_validation
+from pydicom.datadict import keyword_for_tag
 from pydicom.valuerep import PersonName
 
 UTF_8 = "ISO_IR 192"
 _CHARACTER_SET = 0x00080005
-_TEXT_VRS = frozenset({"AE", "LO", "LT", "PN", "SH", "ST", "UC", "UT"})
+_TEXT_VRS = frozenset({"AE", "LO", "LT", "PN", "SH", "SQ", "ST", "UC", "UT"})
 _DAMAGED = "\ufffd"  # what a decoder puts where bytes make no character
 _EXPLICIT_LITTLE = (False, True)  # (implicit VR, little endian) of encoded source headers
 
@@ -56,7 +57,7 @@ def read_unicode(encoded: bytes, otherwise: str) -> tuple[Dataset, str | None]:
 
 
 def is_ascii(dataset: Dataset, besides: frozenset[str] = frozenset()) -> bool:
-    """Tell whether every text of a data set is ASCII; elements whose keyword is in `besides` are passed over."""
+    """Tell whether every text of a data set is ASCII; elements named in `besides` are passed over."""
     return all(text.isascii() for text in _texts(dataset, besides))
 
 
@@ -79,13 +80,14 @@ def _damaged(dataset: Dataset) -> bool:
 
 
 def _texts(dataset: Dataset, besides: frozenset[str] = frozenset()) -> Iterator[str]:
-    for element in dataset:
-        if element.keyword in besides:
+    for tag in dataset.keys():  # noqa: SIM118  iterating over a data set converts every value, wrong ones too
+        if dataset.get_item(tag).VR not in _TEXT_VRS or keyword_for_tag(tag) in besides:
             continue
+        element = dataset[tag]
         if element.VR == "SQ":
             for item in element.value:
                 yield from _texts(item)
-        elif element.VR in _TEXT_VRS and element.value is not None:
+        elif element.value is not None:
             values = [element.value] if isinstance(element.value, str | PersonName) else element.value
             yield from (str(value) for value in values)
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from pydicom import DataElement, Dataset
 from pydicom.config import RAISE
-from pydicom.datadict import dictionary_description, tag_for_keyword
+from pydicom.datadict import dictionary_description, dictionary_VR, tag_for_keyword
 from pydicom.tag import BaseTag, Tag
 from pydicom.valuerep import PersonName, validate_value
 
@@ -22,7 +22,17 @@ from dicomnode.faults import SOURCE_HEADER_WRONG, NodeError
 from dicomnode.report.shared_modules import IDENTIFYING, TYPE_2
 from dicomnode.values import is_valid_uid
 
-_SEXES: Final = ("M", "F", "O")  # PS3.3 C.7.1.1: enumerated
+_ENUMERATED: Final = {  # PS3.3 C.7.1.1, C.7.2.2
+    "PatientSex": ("M", "F", "O"),
+    "TypeOfPatientID": ("TEXT", "RFID", "BARCODE"),
+    "PatientIdentityRemoved": ("YES", "NO"),
+    "QualityControlSubject": ("YES", "NO"),
+    "SmokingStatus": ("YES", "NO", "UNKNOWN"),
+    "PregnancyStatus": ("1", "2", "3", "4"),
+    "PatientSexNeutered": ("ALTERED", "UNALTERED"),
+}
+# Sequences that may be empty (Type 2C, of an animal); any other is left out when it holds nothing
+_EMPTY_SEQUENCES: Final = frozenset({"PatientBreedCodeSequence", "BreedRegistrationSequence"})
 # PS3.5 6.2: HHMMSS.FFFFFF from the left; 60 is a leap second
 _TIME: Final = re.compile(r"([01]\d|2[0-3])([0-5]\d(([0-5]\d|60)(\.\d{1,6})?)?)?")
 
@@ -41,21 +51,34 @@ class Cleaning:
         """
         result = Dataset()
         for keyword in keywords:
-            element = element_of(header, keyword)
-            if element is None:
+            if tag_of(keyword) not in header:
                 if keyword in ("PatientID", "StudyInstanceUID"):
                     raise wrong(keyword, "missing")
                 if keyword in TYPE_2:
                     setattr(result, keyword, None)
                 continue
-            value = self._value(element, keyword)
-            if value is not None:
-                setattr(result, keyword, value)
-            elif keyword in TYPE_2 or element.is_empty:
-                setattr(result, keyword, [] if element.VR == "SQ" else None)
+            self._copy_one(header, keyword, result)
         return result
 
-    def _value(self, element: DataElement, keyword: str) -> object:
+    def _copy_one(self, header: Dataset, keyword: str, result: Dataset) -> None:
+        tag = tag_of(keyword)
+        noted = len(self.notes)
+        try:
+            value = self._value(header[tag])
+            empty = header[tag].is_empty
+        except (TypeError, ValueError):  # pydicom cannot make a value of the bytes at all
+            self._note(tag)
+            value, empty = None, False
+        if len(self.notes) > noted and keyword in IDENTIFYING:
+            raise wrong(keyword, "not valid")
+        if value is not None or keyword in TYPE_2:
+            setattr(result, keyword, value)
+        elif empty and dictionary_VR(tag) != "SQ":
+            setattr(result, keyword, None)
+        elif empty and keyword in _EMPTY_SEQUENCES:
+            setattr(result, keyword, [])
+
+    def _value(self, element: DataElement) -> object:
         """The value, or None where it is empty or wrong."""
         if element.VR == "SQ":
             items = [self._item(item) for item in element.value]
@@ -64,9 +87,7 @@ class Cleaning:
             return None
         values = list(element.value) if element.VM > 1 else [element.value]
         texts = [_as_it_was(value) for value in values]
-        if not all(_is_valid(element.VR, keyword, value) for value in texts):
-            if keyword in IDENTIFYING:
-                raise wrong(keyword, "not valid")
+        if not all(_is_valid(element.VR, element.keyword, value) for value in texts):
             self._note(element.tag)
             return None
         return texts if len(texts) > 1 else texts[0]
@@ -76,7 +97,7 @@ class Cleaning:
         for element in item:
             if element.tag.is_private or element.keyword in ("", "SpecificCharacterSet"):
                 continue
-            value = self._value(element, element.keyword)
+            value = self._value(element)
             if value is not None:
                 setattr(clean, element.keyword, value)
         return clean
@@ -121,8 +142,8 @@ def _as_it_was(value: object) -> object:
 
 def _is_valid(vr: str, keyword: str, value: object) -> bool:
     text = str(value)
-    if keyword == "PatientSex":
-        return text in _SEXES
+    if keyword in _ENUMERATED and text not in _ENUMERATED[keyword]:
+        return False
     if vr == "UI":
         return is_valid_uid(text)
     if vr == "DA":

@@ -57,7 +57,7 @@ ACQUISITION_EQUIPMENT: Final = Code("109101", "DCM", "Acquisition Equipment")  #
 PROCESSING_EQUIPMENT: Final = Code("109102", "DCM", "Processing Equipment")
 ARTIFICIAL_INTELLIGENCE: Final = Code("123110", "DCM", "Artificial Intelligence")  # CID 7162
 
-NOT_IN_DICTIONARY: Final = frozenset({QUALITATIVE_EVALUATIONS})  # of a scheme that the dictionary leaves out
+NOT_IN_DICTIONARY: Final = frozenset({QUALITATIVE_EVALUATIONS, ENGLISH})  # of schemes that it leaves out
 
 
 def all_concepts() -> dict[str, Code]:

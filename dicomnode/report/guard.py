@@ -10,6 +10,7 @@ Source: PS3.3 C.7.6.2.1.1 (positions), C.8.20.2 (segmentation), PS3.5 8.1.1 (bit
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Final
@@ -86,7 +87,6 @@ def check_segmentation(content: bytes, findings: Findings) -> None:
 
 
 def _check_object(seg: Dataset, findings: Findings, grid: Grid) -> None:
-    source = dcmread(BytesIO(findings.sources[0].headers.encoded[0]), specific_tags=["PatientID"])
     _, rows, columns = grid.shape_kji
     for what, found, expected in (
         ("SOP Class", seg.SOPClassUID, _SEGMENTATION_STORAGE),
@@ -98,8 +98,17 @@ def _check_object(seg: Dataset, findings: Findings, grid: Grid) -> None:
     ):
         if found != expected:
             raise _differs(f"its {what} is {found}, expected {expected}")
-    if str(seg.PatientID or "").strip() != str(source.get("PatientID") or "").strip():
+    # An ID beyond ASCII may stand in another character set than the source's: other bytes, the same ID
+    patient_id = _source_patient_id(findings)
+    if patient_id.isascii() and str(seg.PatientID or "").strip() != patient_id:
         raise _differs("it is of another patient")
+
+
+def _source_patient_id(findings: Findings) -> str:
+    with warnings.catch_warnings():  # of a character set that does not exist: not looked at here
+        warnings.simplefilter("ignore", UserWarning)
+        source = dcmread(BytesIO(findings.sources[0].headers.encoded[0]), specific_tags=["PatientID"])
+        return str(source.get("PatientID") or "").strip()
 
 
 def _decode(seg: Dataset, findings: Findings, grid: Grid) -> dict[int, _Read]:
@@ -172,7 +181,9 @@ def _slice_of(plane: Float64, rows_columns: tuple[int, int], grid: Grid, label: 
     index = grid.to_index_kji(placed.T)
     k = round(float(index[:, 0].mean()))
     off = np.abs(index - np.column_stack((np.full(4, k), corners_ji))).max(axis=0)
-    if off.max() > _QUARTER or not 0 <= k < grid.shape_kji[0]:
+    if not 0 <= k < grid.shape_kji[0]:
+        raise _differs(f"a frame of segment {label!r} lies at slice {k}, the volume has {grid.shape_kji[0]}")
+    if off.max() > _QUARTER:
         away = ", ".join(f"{value:.2f}" for value in off)
         raise _differs(f"a frame of segment {label!r} lies {away} voxels (k, j, i) off slice {k}")
     return k

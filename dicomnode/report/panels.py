@@ -76,8 +76,7 @@ class Panel:
         start, stop = segment.mask.box_kji[self.view.axes[2]]
         if not start <= across < stop:
             return
-        plane = self.view.plane(segment.mask.to_array(), across).astype(np.uint8)
-        mask = Image.fromarray(plane * np.uint8(255))
+        mask = Image.fromarray(self._mask_plane(segment, across).astype(np.uint8) * np.uint8(255))
         smooth = self.extract.sample(mask, self.view, Image.Resampling.BILINEAR)
         inside = np.asarray(smooth) >= _INSIDE
         line = inside
@@ -85,6 +84,16 @@ class Panel:
             line = _grown(line)
         edge = Image.fromarray(((line & ~inside) * np.uint8(255)).astype(np.uint8))
         self._fine.paste(segment.colour_rgb, mask=edge)
+
+    def _mask_plane(self, segment: Segment, across: int) -> NDArray[np.generic]:
+        """The plane of a mask; only its box is unpacked."""
+        axis = self.view.axes[2]
+        box = segment.mask.box_kji
+        rest = [n for n in range(3) if n != axis]
+        cut = np.zeros([segment.mask.shape_kji[n] for n in rest], dtype=bool)
+        inner = tuple(slice(*box[n]) for n in rest)
+        cut[inner] = np.take(segment.mask.crop(), across - box[axis][0], axis=axis)
+        return self.view.orient(cut)
 
     def draw_corners(self, low: tuple[float, float], high: tuple[float, float], colour: Rgb) -> None:
         """Frame what lies between two corners (x, y): only the frame's corners, nothing is crossed."""
@@ -137,7 +146,7 @@ class Panel:
     def _line(pen: ImageDraw.ImageDraw, points: list[tuple[float, float]], colour: Rgb, width: float) -> None:
         """Draw a line that is seen on bright and on dark: it has a black edge."""
         scaled = [(x * _FINE, y * _FINE) for x, y in points]
-        for shade, wide in (((0, 0, 0), width + 1.5), (colour, width)):
+        for shade, wide in (((0, 0, 0), width + 1), (colour, width)):
             pen.line(scaled, fill=shade, width=round(wide * _FINE), joint="curve")
 
 

@@ -41,8 +41,10 @@ class View:
 
     def plane(self, array_kji: NDArray[np.generic], across: int) -> NDArray[np.generic]:
         """The plane of an array (k, j, i) at index `across`, as rows and columns of the picture."""
-        cut: NDArray[np.generic] = np.take(array_kji, across, axis=self.axes[2])
-        # np.take has removed an axis: what remains is in the array's order
+        return self.orient(np.take(array_kji, across, axis=self.axes[2]))
+
+    def orient(self, cut: NDArray[np.generic]) -> NDArray[np.generic]:
+        """A plane cut out of an array, its axes still in the array's order, as the picture shows it."""
         picture = cut if self.axes[0] < self.axes[1] else cut.T
         steps = [-1 if flip else 1 for flip in self.flips]
         shown: NDArray[np.generic] = picture[:: steps[0], :: steps[1]]

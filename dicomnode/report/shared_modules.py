@@ -1,8 +1,7 @@
 """What a result has in common with its source: the attributes of the patient and of the study (PS3.3).
 
 A result that lacks one of these, or has another value, is another patient or another study to an archive
-(`dcentvfy` calls it an error). Lists are those of the modules of the image IODs; retired Other Patient IDs is
-kept because archives still match on it.
+(`dcentvfy` calls it an error). Lists are those of the modules of the image IODs, without retired attributes.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ PATIENT: Final = (  # C.7.1.1
     "IssuerOfPatientID",
     "TypeOfPatientID",
     "IssuerOfPatientIDQualifiersSequence",
+    "SourcePatientGroupIdentificationSequence",
     "GroupOfPatientsIdentificationSequence",
     "PatientBirthDate",
     "PatientBirthDateInAlternativeCalendar",
@@ -23,10 +23,10 @@ PATIENT: Final = (  # C.7.1.1
     "PatientSex",
     "ReferencedPatientSequence",
     "PatientBirthTime",
-    "OtherPatientIDs",
     "OtherPatientIDsSequence",
     "OtherPatientNames",
     "EthnicGroup",
+    "EthnicGroupCodeSequence",
     "PatientComments",
     "QualityControlSubject",
     "PatientSpeciesDescription",
@@ -34,6 +34,12 @@ PATIENT: Final = (  # C.7.1.1
     "PatientBreedDescription",
     "PatientBreedCodeSequence",
     "BreedRegistrationSequence",
+    "StrainDescription",
+    "StrainNomenclature",
+    "StrainCodeSequence",
+    "StrainAdditionalInformation",
+    "StrainStockSequence",
+    "GeneticModificationsSequence",
     "ResponsiblePerson",
     "ResponsiblePersonRole",
     "ResponsibleOrganization",
@@ -52,7 +58,14 @@ TRIAL: Final = (  # C.7.1.3, C.7.2.3
     "ClinicalTrialSubjectReadingID",
     "ClinicalTrialProtocolEthicsCommitteeName",
     "ClinicalTrialProtocolEthicsCommitteeApprovalNumber",
+    "IssuerOfClinicalTrialProtocolID",
+    "OtherClinicalTrialProtocolIDsSequence",
+    "IssuerOfClinicalTrialSiteID",
+    "IssuerOfClinicalTrialSubjectID",
+    "IssuerOfClinicalTrialSubjectReadingID",
     "ClinicalTrialTimePointID",
+    "IssuerOfClinicalTrialTimePointID",
+    "ClinicalTrialTimePointTypeCodeSequence",
     "ClinicalTrialTimePointDescription",
     "LongitudinalTemporalOffsetFromEvent",
     "LongitudinalTemporalEventType",
@@ -75,6 +88,7 @@ STUDY: Final = (  # C.7.2.1
     "PhysiciansOfRecordIdentificationSequence",
     "NameOfPhysiciansReadingStudy",
     "PhysiciansReadingStudyIdentificationSequence",
+    "RequestingService",
     "RequestingServiceCodeSequence",
     "ReferencedStudySequence",
     "ProcedureCodeSequence",
@@ -84,6 +98,8 @@ STUDY: Final = (  # C.7.2.1
 PATIENT_AT_STUDY: Final = (  # C.7.2.2
     "AdmittingDiagnosesDescription",
     "AdmittingDiagnosesCodeSequence",
+    "ReasonForVisit",
+    "ReasonForVisitCodeSequence",
     "PatientAge",
     "PatientSize",
     "PatientWeight",

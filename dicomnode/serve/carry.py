@@ -25,8 +25,10 @@ _ATTEMPTS: Final = 5
 _NO_JITTER: Final = 0.5
 
 
-def carry_out(task: TaskRecord, action: Callable[[TaskRecord], None], journal: Journal) -> None:
+def carry_out(task: TaskRecord, action: Callable[[TaskRecord], Event], journal: Journal) -> None:
     """Do the task; give it back to the journal if it fails.
+
+    action: does it, finishes it in the journal, and tells with which event.
 
     A failure with a row of the table is retried or parked as the row says. Anything else is a bug of
     ours: its traceback goes to the log at level debug only (it may quote what a header held), and the task
@@ -41,7 +43,7 @@ def carry_out(task: TaskRecord, action: Callable[[TaskRecord], None], journal: J
     }
     began = time.monotonic()
     try:
-        action(task)
+        ended = action(task)
     except NodeError as error:
         _give_back(task, error, journal)
         log.error("task.failed", attempt=task.attempt, **facts, **fault_facts(error))
@@ -52,7 +54,8 @@ def carry_out(task: TaskRecord, action: Callable[[TaskRecord], None], journal: J
         _give_back(task, bug, journal)
         log.error("task.failed", attempt=task.attempt, **facts, **fault_facts(bug))
     else:
-        log.info("task.done", duration_s=round(time.monotonic() - began, 2), **facts)
+        word = "task.done" if ended is Event.COMMITTED else "task.waits"
+        log.info(word, duration_s=round(time.monotonic() - began, 2), **facts)
 
 
 def _give_back(task: TaskRecord, error: NodeError, journal: Journal) -> None:

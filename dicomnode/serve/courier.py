@@ -54,7 +54,7 @@ class Courier(threading.Thread):
             else:
                 carry_out(task, self._deliver, self._journal)
 
-    def _deliver(self, task: TaskRecord) -> None:
+    def _deliver(self, task: TaskRecord) -> Event:
         where = self._destination
         waiting = self._journal.undelivered(task)
 
@@ -77,6 +77,6 @@ class Courier(threading.Thread):
             raise NodeError(BUG, where="deliver", error="an object was not answered for")
         now = datetime.now(UTC)
         decision = decide(outcomes, task.attempt, where, now, self._random.random())
-        self._journal.finish(
-            task, Event[decision.event], now, error=decision.fault, not_before=decision.not_before
-        )
+        event = Event[decision.event]
+        self._journal.finish(task, event, now, error=decision.fault, not_before=decision.not_before)
+        return event

@@ -58,25 +58,25 @@ class Desk(threading.Thread):
     def _packages(self) -> list[EnginePackage]:
         return [find_engine(e.name, e.path) for e in self._settings.engine if e.mode != "off"]
 
-    def _dispatch(self, task: TaskRecord) -> None:
+    def _dispatch(self, task: TaskRecord) -> Event:
         files = [instance.path for instance in self._journal.instances(task.study_instance_uid)]
         reading = read_studies(files)
         packages = self._packages()
         now = datetime.now(UTC)
-        for study in reading.studies:
-            if study.study_instance_uid == task.study_instance_uid:
-                dispatch = decide(study, packages)
-                break
-        else:
-            self._journal.finish(task, Event.COMMITTED, now, error=NodeError(NO_ENGINE_WANTS))
-            return
-        tasks = analyse_tasks(dispatch, task.study_instance_uid, task.study_version)
-        nobody = None if tasks else NodeError(NO_ENGINE_WANTS)
+        studies = [s for s in reading.studies if s.study_instance_uid == task.study_instance_uid]
+        dispatches = [decide(study, packages) for study in studies]  # one, or none if nothing is readable
+        tasks = [t for d in dispatches for t in analyse_tasks(d, task.study_instance_uid, task.study_version)]
         self._journal.finish(
-            task, Event.COMMITTED, now, verdicts=dispatch.verdicts, new_tasks=tasks, error=nobody
+            task,
+            Event.COMMITTED,
+            now,
+            verdicts=[verdict for dispatch in dispatches for verdict in dispatch.verdicts],
+            new_tasks=tasks,
+            error=None if tasks else NodeError(NO_ENGINE_WANTS),
         )
+        return Event.COMMITTED
 
-    def _report(self, task: TaskRecord) -> None:
+    def _report(self, task: TaskRecord) -> Event:
         if task.engine is None or task.destination is None:
             raise NodeError(BUG, where="report", error="a task without engine or destination")
         destination = next(d for d in self._settings.destination if d.name == task.destination)
@@ -101,6 +101,7 @@ class Desk(threading.Thread):
         self._journal.finish(
             task, Event.COMMITTED, datetime.now(UTC), objects=records, new_tasks=[deliver_task(task)]
         )
+        return Event.COMMITTED
 
     def _finding(self, task: TaskRecord) -> Path:
         for engine, version, path in self._journal.findings(task.study_instance_uid):

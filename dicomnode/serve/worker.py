@@ -130,7 +130,7 @@ class Worker:
         for analyst in self._analysts.values():
             analyst.close()
 
-    def _analyse(self, task: TaskRecord, pulse: Pulse) -> None:
+    def _analyse(self, task: TaskRecord, pulse: Pulse) -> Event:
         if task.engine is None:
             raise NodeError(BUG, where="analyse", error="a task without an engine")
         analyst = self._analysts.get(task.engine)
@@ -147,6 +147,7 @@ class Worker:
             finding_path=path,
             new_tasks=report_tasks(self._settings, task),
         )
+        return Event.COMMITTED
 
     def _stack_of(self, task: TaskRecord) -> Stack:
         series_uid, number = task.payload["series_instance_uid"], task.payload["stack"]

@@ -28,7 +28,7 @@ class Node:
 
     folder: Path
     engines: list[Path | str]
-    archive: Peer | None
+    archive: Peer
     quiet_time_s: float = 1.0
     mode: str = "live"
     process: subprocess.Popen[bytes] | None = None
@@ -59,10 +59,9 @@ class Node:
             lines += ["[[engine]]", f'name = "{name}"', f'mode = "{self.mode}"']
             if isinstance(engine, Path):
                 lines.append(f"path = {json.dumps(str(engine))}")
-        if self.archive is not None:
-            lines += ["[[destination]]", 'name = "archive"', f'ae_title = "{self.archive.ae_title}"']
-            lines += ['host = "127.0.0.1"', f"port = {self.archive.port}"]
-            lines += ["timeout_s = 5", "retry_first_s = 0.2", "retry_longest_s = 1"]
+        lines += ["[[destination]]", 'name = "archive"', f'ae_title = "{self.archive.ae_title}"']
+        lines += ['host = "127.0.0.1"', f"port = {self.archive.port}"]
+        lines += ["timeout_s = 5", "retry_first_s = 0.2", "retry_longest_s = 1"]
         self.config.write_text("\n".join(lines), encoding="utf-8")
 
     def start(self) -> None:
@@ -127,13 +126,11 @@ class Node:
                         if study.state in states:
                             return study
                 time.sleep(STEP_S)
-        raise AssertionError(f"study {study_uid} did not end: {known}\n{self.log.read_text()}")
+        raise AssertionError(f"study {study_uid} did not end: {known}\n{self.log.read_text()[-6000:]}")
 
 
 @contextlib.contextmanager
-def running_node(
-    folder: Path, engines: list[Path | str], archive: Peer | None, **settings: Any
-) -> Iterator[Node]:
+def running_node(folder: Path, engines: list[Path | str], archive: Peer, **settings: Any) -> Iterator[Node]:
     """A node that runs until the end of the block, and nothing of it after."""
     node = Node(folder, engines, archive, **settings)
     try:

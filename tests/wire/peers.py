@@ -174,6 +174,7 @@ def store_scp(
     answer: Answer = lambda _event, _number: 0x0000,
     *,
     contexts: Sequence[tuple[str, Sequence[str]]] = ((CT, (EXPLICIT_LE, IMPLICIT_LE)),),
+    port: int = 0,
     longest_pdu: int = 16382,
     timeout_s: float = 10.0,
     **entity: object,
@@ -197,7 +198,7 @@ def store_scp(
         scp.contexts.append([(str(c.abstract_syntax), [str(t) for t in c.transfer_syntax]) for c in proposed])
 
     server = ae.make_server(
-        ("127.0.0.1", 0),
+        ("127.0.0.1", port),
         contexts=[build_context(abstract, list(syntaxes)) for abstract, syntaxes in contexts],
         evt_handlers=[(evt.EVT_C_STORE, store), (evt.EVT_REQUESTED, requested)],
     )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydicom.config import IGNORE
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID
@@ -73,22 +76,34 @@ def test_what_orthanc_gives_back_is_what_was_sent(archive: Orthanc, sent: list[P
     assert len(list(tmp_path.iterdir())) == 4
 
 
+def test_only_the_series_of_what_was_sent_are_fetched(
+    archive: Orthanc, sent: list[Path], tmp_path: Path
+) -> None:
+    result = read_back(archive.peer, "DICOMNODE", STUDY, [sent[1]], tmp_path)
+    assert (result.same, result.is_whole) == ((f"{STUDY}.1.2",), True)
+    assert [path.stem for path in tmp_path.iterdir()] == [f"{STUDY}.1.2"]
+
+
 def test_reading_back_names_what_is_missing_and_what_differs(
     archive: Orthanc, sent: list[Path], tmp_path: Path
 ) -> None:
-    never_sent = write_object(tmp_path / "9.dcm", 9)
+    never_sent = [
+        write_object(tmp_path / "8.dcm", 8, SeriesInstanceUID=f"{STUDY}.8"),
+        write_object(tmp_path / "9.dcm", 9),
+    ]
     altered = write_object(tmp_path / "1.dcm", 1, Modality="MR", pixels=bytes(2047) + b"\1")
     folder = tmp_path / "fetched"
     folder.mkdir()
-    result = read_back(archive.peer, "DICOMNODE", STUDY, [never_sent, altered, sent[1]], folder)
+    result = read_back(archive.peer, "DICOMNODE", STUDY, [*never_sent, altered, sent[1]], folder)
     assert not result.is_whole
-    assert result.missing == (f"{STUDY}.1.9",)
+    assert result.missing == (f"{STUDY}.1.8", f"{STUDY}.1.9")
     assert result.different == {f"{STUDY}.1.1": ("00080060", "7FE00010")}
     assert result.same == (f"{STUDY}.1.2",)
 
 
-def test_fetching_without_naming_classes_asks_the_archive_for_them(archive: Orthanc, tmp_path: Path) -> None:
-    assert len(fetch_study(archive.peer, "DICOMNODE", STUDY, tmp_path)) == 4
+def test_a_whole_study_is_fetched_under_the_uids_of_its_instances(archive: Orthanc, tmp_path: Path) -> None:
+    files = fetch_study(archive.peer, "DICOMNODE", STUDY, tmp_path)
+    assert [path.name for path in files] == [f"{STUDY}.1.{n}.dcm" for n in (1, 2, 3, 4)]
 
 
 @pytest.mark.parametrize(
@@ -123,28 +138,52 @@ def test_a_failed_query_names_the_status_and_its_meaning(statuses: tuple[int, ..
     assert "'DICOMNODE'" in failure.value.remedy
 
 
-def test_an_instance_whose_uid_is_a_path_is_not_written(tmp_path: Path) -> None:
-    def give(event: evt.Event) -> Iterator[object]:
+def find_one(event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
+    """Answer any query with the one instance that there is."""
+    match = Dataset()
+    match.QueryRetrieveLevel = event.identifier.QueryRetrieveLevel
+    match.StudyInstanceUID, match.SeriesInstanceUID = STUDY, f"{STUDY}.1"
+    if match.QueryRetrieveLevel == "IMAGE":
+        match.SOPInstanceUID, match.SOPClassUID = f"{STUDY}.1.1", CT
+    yield 0xFF00, match
+
+
+@contextlib.contextmanager
+def archive_that_gives(sop_instance_uid: str) -> Iterator[Peer]:
+    """An archive that answers C-GET with one instance of this UID."""
+
+    def give(_event: evt.Event) -> Iterator[object]:
         yield 1
         data = Dataset()
-        data.SOPClassUID, data.SOPInstanceUID = CT, "../../evil"
+        data.SOPClassUID = CT
+        data["SOPInstanceUID"] = DataElement("SOPInstanceUID", "UI", sop_instance_uid, validation_mode=IGNORE)
         data.file_meta = FileMetaDataset()
         data.file_meta.TransferSyntaxUID = UID(EXPLICIT_LE)
         yield 0xFF00, data
 
     ae = AE("ARCHIVE")
+    ae.add_supported_context("1.2.840.10008.5.1.4.1.2.2.1")
     ae.add_supported_context("1.2.840.10008.5.1.4.1.2.2.3")
     ae.add_supported_context(CT, [EXPLICIT_LE], scu_role=True, scp_role=True)
-    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_GET, give)])
+    handlers = [(evt.EVT_C_FIND, find_one), (evt.EVT_C_GET, give)]
+    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
     assert server is not None
-    inner = tmp_path / "a" / "b"
-    inner.mkdir(parents=True)
     try:
-        with pytest.raises(NodeError):
-            fetch_study(peer_at(server.socket.getsockname()[1]), "DICOMNODE", STUDY, inner, sop_classes={CT})
+        yield peer_at(server.socket.getsockname()[1])
     finally:
         server.shutdown()
-    assert list(tmp_path.rglob("*evil*")) == []
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI:UserWarning")
+def test_an_instance_whose_uid_is_a_path_is_not_written(tmp_path: Path) -> None:
+    inner = tmp_path / "a" / "b"
+    inner.mkdir(parents=True)
+    with archive_that_gives("1.2.3") as peer:  # so it is the UID that matters
+        assert fetch_study(peer, "DICOMNODE", STUDY, inner) == [inner / "1.2.3.dcm"]
+    with archive_that_gives("../../evil") as peer, pytest.raises(NodeError) as failure:
+        fetch_study(peer, "DICOMNODE", STUDY, inner)
+    assert failure.value.fault.code == "DN-2009"
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["1.2.3.dcm"]
 
 
 # ── C-ECHO ────────────────────────────────────────────────────────────────────────────────────────

@@ -1,11 +1,10 @@
-"""Sending over real sockets: to DCMTK, Orthanc and pynetdicom, and to peers that misbehave."""
+"""Sending over real sockets, to DCMTK, Orthanc and pynetdicom: contexts, conversion, and what is answered."""
 
 from __future__ import annotations
 
-import socket
+import os
 import struct
 import threading
-import time
 from io import BytesIO
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from pydicom.encaps import encapsulate
 from pynetdicom import AllStoragePresentationContexts
 
 from dicomnode.deliver import FileOutcome, differing_tags, send_files
-from dicomnode.net import Peer
+from dicomnode.faults import LEASE_LOST, NodeError
 from tests.wire.peers import (
     EXPLICIT_LE,
     IMPLICIT_LE,
@@ -23,8 +22,6 @@ from tests.wire.peers import (
     free_port,
     orthanc,
     peer_at,
-    silent,
-    socket_peer,
     store_scp,
     storescp,
 )
@@ -250,202 +247,29 @@ def test_an_object_reaches_a_peer_of_any_pdu_length_whole(tmp_path: Path, longes
     assert data_set(scp.datasets[f"{STUDY}.1.1"]) == data_set(file.read_bytes())
 
 
-# ── peers that fail ───────────────────────────────────────────────────────────────────────────────
+def test_what_the_listener_raises_ends_the_sending_and_is_raised_as_it_is(tmp_path: Path) -> None:
+    def fails(_: FileOutcome) -> None:
+        raise NodeError(LEASE_LOST, task=7)
+
+    with store_scp() as scp, pytest.raises(NodeError) as failure:
+        send_files(scp.peer, "DICOMNODE", write_objects(tmp_path, 3), on_outcome=fails)
+    assert failure.value.fault is LEASE_LOST
+    assert len(scp.stored) == 1
 
 
-def test_a_dead_destination_is_known_at_once(tmp_path: Path) -> None:
-    files = write_objects(tmp_path, 2)
-    began = time.monotonic()
-    outcomes = send_files(peer_at(free_port(), timeout_s=20), "DICOMNODE", files)
-    assert time.monotonic() - began < 10
-    assert words(outcomes) == ["retry", "retry"]
-    assert "connection refused" in outcomes[0].text
-    assert {outcome.fault.fault.code for outcome in outcomes if outcome.fault} == {"DN-2001"}
-
-
-def test_a_host_that_nobody_knows_is_unreachable(tmp_path: Path) -> None:
-    peer = Peer("PACS1", "ARCHIVE", "no-such-host.invalid", 104, 5.0)
-    (outcome,) = send_files(peer, "DICOMNODE", write_objects(tmp_path, 1))
-    assert outcome.outcome == "retry"
-    assert "the name 'no-such-host.invalid' is not known" in outcome.text
-
-
-def test_a_destination_that_never_answers_costs_its_time_limit_and_no_more(tmp_path: Path) -> None:
+def test_a_file_that_shrinks_while_it_waits_is_refused_and_the_others_go_on(tmp_path: Path) -> None:
     files = write_objects(tmp_path, 3)
-    with socket_peer(silent, timeout_s=1.0) as peer:
-        began = time.monotonic()
-        outcomes = send_files(peer, "DICOMNODE", files)
-        took_s = time.monotonic() - began
-    assert words(outcomes) == ["retry"] * 3
-    assert "did not answer the association request within 1 s" in outcomes[0].text
-    assert took_s < 5
 
+    def cut(outcome: FileOutcome) -> None:
+        if outcome.path == files[0]:
+            os.truncate(files[1], 200)
 
-def trickle(connection: socket.socket) -> None:
-    """Send the beginning of a long A-ASSOCIATE-AC, and then a byte now and then."""
-    threading.Thread(target=_drip, args=(connection,), daemon=True).start()
-
-
-def _drip(connection: socket.socket) -> None:
-    try:
-        connection.sendall(b"\x02\x00\x00\x00\xff\x00")
-        while True:
-            connection.sendall(b"\x00")
-            time.sleep(0.05)
-    except OSError:
-        return
-
-
-def test_a_destination_that_sends_a_byte_now_and_then_does_not_hold_us(tmp_path: Path) -> None:
-    with socket_peer(trickle, timeout_s=1.0) as peer:
-        began = time.monotonic()
-        (outcome,) = send_files(peer, "DICOMNODE", write_objects(tmp_path, 1))
-        took_s = time.monotonic() - began
-    assert outcome.outcome == "retry"
-    assert took_s < 8
-
-
-@pytest.mark.parametrize(
-    ("answer", "words_of_it"),
-    [
-        (b"\x03\x00\x00\x00\x00\x04\x00\x01\x01\x03", "it does not know the calling AE title"),
-        (b"\x03\x00\x00\x00\x00\x04\x00\x01\x01\x07", "it does not go by the called AE title"),
-        (b"\x03\x00\x00\x00\x00\x04\x00\x02\x03\x02", "as many associations as it allows"),
-        (b"\x03\x00\x00\x00\x00\x04\x00\x01\x01\x05", "a reason that the standard does not define"),
-        (b"\x07\x00\x00\x00\x00\x04\x00\x00\x00\x00", "it aborted the association"),
-        (b"\x07\x00\x00\x00\x00\x04\x00\x00\x02\x06", "had a value that it does not allow"),
-        (b"\x03\x00\x00\x00\x00\x04\x00\x09\x09\x09", "a reason that the standard does not define"),
-        (b"\x07\x00\x00\x00\x00\x04\x00\x00\x01\x03", "it aborted the association"),
-        (b"\x07\x00\x00\x00\x00\x04\x00\x00\x02\x03", "a reason that the standard does not define"),
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "instead of answering"),
-        (b"", "it closed the connection instead of answering the association request"),
-    ],
-)
-def test_a_refusal_of_the_association_is_told_in_words(
-    tmp_path: Path, answer: bytes, words_of_it: str
-) -> None:
-    def behave(connection: socket.socket) -> None:
-        connection.recv(65536)
-        connection.sendall(answer)
-        connection.shutdown(socket.SHUT_WR)
-
-    with socket_peer(behave, timeout_s=5.0) as peer:
-        (outcome,) = send_files(peer, "DICOMNODE", write_objects(tmp_path, 1))
-    assert outcome.outcome == "retry"
-    assert words_of_it in outcome.text
-
-
-def test_an_abort_costs_the_object_in_hand_another_try_and_the_others_nothing(tmp_path: Path) -> None:
-    files = write_objects(tmp_path, 4)
-
-    def abort_at_second(event: object, number: int) -> int:
-        if number == 1:
-            event.assoc.abort()  # type: ignore[attr-defined]
-        return 0
-
-    with store_scp(abort_at_second) as scp:
-        outcomes = send_files(scp.peer, "DICOMNODE", files)
-    assert words(outcomes) == ["stored", "retry", "stored", "stored"]
-    assert outcomes[1].fault is not None
-    assert outcomes[1].fault.fault.code == "DN-2006"
-    assert "it aborted the association" in outcomes[1].text
+    with store_scp() as scp:
+        outcomes = send_files(scp.peer, "DICOMNODE", files, on_outcome=cut)
+    assert words(outcomes) == ["stored", "refused", "stored"]
+    assert "became shorter" in outcomes[1].text
     assert len(scp.contexts) == 2
 
 
-def test_after_a_second_abort_the_rest_waits(tmp_path: Path) -> None:
-    files = write_objects(tmp_path, 5)
-
-    def abort(event: object, _number: int) -> int:
-        event.assoc.abort()  # type: ignore[attr-defined]
-        return 0
-
-    with store_scp(abort) as scp:
-        outcomes = send_files(scp.peer, "DICOMNODE", files)
-    assert words(outcomes) == ["retry"] * 5
-    assert len(scp.contexts) == 2
-
-
-def test_a_peer_that_does_not_answer_an_object_is_left_alone_with_the_rest(tmp_path: Path) -> None:
-    files = write_objects(tmp_path, 3)
-    release = threading.Event()
-
-    def hang(_event: object, number: int) -> int:
-        if number == 1:
-            release.wait(20)
-        return 0
-
-    with store_scp(hang, timeout_s=1.0) as scp:
-        began = time.monotonic()
-        outcomes = send_files(scp.peer, "DICOMNODE", files)
-        took_s = time.monotonic() - began
-        release.set()
-    assert words(outcomes) == ["stored", "retry", "retry"]
-    assert "no answer within 1 s" in outcomes[1].text
-    assert took_s < 6
-
-
-def test_a_peer_that_stops_reading_does_not_hold_us(tmp_path: Path) -> None:
-    """It accepts the association, and then never reads again: our buffers fill up."""
-    file = write_object(tmp_path / "a.dcm", 1, pixels=bytes(32 << 20))
-
-    def accept_then_sleep(connection: socket.socket) -> None:
-        connection.recv(65536)
-        connection.sendall(_accept_first_context())
-
-    with socket_peer(accept_then_sleep, timeout_s=1.0) as peer:
-        began = time.monotonic()
-        (outcome,) = send_files(peer, "DICOMNODE", [file])
-        took_s = time.monotonic() - began
-    assert outcome.outcome == "retry"
-    assert "it read nothing for 1 s" in outcome.text
-    assert took_s < 8
-
-
-def test_a_peer_that_hangs_up_in_mid_object_is_tried_again_later(tmp_path: Path) -> None:
-    file = write_object(tmp_path / "a.dcm", 1, pixels=bytes(32 << 20))
-
-    def accept_then_close(connection: socket.socket) -> None:
-        connection.recv(65536)
-        connection.sendall(_accept_first_context())
-        connection.recv(65536)
-        connection.shutdown(socket.SHUT_RDWR)
-        connection.close()
-
-    with socket_peer(accept_then_close, timeout_s=5.0) as peer:
-        (outcome,) = send_files(peer, "DICOMNODE", [file])
-    assert outcome.outcome == "retry"
-    assert "it closed the connection" in outcome.text
-
-
-def _item(kind: int, content: bytes) -> bytes:
-    return struct.pack(">BBH", kind, 0, len(content)) + content
-
-
-def _accept_first_context() -> bytes:
-    """An A-ASSOCIATE-AC (PS3.8 9.3.3) that accepts context 1 with Explicit VR Little Endian."""
-    context = bytes([1, 0, 0, 0]) + _item(0x40, EXPLICIT_LE.encode())
-    user = _item(0x51, struct.pack(">L", 16384)) + _item(0x52, b"1.2.3")
-    body = (
-        struct.pack(">HH", 1, 0)
-        + b"ARCHIVE".ljust(16)
-        + b"DICOMNODE".ljust(16)
-        + bytes(32)
-        + _item(0x10, b"1.2.840.10008.3.1.1.1")
-        + _item(0x21, context)
-        + _item(0x50, user)
-    )
-    return struct.pack(">BBL", 2, 0, len(body)) + body
-
-
-def test_no_thread_and_no_descriptor_is_left_behind(tmp_path: Path) -> None:
-    files = write_objects(tmp_path, 2)
-    with store_scp() as scp, socket_peer(silent, timeout_s=0.3) as hole:
-        send_files(scp.peer, "DICOMNODE", files)  # what is made once and kept
-        before = (set(threading.enumerate()), len(list(Path("/proc/self/fd").iterdir())))
-        for _ in range(5):
-            send_files(hole, "DICOMNODE", files)
-            send_files(peer_at(free_port()), "DICOMNODE", files)
-        ours = [t for t in set(threading.enumerate()) - before[0] if "Requestor" in t.name]
-        descriptors = len(list(Path("/proc/self/fd").iterdir())) - 5  # the hole keeps its side open
-    assert ours == []
-    assert descriptors <= before[1]
+def test_no_files_need_no_association() -> None:
+    assert send_files(peer_at(free_port()), "DICOMNODE", []) == []

@@ -8,7 +8,7 @@ from typing import Literal
 
 from dicomnode.analyse.grids import Bool
 from dicomnode.analyse.prepare import Prepared
-from dicomnode.values import Grid, Progress, Remark
+from dicomnode.values import Code, Grid, Progress, Remark
 
 Side = Literal["left", "right"]
 
@@ -43,11 +43,13 @@ class Algorithm:
     """A named, versioned algorithm.
 
     version: counted up whenever a voxel of a result may change; it stands in every result.
-    parameters: the names it knows, with the values it takes when the manifest is silent.
+    unit: of the voxels that it understands. parameters: the names it knows, with the values it takes when
+    the manifest is silent.
     """
 
     name: str
     version: int
+    unit: Code
     parameters: Parameters
     run: Callable[[Prepared, Parameters, Progress], Anatomy]
 

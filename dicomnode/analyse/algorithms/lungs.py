@@ -6,7 +6,7 @@ answer always comes with what speaks against it, and may be "there are no lungs"
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -18,10 +18,11 @@ from dicomnode.analyse.algorithms.bowel import without_bowel
 from dicomnode.analyse.algorithms.contract import Algorithm, Anatomy, Parameters, Part
 from dicomnode.analyse.algorithms.plausible import LungFacts, reasons, refused
 from dicomnode.analyse.algorithms.shapes import closed, components, filled_slices, inner_distance
-from dicomnode.analyse.algorithms.sides import in_order, sides_of
+from dicomnode.analyse.algorithms.sides import sides_of
 from dicomnode.analyse.grids import Bool, Box, Float32, box_of
 from dicomnode.analyse.prepare import Prepared, orient, resample
 from dicomnode.values import Progress, Remark, RemarkKind
+from dicomnode.values.codes import HOUNSFIELD
 
 _STAGE: Final = "lungs"
 _STEPS: Final = 5
@@ -67,15 +68,16 @@ def _run(image: Prepared, parameters: Parameters, progress: Progress) -> Anatomy
     airways = airways_of(chest.hu, chest.air, airy, mm)
     progress(_STAGE, 2, _STEPS)
     middle = float(np.argwhere(chest.body.any(axis=(0, 1))).mean())
-    right, left = in_order(*sides_of(airy & ~airways.mask, mm), middle)
+    sides = sides_of(airy & ~airways.mask, middle, mm)
     progress(_STAGE, 3, _STEPS)
-    sides = {"right": right, "left": left}
     found = {
-        side: without_bowel(mask, chest.hu) for side, mask in sides.items() if mask is not None and mask.any()
+        side: without_bowel(mask, chest.hu)
+        for side, mask in (("right", sides.right), ("left", sides.left))
+        if mask is not None
     }
     shut = _shut(found, airways, parameters["closing_mm"] / mm)
     progress(_STAGE, 4, _STEPS)
-    facts = _facts(chest, found, shut, airways)
+    facts = replace(_facts(chest, found, shut, airways), by_plane=sides.by_plane)
     nothing = refused(facts)
     progress(_STAGE, _STEPS, _STEPS)
     if nothing is not None:
@@ -178,6 +180,7 @@ def _extra_air_ml(chest: _Chest, known: Bool) -> float:
 LUNGS: Final = Algorithm(
     name="lungs",
     version=1,
+    unit=HOUNSFIELD,
     parameters=MappingProxyType({"work_mm": 2.0, "closing_mm": 8.0}),
     run=_run,
 )

@@ -15,10 +15,11 @@ from typing import Final
 class LungFacts:
     """What is measured of a lung mask before anybody believes in it. Volumes in ml, densities in HU.
 
-    whole: neither lung is cut by the first or last slice. height_mm: of both together.
-    share: largest part of the body's cross-section that they take in a slice, 0 … 1.
-    dense_ml: largest dense piece that only the closing took in. extra_air_ml: largest air-filled space
-    among the lungs that belongs neither to them nor to the airways. airways_ml is 0 if there are none.
+    share: largest part of the body's cross-section that they take in a slice, 0 … 1. height_mm: of both
+    together. cut_at_top, cut_at_bottom: sides that go on beyond the last and first slice. dense_ml: largest
+    dense piece, thicker than a vessel. extra_air_ml: largest air-filled space among the lungs that belongs
+    neither to them nor to the airways. airways_ml: 0 if there are none; branches: the most in one slice.
+    by_plane: right and left were cut apart, not told apart.
     """
 
     right_ml: float
@@ -33,6 +34,7 @@ class LungFacts:
     extra_air_ml: float = 0.0
     airways_ml: float = 0.0
     branches: int = 0
+    by_plane: bool = False
 
     @property
     def total_ml(self) -> float:
@@ -119,6 +121,11 @@ REASONS: Final = (
         lambda f: f"Only the {'right' if f.right_ml else 'left'} lung was found.",
     ),
     Check(
+        "by plane",
+        lambda f: f.by_plane,
+        lambda _: "The lungs touch over a wide area; right and left are divided by a plane.",
+    ),
+    Check(
         "volume",
         lambda f: f.total_ml > _USUAL_ML[1] or (f.whole and f.total_ml < _USUAL_ML[0]),
         lambda f: (
@@ -155,8 +162,8 @@ REASONS: Final = (
         "dense",
         lambda f: f.dense_ml > _DENSE_ML,
         lambda f: (
-            f"A dense region of {f.dense_ml:.0f} ml at the border of a lung was taken into its outline "
-            "(mass, consolidation or effusion)."
+            f"A dense region of about {f.dense_ml:.0f} ml lies within the outline of a lung: mass, "
+            "consolidation or effusion."
         ),
     ),
     Check(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -11,26 +12,73 @@ from dicomnode.analyse.grids import Bool, box_of
 
 _APART_SHARE: Final = 0.25  # the second largest piece is a lung if it has this share of the largest
 _SPLIT_SHARE: Final = 0.2
+_BESIDE_MM: Final = 40.0  # between the centres of two lungs, also where the heart is pushed aside
+_NARROW_MM: Final = 25.0  # from the middle of the body, that a plane between the lungs is looked for
 _SPLIT_AT_MOST_MM: Final = 14.0  # lungs touch in front of the heart over a few mm
 
 
-def sides_of(lungs: Bool, mm: float) -> tuple[Bool, Bool | None]:
-    """Split `lungs` (bool, k j i) into two, or return it whole with None if there is but one.
+@dataclass(frozen=True, slots=True, eq=False)
+class Sides:
+    """Right and left lung (bool, k j i), None where there is none.
 
-    Pieces that are neither of the two are left out. The order says nothing of the side.
+    by_plane: the two could not be told apart and were cut where they are narrowest.
+    """
+
+    right: Bool | None
+    left: Bool | None
+    by_plane: bool = False
+
+
+def sides_of(lungs: Bool, middle_i: float, mm: float) -> Sides:
+    """Tell right from left in `lungs` (bool, k j i): i runs to the patient's left.
+
+    middle_i: of the body. Pieces that are neither of the two largest are left out.
     """
     labels, counts = components(lungs)
+    if not counts.any():
+        return Sides(None, None)
     order = np.argsort(-counts, kind="stable")
+    first = labels == order[0]
     if len(order) > 1 and counts[order[1]] > _APART_SHARE * counts[order[0]]:
-        return labels == order[0], labels == order[1]
-    one = labels == order[0]
-    box = box_of(one)
-    halves = None if box is None else _split(one[box], mm)
-    if box is None or halves is None:
-        return one, None
-    first, second = np.zeros_like(one), np.zeros_like(one)
-    first[box], second[box] = halves
-    return first, second
+        second = labels == order[1]
+        if abs(_centre_i(first) - _centre_i(second)) * mm >= _BESIDE_MM:
+            return _in_order(first, second)
+        # Two pieces above each other or one before the other are not right and left
+        return _one(first | second, middle_i)
+    box = box_of(first)
+    halves = None if box is None else _split(first[box], mm)
+    if box is not None and halves is not None:
+        one, other = np.zeros_like(first), np.zeros_like(first)
+        one[box], other[box] = halves
+        if abs(_centre_i(one) - _centre_i(other)) * mm >= _BESIDE_MM:
+            return _in_order(one, other)
+    return _cut(first, middle_i, mm) or _one(first, middle_i)
+
+
+def _in_order(first: Bool, second: Bool) -> Sides:
+    if _centre_i(first) < _centre_i(second):
+        return Sides(first, second)
+    return Sides(second, first)
+
+
+def _one(lung: Bool, middle_i: float) -> Sides:
+    return Sides(lung, None) if _centre_i(lung) < middle_i else Sides(None, lung)
+
+
+def _cut(lungs: Bool, middle_i: float, mm: float) -> Sides | None:
+    """Cut at the sagittal plane near the middle where they are narrowest, if both sides then hold a lung."""
+    across = lungs.sum(axis=(0, 1))
+    reach = int(_NARROW_MM / mm)
+    low, high = max(round(middle_i) - reach, 0), min(round(middle_i) + reach + 1, len(across))
+    if low >= high:
+        return None
+    at = low + int(across[low:high].argmin())
+    left = int(across[at:].sum())
+    if min(left, int(across.sum()) - left) < _SPLIT_SHARE * int(across.sum()):
+        return None
+    halves = np.zeros_like(lungs), np.zeros_like(lungs)
+    halves[0][:, :, :at], halves[1][:, :, at:] = lungs[:, :, :at], lungs[:, :, at:]
+    return Sides(halves[0], halves[1], by_plane=True)
 
 
 def _split(one: Bool, mm: float) -> tuple[Bool, Bool] | None:
@@ -47,16 +95,6 @@ def _split(one: Bool, mm: float) -> tuple[Bool, Bool] | None:
             seeds[labels == order[1]] = 2
             return grown_back(seeds, depth, radius)
     return None
-
-
-def in_order(first: Bool, second: Bool | None, middle_i: float) -> tuple[Bool | None, Bool | None]:
-    """Return right and left lung: i runs to the patient's left, so the right one has the smaller i.
-
-    middle_i: of the body; the side that a single lung is on.
-    """
-    if second is None:
-        return (first, None) if _centre_i(first) < middle_i else (None, first)
-    return (first, second) if _centre_i(first) < _centre_i(second) else (second, first)
 
 
 def _centre_i(mask: Bool) -> float:

@@ -48,22 +48,50 @@ def centre_heat(outputs: Outputs, step: StepSpec) -> Reading:
         )
     found = _scored(_suppressed(_peaks(heat, size, outputs, how), how), mask, outputs.grid, how)
     above = [candidate for candidate in found if candidate.score >= how.threshold]
-    shapes, points = [], []
-    for candidate in above[: how.at_most]:
-        voxels = outline(candidate, mask, outputs, how)
-        if voxels is None:
-            x, y, z = (float(value) for value in candidate.centre_lps_mm)
-            points.append(
-                Point(centre_lps_mm=(x, y, z), score=candidate.score, diameter_mm=candidate.diameter_mm)
-            )
-        else:
-            shapes.append(Shape(mask=voxels, score=candidate.score))
+    below = len(found) - len(above)
+    distinct = _distinct([(one, outline(one, mask, outputs, how)) for one in above])
+    chosen = distinct[: how.at_most]
+    points = tuple(_point(one) for one, voxels in chosen if voxels is None)
     return Reading(
-        shapes=tuple(shapes),
-        points=tuple(points),
-        remarks=_remarks(len(above), len(found) - len(above), len(points), how),
+        shapes=tuple(Shape(mask=voxels, score=one.score) for one, voxels in chosen if voxels is not None),
+        points=points,
+        remarks=_remarks(len(distinct), len(points), how),
+        none_found=_none_found(below, how),
         region=Region(mask > how.mask_logit, outputs.grid),
     )
+
+
+def _point(candidate: Candidate) -> Point:
+    x, y, z = (float(value) for value in candidate.centre_lps_mm)
+    return Point(centre_lps_mm=(x, y, z), score=candidate.score, diameter_mm=candidate.diameter_mm)
+
+
+def _distinct(found: list[tuple[Candidate, Mask | None]]) -> list[tuple[Candidate, Mask | None]]:
+    """Drop what is the same finding again: most of its voxels belong to one with a higher score."""
+    kept: list[tuple[Candidate, Mask | None]] = []
+    for one, voxels in found:
+        again = voxels is not None and any(
+            other is not None and 2 * _shared(voxels, other) > voxels.count for _, other in kept
+        )
+        if not again:
+            kept.append((one, voxels))
+    return kept
+
+
+def _shared(first: Mask, second: Mask) -> int:
+    """Return the number of voxels that both masks hold."""
+    low = [max(a[0], b[0]) for a, b in zip(first.box_kji, second.box_kji, strict=True)]
+    high = [min(a[1], b[1]) for a, b in zip(first.box_kji, second.box_kji, strict=True)]
+    if any(stop <= start for start, stop in zip(low, high, strict=True)):
+        return 0
+    both = np.ones([stop - start for start, stop in zip(low, high, strict=True)], dtype=bool)
+    for mask in (first, second):
+        part = tuple(
+            slice(start - own[0], stop - own[0])
+            for start, stop, own in zip(low, high, mask.box_kji, strict=True)
+        )
+        both &= mask.crop()[part]
+    return int(both.sum())
 
 
 def _one_channel(outputs: Outputs, name: str) -> Float32:
@@ -199,14 +227,13 @@ def outline(candidate: Candidate, mask: Float32, outputs: Outputs, how: CentreHe
     return Mask.from_crop(labels == label, source.shape_kji, (int(low[0]), int(low[1]), int(low[2])))
 
 
-def _remarks(above: int, below: int, without_outline: int, how: CentreHeat) -> tuple[Remark, ...]:
+def _none_found(below: int, how: CentreHeat) -> str:
+    were = "candidate below it was" if below == 1 else "candidates below it were"
+    return f"None reaches the score of {how.threshold:g}; {below} {were} not reported."
+
+
+def _remarks(above: int, without_outline: int, how: CentreHeat) -> tuple[Remark, ...]:
     remarks = []
-    if not above:
-        text = (
-            f"No candidate reaches the score of {how.threshold:g}; {below} below it "
-            f"{'was' if below == 1 else 'were'} not reported."
-        )
-        remarks.append(Remark(kind=RemarkKind.NO_FINDING, text=text))
     if above > how.at_most:
         text = (
             f"{above} candidates reach the score of {how.threshold:g}; the {how.at_most} with the highest "

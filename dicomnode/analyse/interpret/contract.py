@@ -57,11 +57,12 @@ class Point:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Reading:
-    """What a network's outputs mean. remarks hold also when nothing was found."""
+    """What a network's outputs mean. none_found: what to say where neither shape nor point was found."""
 
     shapes: tuple[Shape, ...] = ()
     points: tuple[Point, ...] = ()
     remarks: tuple[Remark, ...] = ()
+    none_found: str = "None was found."
     region: Region | None = None
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import pytest
 from pydicom._uid_dict import UID_dictionary
 from pynetdicom import build_context
-from pynetdicom.presentation import negotiate_as_acceptor
+from pynetdicom.presentation import PresentationContext, negotiate_as_acceptor
 
 from dicomnode.net.contexts import (
     TRANSFER_SYNTAXES,
-    answer_contexts,
+    narrow,
     pick_order,
     storage_classes,
     storage_contexts,
+    supported_contexts,
 )
 
 VERIFICATION = "1.2.840.10008.1.1"
@@ -83,6 +84,11 @@ def test_every_transfer_syntax_of_the_standard_is_taken_but_deflated_and_foreign
     }
 
 
+def negotiated(requests: list[PresentationContext]) -> list[PresentationContext]:
+    proposed = narrow(requests)
+    return negotiate_as_acceptor(proposed, supported_contexts(proposed, storage_classes()))[0]
+
+
 @pytest.mark.parametrize(
     ("proposed", "picked"),
     [
@@ -100,7 +106,7 @@ def test_the_senders_order_decides_what_is_picked(proposed: list[str], picked: s
     assert next(iter(pick_order(proposed)), None) == picked
     request = build_context(CT, proposed)
     request.context_id = 1
-    (answer,), _ = negotiate_as_acceptor([request], answer_contexts([request], storage_classes()))
+    (answer,) = negotiated([request])
     if picked is None:
         assert answer.result != 0x00
     else:
@@ -108,14 +114,15 @@ def test_the_senders_order_decides_what_is_picked(proposed: list[str], picked: s
 
 
 def test_one_class_in_several_contexts_gets_each_of_them() -> None:
-    requests = [build_context(CT, [syntax]) for syntax in (IMPLICIT, JPEG_LS, DEFLATED, J2K)]
+    proposals = ([IMPLICIT], [JPEG_LS, IMPLICIT], [DEFLATED], [J2K], [IMPLICIT, EXPLICIT, J2K])
+    requests = [build_context(CT, syntaxes) for syntaxes in proposals]
     for number, request in enumerate(requests):
         request.context_id = 2 * number + 1
-    answers, _ = negotiate_as_acceptor(requests, answer_contexts(requests, storage_classes()))
-    accepted = {str(a.transfer_syntax[0]) for a in answers if a.result == 0x00}
-    assert accepted == {IMPLICIT, JPEG_LS, J2K}
+    accepted = {a.context_id: str(a.transfer_syntax[0]) for a in negotiated(requests) if a.result == 0x00}
+    assert accepted == {1: IMPLICIT, 3: JPEG_LS, 7: J2K, 9: EXPLICIT}
+    assert [len(request.transfer_syntax) for request in requests] == [1, 2, 1, 1, 3]  # the peer's own words
 
 
 def test_what_is_not_storage_is_not_supported() -> None:
     find = build_context("1.2.840.10008.5.1.4.1.2.2.1", [IMPLICIT])
-    assert answer_contexts([find], storage_classes()) == []
+    assert supported_contexts([find], storage_classes()) == []

@@ -133,7 +133,7 @@ def test_implicit_vr_is_read_again_by_the_store(room: Room) -> None:
         (request(command=asking(sop_instance_uid="1.02")), 0x0117, "DN-1004", 0x00001000),
         (request(command=asking(sop_class_uid="")), 0x0122, "DN-1006", 0x00000002),
         (request(command=asking(sop_class_uid="1.2.840.10008.5.1.4.1.1.4")), 0x0122, "DN-1006", 0x00000002),
-        (request(b""), 0xA900, "DN-1005", 0x00080016),
+        (request(b""), 0xC000, "DN-1007", None),
         (request(data_set(sop_class="1.2.840.10008.5.1.4.1.1.4")), 0xA900, "DN-1005", 0x00080016),
         (request(data_set(instance="1.2.9")), 0xA900, "DN-1005", 0x00080018),
         (request(data_set(study="")), 0xA900, "DN-1016", 0x0020000D),
@@ -214,7 +214,12 @@ def test_no_value_of_a_data_set_is_logged(room: Room) -> None:
 @given(st.data(), st.booleans())
 def test_what_is_acknowledged_the_store_can_read(room: Room, data: st.DataObject, implicit: bool) -> None:
     """Whatever a sender does to a data set: it is refused, or the next stage finds its UIDs."""
-    encoded = bytearray(data_set(implicit=implicit) + b"\x28\x00\x10\x00US\x02\x00\x01\x00")
+    rows = (
+        struct.pack("<HHLH", 0x28, 0x10, 2, 1)
+        if implicit
+        else struct.pack("<HH2sHH", 0x28, 0x10, b"US", 2, 1)
+    )
+    encoded = bytearray(data_set(implicit=implicit) + rows)
     for _ in range(data.draw(st.integers(0, 3))):
         encoded[data.draw(st.integers(0, len(encoded) - 1))] = data.draw(st.integers(0, 255))
     syntax = IMPLICIT_LE if implicit else EXPLICIT_LE

@@ -18,7 +18,9 @@ from tests.unit.report import sources
 def read_series(folder: Path) -> tuple[Volume, list[Dataset]]:
     """The axial CT series of a folder, k ascending along z."""
     images = [dcmread(path) for path in sorted(folder.glob("*.dcm"))]
-    images = sorted((ds for ds in images if "PixelData" in ds), key=lambda ds: float(ds.ImagePositionPatient[2]))
+    images = sorted(
+        (ds for ds in images if "PixelData" in ds), key=lambda ds: float(ds.ImagePositionPatient[2])
+    )
     voxels = np.stack([ds.pixel_array * float(ds.RescaleSlope) + float(ds.RescaleIntercept) for ds in images])
     first, last = images[0], images[-1]
     affine = np.eye(4)

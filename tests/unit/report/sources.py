@@ -12,7 +12,9 @@ from datetime import UTC, datetime
 from io import BytesIO
 
 import numpy as np
-from pydicom import Dataset
+from pydicom import DataElement, Dataset
+from pydicom.config import IGNORE, disable_value_validation
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
@@ -162,12 +164,20 @@ class Series:
         )
 
 
+def wrong_element(keyword: str, value: object) -> DataElement:
+    """An element whose value nobody has checked."""
+    tag = tag_for_keyword(keyword)
+    assert tag is not None
+    return DataElement(tag, dictionary_VR(tag), value, validation_mode=IGNORE)
+
+
 def part_10(ds: Dataset) -> bytes:
     """Encode as a Part 10 file, Explicit VR Little Endian."""
     ds.file_meta = FileMetaDataset()
     ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     buffer = BytesIO()
-    ds.save_as(buffer, enforce_file_format=True)
+    with disable_value_validation():  # wrong values are what some tests are about
+        ds.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()
 
 
@@ -253,7 +263,7 @@ def lung_segments(grid: Grid) -> tuple[Segment, ...]:
             type=NODULE,
             site=LUNG,
             laterality=low,
-            score=0.8765,
+            score=0.8712,
             algorithm="nodules 1",
             measurements=long_axis,
             long_axis_lps_mm=(ends[0], ends[1]),

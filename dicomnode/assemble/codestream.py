@@ -1,0 +1,143 @@
+"""A look at a JPEG-family codestream before a decoder gets it: does it hold the image that the header says?
+
+Decoders are C and C++: some end the whole process on a stream that contradicts itself, or ask for as much
+memory as it says. What is checked here is what a right stream always has (ITU-T T.81, T.87, T.800).
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+from typing import Final
+
+_SOI: Final = 0xD8
+_EOI: Final = 0xD9
+_SOS: Final = 0xDA
+_DHT: Final = 0xC4
+# Start of frame: all of T.81 but DHT, JPG, DAC in that range; 0xF7 is JPEG-LS
+_FRAMES: Final = frozenset(
+    {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF, 0xF7}
+)
+_LOSSLESS: Final = 0xC3
+_JPEG_LS: Final = 0xF7
+_JPEG_2000: Final = b"\xff\x4f\xff\x51"  # SOC, SIZ
+# Within entropy-coded data FF is followed by 00 (stuffed) or RST0 … RST7 (T.81 B.1.1.5), in JPEG-LS by
+# anything with a first bit of 0 (T.87 A.1)
+_MARKER: Final = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
+_MARKER_LS: Final = re.compile(rb"\xff+[\x80-\xcf\xd8-\xfe]")
+
+
+def contradiction(stream: bytes, rows: int, columns: int) -> str | None:
+    """Say how a stream of one monochrome image contradicts the header or itself; None if it does not.
+
+    Only JPEG, JPEG-LS and JPEG 2000 codestreams are looked into; of others nothing is said.
+    """
+    try:
+        if stream.startswith(_JPEG_2000):
+            return _jpeg_2000(stream, rows, columns)
+        if stream.startswith(b"\xff\xd8"):
+            return _jpeg(stream, rows, columns)
+    except (struct.error, IndexError):
+        return "its codestream is cut off"
+    return None
+
+
+def _size(found_rows: int, found_columns: int, rows: int, columns: int) -> str | None:
+    if (found_rows, found_columns) == (rows, columns):
+        return None
+    return f"its codestream has {found_rows} rows of {found_columns}, the header says {rows} of {columns}"
+
+
+def _jpeg_2000(stream: bytes, rows: int, columns: int) -> str | None:
+    # T.800 A.5.1: image area on the reference grid, then tiles
+    x1, y1, x0, y0, tile_x, tile_y = struct.unpack_from(">6L", stream, 8)
+    components = struct.unpack_from(">H", stream, 40)[0]
+    if components != 1 or not tile_x or not tile_y:
+        return f"its codestream has {components} components and tiles of {tile_y} × {tile_x}"
+    return _size(y1 - y0, x1 - x0, rows, columns)
+
+
+def _jpeg(stream: bytes, rows: int, columns: int) -> str | None:
+    frame: int | None = None
+    tables: set[int] = set()
+    for marker, segment in _segments(stream):
+        problem: str | None = None
+        if marker in _FRAMES:
+            problem = "its codestream has two frames" if frame else _frame(segment, rows, columns)
+            frame = marker
+        elif marker == _DHT:
+            problem = _tables(segment, tables)
+        elif marker == _SOS:
+            problem = _scan(segment, frame, tables)
+        elif marker == _EOI:
+            return None
+        if problem is not None:
+            return problem
+    return "its codestream is cut off"
+
+
+def _frame(segment: bytes, rows: int, columns: int) -> str | None:
+    precision, found_rows, found_columns, components = struct.unpack_from(">BHHB", segment)
+    if components != 1 or not 2 <= precision <= 16:
+        return f"its codestream has {components} components of {precision} bits"
+    return _size(found_rows, found_columns, rows, columns)
+
+
+def _segments(stream: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield markers and their parameters up to the end of the image; IndexError if it does not come."""
+    at, pattern = 2, _MARKER
+    while True:
+        while stream[at] == 0xFF and stream[at + 1] == 0xFF:  # fill bytes
+            at += 1
+        marker = stream[at + 1]
+        if stream[at] != 0xFF:
+            return
+        if marker == _EOI:
+            yield marker, b""
+            return
+        length = struct.unpack_from(">H", stream, at + 2)[0]
+        if length < 2 or at + 2 + length > len(stream):
+            return
+        yield marker, stream[at + 4 : at + 2 + length]
+        at += 2 + length
+        if marker == _JPEG_LS:
+            pattern = _MARKER_LS
+        if marker == _SOS:
+            following = pattern.search(stream, at)
+            if following is None:
+                return
+            at = following.end() - 2
+
+
+def _tables(segment: bytes, seen: set[int]) -> str | None:
+    """Check Huffman tables (T.81 B.2.4.2, C): codes must not be more than their lengths allow.
+
+    seen: class and number of each table so far, is added to.
+    """
+    at = 0
+    while at < len(segment):
+        counts = segment[at + 1 : at + 17]
+        free = 1
+        for count in counts:
+            free = 2 * free - count
+            if free < 0:
+                return "its codestream has a Huffman table with too many codes"
+        if len(counts) < 16 or at + 17 + sum(counts) > len(segment):
+            return "its codestream has a Huffman table that is cut off"
+        seen.add(segment[at])
+        at += 17 + sum(counts)
+    return None
+
+
+def _scan(segment: bytes, frame: int | None, tables: set[int]) -> str | None:
+    """Check a scan header (T.81 B.2.3, H.1)."""
+    if frame is None or segment[0] != 1 or len(segment) != 6:
+        return "its codestream has a scan without a frame, or of several components"
+    if frame != _LOSSLESS:
+        return None
+    predictor, end, transform = segment[3], segment[4], segment[5]
+    if not 1 <= predictor <= 7 or end != 0 or transform > 15:
+        return f"its codestream has predictor {predictor}"
+    # Class 0 in the high half of the byte that names a table, number in the low one
+    return None if segment[2] >> 4 in tables else "its codestream lacks a Huffman table"

@@ -1,0 +1,290 @@
+"""Wrong headers neither break a result nor get into it; mixed ones make none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta, timezone
+
+import pytest
+from pydicom import Dataset
+from pydicom.dataelem import DataElement
+
+from dicomnode.faults import SOURCE_HEADER_WRONG, SOURCES_DISAGREE, NodeError
+from dicomnode.report.headers import read_heading
+from dicomnode.values import Findings, SourceHeaders
+from tests.unit.report.sources import Series, findings, not_analysed, wrong_element
+
+
+def _without(*keywords: str):
+    def edit(ds: Dataset, k: int) -> None:
+        for keyword in keywords:
+            delattr(ds, keyword)
+
+    return edit
+
+
+def _with(**values: object):
+    def edit(ds: Dataset, k: int) -> None:
+        for keyword, value in values.items():
+            ds[keyword] = wrong_element(keyword, value)
+
+    return edit
+
+
+def _only_on(k_wanted: int, edit):
+    def edit_one(ds: Dataset, k: int) -> None:
+        if k == k_wanted:
+            edit(ds, k)
+
+    return edit_one
+
+
+TYPE_2 = (
+    "PatientName",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+)
+
+
+@pytest.mark.parametrize("keyword", TYPE_2)
+def test_a_missing_type_2_attribute_is_empty(keyword: str) -> None:
+    heading = read_heading(findings(Series(edit=_without(keyword))))
+    assert keyword in heading.shared
+    assert not heading.shared[keyword].value
+    assert heading.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("PatientSex", "U"),
+        ("PatientSex", "MALE"),
+        ("PatientBirthDate", "1960"),
+        ("PatientBirthDate", "19600230"),
+        ("PatientBirthDate", "1960.02.29"),
+        ("StudyDate", "00000000"),
+        ("StudyTime", "256199"),
+        ("StudyTime", "10:11:12"),
+        ("AccessionNumber", "A2345678901234567890"),
+        ("StudyID", "S" * 17),
+        ("PatientName", "N" * 65),
+    ],
+)
+def test_a_wrong_type_2_value_is_left_empty_and_noted_without_its_value(keyword: str, value: str) -> None:
+    heading = read_heading(findings(Series(edit=_with(**{keyword: value}))))
+    assert not heading.shared[keyword].value
+    assert len(heading.notes) == 1
+    assert value not in heading.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("PatientAge", "65"),
+        ("PatientWeight", "1" * 17),
+        ("StudyDescription", "D" * 65),
+        ("StudyDescription", "two\rlines"),
+        ("SmokingStatus", "SOMETIMES"),
+    ],
+)
+def test_a_wrong_optional_value_is_left_out_and_noted(keyword: str, value: str) -> None:
+    heading = read_heading(findings(Series(edit=_with(**{keyword: value}))))
+    assert keyword not in heading.shared
+    assert len(heading.notes) == 1
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("StudyTime", "101112.123456"),
+        ("StudyTime", "10"),
+        ("StudyTime", "235960"),
+        ("PatientSex", "O"),
+        ("PatientSex", ""),
+        ("AccessionNumber", "A234567890123456"),
+        ("PatientWeight", "81.50"),
+        ("PatientComments", ""),
+    ],
+)
+def test_a_valid_value_is_kept_as_it_is(keyword: str, value: str) -> None:
+    heading = read_heading(findings(Series(edit=_with(**{keyword: value}))))
+    kept = heading.shared[keyword].value
+    assert str(getattr(kept, "original_string", None) or kept or "") == value
+    assert heading.notes == ()
+
+
+def test_an_optional_sequence_that_is_empty_is_left_out() -> None:
+    heading = read_heading(findings(Series(edit=_with(ReferencedStudySequence=[]))))
+    assert "ReferencedStudySequence" not in heading.shared
+
+
+def test_items_are_cleaned_too_and_lose_private_elements() -> None:
+    item = Dataset()
+    item.PatientID, item.TypeOfPatientID = "OTHER-1", "PLASTIC"
+    item.add(DataElement(0x00091001, "LO", "secret"))
+    heading = read_heading(findings(Series(edit=_with(OtherPatientIDsSequence=[item]))))
+    (kept,) = heading.shared.OtherPatientIDsSequence
+    assert [element.keyword for element in kept] == ["PatientID"]
+    assert heading.notes
+
+
+@pytest.mark.parametrize(
+    ("keyword", "edit"),
+    [
+        ("PatientID", _without("PatientID")),
+        ("PatientID", _with(PatientID="P" * 65)),
+        ("IssuerOfPatientID", _with(IssuerOfPatientID="I" * 65)),
+        ("PixelSpacing", _without("PixelSpacing")),
+        ("ImageOrientationPatient", _without("ImageOrientationPatient")),
+        ("ImagePositionPatient", _without("ImagePositionPatient")),
+        ("ImagePositionPatient", _only_on(3, _without("ImagePositionPatient"))),
+    ],
+)
+def test_without_identity_or_geometry_there_is_no_result(keyword: str, edit) -> None:
+    with pytest.raises(NodeError) as caught:
+        read_heading(findings(Series(edit=edit)))
+    assert caught.value.fault is SOURCE_HEADER_WRONG
+    assert caught.value.values["keyword"] == keyword
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("PatientID", "PAT-8"),
+        ("IssuerOfPatientID", "ELSEWHERE"),
+        ("PatientName", "Schmidt^Jörg"),
+        ("PatientBirthDate", "19600228"),
+        ("StudyInstanceUID", "1.2.3"),
+        ("SeriesInstanceUID", "1.2.3"),
+        ("FrameOfReferenceUID", "1.2.3"),
+        ("Rows", 21),
+        ("PixelSpacing", ["0.8", "0.71"]),
+        ("ImageOrientationPatient", ["0.999", "0.01", "0", "0", "1", "0"]),
+    ],
+)
+def test_one_instance_that_differs_makes_the_sources_disagree(keyword: str, value: object) -> None:
+    with pytest.raises(NodeError) as caught:
+        read_heading(findings(Series(edit=_only_on(7, _with(**{keyword: value})))))
+    assert caught.value.fault is SOURCES_DISAGREE
+    assert caught.value.values["keyword"] == keyword
+    assert str(value) not in str(caught.value)
+
+
+@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"])
+def test_headers_of_another_series_than_the_findings_say_disagree(keyword: str) -> None:
+    with pytest.raises(NodeError) as caught:
+        read_heading(findings(Series(edit=_with(**{keyword: "1.2.3"}))))
+    assert caught.value.fault is SOURCES_DISAGREE
+
+
+def test_the_same_name_in_two_character_sets_is_the_same_name() -> None:
+    heading = read_heading(findings(Series(edit=_only_on(2, _with(SpecificCharacterSet="ISO_IR 192")))))
+    assert str(heading.shared.PatientName) == "Müller^Jörg"
+
+
+def test_a_second_input_of_another_patient_disagrees() -> None:
+    other = Series(study="prior", edit=_with(PatientID="PAT-8")).source()
+    found = findings()
+    with pytest.raises(NodeError) as caught:
+        read_heading(replace(found, sources=(*found.sources, other)))
+    assert caught.value.fault is SOURCES_DISAGREE
+
+
+def test_a_second_input_of_an_earlier_study_of_the_patient_is_fine() -> None:
+    found = findings()
+    heading = read_heading(replace(found, sources=(*found.sources, Series(study="prior").source())))
+    assert [len(stubs) for stubs in heading.stubs] == [12, 12]
+    assert heading.shared.StudyInstanceUID == found.sources[0].study_instance_uid
+
+
+def test_geometry_may_disagree_where_no_volume_was_made() -> None:
+    edit = _only_on(
+        3, _with(PixelSpacing=["1", "1"], ImageOrientationPatient=None, FrameOfReferenceUID="1.2")
+    )
+    assert len(read_heading(not_analysed(Series(edit=edit))).stubs[0]) == 12
+
+
+def test_a_frame_without_header_is_named() -> None:
+    found = findings()
+    source = replace(found.sources[0], headers=SourceHeaders(found.sources[0].headers.encoded[1:]))
+    with pytest.raises(NodeError) as caught:
+        read_heading(replace(found, sources=(source,)))
+    assert caught.value.fault is SOURCE_HEADER_WRONG
+
+
+@pytest.mark.parametrize(
+    "edit", [_without("SliceThickness"), _with(SliceThickness=None), _with(SliceThickness="0")]
+)
+def test_a_missing_slice_thickness_is_the_distance_of_the_slices(edit) -> None:
+    heading = read_heading(findings(Series(edit=edit)))
+    assert {float(stub.SliceThickness) for stub in heading.stubs[0]} == {2.5}
+
+
+def test_the_slice_thickness_of_the_source_is_kept() -> None:
+    heading = read_heading(findings(Series(edit=_with(SliceThickness="3.75"))))
+    assert {str(stub.SliceThickness) for stub in heading.stubs[0]} == {"3.75"}
+
+
+def test_stubs_hold_nothing_of_the_patient() -> None:
+    heading = read_heading(findings())
+    for stub in heading.stubs[0]:
+        text = str(stub)
+        for secret in ("PAT-7", "Müller", "19600229", "ACC123"):
+            assert secret not in text
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("+0900", timezone(timedelta(hours=9))),
+        ("-0330", timezone(-timedelta(hours=3, minutes=30))),
+        ("+0000", timezone(timedelta())),
+        ("0900", None),
+        ("+9900", None),
+        ("", None),
+    ],
+)
+def test_the_zone_of_the_source_is_read_where_it_is_one(written: str, expected: timezone | None) -> None:
+    assert read_heading(findings(Series(edit=_with(TimezoneOffsetFromUTC=written)))).offset == expected
+
+
+def test_numbers_longer_than_the_vr_allows_are_shortened() -> None:
+    def edit(ds: Dataset, k: int) -> None:
+        position = ["-9.5", "-101.25", f"{-312.5 + 2.5 * k:.15f}"]
+        ds["ImagePositionPatient"] = wrong_element("ImagePositionPatient", position)
+
+    heading = read_heading(findings(Series(edit=edit)))
+    assert all(len(str(value)) <= 16 for stub in heading.stubs[0] for value in stub.ImagePositionPatient)
+    assert float(heading.stubs[0][4].ImagePositionPatient[2]) == pytest.approx(-302.5)
+
+
+def _with_bytes(found: Findings, old: bytes, new: bytes) -> Findings:
+    """The findings with other bytes in all headers."""
+    assert len(old) == len(new)
+    assert all(encoded.count(old) == 1 for encoded in found.sources[0].headers.encoded)
+    encoded = tuple(one.replace(old, new) for one in found.sources[0].headers.encoded)
+    return replace(found, sources=(replace(found.sources[0], headers=SourceHeaders(encoded)),))
+
+
+def test_a_number_that_is_none_is_left_out_where_it_would_be_copied() -> None:
+    heading = read_heading(_with_bytes(findings(), b"81.5", b"81,5"))
+    assert "PatientWeight" not in heading.shared
+    assert len(heading.notes) == 1
+
+
+def test_a_number_that_is_none_does_no_harm_where_nobody_needs_it() -> None:
+    assert read_heading(_with_bytes(findings(), b"120 ", b"1x0 ")).notes == ()
+
+
+def test_a_wrong_id_among_the_other_ids_is_no_reason_to_refuse() -> None:
+    item = Dataset()
+    item["PatientID"] = wrong_element("PatientID", "P" * 65)
+    heading = read_heading(findings(Series(edit=_with(OtherPatientIDsSequence=[item]))))
+    assert "OtherPatientIDsSequence" not in heading.shared
+    assert len(heading.notes) == 1

@@ -1,0 +1,114 @@
+"""The same findings always give the same bytes, on any machine, and nothing is made in doubt."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from dicomnode.faults import GEOMETRY_GUARD, REPORT_FAILED, NodeError
+from dicomnode.report import ReportProfile, make, make_objects
+from dicomnode.values import Findings
+from tests.unit.report.sources import SALT, Series, findings, not_analysed, nothing_found
+
+_DIGESTS = """
+import hashlib, sys
+sys.path.insert(0, sys.argv[1])
+from dicomnode.report import ReportProfile, make_objects
+from tests.unit.report.sources import SALT, findings
+for one in make_objects(findings(), ReportProfile(), SALT):
+    print(one.kind, hashlib.sha256(one.content).hexdigest())
+"""
+
+
+def _digests(found: Findings) -> list[str]:
+    made = make_objects(found, ReportProfile(), SALT)
+    return [f"{one.kind} {hashlib.sha256(one.content).hexdigest()}" for one in made]
+
+
+@pytest.mark.parametrize("make_findings", [findings, nothing_found, not_analysed])
+def test_the_same_findings_give_the_same_bytes(make_findings: Callable[[], Findings]) -> None:
+    assert _digests(make_findings()) == _digests(make_findings())
+
+
+@pytest.mark.parametrize("zone", ["Asia/Kolkata", "America/St_Johns"])
+def test_the_clock_and_zone_of_the_machine_do_not_matter(zone: str) -> None:
+    root = Path(__file__).parents[3]
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", _DIGESTS, str(root)],
+        env={"TZ": zone, "PATH": "/usr/bin:/bin", "PYTHONHASHSEED": "7"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert run.stderr == ""
+    assert run.stdout.split("\n")[:-1] == _digests(findings())
+
+
+def test_another_profile_gives_other_numbers_and_other_uids() -> None:
+    first = make_objects(findings(), ReportProfile(series_number=100), SALT)
+    second = make_objects(findings(), ReportProfile(series_number=200), SALT)
+    assert not {one.sop_instance_uid for one in first} & {one.sop_instance_uid for one in second}
+
+
+def test_a_segmentation_that_the_guard_refuses_is_not_returned(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(content: bytes, found: Findings) -> None:
+        raise NodeError(GEOMETRY_GUARD, difference="a test says so")
+
+    monkeypatch.setattr(make, "check_segmentation", refuse)
+    with pytest.raises(NodeError) as caught:
+        make_objects(findings(), ReportProfile(), SALT)
+    assert caught.value.fault is GEOMETRY_GUARD
+
+
+def test_what_the_writer_refuses_is_a_failure_with_a_row_and_without_the_patient() -> None:
+    nodule = replace(findings().segments[2], tracking_id="")
+    found = findings(Series(extra={"Modality": ""}), segments=(nodule,))
+    source = replace(found.sources[0], frames=(found.sources[0].frames[0],) * 12)  # twelve times one image
+    with pytest.raises(NodeError) as caught:
+        make_objects(replace(found, sources=(source,)), ReportProfile(), SALT)
+    assert caught.value.fault in (REPORT_FAILED, GEOMETRY_GUARD)
+    for secret in ("PAT-7", "Müller", "ACC123"):
+        assert secret not in str(caught.value)
+
+
+def test_dropped_headers_are_logged_by_name_and_never_by_value() -> None:
+    with capture_logs() as logs:
+        make_objects(nothing_found(Series(extra={"AccessionNumber": "A" * 16})), ReportProfile(), SALT)
+        assert logs == []
+        make_objects(nothing_found(Series(extra={"PatientSex": "UNSURE"})), ReportProfile(), SALT)
+    assert [entry["event"] for entry in logs] == ["header.left_out"]
+    assert "(0010,0040)" in str(logs)
+    for secret in ("UNSURE", "PAT-7", "Müller", "ACC123"):
+        assert secret not in str(logs)
+
+
+@pytest.mark.parametrize("kinds", [(), ("SEG",)])
+def test_a_profile_that_makes_no_sense_is_refused(kinds: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="ReportProfile"):
+        ReportProfile(kinds=kinds, series_number=0)  # type: ignore[arg-type]
+
+
+def test_the_face_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, dicomnode.report as r; r.ReportProfile\n"
+        "print(sorted({'numpy', 'pydicom', 'highdicom', 'PIL'} & set(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert run.stdout.strip() == "[]"
+
+
+def test_the_face_names_what_it_has_and_nothing_else() -> None:
+    import dicomnode.report as face
+
+    for name in face.__all__:
+        assert getattr(face, name)
+    with pytest.raises(AttributeError):
+        face.build_segmentation  # noqa: B018

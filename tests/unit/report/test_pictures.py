@@ -1,0 +1,192 @@
+"""Pictures show the patient as radiologists expect, in every plane of acquisition."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from io import BytesIO
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
+
+from dicomnode.report import overlay_png
+from dicomnode.report.panels import Extract, Panel
+from dicomnode.report.patient_views import View, views_of
+from dicomnode.values import FindingKind, Grid, Mask, Segment, Volume
+from dicomnode.values.codes import HOUNSFIELD, NO_UNIT
+from tests.unit.report.sources import PLANES, Series, findings, nothing_found
+
+
+def _volume(series: Series, **changes: object) -> Volume:
+    source = series.source()
+    volume = Volume(
+        voxels=series.voxels(),
+        affine_lps=series.affine,
+        unit=HOUNSFIELD,
+        frame_of_reference_uid=series.uid("frame of reference"),
+        study_instance_uid=source.study_instance_uid,
+        series_instance_uid=source.series_instance_uid,
+        frames=source.frames,
+        headers=source.headers,
+    )
+    return replace(volume, **changes)
+
+
+def _picture(content: bytes) -> np.ndarray:
+    return np.asarray(Image.open(BytesIO(content)).convert("RGB"))
+
+
+@pytest.mark.parametrize("plane", PLANES)
+def test_the_patients_right_is_left_on_the_picture_and_the_head_is_up(plane: str) -> None:
+    series = Series(plane=plane)
+    views = {view.name: view for view in views_of(_volume(series).grid)}
+    # on an oblique volume each direction is the nearest one: the first letter says it
+    assert [letter[0] for letter in views["axial"].letters] == ["R", "L", "A", "P"]
+    assert [letter[0] for letter in views["coronal"].letters] == ["R", "L", "H", "F"]
+    assert [letter[0] for letter in views["sagittal"].letters] == ["A", "P", "H", "F"]
+    slanted = any(len(letter) > 1 for view in views.values() for letter in view.letters)
+    assert slanted == (plane == "oblique")
+
+
+@pytest.mark.parametrize("plane", [name for name in PLANES if name != "oblique"])
+def test_a_step_towards_a_letter_is_a_step_towards_that_edge(plane: str) -> None:
+    grid = _volume(Series(plane=plane)).grid
+    middle = grid.to_lps_mm(np.array(grid.shape_kji) / 2)
+    for view in views_of(grid):
+        left, right, top, bottom = view.letters
+        for letter, axis, sign in ((left, 1, -1), (right, 1, 1), (top, 0, -1), (bottom, 0, 1)):
+            direction = np.zeros(3)
+            direction["RL".find(letter) // 2 if letter in "RL" else 1 if letter in "AP" else 2] = (
+                1.0 if letter in "LPH" else -1.0
+            )
+            here = view.locate(grid.to_index_kji(middle))
+            there = view.locate(grid.to_index_kji(middle + direction))
+            assert np.sign(there[axis] - here[axis]) == sign
+            assert there[1 - axis] == pytest.approx(here[1 - axis], abs=1e-6)
+
+
+@given(st.sampled_from(sorted(PLANES)), st.randoms(use_true_random=False))
+def test_a_voxel_is_shown_where_it_is_located(plane: str, chance) -> None:
+    shape = (5, 6, 7)
+    grid = Grid(shape, Series(plane=plane, shape_kji=shape).affine, "1.2")
+    index = tuple(chance.randrange(n) for n in shape)
+    array = np.zeros(shape, dtype=np.int16)
+    array[index] = 1
+    for view in views_of(grid):
+        shown = view.plane(array, index[view.axes[2]])
+        assert shown.shape == view.shape
+        row, column = view.locate(index)
+        assert shown[round(row), round(column)] == 1
+
+
+def test_proportions_are_in_millimetres() -> None:
+    series = Series(spacing_kji_mm=(5.0, 1.0, 0.5), shape_kji=(10, 40, 60))
+    grid = _volume(series).grid
+    coronal = views_of(grid)[1]
+    extract = Extract((4.5, 29.5), 4.0, (200, 220))
+    (x0, y0), (x1, y1) = (extract.to_pixels(coronal, at) for at in ((0, 0), (9, 59)))
+    assert (x1 - x0, y1 - y0) == pytest.approx((59 * 0.5 * 4, 9 * 5.0 * 4))
+    assert ((x0 + x1) / 2, (y0 + y1) / 2) == pytest.approx((100, 110))
+
+
+def test_a_bright_voxel_is_drawn_at_the_place_that_pixels_are_computed_for() -> None:
+    grid = _volume(Series()).grid
+    view: View = views_of(grid)[0]
+    array = np.zeros(grid.shape_kji, dtype=np.int16)
+    array[6, 4, 22] = 1000
+    panel = Panel(view, Extract((9.5, 13.5), 10.0, (240, 180)))
+    panel.draw_plane(array, 6, (0.0, 1000.0))
+    shown = np.asarray(panel.finished().convert("L")).astype(float)
+    rows, columns = np.indices(shown.shape)
+    seen = ((columns + 0.5) * shown).sum() / shown.sum(), ((rows + 0.5) * shown).sum() / shown.sum()
+    assert seen == pytest.approx(panel.extract.to_pixels(view, view.locate((6, 4, 22))), abs=0.6)
+
+
+def _nodule(label: str, voxels: tuple[slice, slice, slice], volume: Volume, **more: object) -> Segment:
+    mask = np.zeros(volume.voxels.shape, dtype=bool)
+    mask[voxels] = True
+    x, y, z = volume.grid.to_lps_mm(np.argwhere(mask)).mean(axis=0)
+    old = findings().segments[2]
+    place = (float(x), float(y), float(z))
+    return replace(
+        old, label=label, mask=Mask.from_array(mask), centre_lps_mm=place, long_axis_lps_mm=None, **more
+    )
+
+
+def test_contours_are_outlines_in_the_colour_of_the_segment_and_never_filled() -> None:
+    series = Series(shape_kji=(12, 40, 40), spacing_kji_mm=(2.0, 1.0, 1.0))
+    volume = _volume(series)
+    colour = (255, 0, 255)
+    nodule = _nodule("n", (slice(4, 8), slice(10, 30), slice(10, 30)), volume, colour_rgb=colour)
+    picture = _picture(overlay_png(volume, findings(series, segments=(nodule,)), None)).astype(int)
+    ours = np.abs(picture - np.array(colour)).sum(axis=-1) < 60
+    lower = ours[480:860, 14:474]  # the magnified axial view
+    rows, columns = np.nonzero(lower)
+    assert rows.size > 200
+    inside = lower[rows.min() + 12 : rows.max() - 12, columns.min() + 12 : columns.max() - 12]
+    assert inside.size > 10_000
+    assert not inside.any()
+
+
+def test_the_lesion_with_the_highest_score_is_shown_and_any_other_by_its_label() -> None:
+    series = Series(shape_kji=(12, 40, 40))
+    volume = _volume(series)
+    weak = _nodule("weak", (slice(2, 4), slice(5, 9), slice(5, 9)), volume, score=0.2)
+    strong = _nodule("strong", (slice(8, 10), slice(25, 33), slice(25, 33)), volume, score=0.9)
+    found = findings(series, segments=(weak, strong))
+    assert overlay_png(volume, found, None) == overlay_png(volume, found, "strong")
+    assert overlay_png(volume, found, None) != overlay_png(volume, found, "weak")
+    with pytest.raises(KeyError):
+        overlay_png(volume, found, "absent")
+
+
+def test_without_a_lesion_there_is_one_row_of_the_whole_volume() -> None:
+    series = Series()
+    whole = _picture(overlay_png(_volume(series), nothing_found(series), None))
+    with_lesion = _picture(overlay_png(_volume(series), findings(series), None))
+    assert whole.shape[1] == with_lesion.shape[1]
+    assert whole.shape[0] < with_lesion.shape[0] - 300
+
+
+def test_the_same_picture_is_the_same_bytes_and_holds_no_text_but_the_pixels() -> None:
+    series = Series()
+    first, second = (overlay_png(_volume(series), findings(series), None) for _ in range(2))
+    assert first == second
+    picture = Image.open(BytesIO(first))
+    assert isinstance(picture, PngImageFile)
+    assert picture.text == {}
+    assert picture.size[0] > 1200
+
+
+def test_the_picture_does_not_depend_on_who_the_patient_is() -> None:
+    one, other = (
+        Series(),
+        Series(extra={"PatientName": "Else^Someone", "PatientID": "9", "AccessionNumber": "1"}),
+    )
+    pictures = [overlay_png(_volume(s), findings(s), None) for s in (one, other)]
+    assert pictures[0] == pictures[1]
+
+
+def test_a_volume_of_another_unit_is_shown_by_its_own_range() -> None:
+    series = Series()
+    small = (series.voxels().astype(np.float32) - series.voxels().min()) / 1e6
+    volume = _volume(series, voxels=small, unit=NO_UNIT)
+    picture = _picture(overlay_png(volume, nothing_found(series), None))
+    assert picture.max() > 200
+    flat = _volume(series, voxels=np.zeros(series.shape_kji, dtype=np.float32), unit=NO_UNIT)
+    assert overlay_png(flat, nothing_found(series), None)
+
+
+def test_findings_of_another_volume_are_refused() -> None:
+    with pytest.raises(ValueError, match="volume"):
+        overlay_png(_volume(Series(plane="sagittal")), findings(), None)
+
+
+def test_an_organ_can_be_shown_by_its_label() -> None:
+    series = Series()
+    found = findings(series)
+    assert found.segments[0].kind is FindingKind.ANATOMY
+    assert overlay_png(_volume(series), found, "lung-right")

@@ -1,0 +1,203 @@
+"""From a received file to an instance of its study: once, durable, and never overwritten."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from dicomnode.faults import STORE_WRITE_FAILED, NodeError
+from dicomnode.store import Adoption, Disk, SealedFile, Store, read_ids
+from tests.unit.store.part10 import (
+    IMPLICIT,
+    INSTANCE,
+    NOON,
+    SENDER,
+    STUDY,
+    behind_preamble,
+    data_set,
+    meta,
+    receive,
+    write_and_seal,
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(tmp_path / "store") as store:
+        yield store
+
+
+def adopt(store: Store, sealed: SealedFile) -> Adoption:
+    return store.adopt(sealed, read_ids(sealed.path))
+
+
+def instances(store: Store) -> list[Path]:
+    return sorted((store.root / "studies").rglob("*.dcm"))
+
+
+def quarantined(store: Store) -> list[str]:
+    return sorted(path.parent.name for path in (store.root / "quarantine").rglob("*.dcm"))
+
+
+def test_a_new_file_becomes_an_instance(store: Store) -> None:
+    sealed = receive(store, behind_preamble())
+    adoption = adopt(store, sealed)
+    instance = adoption.instance
+    assert adoption.outcome == "new"
+    assert (instance.sop_instance_uid, instance.study_instance_uid) == (INSTANCE, STUDY)
+    assert (instance.size, instance.digest) == (sealed.size, sealed.digest)
+    assert (instance.received_at, instance.sender) == (NOON, SENDER)
+    assert instance.path.read_bytes()[128:] == behind_preamble()
+    assert instances(store) == [instance.path]
+
+
+def test_it_waits_until_it_is_settled(store: Store) -> None:
+    sealed = receive(store, behind_preamble())
+    adopt(store, sealed)
+    assert store.sealed() == [sealed]
+    store.settle(sealed)
+    store.settle(sealed)
+    assert store.sealed() == []
+    assert len(instances(store)) == 1
+
+
+def test_no_name_below_the_studies_is_of_the_peer(store: Store) -> None:
+    adopt(store, receive(store, behind_preamble()))
+    for path in (store.root / "studies").rglob("*"):
+        assert set(path.stem) <= set("0123456789abcdef")
+        assert INSTANCE not in path.name
+        assert STUDY not in path.name
+
+
+def test_instances_of_one_study_lie_in_one_folder_and_studies_apart(store: Store) -> None:
+    one = adopt(store, receive(store, behind_preamble("1.1"))).instance.path
+    two = adopt(store, receive(store, behind_preamble("1.2"))).instance.path
+    other = adopt(store, receive(store, behind_preamble("1.1", study="1.9"))).instance.path
+    assert one.parent == two.parent != other.parent
+    assert len({one, two, other}) == 3
+
+
+def test_the_same_again_is_kept_once(store: Store) -> None:
+    first = adopt(store, receive(store, behind_preamble()))
+    again = receive(store, behind_preamble(), NOON + timedelta(hours=1))
+    second = adopt(store, again)
+    store.settle(again)
+    assert second.outcome == "same"
+    assert second.instance == first.instance
+    assert len(instances(store)) == 1
+    assert quarantined(store) == []
+
+
+def test_the_same_data_set_with_another_file_meta_is_the_same(store: Store) -> None:
+    adopt(store, receive(store, meta(writer="ONE") + data_set()))
+    assert adopt(store, receive(store, meta(writer="ANOTHER ONE") + data_set())).outcome == "same"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        meta() + data_set(pixels=b"\1\2\3\5"),
+        meta() + data_set(pixels=b"\1\2\3\4\0\0"),
+        meta() + data_set(series="1.9"),
+        meta(syntax=IMPLICIT) + data_set(syntax=IMPLICIT),
+    ],
+    ids=["a pixel", "longer", "another series", "another transfer syntax"],
+)
+def test_another_content_under_the_same_uid_is_quarantined_and_the_first_is_kept(
+    store: Store, other: bytes
+) -> None:
+    first = adopt(store, receive(store, behind_preamble()))
+    second = receive(store, other, NOON + timedelta(hours=1))
+    adoption = adopt(store, second)
+    assert adoption.outcome == "conflict"
+    assert adoption.instance == first.instance
+    assert first.instance.path.read_bytes()[128:] == behind_preamble()
+    assert quarantined(store) == ["conflict"]
+    assert [file.path for file in store.sealed()] == [store.root / "incoming" / first_name(store)]
+    store.settle(second)  # it has left already
+
+
+def first_name(store: Store) -> str:
+    return min(path.name for path in (store.root / "incoming").glob("*.dcm"))
+
+
+def test_a_second_conflict_does_not_overwrite_the_first(store: Store) -> None:
+    adopt(store, receive(store, behind_preamble()))
+    for value in (b"\7\7", b"\x08\x08"):
+        assert adopt(store, receive(store, behind_preamble(pixels=value))).outcome == "conflict"
+    assert len(quarantined(store)) == 2
+
+
+def test_adopting_again_after_a_crash_gives_the_same(store: Store) -> None:
+    sealed = receive(store, behind_preamble())
+    first = adopt(store, sealed)
+    assert adopt(store, sealed) == first  # the journal may not know of it: it is new again
+    store.settle(sealed)
+    late = store.adopt(sealed, read_ids(first.instance.path))
+    assert late == Adoption(instance=first.instance, outcome="same")
+
+
+def test_a_file_that_is_nowhere_is_a_fault(store: Store) -> None:
+    sealed = receive(store, behind_preamble())
+    ids = read_ids(sealed.path)
+    sealed.path.unlink()
+    with pytest.raises(NodeError) as caught:
+        store.adopt(sealed, ids)
+    assert caught.value.fault is STORE_WRITE_FAILED
+
+
+def test_a_group_costs_one_flush_a_study(tmp_path: Path) -> None:
+    class Counting(Disk):
+        flushed: list[str] = []  # noqa: RUF012
+
+        def fsync_dir(self, path: Path) -> None:
+            super().fsync_dir(path)
+            self.flushed.append(path.name)
+
+    with Store.open(tmp_path / "store", disk=Counting()) as store:
+        sealed = [
+            receive(store, behind_preamble(f"1.{n}.{m}", study=f"1.{n}")) for n in (1, 2) for m in range(9)
+        ]
+        Counting.flushed.clear()
+        adoptions = store.adopt_all([(file, read_ids(file.path)) for file in sealed])
+        assert [adoption.outcome for adoption in adoptions] == ["new"] * 18
+        assert len(Counting.flushed) == 3
+        assert store.adopt_all([]) == []
+
+
+def test_one_group_may_hold_the_same_instance_twice(store: Store) -> None:
+    sealed = [receive(store, behind_preamble()) for _ in range(2)]
+    sealed.append(receive(store, behind_preamble(pixels=b"\7\7")))
+    adoptions = store.adopt_all([(file, read_ids(file.path)) for file in sealed])
+    assert [adoption.outcome for adoption in adoptions] == ["new", "same", "conflict"]
+    store.settle(*sealed)
+    assert store.sealed() == []
+
+
+def test_a_damaged_seal_is_not_handed_out(store: Store) -> None:
+    sealed = receive(store, behind_preamble())
+    content = bytearray(sealed.path.read_bytes())
+    content[20] ^= 1
+    sealed.path.write_bytes(content)
+    assert store.sealed() == []
+    assert quarantined(store) == ["damaged"]
+
+
+def test_a_target_that_lost_its_seal_is_a_fault_and_not_overwritten(store: Store) -> None:
+    first = adopt(store, receive(store, behind_preamble()))
+    content = first.instance.path.read_bytes()
+    first.instance.path.unlink()
+    first.instance.path.write_bytes(bytes(128) + content[128:])
+    with pytest.raises(NodeError, match="lost its seal"):
+        adopt(store, receive(store, behind_preamble(), NOON + timedelta(hours=1)))
+
+
+def test_a_part_that_another_thread_still_writes_is_not_adopted(store: Store) -> None:
+    with store.new_part() as part:
+        part.write(behind_preamble())
+        assert store.sealed() == []
+        write_and_seal(part, b"")
+    assert len(store.sealed()) == 1
