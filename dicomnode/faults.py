@@ -292,20 +292,20 @@ FILE_UNREADABLE = _row(
 )
 
 SEALED_FILE_DAMAGED = _row(
-    "DN-1016",
+    "DN-1020",
     "{path} was acknowledged, but its content no longer fits its seal; it was quarantined.",
     "The disk is at fault (dmesg, smartctl). Ask the sender for the study again.",
     retry=Retry.NEEDS_PERSON,
     exit_code=EXIT_STORAGE,
 )
 STORE_TOO_NEW = _row(
-    "DN-1017",
+    "DN-1021",
     "The store at {path} has layout {found}, this version knows {known}.",
     "Install the newer dicomnode again, or give this one its own [store] path.",
     exit_code=EXIT_STORAGE,
 )
 OBJECT_CONFLICT = _row(
-    "DN-1018",
+    "DN-1022",
     "Result object {sop_instance_uid} was made again with other content; the first, {path}, is kept.",
     "If the first was never sent (`dicomnode why STUDY` tells), remove it and `dicomnode retry STUDY`. Report it.",
     retry=Retry.NEEDS_PERSON,

@@ -14,8 +14,8 @@ from dicomnode.values import Code
 from dicomnode.values.codes import CUBIC_MILLIMETRE, HOUNSFIELD, MILLILITRE, MILLIMETRE, PERCENT
 
 _VOLUME: Final = Code("118565006", "SCT", "Volume")
-_LONG_AXIS: Final = Code("103339001", "SCT", "Long Axis")
-_SHORT_AXIS: Final = Code("103340004", "SCT", "Short Axis")
+_LONG_AXIS: Final = Code("103339001", "SCT", "Long axis")
+_SHORT_AXIS: Final = Code("103340004", "SCT", "Short axis")
 _ATTENUATION: Final = Code("112031", "DCM", "Attenuation Coefficient")
 _MEAN: Final = Code("373098007", "SCT", "Mean")
 _STANDARD_DEVIATION: Final = Code("386136009", "SCT", "Standard Deviation")

@@ -10,9 +10,9 @@ from scipy import ndimage
 from dicomnode.analyse.grids import Bool, align, box_of, box_onto, cropped, sample
 from dicomnode.values import Grid, Mask
 
-_SMOOTH_VOXELS: Final = (
-    0.7  # of the coarse grid: takes off the steps, and moves a border of 50 mm radius 0.02 mm
-)
+# Of the coarse grid: it takes off the steps. From 2 mm, balls of 40 mm radius come out with a Dice of 0.994
+# (0.989 without) and 0.4 % too small; lungs are larger.
+_SMOOTH_VOXELS: Final = 0.7
 _REACH: Final = 3  # voxels: as far as the smoothing sees
 
 

@@ -1,4 +1,4 @@
-"""A look at a JPEG-family codestream before a decoder gets it: does it hold the image that the header says?
+"""A look at a codestream of the JPEG family before a decoder gets it.
 
 Decoders are C and C++: some end the whole process on a stream that contradicts itself, or ask for as much
 memory as it says. What is checked here is what a right stream always has (ITU-T T.81, T.87, T.800).

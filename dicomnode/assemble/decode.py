@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+import gdcm
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
@@ -33,11 +34,14 @@ from pydicom.uid import (
 )
 
 from dicomnode.assemble.codestream import contradiction
-from dicomnode.assemble.foreign import UNREADABLE, reason
+from dicomnode.assemble.foreign import UNREADABLE, file_unreadable, is_of_the_disk, reason
 from dicomnode.assemble.record import Header
-from dicomnode.faults import FILE_UNREADABLE, NodeError
 
 Stored = NDArray[np.integer]
+
+# It writes to stderr what it also returns as a failure.
+gdcm.Trace.WarningOff()
+gdcm.Trace.ErrorOff()
 
 # The decoder of a transfer syntax, then those that are asked where its result is not plausible. Of those
 # that are right, the first is the one that survives damaged streams best: GDCM (JPEG, JPEG 2000) and
@@ -105,8 +109,9 @@ def read_dataset(header: Header) -> Dataset:
         uid = str(dataset.get("SOPInstanceUID") or "").strip()
         has_pixels = "PixelData" in dataset
     except OSError as error:
-        text = error.strerror or type(error).__name__
-        raise NodeError(FILE_UNREADABLE, path=header.path, error=text) from error
+        if is_of_the_disk(error):
+            raise file_unreadable(header.path, error) from error
+        raise UndecodableError(reason(error)) from error
     except UNREADABLE as error:
         raise UndecodableError(reason(error)) from error
     if uid != header.sop_instance_uid:
@@ -186,12 +191,11 @@ def _check_stream(dataset: Dataset, header: Header) -> int:
 
 def _decode(dataset: Dataset, header: Header, plugin: str) -> Stored:
     uid = UID(header.transfer_syntax_uid)
-    # pydicom would cut values off to Bits Stored. For lossy and lossless JPEG of unsigned values the
-    # decoder has no reason to go beyond them: if it does, that is to be seen.
+    # Bits above Bits Stored mean nothing in native pixels (PS3.5 8.1.1), nor in RLE, which keeps them; and
+    # a JPEG decoder does not know of signs. Otherwise there is no reason for them: they are to be seen.
+    is_signed_jpeg = uid in JPEGTransferSyntaxes and dataset.get("PixelRepresentation") == 1
     # pydicom's annotation means each option by itself as one DecodeOptions
-    options: Any = {
-        "correct_unused_bits": uid not in JPEGTransferSyntaxes or dataset.get("PixelRepresentation") != 0
-    }
+    options: Any = {"correct_unused_bits": uid not in _DECODERS or uid == RLELossless or is_signed_jpeg}
     try:
         pixels, _ = get_decoder(uid).as_array(dataset, index=0, raw=True, decoding_plugin=plugin, **options)
     except OSError as error:  # Pillow raises it for broken streams; nothing is read from the disk here

@@ -5,16 +5,20 @@ Its warnings and log lines quote the values that they speak of, and those may be
 
 from __future__ import annotations
 
+import errno
 import logging
 import struct
 import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 import pydicom
 from pydicom.errors import BytesLengthException, InvalidDicomError
+
+from dicomnode.faults import FILE_UNREADABLE, NodeError
 
 # All that pydicom, its decoders and zlib have been seen to raise on damaged input. OSError is not among
 # them: a file that the disk does not give is the machine's fault, not the image's. NameError is: a data
@@ -47,6 +51,19 @@ def quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+def is_of_the_disk(error: OSError) -> bool:
+    """Tell whether the disk did not give a file; else a damaged file asked for what no file has.
+
+    A length in the data set can send pydicom to a place that no file has (EINVAL, EOVERFLOW).
+    """
+    return error.errno not in {None, errno.EINVAL, errno.EOVERFLOW}
+
+
+def file_unreadable(path: Path, error: OSError) -> NodeError:
+    """Make the failure of a file that the disk does not give."""
+    return NodeError(FILE_UNREADABLE, path=path, error=error.strerror or type(error).__name__)
 
 
 def reason(error: BaseException) -> str:

@@ -24,9 +24,9 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from dicomnode.assemble.foreign import UNREADABLE, reason
+from dicomnode.assemble.foreign import UNREADABLE, file_unreadable, is_of_the_disk, reason
 from dicomnode.assemble.record import Header, Orientation
-from dicomnode.faults import FILE_UNREADABLE, HEADER_DAMAGED, NOT_DICOM, Fault, NodeError
+from dicomnode.faults import HEADER_DAMAGED, NOT_DICOM, Fault
 from dicomnode.values import Fact, SetAside, is_valid_uid
 
 # What engine.toml may ask for with { tag = … }, and what says what a series covers.
@@ -147,7 +147,7 @@ def read_header(path: Path) -> Header | SetAside:
                 return _aside(path, NOT_DICOM, "it has no DICM mark at byte 128")
             return _read(path, file)
     except OSError as error:
-        raise NodeError(FILE_UNREADABLE, path=path, error=error.strerror or type(error).__name__) from error
+        raise file_unreadable(path, error) from error
 
 
 def is_part10(path: Path) -> bool:
@@ -156,7 +156,7 @@ def is_part10(path: Path) -> bool:
         with path.open("rb") as file:
             return _is_part10(file)
     except OSError as error:
-        raise NodeError(FILE_UNREADABLE, path=path, error=error.strerror or type(error).__name__) from error
+        raise file_unreadable(path, error) from error
 
 
 def _is_part10(file: BinaryIO) -> bool:
@@ -182,6 +182,10 @@ def _read(path: Path, file: BinaryIO) -> Header | SetAside:
         _drop_large(dataset)
         syntax = str(dataset.file_meta.get("TransferSyntaxUID") or "")
         uids = {keyword: _text(dataset, keyword) for keyword in _UIDS}
+    except OSError as error:
+        if is_of_the_disk(error):
+            raise
+        return _aside(path, HEADER_DAMAGED, reason(error))
     except UNREADABLE as error:
         return _aside(path, HEADER_DAMAGED, reason(error))
     for keyword, uid in uids.items():

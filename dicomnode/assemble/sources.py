@@ -19,9 +19,9 @@ from pydicom.filewriter import write_data_element, write_file_meta_info
 from pydicom.tag import BaseTag
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from dicomnode.assemble.foreign import UNREADABLE, quiet, reason
+from dicomnode.assemble.foreign import UNREADABLE, file_unreadable, is_of_the_disk, quiet, reason
 from dicomnode.assemble.record import Header
-from dicomnode.faults import FILE_UNREADABLE, HEADER_DAMAGED, NodeError
+from dicomnode.faults import HEADER_DAMAGED, NodeError
 from dicomnode.values import Source, SourceFrame, SourceHeaders
 
 if TYPE_CHECKING:
@@ -83,8 +83,9 @@ def _encode_file(header: Header) -> bytes:
     try:
         return encode_header(dcmread(header.path, stop_before_pixels=True), header)
     except OSError as error:
-        text = error.strerror or type(error).__name__
-        raise NodeError(FILE_UNREADABLE, path=header.path, error=text) from error
+        if is_of_the_disk(error):
+            raise file_unreadable(header.path, error) from error
+        raise NodeError(HEADER_DAMAGED, file=header.path.name, error=reason(error)) from error
     except UNREADABLE as error:
         raise NodeError(HEADER_DAMAGED, file=header.path.name, error=reason(error)) from error
 

@@ -52,14 +52,17 @@ def demo(
     work = out / "node"
     shutil.rmtree(work, ignore_errors=True)
     with _interruptible(), ExitStack() as stack, bars(quiet=as_json) as progress:
-        from dicomnode.cli.demo_archive import open_archive
+        from dicomnode.cli.demo_archive import choose_archive
         from dicomnode.cli.demo_node import DemoNode
 
         phantom, files = _study(study, progress)
-        kept = open_archive(given, work / "archive", _CALLING_AE)
+        # What is to be ended stands on the stack before it is started: Ctrl-C can come at any line
+        kept = choose_archive(given, work / "archive", _CALLING_AE)
         stack.callback(kept.close)
+        kept.start()
         node = DemoNode(work, kept.peer, [engine])
         stack.callback(node.close)
+        node.start()
         result = _run(node, kept, files, progress, out=out, phantom=phantom)
     if as_json:
         print_json(result.document)

@@ -41,6 +41,9 @@ class Archive(ABC):
     def read_back(self, study_uid: str, sent: Sequence[Path], folder: Path) -> ReadBack:
         """Fetch the archive's copies of what was sent into `folder` (`<SOP Instance UID>.dcm`); compare."""
 
+    def start(self) -> None:  # noqa: B027  what somebody named runs already
+        """Start it, and wait until it answers. Raises NodeError(PEER_UNREACHABLE …)."""
+
     def close(self) -> None:  # noqa: B027  what was not started need not be ended
         """End what was started for the demonstration."""
 
@@ -52,6 +55,12 @@ class GivenArchive(Archive):
         self.name = f"{peer.ae_title} at {peer.host}:{peer.port}"
         self.peer = peer
         self._calling_ae = calling_ae
+
+    def start(self) -> None:
+        """Ask whether it answers."""
+        from dicomnode.net import echo
+
+        echo(self.peer, self._calling_ae)
 
     def read_back(self, study_uid: str, sent: Sequence[Path], folder: Path) -> ReadBack:
         """Fetch by C-GET."""
@@ -67,20 +76,28 @@ class OrthancArchive(GivenArchive):
     def __init__(self, binary: str, folder: Path, calling_ae: str) -> None:
         from dicomnode.net import Peer
 
-        folder.mkdir(parents=True, exist_ok=True)
-        dicom_port = free_port()
-        super().__init__(
-            Peer(name="archive", ae_title="ORTHANC", host=_LOOPBACK, port=dicom_port), calling_ae
-        )
-        self.name = f"Orthanc (AE title ORTHANC, port {dicom_port})"
-        config = folder / "orthanc.json"
-        config.write_text(json.dumps(self._configuration(folder, dicom_port)), encoding="utf-8")
-        self._log = (folder / "orthanc.log").open("wb")
-        self._process = subprocess.Popen(
-            [binary, str(config)], stdin=subprocess.DEVNULL, stdout=self._log, stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C reaches the whole group; this one is ended last, by us
-        )  # fmt: skip
-        self._wait()
+        port = free_port()
+        super().__init__(Peer(name="archive", ae_title="ORTHANC", host=_LOOPBACK, port=port), calling_ae)
+        self.name = f"Orthanc (AE title ORTHANC, port {port})"
+        self._binary = binary
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start Orthanc and wait until it answers C-ECHO."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        config = self._folder / "orthanc.json"
+        settings = self._configuration(self._folder, self.peer.port)
+        config.write_text(json.dumps(settings), encoding="utf-8")
+        with (self._folder / "orthanc.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [self._binary, str(config)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C reaches the whole group; this one is ended last, by us
+            )
+        self._wait(self._process)
 
     @staticmethod
     def _configuration(folder: Path, dicom_port: int) -> dict[str, object]:
@@ -100,7 +117,7 @@ class OrthancArchive(GivenArchive):
             "UnknownSopClassAccepted": True,
         }
 
-    def _wait(self) -> None:
+    def _wait(self, process: subprocess.Popen[bytes]) -> None:
         from dicomnode.net import echo
 
         end = time.monotonic() + _START_S
@@ -108,8 +125,7 @@ class OrthancArchive(GivenArchive):
             try:
                 echo(self.peer, "DICOMNODE")
             except NodeError:
-                if time.monotonic() > end or self._process.poll() is not None:
-                    self.close()
+                if time.monotonic() > end or process.poll() is not None:
                     raise
                 time.sleep(_POLL_S)
             else:
@@ -117,20 +133,20 @@ class OrthancArchive(GivenArchive):
 
     def close(self) -> None:
         """Stop Orthanc."""
+        if self._process is None:
+            return
         self._process.terminate()
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._log.close()
 
 
 class PlainArchive(Archive):
     """A Storage SCP that keeps what it gets: the node's own receiver with a store of its own."""
 
     def __init__(self, folder: Path) -> None:
-        from dicomnode.net import Peer
         from dicomnode.receive import Receiver
         from dicomnode.settings import ReceiveSettings
         from dicomnode.store import Store
@@ -138,9 +154,14 @@ class PlainArchive(Archive):
         self._store = Store.open(folder / "store")
         settings = ReceiveSettings(address=_LOOPBACK, port=0, unknown_senders="accept")
         self._receiver = Receiver(settings, "ARCHIVE", (), self._store)
+        self.name = "a plain Storage SCP (AE title ARCHIVE); Orthanc is not installed"
+
+    def start(self) -> None:
+        """Listen."""
+        from dicomnode.net import Peer
+
         self._receiver.start()
         self.peer = Peer(name="archive", ae_title="ARCHIVE", host=_LOOPBACK, port=self._receiver.port)
-        self.name = f"a plain Storage SCP (AE title ARCHIVE, port {self.peer.port}); Orthanc is not installed"
 
     def read_back(self, study_uid: str, sent: Sequence[Path], folder: Path) -> ReadBack:  # noqa: ARG002
         """Copy what was stored; it holds nothing but this study."""
@@ -167,14 +188,9 @@ class PlainArchive(Archive):
         self._store.close()
 
 
-def open_archive(given: Peer | None, folder: Path, calling_ae: str) -> Archive:
-    """Open the archive that was named, else start one. Raises NodeError(PEER_UNREACHABLE …)."""
+def choose_archive(given: Peer | None, folder: Path, calling_ae: str) -> Archive:
+    """Take the archive that was named, else Orthanc, else a plain Storage SCP; nothing is started yet."""
     if given is not None:
-        from dicomnode.net import echo
-
-        echo(given, calling_ae)
         return GivenArchive(given, calling_ae)
     binary = shutil.which("Orthanc") or shutil.which("Orthanc", path="/usr/sbin:/usr/local/sbin")
-    if binary is None:
-        return PlainArchive(folder)
-    return OrthancArchive(binary, folder, calling_ae)
+    return PlainArchive(folder) if binary is None else OrthancArchive(binary, folder, calling_ae)

@@ -31,6 +31,11 @@ class DemoNode:
         self.log = folder / "node.log"
         self.config = folder / "dicomnode.toml"
         self.config.write_text(_configuration(folder, archive, engines), encoding="utf-8")
+        self.port = 0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the service and wait until it receives; `port` is set then. Raises NodeError."""
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "dicomnode", "serve", "--config", str(self.config)],
@@ -41,22 +46,23 @@ class DemoNode:
 
     def _wait_until_ready(self) -> int:
         end = time.monotonic() + _START_S
-        while time.monotonic() < end and self._process.poll() is None:
+        while time.monotonic() < end and self.alive:
             for line in self.log.read_text(encoding="utf-8").splitlines():
                 if line.startswith("{") and '"node.ready"' in line:
                     return int(json.loads(line)["port"])
             time.sleep(_POLL_S)
-        state = "the node did not start" if self._process.poll() is None else "the node ended at once"
-        self.close()
+        state = "the node did not start" if self.alive else "the node ended at once"
         raise NodeError(DEMO_INCOMPLETE, seconds=_START_S, state=state, log=self.log)
 
     @property
     def alive(self) -> bool:
         """Tell whether the service still runs."""
-        return self._process.poll() is None
+        return self._process is not None and self._process.poll() is None
 
     def close(self) -> None:
         """Stop the service as systemd would: SIGTERM, and SIGKILL if it does not listen."""
+        if self._process is None:
+            return
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
         try:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, StatementError
 
 from dicomnode.faults import JOURNAL_BROKEN, JOURNAL_FAILED, NodeError
 
@@ -55,21 +56,22 @@ def _prepare_sqlite(connection: Any, record: Any) -> None:
     del record
     # The driver shall begin nothing by itself: _begin_sqlite does
     connection.isolation_level = None
-    cursor = connection.cursor()
     try:
         for pragma, value, wanted in _PRAGMAS:
-            cursor.execute(f"PRAGMA {pragma}={value}")
-            cursor.execute(f"PRAGMA {pragma}")
-            found = cursor.fetchone()
-            if found is None or found[0] != wanted:
-                connection.close()
-                raise NodeError(
-                    JOURNAL_BROKEN,
-                    path="of this node",
-                    error=f"SQLite does not take {pragma}={value} here, it says {found and found[0]!r}",
-                )
-    finally:
-        cursor.close()
+            connection.execute(f"PRAGMA {pragma}={value}").close()
+            _assert_pragma(pragma, wanted, connection.execute(f"PRAGMA {pragma}").fetchone()[0])
+    except (NodeError, sqlite3.Error):
+        connection.close()
+        raise
+
+
+def _assert_pragma(pragma: str, wanted: object, found: object) -> None:
+    if found != wanted:
+        raise NodeError(
+            JOURNAL_BROKEN,
+            path="of this node",
+            error=f"SQLite does not take {pragma} {wanted!r} here, it says {found!r}",
+        )
 
 
 def _begin_sqlite(connection: Connection) -> None:
@@ -100,3 +102,8 @@ def _database_errors() -> Iterator[None]:
         yield
     except DBAPIError as error:
         raise NodeError(JOURNAL_FAILED, error=error.orig) from error
+    except StatementError as error:
+        # A value that no column takes is a bug of the caller
+        if isinstance(error.orig, ValueError):
+            raise error.orig from error
+        raise

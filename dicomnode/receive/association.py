@@ -62,7 +62,8 @@ class StorageAssociation(Association):
         super().__init__(entity, MODE_ACCEPTOR)
         self.rules = rules
         self.sender = Sender(calling_ae="", called_ae="", address=address)
-        self.dul = UpperLayer(self)
+        self._upper = UpperLayer(self)
+        self.dul = self._upper
         self.acse_timeout = entity.acse_timeout  # sets the timers of the layer below
         self.network_timeout = entity.network_timeout
         self.acse = _Gate(self)
@@ -91,6 +92,7 @@ class StorageAssociation(Association):
             if self.dul.is_alive():
                 self.dul.join(_THREAD_ENDS_S)
             self._bounded().release_descriptor()
+            self._upper.release_descriptor()
             self.rules.desk.leave(self)
 
     def _serve_request(self, msg: object, context_id: int) -> None:

@@ -29,6 +29,8 @@ _STEP_S: Final = 0.25  # how soon a read or write notices that the connection is
 _LINGER_S: Final = 1.0
 _LINGER_BYTES: Final = 1 << 20
 
+_QUICK_ACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)  # Linux has it
+
 _NOT_SPECIFIED: Final = 0  # reasons of A-ABORT by the provider, PS3.8 table 9-26
 _INVALID_PARAMETER: Final = 6
 
@@ -56,6 +58,8 @@ class BoundedSocket(AssociationSocket):
         self._pdu_s = pdu_s
         self._maximum_pdu = maximum_pdu
         self._given_up = False
+        self._poller = select.poll()
+        self._poller.register(connection, select.POLLIN)
         connection.settimeout(_STEP_S)
 
     @property
@@ -63,13 +67,15 @@ class BoundedSocket(AssociationSocket):
         """Tell whether there is something to read, or the end of the connection."""
         if self.socket is None or not self._is_connected:
             return False
-        poller = select.poll()
         try:
-            poller.register(self._connection, select.POLLIN)
-            return bool(poller.poll(0))
-        except (OSError, ValueError):  # it was closed meanwhile
+            return bool(self._poller.poll(0))
+        except OSError:  # it was closed meanwhile
             self.event_queue.put("Evt17")
             return False
+
+    def fileno(self) -> int:
+        """Descriptor of the connection, -1 when it is closed."""
+        return self._connection.fileno()
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Read `nr_bytes`, fewer at the end of the connection.
@@ -92,6 +98,10 @@ class BoundedSocket(AssociationSocket):
             if count == 0:
                 break
             done += count or 0
+            # Command and data set come in separate small writes: a sender with Nagle's algorithm on waits
+            # for our ACK between them, 40 ms an object. The kernel takes the option back by itself
+            if _QUICK_ACK is not None:
+                self._connection.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
             if done < nr_bytes and (self._given_up or time.monotonic() > deadline):
                 self._abort("a PDU did not come whole in time", _NOT_SPECIFIED)
                 raise TimeoutError

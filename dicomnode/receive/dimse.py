@@ -6,10 +6,11 @@ message in progress must come on. What breaks PS3.7 or PS3.8 ends the associatio
 
 from __future__ import annotations
 
+import queue
 import time
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from pynetdicom.dimse import DIMSEServiceProvider
@@ -17,6 +18,7 @@ from pynetdicom.pdu_primitives import P_DATA
 
 from dicomnode.faults import ASSOCIATION_BROKEN
 from dicomnode.receive.command import MAXIMUM_BYTES, Command, CommandError, read_command
+from dicomnode.receive.upper import LOOK_UP_S
 
 if TYPE_CHECKING:
     from dicomnode.receive.association import StorageAssociation
@@ -75,6 +77,13 @@ class ReceivingDimse(DIMSEServiceProvider):
             if self._broken:
                 return
             self._take(context_id, memoryview(value))
+
+    def get_msg(self, block: bool = False) -> Any:  # noqa: ARG002  it always waits, a little
+        """Return context ID and the next `Message`, or (None, None) after a while or when woken."""
+        try:
+            return self.msg_queue.get(timeout=LOOK_UP_S)
+        except queue.Empty:
+            return None, None
 
     def send_command(self, context_id: int, encoded: bytes) -> None:
         """Send a command set that has no data set, in as few P-DATA as the peer takes."""

@@ -7,7 +7,7 @@ its attribute, never by its value. What says who the patient is may not be wrong
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
@@ -19,7 +19,7 @@ from pydicom.tag import BaseTag, Tag
 from pydicom.valuerep import PersonName, validate_value
 
 from dicomnode.faults import SOURCE_HEADER_WRONG, NodeError
-from dicomnode.report.shared_modules import IDENTIFYING, TYPE_2
+from dicomnode.report.shared_modules import IDENTIFYING, TRIAL, TYPE_2
 from dicomnode.values import is_valid_uid
 
 _ENUMERATED: Final = {  # PS3.3 C.7.1.1, C.7.2.2
@@ -33,6 +33,27 @@ _ENUMERATED: Final = {  # PS3.3 C.7.1.1, C.7.2.2
 }
 # Sequences that may be empty (Type 2C, of an animal); any other is left out when it holds nothing
 _EMPTY_SEQUENCES: Final = frozenset({"PatientBreedCodeSequence", "BreedRegistrationSequence"})
+# Type 1C: where they are, they say something
+_NEVER_EMPTY: Final = frozenset(
+    {
+        "DeidentificationMethod",
+        "PatientAlternativeCalendar",
+        "PatientSpeciesDescription",
+        "ResponsiblePersonRole",
+        "ClinicalTrialSubjectID",
+        "ClinicalTrialSubjectReadingID",
+        "LongitudinalTemporalOffsetFromEvent",
+        "LongitudinalTemporalEventType",
+    }
+)
+# A trial is named by sponsor, protocol and subject, or not at all (C.7.1.3); the rest of it may be empty
+_TRIAL_NEEDS: Final = (
+    ("ClinicalTrialSponsorName",),
+    ("ClinicalTrialProtocolID",),
+    ("ClinicalTrialSubjectID", "ClinicalTrialSubjectReadingID"),
+)
+_TRIAL_TYPE_2: Final = ("ClinicalTrialProtocolName", "ClinicalTrialSiteID", "ClinicalTrialSiteName")
+_CODES: Final = ("CodeValue", "LongCodeValue", "URNCodeValue")
 # PS3.5 6.2: HHMMSS.FFFFFF from the left; 60 is a leap second
 _TIME: Final = re.compile(r"([01]\d|2[0-3])([0-5]\d(([0-5]\d|60)(\.\d{1,6})?)?)?")
 
@@ -58,13 +79,14 @@ class Cleaning:
                     setattr(result, keyword, None)
                 continue
             self._copy_one(header, keyword, result)
+        self._drop_fragments(result)
         return result
 
     def _copy_one(self, header: Dataset, keyword: str, result: Dataset) -> None:
         tag = tag_of(keyword)
         noted = len(self.notes)
         try:
-            value = self._value(header[tag])
+            value = self._value(header[tag], tag)
             empty = header[tag].is_empty
         except (TypeError, ValueError):  # pydicom cannot make a value of the bytes at all
             self._note(tag)
@@ -73,34 +95,56 @@ class Cleaning:
             raise wrong(keyword, "not valid")
         if value is not None or keyword in TYPE_2:
             setattr(result, keyword, value)
-        elif empty and dictionary_VR(tag) != "SQ":
+        elif empty and dictionary_VR(tag) != "SQ" and keyword not in _NEVER_EMPTY:
             setattr(result, keyword, None)
         elif empty and keyword in _EMPTY_SEQUENCES:
             setattr(result, keyword, [])
 
-    def _value(self, element: DataElement) -> object:
-        """The value, or None where it is empty or wrong."""
+    def _value(self, element: DataElement, of: BaseTag) -> object:
+        """The value, or None where it is empty or wrong; of: the header's attribute that it belongs to."""
         if element.VR == "SQ":
-            items = [self._item(item) for item in element.value]
-            return [item for item in items if len(item)] or None
+            items = [self._item(item, element.keyword, of) for item in element.value]
+            whole = [item for item in items if _is_whole(item, element.keyword)]
+            if len(whole) < len(items):
+                self._note(of)
+            return whole or None
         if element.is_empty:
             return None
         values = list(element.value) if element.VM > 1 else [element.value]
         texts = [_as_it_was(value) for value in values]
         if not all(_is_valid(element.VR, element.keyword, value) for value in texts):
-            self._note(element.tag)
+            self._note(of)
             return None
         return texts if len(texts) > 1 else texts[0]
 
-    def _item(self, item: Dataset) -> Dataset:
+    def _item(self, item: Dataset, keyword: str, of: BaseTag) -> Dataset:
         clean = Dataset()
         for element in item:
             if element.tag.is_private or element.keyword in ("", "SpecificCharacterSet"):
                 continue
-            value = self._value(element)
+            value = self._value(element, of)
             if value is not None:
                 setattr(clean, element.keyword, value)
+        if keyword == "OtherPatientIDsSequence" and "TypeOfPatientID" not in clean:
+            clean.TypeOfPatientID = "TEXT"  # Type 1, and often forgotten: an ID in an LO is text
         return clean
+
+    def _drop_fragments(self, result: Dataset) -> None:
+        """Leave out what is not allowed without something else that the source does not say."""
+        trial = [keyword for keyword in TRIAL if keyword in result]
+        if trial and not all(any(result.get(one) for one in group) for group in _TRIAL_NEEDS):
+            self._leave_out(result, trial)
+        for keyword in _TRIAL_TYPE_2 if any(keyword in result for keyword in TRIAL) else ():
+            if keyword not in result:
+                setattr(result, keyword, None)
+        methods = ("DeidentificationMethod", "DeidentificationMethodCodeSequence")
+        if result.get("PatientIdentityRemoved") == "YES" and not any(result.get(one) for one in methods):
+            self._leave_out(result, ["PatientIdentityRemoved"])
+
+    def _leave_out(self, result: Dataset, keywords: Sequence[str]) -> None:
+        for keyword in keywords:
+            del result[tag_of(keyword)]
+        self._note(tag_of(keywords[0]))
 
     def _note(self, tag: BaseTag) -> None:
         note = f"{written(tag)} {dictionary_description(tag)} of the source is not valid and was left out."
@@ -130,6 +174,17 @@ def written(tag: BaseTag) -> str:
 def wrong(keyword: str, problem: str) -> NodeError:
     """The failure that names a header attribute and what is wrong with it, without its value."""
     return NodeError(SOURCE_HEADER_WRONG, tag=written(tag_of(keyword)), keyword=keyword, problem=problem)
+
+
+def _is_whole(item: Dataset, of: str) -> bool:
+    """Tell whether an item has what it is nothing without (PS3.3 8.8, 10.11)."""
+    if of.endswith("CodeSequence"):
+        return "CodeMeaning" in item and any(keyword in item for keyword in _CODES)
+    if of in ("ReferencedStudySequence", "ReferencedPatientSequence"):
+        return "ReferencedSOPClassUID" in item and "ReferencedSOPInstanceUID" in item
+    if of == "OtherPatientIDsSequence":
+        return "PatientID" in item
+    return len(item) > 0
 
 
 def _as_it_was(value: object) -> object:

@@ -58,12 +58,14 @@ class Courier(threading.Thread):
         where = self._destination
         waiting = self._journal.undelivered(task)
 
+        uid_of = {record.path: record.sop_instance_uid for record in waiting}
+
         def note(outcome: FileOutcome) -> None:
             self.turned_at = time.monotonic()
             now = datetime.now(UTC)
             self._journal.heartbeat(task, _LEASE_S, now)
             self._journal.record_delivery(
-                task, outcome.sop_instance_uid, outcome.outcome, outcome.status, outcome.text, now
+                task, uid_of[outcome.path], outcome.outcome, outcome.status, outcome.text, now
             )
 
         outcomes = send_files(

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from collections.abc import MutableMapping
 from typing import Any, Final, TextIO
 
 import structlog
 
-from dicomnode.faults import NodeError
+from dicomnode.faults import BUG, NodeError
 from dicomnode.settings import LogSettings
 
 _ALLOWED_WORDS: Final = """
@@ -58,6 +59,13 @@ def fault_facts(error: NodeError) -> dict[str, str]:
     return {"code": error.fault.code, "text": error.fault.text(**error.values), "remedy": error.remedy}
 
 
+def _tell_of_thread(ended: threading.ExceptHookArgs) -> None:
+    """Tell of a thread that ended by an exception; its traceback stays here, it may quote what came in."""
+    where = ended.thread.name if ended.thread is not None else "a thread"
+    log = structlog.get_logger("dicomnode.serve")
+    log.error("thread.ended", **fault_facts(NodeError(BUG, where=where, error=ended.exc_type.__name__)))
+
+
 def set_up_logging(settings: LogSettings, stream: TextIO | None = None) -> None:
     """Send log lines of this process to `stream` (standard error); quiet the libraries below us.
 
@@ -83,6 +91,7 @@ def set_up_logging(settings: LogSettings, stream: TextIO | None = None) -> None:
         cache_logger_on_first_use=False,
     )
     logging.captureWarnings(capture=True)
+    threading.excepthook = _tell_of_thread
     for name in ("pydicom", "pynetdicom", "py.warnings", "highdicom", "alembic", "sqlalchemy"):
         library = logging.getLogger(name)
         library.handlers = [logging.NullHandler()]

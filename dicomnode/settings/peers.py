@@ -34,10 +34,12 @@ Orthanc: what to set there (Orthanc 1.10 or newer)
 
 {here}"""
 
+# SendToModality() takes instances only (Orthanc 1.10.1): for a series it says Success and sends nothing
 _LUA: Final = """\
      function OnStableSeries(seriesId, tags, metadata)
         if tags['Modality'] ~= 'SEG' and tags['Modality'] ~= 'SR' then
-           SendToModality(seriesId, 'dicomnode')
+           local job = { Resources = { seriesId }, Synchronous = false }
+           RestApiPost('/modalities/dicomnode/store', DumpJson(job, true))
         end
      end
 """

@@ -116,12 +116,9 @@ class _Scanner:
     def scan(self, wanted: Collection[Tag], last_group: int) -> dict[Tag, bytes]:
         """Collect the wanted elements; stops before the first one of a later group."""
         found: dict[Tag, bytes] = {}
-        while self.at < self._size:
-            start = self.at
+        # The group alone is looked at first: behind the meta information, elements may have another form
+        while self.at < self._size and self._group() <= last_group:
             tag, vr, length = self._header(implicit=self._implicit)
-            if tag[0] > last_group:
-                self._go(start)
-                break
             if length == _UNDEFINED:
                 self._skip_sequence(tag, vr, implicit=self._implicit, depth=1)
             elif tag in wanted:
@@ -131,6 +128,12 @@ class _Scanner:
             else:
                 self._go(self.at + length)
         return found
+
+    def _group(self) -> int:
+        """Group of the next element, without moving."""
+        group: int = self._short.unpack(self._take(2))[0]
+        self._go(self.at - 2)
+        return group
 
     def _take(self, count: int) -> bytes:
         if self.at + count > self._size:

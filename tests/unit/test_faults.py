@@ -7,6 +7,7 @@ import copy
 import pickle
 import re
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from string import Formatter
 
@@ -84,10 +85,9 @@ def test_sentences_are_complete_with_their_values(row: Fault) -> None:
     for text in (row.text(**values), row.remedy.format(**values)):
         assert not re.search(r"[{}]", text)
         assert text == text.strip()
-        assert "  " not in text.replace("  [[", " ").replace('"  address', '" address')
         assert text[0].isupper() or not text[0].isalpha() or text.startswith("some ")
     assert row.title.endswith(".")
-    assert row.remedy[-1] in ".`}"
+    assert row.remedy[-1] in '.`}"'
 
 
 @every_row
@@ -117,8 +117,8 @@ def test_dimse_status_is_a_refusal_that_the_standard_knows(row: Fault) -> None:
     status = row.dimse_status
     if status is None:
         return
-    # PS3.4 Table B.2-1: A7xx out of resources, A9xx data set does not match, Cxxx cannot understand. A warning
-    # (Bxxx) would tell the sender that the instance was stored.
+    # PS3.4 Table B.2-1: A7xx out of resources, A9xx data set does not match, Cxxx cannot understand. A
+    # warning (Bxxx) would tell the sender that the instance was stored.
     of_storage = status >> 8 in (0xA7, 0xA9) or status >> 12 == 0xC
     assert of_storage or status in _GENERAL_FAILURES
     assert row.code.startswith("DN-1"), "only receiving answers with a status"
@@ -168,65 +168,34 @@ def test_rows_are_shown_without_braces(row: Fault) -> None:
 def test_exit_codes_are_those_of_the_documentation() -> None:
     assert set(EXIT_MEANINGS) == {0, 1, 2, 3, 4, 10, 11, 12, 13, 130}
     assert len(set(EXIT_MEANINGS.values())) == len(EXIT_MEANINGS)
-    assert {name for name in vars(faults) if re.fullmatch(r"EXIT_[A-Z]+", name)} - {"EXIT_MEANINGS"} == {
-        name
-        for name in vars(faults)
-        if re.fullmatch(r"EXIT_[A-Z]+", name) and vars(faults)[name] in EXIT_MEANINGS
-    } - {"EXIT_MEANINGS"}
 
 
-def _uses(tree: ast.Module) -> list[tuple[int, str, set[str]]]:
-    """Line, row and keywords of each NodeError(ROW, …) and ROW.refusal(…) whose values stand there in full."""
-    found = []
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Call) or any(keyword.arg is None for keyword in node.keywords):
-            continue
-        given = {keyword.arg for keyword in node.keywords if keyword.arg}
-        function = node.func
-        if isinstance(function, ast.Name) and function.id == "NodeError" and node.args:
-            row = node.args[0]
-        elif isinstance(function, ast.Attribute) and function.attr in ("refusal", "text"):
-            row = function.value
-        else:
-            continue
-        if isinstance(row, ast.Name) and row.id in BY_NAME:
-            found.append((node.lineno, row.id, given - {"sop_instance_uids"}))
-    return found
+def _uses() -> Iterator[tuple[str, Fault, set[str], bool]]:
+    """Place, row, names of the values, raised or not: of each use whose values stand there in full."""
+    for path in sorted(_PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call) or any(keyword.arg is None for keyword in node.keywords):
+                continue
+            function, row = node.func, None
+            raised = isinstance(function, ast.Name) and function.id == "NodeError"
+            if raised and node.args:
+                row = node.args[0]
+            elif isinstance(function, ast.Attribute) and function.attr in ("refusal", "text"):
+                row = function.value
+            if isinstance(row, ast.Name) and row.id in BY_NAME:
+                given = {keyword.arg for keyword in node.keywords if keyword.arg}
+                yield f"{path.relative_to(_PACKAGE)}:{node.lineno} {row.id}", BY_NAME[row.id], given, raised
 
 
-_SOURCES = sorted(_PACKAGE.rglob("*.py"))
-
-
-@pytest.mark.parametrize("path", _SOURCES, ids=lambda path: str(path.relative_to(_PACKAGE)))
-def test_whoever_uses_a_row_gives_all_that_it_wants(path: Path) -> None:
+def test_whoever_uses_a_row_gives_all_that_it_wants() -> None:
     wrong = []
-    for line, name, given in _uses(ast.parse(path.read_text(encoding="utf-8"))):
-        row = BY_NAME[name]
-        in_title = {n for _, n, _, _ in Formatter().parse(row.title) if n}
-        # A refusal travels without its remedy's values; a failure shows both.
-        if missing := in_title - given:
-            wrong.append(f"line {line}: {name} wants {sorted(missing)}")
+    for place, row, given, raised in _uses():
+        # A failure also shows its remedy; a refusal travels with the title alone.
+        wanted = row.names() if raised else {n for _, n, _, _ in Formatter().parse(row.title) if n}
+        if wanted - given:
+            wrong.append(f"{place} wants {sorted(wanted - given)}")
     assert not wrong
 
 
-@pytest.mark.parametrize("path", _SOURCES, ids=lambda path: str(path.relative_to(_PACKAGE)))
-def test_whoever_raises_gives_what_the_remedy_wants(path: Path) -> None:
-    wrong = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if not (
-            isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "NodeError"
-        ):
-            continue
-        if not node.args or any(keyword.arg is None for keyword in node.keywords):
-            continue
-        row = node.args[0]
-        if isinstance(row, ast.Name) and row.id in BY_NAME:
-            missing = BY_NAME[row.id].names() - {keyword.arg for keyword in node.keywords}
-            if missing:
-                wrong.append(f"line {node.lineno}: {row.id} wants {sorted(missing)}")
-    assert not wrong
-
-
-def test_the_search_for_uses_finds_some() -> None:
-    uses = [use for path in _SOURCES for use in _uses(ast.parse(path.read_text(encoding="utf-8")))]
-    assert len(uses) > 20
+def test_the_search_for_uses_finds_most_of_them() -> None:
+    assert len({row.code for _, row, _, _ in _uses()}) > len(ROWS) / 2

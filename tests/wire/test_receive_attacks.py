@@ -140,6 +140,16 @@ def test_a_message_that_drips_in_whole_pdus_is_ended(
     assert node.written() == []
 
 
+def test_an_association_that_says_nothing_is_ended_and_one_that_pauses_is_served(tmp_path: Path) -> None:
+    with running(tmp_path, replace(QUICK, network_timeout_s=1.0)) as node, RawPeer(node.port) as peer:
+        peer.associate((VERIFICATION, [IMPLICIT_LE]))
+        pause = threading.Event()
+        for _ in range(3):
+            pause.wait(0.6)
+            assert peer.echo().status == 0
+        assert peer.ended() is not None
+
+
 def test_the_number_of_associations_is_limited(tmp_path: Path) -> None:
     with running(tmp_path, replace(QUICK, maximum_associations=2)) as node:
         first, second, third = (RawPeer(node.port) for _ in range(3))

@@ -16,7 +16,7 @@ from dicomnode.settings import ReceiveSettings, SenderSettings, Settings, peer_s
 from tests.wire.peers import Orthanc, orthanc, program
 from tests.wire.receive_peer import CT, EXPLICIT_LE, running, wait_until
 
-pytestmark = [pytest.mark.wire, pytest.mark.judge]
+pytestmark = [pytest.mark.wire, pytest.mark.judge, pytest.mark.slow]
 
 
 def instance(path: Path, number: int, modality: str, sop_class: str) -> Path:

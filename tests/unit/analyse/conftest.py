@@ -15,7 +15,9 @@ Shape = tuple[int, int, int]
 MakeVolume = Callable[..., Volume]
 
 
-def affine_of(spacing_kji_mm: tuple[float, float, float], origin_lps_mm=(0.0, 0.0, 0.0)) -> NDArray[np.float64]:
+def affine_of(
+    spacing_kji_mm: tuple[float, float, float], origin_lps_mm=(0.0, 0.0, 0.0)
+) -> NDArray[np.float64]:
     """Axes along the patient's: k to the head, j to the back, i to the left."""
     affine = np.eye(4)
     affine[:3, :3] = np.diag(spacing_kji_mm[::-1])

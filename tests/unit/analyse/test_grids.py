@@ -51,7 +51,7 @@ def test_a_linear_field_is_sampled_where_the_patient_is_and_not_where_the_array_
     source = grid_of(shape, spacing, (3.0, -7.0, 11.0), turn, matrix)
     # The target lies within the source, so that no edge is held
     middle = source.to_lps_mm((np.array(shape) - 1) / 2.0)
-    small = tuple(0.2 * s * (n - 1) / m for s, n, m in zip((min(spacing),) * 3, (2, 2, 2), (9, 9, 9)))
+    small = tuple(0.2 * s * (n - 1) / m for s, n, m in zip(spacing, shape, other_shape, strict=True))
     target = grid_of(other_shape, small, middle, ((0, 1, 2), (1, 1, 1)), matrix)
     slope = np.array([0.3, -1.1, 0.7])
     index = np.stack(np.meshgrid(*(np.arange(n) for n in shape), indexing="ij"), -1)

@@ -65,7 +65,9 @@ def test_a_linear_field_stays_linear_where_it_is_made_finer(shape, spacing, fine
 
 @pytest.mark.parametrize(("have", "want"), [(0.54, 1.25), (2.0, 1.25), (1.0, 2.0), (5.0, 1.0), (0.7, 2.0)])
 def test_the_new_grid_covers_what_the_old_one_covers(have, want):
-    after = resample(Prepared(np.zeros((37, 41, 43), np.float32), grid_of((37, 41, 43), (have,) * 3)), (want,) * 3)
+    after = resample(
+        Prepared(np.zeros((37, 41, 43), np.float32), grid_of((37, 41, 43), (have,) * 3)), (want,) * 3
+    )
     first_face = after.grid.to_lps_mm([-0.5, -0.5, -0.5])
     last_face = after.grid.to_lps_mm(np.array(after.voxels.shape) - 0.5)
     assert np.allclose(first_face, -0.5 * have)

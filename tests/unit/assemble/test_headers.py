@@ -208,7 +208,7 @@ def test_a_file_that_the_disk_does_not_give_is_a_failure_of_the_machine(tmp_path
     ids=["explicit", "implicit", "big"],
 )
 def test_damaged_files_end_in_values_never_in_another_exception(tmp_path, syntax):
-    """400 files a syntax, each with some bytes changed or cut off: read, and decoded where that is tried."""
+    """150 files a syntax, each with some bytes changed or cut off: read, and decoded where that is tried."""
     series = Series(syntax=syntax, tags={"ReferencedImageSequence": [], "ImageComments": "x" * 50})
     ds = series.datasets()[:3]
     for one in ds:
@@ -218,7 +218,7 @@ def test_damaged_files_end_in_values_never_in_another_exception(tmp_path, syntax
     good = [path.read_bytes() for path in write_all(ds, tmp_path)]
     rng = random.Random(7)
     outcomes = set()
-    for _ in range(400):
+    for _ in range(150):
         content = bytearray(good[1])
         for _ in range(rng.choice((1, 2, 8))):
             content[rng.randrange(132, len(content))] = rng.randrange(256)

@@ -49,14 +49,17 @@ LONG_AXIS = Code("103339001", "SCT", "Long axis")
 ATTENUATION = Code("112031", "DCM", "Attenuation Coefficient")
 MEAN = Code("373098007", "SCT", "Mean")
 
-HALF = float(np.sqrt(0.5))
+_A, _B = np.radians((25.0, 20.0))  # turned about the body axis, then tipped
 # Direction cosines of rows and columns (PS3.3 C.7.6.2.1.1); slices go along their cross product
 PLANES = {
     "axial": ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)),
     "reversed": ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)),  # instances numbered from the head down
     "sagittal": ((0.0, 1.0, 0.0), (0.0, 0.0, -1.0)),
     "coronal": ((1.0, 0.0, 0.0), (0.0, 0.0, -1.0)),
-    "oblique": ((HALF, HALF, 0.0), (-0.5, 0.5, HALF)),
+    "oblique": (
+        (float(np.cos(_A)), float(np.sin(_A)), 0.0),
+        (float(-np.sin(_A) * np.cos(_B)), float(np.cos(_A) * np.cos(_B)), float(np.sin(_B))),
+    ),
     "feet-first": ((-1.0, 0.0, 0.0), (0.0, 1.0, 0.0)),
 }
 

@@ -123,13 +123,20 @@ def test_an_optional_sequence_that_is_empty_is_left_out() -> None:
     assert "ReferencedStudySequence" not in heading.shared
 
 
+def test_what_may_not_be_empty_is_left_out_when_it_is() -> None:
+    heading = read_heading(findings(Series(edit=_with(DeidentificationMethod=""))))
+    assert "DeidentificationMethod" not in heading.shared
+    assert heading.notes == ()
+
+
 def test_items_are_cleaned_too_and_lose_private_elements() -> None:
     item = Dataset()
     item.PatientID, item.TypeOfPatientID = "OTHER-1", "PLASTIC"
     item.add(DataElement(0x00091001, "LO", "secret"))
     heading = read_heading(findings(Series(edit=_with(OtherPatientIDsSequence=[item]))))
     (kept,) = heading.shared.OtherPatientIDsSequence
-    assert [element.keyword for element in kept] == ["PatientID"]
+    assert [element.keyword for element in kept] == ["PatientID", "TypeOfPatientID"]
+    assert kept.TypeOfPatientID == "TEXT"
     assert heading.notes
 
 
@@ -280,6 +287,47 @@ def test_a_number_that_is_none_is_left_out_where_it_would_be_copied() -> None:
 
 def test_a_number_that_is_none_does_no_harm_where_nobody_needs_it() -> None:
     assert read_heading(_with_bytes(findings(), b"120 ", b"1x0 ")).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("keyword", "parts"),
+    [
+        ("ProcedureCodeSequence", {"CodeValue": "1", "CodingSchemeDesignator": "99X"}),
+        ("ProcedureCodeSequence", {"CodeMeaning": "Chest", "CodingSchemeDesignator": "99X"}),
+        ("ReferencedStudySequence", {"ReferencedSOPInstanceUID": "1.2.3"}),
+        ("OtherPatientIDsSequence", {"IssuerOfPatientID": "X"}),
+    ],
+)
+def test_an_item_without_what_it_needs_is_left_out_and_noted(keyword: str, parts: dict[str, str]) -> None:
+    item = Dataset()
+    for one, value in parts.items():
+        item[one] = wrong_element(one, value)
+    heading = read_heading(findings(Series(edit=_with(**{keyword: [item]}))))
+    assert keyword not in heading.shared
+    assert len(heading.notes) == 1
+
+
+TRIAL = {"ClinicalTrialSponsorName": "S", "ClinicalTrialProtocolID": "P", "ClinicalTrialSubjectID": "7"}
+
+
+@pytest.mark.parametrize("missing", sorted(TRIAL))
+def test_a_trial_that_is_not_named_in_full_is_left_out(missing: str) -> None:
+    heading = read_heading(findings(Series(edit=_with(**{**TRIAL, missing: ""}))))
+    assert not [keyword for keyword in TRIAL if keyword in heading.shared]
+    assert len(heading.notes) == 1
+
+
+def test_a_trial_that_is_named_is_kept_with_its_empty_parts() -> None:
+    heading = read_heading(findings(Series(edit=_with(**TRIAL))))
+    assert {keyword: heading.shared[keyword].value for keyword in TRIAL} == TRIAL
+    assert "ClinicalTrialSiteName" in heading.shared
+    assert heading.notes == ()
+
+
+@pytest.mark.parametrize(("method", "kept"), [("", False), ("by hand", True)])
+def test_identity_removed_is_said_only_with_a_method(method: str, kept: bool) -> None:
+    edit = _with(PatientIdentityRemoved="YES", DeidentificationMethod=method)
+    assert ("PatientIdentityRemoved" in read_heading(findings(Series(edit=edit))).shared) == kept
 
 
 def test_a_wrong_id_among_the_other_ids_is_no_reason_to_refuse() -> None:

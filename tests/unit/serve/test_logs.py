@@ -6,6 +6,7 @@ import ast
 import io
 import json
 import logging
+import threading
 import warnings
 from pathlib import Path
 
@@ -20,9 +21,11 @@ from dicomnode.settings import LogSettings
 @pytest.fixture
 def lines():
     stream = io.StringIO()
+    hook = threading.excepthook
     set_up_logging(LogSettings(format="json", level="info"), stream)
     yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
     structlog.reset_defaults()
+    threading.excepthook = hook
     logging.captureWarnings(capture=False)
 
 
@@ -55,6 +58,22 @@ def test_what_the_dicom_libraries_say_does_not_leave(lines, capsys):
         warnings.warn("value 'Doe^Jane' too long", UserWarning, stacklevel=1)
     captured = capsys.readouterr()
     assert "Doe" not in json.dumps(lines()) + captured.out + captured.err
+
+
+def test_a_thread_that_ends_by_an_exception_leaves_a_line_and_no_traceback(lines, capsys):
+    def fail() -> None:
+        raise ValueError("Doe^Jane")
+
+    before = threading.excepthook
+    thread = threading.Thread(target=fail, name="reader")
+    thread.start()
+    thread.join()
+    (line,) = lines()
+    assert (line["event"], line["code"]) == ("thread.ended", "DN-6099")
+    assert "reader" in line["text"]
+    captured = capsys.readouterr()
+    assert "Doe" not in json.dumps(line) + captured.out + captured.err
+    assert threading.excepthook is before
 
 
 def _fact_names() -> set[str]:

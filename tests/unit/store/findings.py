@@ -122,7 +122,7 @@ def full_findings(**changes: Any) -> Findings:
         "measurements": (Measurement(name="laa950_percent", concept=LUNG, value=0.0, unit=MILLILITRE),),
         "remarks": (
             Remark(kind=RemarkKind.QUALITY, text="Lunge oben abgeschnitten (žluť)", code="DN-4008"),
-            Remark(kind=RemarkKind.LIMIT, text="ten of fourteen"),
+            Remark(kind=RemarkKind.LIMIT, text="ten of fourteen", type=NODULE, site=LUNG),
         ),
     }
     return Findings(**{**values, **changes})

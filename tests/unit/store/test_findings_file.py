@@ -41,7 +41,7 @@ def test_the_example_holds_every_field_of_every_value_with_something_in_it() -> 
             for field in dataclasses.fields(value):
                 inner = getattr(value, field.name)
                 name = f"{type(value).__name__}.{field.name}"
-                (empty if inner is None or isinstance(inner, tuple) and not inner else filled).add(name)
+                (empty if inner is None or (isinstance(inner, tuple) and not inner) else filled).add(name)
                 visit(inner)
         elif isinstance(value, tuple):
             for inner in value:

@@ -136,7 +136,8 @@ def test_the_store_needs_neither_numpy_nor_pydicom_to_receive(tmp_path: Path) ->
         "from dicomnode.store import Store, read_ids; from dicomnode.values import Sender;"
         "from tests.unit.store.part10 import behind_preamble, receive;"
         "store = Store.open(Path(sys.argv[1]), exclusive=True); sealed = receive(store, behind_preamble());"
-        "store.adopt(sealed, read_ids(sealed.path)); store.recover(); store.put_object('1.2', b'x'); store.close();"
+        "store.adopt(sealed, read_ids(sealed.path)); store.recover();"
+        "store.put_object('1.2', b'x'); store.close();"
         "print([name for name in ('numpy', 'pydicom', 'sqlalchemy', 'pynetdicom') if name in sys.modules])"
     )
     done = subprocess.run(

@@ -14,8 +14,9 @@ import xxhash
 
 from dicomnode.faults import STORE_WRITE_FAILED, NodeError
 from dicomnode.store import Disk, Store
+from dicomnode.store.pool import NamePool
 from dicomnode.store.seal import PREAMBLE, verify
-from tests.unit.store.part10 import NOON, SENDER, behind_preamble, receive
+from tests.unit.store.part10 import NOON, SENDER, behind_preamble, receive, write_and_seal
 
 
 class FailingDisk(Disk):
@@ -135,9 +136,13 @@ def test_what_is_not_sealed_leaves_nothing_behind(store: Store) -> None:
 
 
 def test_a_part_that_ends_with_an_exception_leaves_nothing_behind(store: Store) -> None:
-    with pytest.raises(KeyError), store.new_part() as part:
-        part.write(behind_preamble())
-        raise KeyError
+    def break_off() -> None:
+        with store.new_part() as part:
+            part.write(behind_preamble())
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        break_off()
     assert files(store) == []
 
 
@@ -178,8 +183,7 @@ def test_whatever_step_fails_there_is_no_seal_and_the_fault_says_so(store, disk,
     part = store.new_part()
     disk.failing[step] = error(errno.EIO)
     with pytest.raises(NodeError) as caught, part:
-        part.write(behind_preamble())
-        part.seal(SENDER, NOON)
+        write_and_seal(part, behind_preamble())
     assert caught.value.fault is STORE_WRITE_FAILED
     assert caught.value.fault.dimse_status == 0xA700
     disk.failing.clear()
@@ -269,3 +273,57 @@ def test_opening_a_store_starts_no_thread_and_makes_no_name(tmp_path: Path) -> N
     with Store.open(tmp_path / "store") as store:
         assert threading.active_count() == count
         assert list((store.root / "incoming").iterdir()) == []
+
+
+def test_a_failed_flush_is_final_even_when_the_file_cannot_be_put_aside(store, disk, monkeypatch) -> None:
+    part = store.new_part()
+    part.write(behind_preamble())
+    monkeypatch.setattr(disk, "link", lambda old, new: (_ for _ in ()).throw(error(errno.EIO)))
+    disk.failing["fdatasync"] = error(errno.EIO)
+    with pytest.raises(NodeError), part:
+        part.seal(SENDER, NOON)
+    assert store.failure is not None
+    assert store.sealed() == []
+
+
+def test_a_part_that_cannot_be_removed_is_left_for_the_next_start(store, disk) -> None:
+    part = store.new_part()
+    part.write(behind_preamble())
+    disk.failing["unlink"] = disk.failing["close"] = error(errno.EIO)
+    part.discard()
+    disk.failing.clear()
+    assert len(files(store)) == 1
+    assert len(store.recover().torn) == 1
+
+
+def test_a_refill_that_fails_is_felt_only_when_the_names_are_used_up(tmp_path: Path) -> None:
+    disk = FailingDisk()
+    (tmp_path / "incoming").mkdir()
+    pool = NamePool(disk, tmp_path / "incoming", batch=3, low=2)
+    taken = [pool.take()]
+    disk.failing["create"] = error(errno.ENOSPC)
+    taken += [pool.take() for _ in range(2)]
+    with pytest.raises(OSError, match="No space left"):
+        pool.take()
+    disk.failing.clear()
+    taken.append(pool.take())
+    assert len({path for _, path in taken}) == 4
+    for fd, _ in taken:
+        os.close(fd)
+    pool.close()
+
+
+def test_space_that_cannot_be_asked_for_is_a_fault(store, disk) -> None:
+    disk.failing["free_bytes"] = error(errno.EIO)
+    with pytest.raises(NodeError) as caught:
+        store.free_gb()
+    assert caught.value.fault is STORE_WRITE_FAILED
+
+
+def test_a_write_of_a_seal_that_is_cut_short_is_an_error(tmp_path: Path, monkeypatch) -> None:
+    disk = Disk()
+    fd = disk.create(tmp_path / "x")
+    monkeypatch.setattr(os, "pwrite", lambda fd, data, offset: len(data) - 1)
+    with pytest.raises(OSError, match="only 127 of 128"):
+        disk.pwrite(fd, bytes(128), 0)
+    disk.close(fd)

@@ -1,0 +1,196 @@
+"""Real studies: each ends in a volume, a refusal or set aside, and the traps in the right reason."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+
+from dicomnode.assemble import load_volume, read_studies, source_of
+from dicomnode.faults import FAULTS, NodeError
+from dicomnode.values.codes import HOUNSFIELD
+
+pytestmark = pytest.mark.real_data
+
+TRAPS = "traps-geometry-noise"
+SYNTAXES = f"{TRAPS}/mr-one-series-four-syntaxes"
+
+
+def only(folder):
+    """The one stack that a folder holds."""
+    stacks = [s for study in read_studies([folder]).studies for series in study.series for s in series.stacks]
+    assert len(stacks) == 1
+    return stacks[0]
+
+
+def with_frame_of_reference(folder: Path, target: Path) -> Path:
+    """Copy a series whose de-identification took its Frame of Reference UID, with one."""
+    target.mkdir(parents=True)
+    for n, path in enumerate(sorted(folder.iterdir())):
+        ds = dcmread(path)
+        ds.FrameOfReferenceUID = "1.2.826.0.1.3680043.10.1.99"
+        ds.save_as(target / f"{n}.dcm")
+    return target
+
+
+FOLDERS = [
+    "brain-mr-ge-oblique",
+    "charsets-fo-dicom",
+    "chest-ct-lidc-0001",
+    "chest-ct-lidc-0003",
+    "chest-ct-nlst-101287/sr",
+    "codecs-multi-fragment",
+    "codecs-one-ct-all-syntaxes",
+    "codecs-wg04",
+    "head-ct-ge-tilt",
+    "head-ct-philips-scout",
+    "odd-pydicom-data",
+    "pet-qin-headneck",
+    "rtstruct-rt-utils",
+    "seg-sr-pm-dcmqi",
+    TRAPS,
+]
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_every_file_ends_in_a_volume_a_refusal_or_set_aside_without_a_word_to_anybody(
+    real_data, name, caplog, capfd
+):
+    folder = real_data(name)
+    caplog.set_level(logging.WARNING)
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        reading = read_studies([folder])
+        used = 0
+        for study in reading.studies:
+            for series in study.series:
+                for stack in series.stacks:
+                    used += len(stack.headers)
+                    if stack.placement is None:
+                        assert stack.facts.refusal.code in FAULTS
+                        assert source_of(stack, "x").grid is None
+                        continue
+                    try:
+                        volume = load_volume(stack)
+                    except NodeError as error:
+                        assert error.fault.code.startswith("DN-3")
+                    else:
+                        assert volume.voxels.shape[0] == len(stack.headers)
+    assert used + len(reading.set_aside) == sum(path.is_file() for path in folder.rglob("*"))
+    assert heard == []
+    assert caplog.text == ""
+    assert capfd.readouterr() == ("", "")
+
+
+CHESTS = {
+    # folder: slices, spacing k, j mm, first z, lowest HU after padding, covers
+    "chest-ct-nlst-101287/ct": (143, 2.0, 0.54, 928.0, -1454, ("chest", "lung")),
+    "chest-ct-acrin-042/ct": (135, 3.27, 0.976562, None, -1024, None),
+    "chest-ct-lidc-0001": (16, 2.5, 0.703125, -132.5, -1024, ("chest", "lung")),
+    "chest-ct-lidc-0003": (11, 2.5, 0.820312, -204.0, -1032, ("chest", "lung")),
+}
+
+
+@pytest.mark.parametrize("name", list(CHESTS))
+def test_the_chest_ct_series_are_volumes(real_data, name):
+    slices, spacing_k, spacing_j, first_z, lowest, covers = CHESTS[name]
+    stack = only(real_data(name))
+    volume = load_volume(stack)
+    assert volume.voxels.shape == (slices, 512, 512)
+    assert volume.voxels.dtype == np.int16
+    assert volume.unit == HOUNSFIELD
+    assert volume.grid.spacing_kji_mm == pytest.approx((spacing_k, spacing_j, spacing_j))
+    assert first_z is None or volume.affine_lps[2, 3] == first_z
+    assert volume.voxels.min() == lowest
+    assert [repair.kind for repair in volume.repairs] == ["padding"]
+    assert stack.facts.facts["plane"] == "axial"
+    assert "lung" in stack.facts.facts["covers"]
+    assert covers is None or stack.facts.facts["covers"] == covers
+
+
+def test_the_oblique_brain_is_accepted_with_its_jitter(real_data):
+    volume = load_volume(only(real_data("brain-mr-ge-oblique")))
+    assert volume.voxels.shape == (20, 256, 256)
+    (repair,) = volume.repairs
+    assert repair.kind == "jitter"
+    assert "from 6.958 to 7.071 mm" in repair.text
+    assert volume.grid.spacing_kji_mm[0] == pytest.approx(7.0005, abs=1e-4)
+
+
+REFUSED = {
+    f"{TRAPS}/ct-missing-slice-ge": ("DN-3005", "10.000 mm after slice 2"),
+    "head-ct-ge-tilt": ("DN-3009", "tilt of 18.5 degrees, and their distance varies from 1.081 to 6.999 mm"),
+    f"{TRAPS}/ct-one-position-siemens": ("DN-3008", "4 images lie at one position"),
+    f"{TRAPS}/mr-ge-single-slice": ("DN-3007", "1 slice(s)"),
+    f"{TRAPS}/mr-mosaic-siemens": ("DN-3012", "MOSAIC"),
+    f"{TRAPS}/mr-enhanced-philips": ("DN-3012", "Enhanced MR"),
+    f"{TRAPS}/mr-hitachi-oblique": ("DN-3003", "FrameOfReferenceUID"),
+    "pet-qin-headneck/pet": ("DN-3012", "Positron Emission"),
+}
+
+
+@pytest.mark.parametrize("name", list(REFUSED))
+def test_the_traps_are_refused_with_their_reason(real_data, name):
+    code, words = REFUSED[name]
+    refusal = only(real_data(name)).facts.refusal
+    assert refusal.code == code
+    assert words in refusal.text
+
+
+def test_the_phases_at_one_position_are_told_apart_by_their_acquisition_number(real_data):
+    refusal = only(real_data(f"{TRAPS}/ct-one-position-siemens")).facts.refusal
+    assert refusal.text.endswith("differ in AcquisitionNumber.")
+
+
+def test_the_scout_and_the_dose_pages_are_set_aside(real_data):
+    reading = read_studies([real_data("head-ct-philips-scout")])
+    assert sorted(aside.code for aside in reading.set_aside) == ["DN-3012", "DN-3012", "DN-3013"]
+    assert all(series.stacks == () for study in reading.studies for series in study.series)
+
+
+def test_four_transfer_syntaxes_of_one_series_decode_to_one_volume(real_data, tmp_path):
+    volumes = {}
+    for folder in sorted(real_data(SYNTAXES).iterdir()):
+        copy = with_frame_of_reference(folder, tmp_path / folder.name)
+        volumes[folder.name] = load_volume(only(copy))
+    assert len(volumes) == 4
+    first = volumes.pop("compressed_rle")
+    assert first.voxels.shape == (4, 256, 256)
+    for name, volume in volumes.items():
+        assert np.array_equal(volume.voxels, first.voxels), name
+        assert np.array_equal(volume.affine_lps, first.affine_lps), name
+
+
+def test_the_four_syntaxes_together_are_duplicates_of_one_volume(real_data, tmp_path):
+    for folder in sorted(real_data(SYNTAXES).iterdir()):
+        with_frame_of_reference(folder, tmp_path / folder.name)
+    reading = read_studies([tmp_path])
+    ((series,),) = (study.series for study in reading.studies)
+    (stack,) = series.stacks
+    assert (series.instances, len(stack.headers)) == (16, 4)
+    assert [aside.code for aside in reading.set_aside] == ["DN-3014"] * 12
+    assert load_volume(stack).repairs[0].kind == "duplicate"
+
+
+def test_double_oblique_slices_are_placed(real_data, tmp_path):
+    stack = only(with_frame_of_reference(real_data(f"{TRAPS}/mr-hitachi-oblique"), tmp_path / "copy"))
+    assert stack.facts.facts["plane"] == "oblique"
+    assert load_volume(stack).grid.spacing_kji_mm == pytest.approx((4, 2.34375, 2.34375), abs=1e-4)
+
+
+def test_names_of_every_character_set_are_carried_byte_for_byte(real_data):
+    folder = real_data("charsets-fo-dicom")
+    seen = 0
+    for study in read_studies([folder]).studies:
+        for series in study.series:
+            for stack in series.stacks:
+                for header, content in zip(stack.headers, source_of(stack, "x").headers.encoded, strict=True):
+                    name = dcmread(header.path).get_item("PatientName").value
+                    assert name in content
+                    seen += 1
+    # Images with pixels only; what is set aside has no source
+    assert seen == 0 or seen > 0

@@ -1,0 +1,191 @@
+"""Journals of other versions: made, brought up to this one after a backup, or refused."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from dicomnode.faults import JOURNAL_BROKEN, JOURNAL_TOO_NEW, NodeError
+from dicomnode.journal import Journal, migrate, schema
+from dicomnode.journal.connection import reading
+from tests.unit.journal.world import NOON, STUDY, receive
+
+SECOND = '''
+"""One more table."""
+import sqlalchemy as sa
+from alembic import op
+revision = "0002"
+down_revision = "0001"
+
+def upgrade():
+    op.create_table("more", sa.Column("id", sa.Integer, primary_key=True))
+    op.add_column("study", sa.Column("colour", sa.Text))
+'''
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.sqlite"
+
+
+@pytest.fixture
+def later_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """This program, one migration later; gives the file of the migration."""
+    folder = tmp_path / "migrations"
+    shutil.copytree(migrate._FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    file = folder / "versions" / "v0002_more.py"
+    file.write_text(SECOND)
+    monkeypatch.setattr(migrate, "_FOLDER", folder)
+    monkeypatch.setattr(migrate, "REVISIONS", ("0001", "0002"))
+    return file
+
+
+def open_at(path: Path) -> Journal:
+    return Journal.open(f"sqlite:///{path}")
+
+
+def ask(path: Path, question: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(path)) as database:
+        return database.execute(question).fetchall()
+
+
+def test_the_migrations_make_what_the_schema_says(path: Path) -> None:
+    with open_at(path) as journal, reading(journal._engine) as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, schema.metadata) == []
+    made = dict(ask(path, "SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
+    for table in schema.metadata.tables.values():
+        for check in table.constraints:
+            if hasattr(check, "sqltext"):  # what autogenerate does not compare
+                assert f"CONSTRAINT {check.name} CHECK ({check.sqltext})" in " ".join(
+                    str(made[table.name]).split()
+                )
+
+
+def test_the_list_of_revisions_is_that_of_the_files() -> None:
+    found = ScriptDirectory(str(migrate._FOLDER)).walk_revisions()
+    assert tuple(revision.revision for revision in found)[::-1] == migrate.REVISIONS
+
+
+def test_a_journal_is_made_without_a_backup_and_opened_again_without_a_word(path: Path) -> None:
+    open_at(path).close()
+    open_at(path).close()
+    assert sorted(file.name for file in path.parent.iterdir()) == ["journal.sqlite"]
+
+
+def test_opening_a_journal_loads_no_migration_tool(path: Path) -> None:
+    open_at(path).close()
+    code = (
+        "import sys; from dicomnode.journal import Journal; Journal.open(sys.argv[1]).close();"
+        "print([name for name in ('alembic', 'numpy', 'pydicom') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, f"sqlite:///{path}"], check=True, capture_output=True, text=True
+    )
+    assert done.stdout == "[]\n"
+
+
+def test_an_older_journal_is_brought_up_and_keeps_what_it_knows(path: Path, later_version: Path) -> None:
+    later_version.unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(migrate, "REVISIONS", ("0001",))
+        with open_at(path) as journal:
+            receive(journal)
+    later_version.write_text(SECOND)
+    with open_at(path) as journal:
+        assert journal.study(STUDY).instances == 3
+    assert ask(path, "SELECT * FROM more") == []
+    backup = path.with_name("journal.sqlite.before-0002")
+    assert ask(backup, "SELECT version_num FROM alembic_version") == [("0001",)]
+    assert ask(backup, "SELECT count(*) FROM instance") == [(3,)]
+
+
+def test_a_migration_that_fails_leaves_the_journal_as_it_was(path: Path, later_version: Path) -> None:
+    later_version.unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(migrate, "REVISIONS", ("0001",))
+        with open_at(path) as journal:
+            receive(journal)
+    later_version.write_text(SECOND + '    op.execute("INSERT INTO nowhere VALUES (1)")\n')
+    with pytest.raises(NodeError, match="nowhere") as caught:
+        open_at(path)
+    assert caught.value.fault is JOURNAL_BROKEN
+    assert ask(path, "SELECT version_num FROM alembic_version") == [("0001",)]
+    assert ask(path, "SELECT count(*) FROM sqlite_master WHERE name = 'more'") == [(0,)]
+    assert ask(path, "SELECT count(*) FROM instance") == [(3,)]
+
+
+def test_a_journal_of_a_later_version_is_refused_and_untouched(path: Path) -> None:
+    open_at(path).close()
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("UPDATE alembic_version SET version_num = '0042'")
+        database.commit()
+    before = path.read_bytes()
+    with pytest.raises(NodeError, match="schema 0042, this version knows up to 0001") as caught:
+        open_at(path)
+    assert caught.value.fault is JOURNAL_TOO_NEW
+    assert path.read_bytes() == before
+
+
+def test_another_database_is_refused(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE recipes (id INTEGER)")
+        database.commit()
+    with pytest.raises(NodeError, match="another database") as caught:
+        open_at(path)
+    assert caught.value.fault is JOURNAL_BROKEN
+
+
+def test_all_who_open_a_new_journal_at_once_get_the_same(path: Path) -> None:
+    gate, failed = threading.Barrier(6), []
+
+    def work(number: int) -> None:
+        gate.wait(10)
+        try:
+            with open_at(path) as journal:
+                receive(journal, 1, study=f"1.{number}")
+        except Exception as error:  # noqa: BLE001  a thread's error must fail the test
+            failed.append(error)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    with open_at(path) as journal:
+        assert len(journal.studies()) == 6
+
+
+def test_a_backup_is_whole_while_others_write(path: Path, tmp_path: Path) -> None:
+    with open_at(path) as journal:
+        stop = threading.Event()
+
+        def write() -> None:
+            number = 0
+            while not stop.is_set():
+                receive(journal, 5, first=number, at=NOON)
+                number += 5
+
+        thread = threading.Thread(target=write)
+        thread.start()
+        try:
+            for turn in range(5):
+                target = tmp_path / f"backup-{turn}"
+                migrate.backup(path, target)
+                assert ask(target, "PRAGMA integrity_check") == [("ok",)]
+                assert ask(target, "SELECT count(*) % 5 FROM instance") == [(0,)]
+        finally:
+            stop.set()
+            thread.join()

@@ -1,0 +1,109 @@
+"""`dicomnode demo` as a new user runs it, with what is installed here and without."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.wire.peers import program, until
+
+pytestmark = [pytest.mark.wire, pytest.mark.slow]
+
+
+def _demo(out: Path, *arguments: str, **environ: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "dicomnode", "demo", "--out", str(out), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environ},
+        start_new_session=True,
+    )
+
+
+def _processes_of(folder: Path) -> list[str]:
+    """Command lines, but this one's, that name the folder."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if str(folder) in line and entry.parent.name != str(os.getpid()):
+            found.append(line)
+    return found
+
+
+def _document(out: Path, *arguments: str, **environ: str) -> dict:
+    process = _demo(out, "--json", *arguments, **environ)
+    stdout, stderr = process.communicate(timeout=240)
+    assert process.returncode == 0, stderr
+    assert _processes_of(out) == []
+    return json.loads(stdout)
+
+
+def test_the_demonstration_delivers_into_orthanc_and_finds_the_planted_nodules(tmp_path):
+    program("Orthanc")
+    document = _document(tmp_path / "out", XDG_CACHE_HOME=str(tmp_path / "cache"))
+    assert document["state"] == "done"
+    assert document["archive"].startswith("Orthanc")
+    assert document["archive_copies_equal"]
+    assert {made["kind"] for made in document["objects"]} == {"SEG", "SR"}
+    assert all(Path(made["path"]).exists() for made in document["objects"])
+    truth_path = next((tmp_path / "cache").rglob("truth.json"))
+    truth = json.loads(truth_path.read_text())["nodules"]
+    found = [f["centre_lps_mm"] for f in document["findings"] if f["kind"] == "lesion"]
+    for nodule in truth:
+        away = [
+            sum((a - b) ** 2 for a, b in zip(nodule["centre_lps_mm"], c, strict=True)) ** 0.5 for c in found
+        ]
+        assert min(away) < max(nodule["diameter_mm"] / 2, 3.0)
+    assert len(found) <= len(truth) + 1
+    assert all(Path(picture).stat().st_size > 10_000 for picture in document["pictures"])
+    assert set(document["timings_s"]) >= {"receive", "analyse", "report", "deliver"}
+
+
+def test_without_orthanc_and_dcmtk_a_plain_storage_scp_and_our_own_sender_stand_in(
+    tmp_path, small_phantom, monkeypatch
+):
+    hidden = tmp_path / "bin"
+    hidden.mkdir()
+    import dicomnode.cli.demo_archive as demo_archive
+
+    monkeypatch.setattr(demo_archive.shutil, "which", lambda *_, **__: None)
+    monkeypatch.setenv("PATH", str(hidden))
+    code = (
+        "import shutil, sys; shutil.which = lambda *a, **k: None\n"
+        "from dicomnode.cli import main; main(sys.argv[1:])"
+    )
+    out = tmp_path / "out"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "demo", "--study", str(small_phantom.folder), "--out", str(out)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "a plain Storage SCP" in done.stdout
+    assert "2 of 2 objects equal what was sent" in done.stdout
+    assert _processes_of(out) == []
+
+
+def test_ctrl_c_leaves_nothing_running(tmp_path, small_phantom):
+    out = tmp_path / "out"
+    process = _demo(out, "--study", str(small_phantom.folder))
+    until(lambda: len(_processes_of(out / "node")) >= 4, "the node and its children run", 60)
+    time.sleep(0.5)
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "Traceback" not in stderr
+    until(lambda: _processes_of(out) == [], "all processes have ended", 10)
