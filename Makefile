@@ -45,7 +45,7 @@ judges: $(DEV) tools  ## every object on every fixture before every judge
 	@$(BIN)/pytest -n auto -m judge tests/judges
 
 bench: $(DEV)  ## the figures of docs/benchmarks.md
-	@$(BIN)/python -m tests.bench
+	@$(BIN)/python -m tests.bench.walk
 
 clean:  ## remove what was made
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-out

@@ -30,7 +30,7 @@ from dicomnode.values import Code, Progress, Repair, SourceFrame, SourceHeaders,
 from dicomnode.values.codes import HOUNSFIELD, NO_UNIT
 
 # PS3.3 C.11.1.1.2 Rescale Type; absent means Hounsfield units in CT
-_HOUNSFIELD_TYPES: Final = frozenset({"", "HU", "HU_MOD", "US"})
+_HOUNSFIELD_TYPES: Final = frozenset({"", "HU", "HU_MOD"})
 
 
 @dataclass(slots=True)
@@ -98,7 +98,7 @@ def _add(building: _Building, k: int, header: Header) -> None:
     try:
         frame = read_frame(header)
         encoded = encode_header(frame.dataset, header)
-    except (UndecodableError, ValueError, TypeError, NotImplementedError) as error:
+    except UndecodableError as error:
         building.failures.append((header, str(error)))
         return
     except ImplausibleError as error:

@@ -44,7 +44,7 @@ def init(
         raise NodeError(USAGE, problem=f"{config} exists already; --force writes over it")
     config.write_text(template(), encoding="utf-8")
     console.print(f"Wrote {config}. Next:", markup=False)
-    console.print("  1. set [[sender]] and [[destination]] in it")
+    console.print("  1. set [[sender]] and [[destination]] in it", markup=False)
     console.print(f"  2. dicomnode check --config {config} --probe", markup=False)
     console.print(f"  3. dicomnode serve --config {config}", markup=False)
 

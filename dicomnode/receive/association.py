@@ -79,6 +79,11 @@ class StorageAssociation(Association):
         """End it from another thread, without a word to the peer."""
         self._bounded().give_up()
 
+    def release_descriptors(self) -> None:
+        """Close what it holds, when no thread of it runs (any more)."""
+        self._bounded().release_descriptor()
+        self._upper.release_descriptor()
+
     def _bounded(self) -> BoundedSocket:
         return cast("BoundedSocket", self.dul.socket)
 
@@ -91,15 +96,14 @@ class StorageAssociation(Association):
             self.give_up()
             if self.dul.is_alive():
                 self.dul.join(_THREAD_ENDS_S)
-            self._bounded().release_descriptor()
-            self._upper.release_descriptor()
+            self.release_descriptors()
             self.rules.desk.leave(self)
 
     def _serve_request(self, msg: object, context_id: int) -> None:
         """Answer one message; called by pynetdicom's reactor in this thread."""
         message = cast("Message", msg)
         command = message.command
-        if command.field == C_STORE_RQ and command.has_data_set:
+        if command.field == C_STORE_RQ:
             self._store(message)
         elif command.field == C_ECHO_RQ:
             self._reply(context_id, command, SUCCESS)

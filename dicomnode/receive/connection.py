@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("dicomnode.receive")
 
-# An association request with 128 contexts and 53 transfer syntaxes each would have 160 kB; real ones a few
-_LONGEST_REQUEST: Final = 64 * 1024
+# Requests have a few kB; 128 contexts with all transfer syntaxes of the standard have 170 kB
+_LONGEST_REQUEST: Final = 256 * 1024
 _STEP_S: Final = 0.25  # how soon a read or write notices that the connection is given up
 _LINGER_S: Final = 1.0
 _LINGER_BYTES: Final = 1 << 20
+
+_REQUEST_AWAITED: Final = ("Sta1", "Sta2")  # PS3.8 table 9-10; pynetdicom may read in the first one already
 
 _QUICK_ACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)  # Linux has it
 
@@ -83,7 +85,8 @@ class BoundedSocket(AssociationSocket):
         Raises OSError when they are more than a PDU may have, or do not come in time: pynetdicom then
         ends the association. The peer is sent A-ABORT before.
         """
-        opened = self._association.is_established
+        # This thread's own state: `is_established` is set by the other one, after the answer is out
+        opened = self._association.dul.state_machine.current_state not in _REQUEST_AWAITED
         if nr_bytes > (self._maximum_pdu if opened else _LONGEST_REQUEST):
             self._abort(f"a PDU of {nr_bytes} bytes was announced", _INVALID_PARAMETER)
             raise ConnectionAbortedError

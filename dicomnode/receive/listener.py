@@ -64,10 +64,14 @@ class Listener(socketserver.BaseServer):
             log.warning("connection.refused", address=address, reason="too many wait for a request")
             self.shutdown_request(request)
             return
-        # A response is one small packet: Nagle's algorithm and a delayed ACK would cost 40 ms each
-        request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        request.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        self._serve(request, address)
+        try:
+            # A response is one small packet: Nagle's algorithm and a delayed ACK would cost 40 ms each
+            request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            request.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            self._serve(request, address)
+        except OSError as error:  # the peer has gone already
+            log.debug("connection.closed", error=str(error))
+            self.shutdown_request(request)
 
     def shutdown_request(self, request: Any) -> None:
         """Close a connection."""

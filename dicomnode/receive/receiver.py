@@ -149,6 +149,8 @@ class Receiver:
 
     def _open(self, connection: socket.socket, address: str) -> None:
         """Make an association of a new connection and start its threads."""
+        here = AddressInformation.from_tuple(connection.getsockname())
+        there = AddressInformation.from_tuple(connection.getpeername())
         association = StorageAssociation(self._entity, self._rules, address)
         association.set_socket(
             BoundedSocket(
@@ -159,12 +161,17 @@ class Receiver:
                 maximum_pdu=self._settings.maximum_pdu,
             )
         )
-        association.requestor.address_info = AddressInformation.from_tuple(connection.getpeername())
+        association.requestor.address_info = there
         acceptor = association.acceptor
-        acceptor.maximum_length = self._entity.maximum_pdu_size
+        acceptor.address_info = here
         acceptor.ae_title = self._entity.ae_title
-        acceptor.address_info = AddressInformation.from_tuple(connection.getsockname())
+        acceptor.maximum_length = self._entity.maximum_pdu_size
         acceptor.implementation_class_uid = self._entity.implementation_class_uid
         acceptor.implementation_version_name = self._entity.implementation_version_name
         self._desk.enter(association, address)
-        association.start()
+        try:
+            association.start()
+        except RuntimeError:  # no more threads: TasksMax, or memory
+            association.release_descriptors()
+            self._desk.leave(association)
+            raise

@@ -107,6 +107,8 @@ def check_agreement(
             continue
         _agree(own, _SPACE, otherwise)
         _expect(own[0], "FrameOfReferenceUID", source.grid.frame_of_reference_uid)
+        _expect(own[0], "Rows", str(source.grid.shape_kji[1]))
+        _expect(own[0], "Columns", str(source.grid.shape_kji[2]))
         if not is_multi_frame(source):  # else the geometry stands with the frames: the guard checks it
             _agree_in_geometry(own)
 

@@ -14,8 +14,8 @@ import structlog
 from dicomnode import __version__
 from dicomnode.analyse import Analyst
 from dicomnode.assemble import Stack, read_studies
-from dicomnode.engine import check_engine, find_engine
-from dicomnode.faults import BUG, GATE_FAILED, LEASE_LOST, NodeError
+from dicomnode.engine import find_engine
+from dicomnode.faults import BUG, LEASE_LOST, NodeError
 from dicomnode.journal import Event, Journal, TaskKind, TaskRecord
 from dicomnode.serve.analysis import Occasion, analyse_stack
 from dicomnode.serve.carry import carry_out
@@ -86,9 +86,9 @@ class Worker:
         self._analysts: dict[str, Analyst] = {}
 
     def warm_up(self) -> None:
-        """Load every engine that is not off, run its gate, and run it once.
+        """Load every engine that is not off; each network runs its gate, and is warm then.
 
-        An engine that fails its gate is left out, loudly: its tasks then say why they cannot be done.
+        An engine that fails is left out, loudly: its tasks then say why they cannot be done.
         """
         for wanted in self._settings.engine:
             if wanted.mode == "off":
@@ -102,10 +102,8 @@ class Worker:
     def _load(self, name: str) -> Analyst:
         wanted = next(engine for engine in self._settings.engine if engine.name == name)
         package = find_engine(wanted.name, wanted.path)
-        report = check_engine(package, self._threads)
-        if not report.passed:
-            raise NodeError(GATE_FAILED, engine=name, reason=report.text)
         analyst = Analyst(package, threads=self._threads, node_version=__version__)
+        analyst.warm()
         log.info("engine.ready", engine=name, version=package.manifest.version, digest=package.digest)
         return analyst
 

@@ -134,15 +134,15 @@ def command_element(number: int, value: bytes) -> bytes:
 
 
 def store_command(
-    instance: str | None, sop_class: str | None = CT, message_id: int = 1, command_field: int = 0x0001
+    instance: str | None, sop_class: str | None = CT, *, command_field: int = 0x0001, has_data: bool = True
 ) -> bytes:
     """C-STORE-RQ (PS3.7 9.3.1.1); None leaves an element out."""
     parts = [command_element(0x0002, _uid(sop_class))] if sop_class is not None else []
     parts += [
         command_element(0x0100, struct.pack("<H", command_field)),
-        command_element(0x0110, struct.pack("<H", message_id)),
+        command_element(0x0110, struct.pack("<H", 7)),
         command_element(0x0700, struct.pack("<H", 0)),
-        command_element(0x0800, struct.pack("<H", 0x0000)),
+        command_element(0x0800, struct.pack("<H", 0x0000 if has_data else 0x0101)),
     ]
     parts += [command_element(0x1000, _uid(instance))] if instance is not None else []
     body = b"".join(parts)

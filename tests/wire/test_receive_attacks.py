@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from dicomnode.net.contexts import TRANSFER_SYNTAXES, storage_classes
 from dicomnode.receive import desk, dimse
 from tests.wire.receive_peer import (
     CT,
@@ -317,8 +318,30 @@ def test_what_is_not_supported_is_rejected_context_by_context(node: Running) -> 
         peer.release()
 
 
+def test_a_request_may_propose_all_that_the_standard_has(node: Running) -> None:
+    classes = sorted(storage_classes() - {CT})[:127]
+    with RawPeer(node.port) as peer:
+        peer.associate(*[(uid, TRANSFER_SYNTAXES) for uid in classes], (CT, [EXPLICIT_LE]))
+        assert len(peer.accepted) == 128
+        assert peer.store(store_command("1.2.3"), small_ct(), context_id=255).status == 0
+        peer.release()
+
+
+def test_command_and_data_set_may_come_in_one_long_pdu(node: Running) -> None:
+    """As the first thing after the acceptance: it is as long as announced, longer than a request may be."""
+    command, data = store_command("1.2.3"), small_ct(more=pixels(130_000))
+    values = b"".join(
+        struct.pack(">LBB", len(fragment) + 2, 1, control) + fragment
+        for control, fragment in ((0x03, command), (0x02, data))
+    )
+    with RawPeer(node.port) as peer:
+        peer.associate((CT, [EXPLICIT_LE]))
+        peer.socket.sendall(struct.pack(">BxL", 0x04, len(values)) + values)
+        assert peer.response().status == 0
+
+
 def test_too_many_contexts_for_a_request_end_the_connection(node: Running) -> None:
-    many = [(CT, [f"1.2.840.10008.1.2.4.{n}" for n in range(50, 110)])] * 128
+    many = [(CT, [f"1.2.840.10008.1.2.4.{n}" for n in range(50, 150)])] * 128
     with RawPeer(node.port) as peer:
         peer.socket.sendall(associate_request(many))
         assert peer.ended() in ((BY_PROVIDER, 6), None)
@@ -347,21 +370,23 @@ def test_too_many_contexts_for_a_request_end_the_connection(node: Running) -> No
         (store_command("1.2.3"), small_ct(more=pixels(5000)[:-100]), 0xC000),  # pixels are cut
         (store_command("1.2.3"), b"\x08\0\x11\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\0\xe0\xff\xff\xff\xff" * 5000, 0xC000),
         (store_command("1.2.3"), b"\x08\0\x10\0LO\0\0" * 400_000, 0xC000),  # 400,000 elements
+        (store_command("1.2.3", has_data=False), None, 0xC000),
         (store_command("1.2.3", command_field=0x7777), small_ct(), 0x0211),
         (store_command("1.2.3", command_field=0x0020), small_ct(), 0x0211),  # C-FIND
     ],
     ids=[
         "other class", "class is Verification", "no instance uid", "no class uid", "empty uids", "path", "long path",
-        "72 characters", "other instance", "class in data set", "no data set", "noise", "noise in group 8", "cut", "deep", "many",
+        "72 characters", "other instance", "class in data set", "no data set", "noise", "noise in group 8", "cut", "deep", "many", "no data set announced",
         "unknown command", "query",
     ],
 )  # fmt: skip
 def test_a_wrong_request_is_refused_within_a_second_and_the_association_goes_on(
-    node: Running, peer: RawPeer, command: bytes, data: bytes, status: int
+    node: Running, peer: RawPeer, command: bytes, data: bytes | None, status: int
 ) -> None:
     with capture_logs() as lines:
         peer.send(1, 0x03, command)
-        fragments = [data[start : start + 100_000] for start in range(0, max(1, len(data)), 100_000)]
+        size = -1 if data is None else max(1, len(data))
+        fragments = [(data or b"")[start : start + 100_000] for start in range(0, size, 100_000)]
         for number, fragment in enumerate(fragments):
             peer.send(1, 0x02 if number == len(fragments) - 1 else 0x00, fragment)
         start = time.monotonic()

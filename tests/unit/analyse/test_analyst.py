@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import numpy as np
@@ -316,3 +318,11 @@ def test_the_shipped_engine_finds_the_same_in_a_chest_that_lies_otherwise_in_the
         assert other[label].laterality == segment.laterality
         assert other[label].score == segment.score
         assert np.allclose(other[label].centre_lps_mm, segment.centre_lps_mm)
+
+
+def test_importing_the_room_loads_neither_numpy_nor_a_runtime():
+    code = (
+        "import sys, dicomnode.analyse; "
+        "sys.exit(any(name in sys.modules for name in ('numpy', 'scipy', 'onnxruntime')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -92,7 +92,7 @@ def test_a_journal_that_another_program_holds_is_a_fault_and_not_a_crash(
 
 
 def test_times_without_a_zone_are_a_bug_of_the_caller(url: str) -> None:
-    with Journal.open(url) as journal, pytest.raises(Exception, match="time zone"):
+    with Journal.open(url) as journal, pytest.raises(ValueError, match="time zone"):
         journal.quiet_studies(NOON.replace(tzinfo=None))
 
 

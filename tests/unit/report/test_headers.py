@@ -183,10 +183,19 @@ def test_one_instance_that_differs_makes_the_sources_disagree(keyword: str, valu
     assert str(value) not in str(caught.value)
 
 
-@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"])
-def test_headers_of_another_series_than_the_findings_say_disagree(keyword: str) -> None:
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("StudyInstanceUID", "1.2.3"),
+        ("SeriesInstanceUID", "1.2.3"),
+        ("FrameOfReferenceUID", "1.2.3"),
+        ("Rows", 28),
+        ("Columns", 20),
+    ],
+)
+def test_headers_of_another_series_than_the_findings_say_disagree(keyword: str, value: object) -> None:
     with pytest.raises(NodeError) as caught:
-        read_heading(findings(Series(edit=_with(**{keyword: "1.2.3"}))))
+        read_heading(findings(Series(edit=_with(**{keyword: value}))))
     assert caught.value.fault is SOURCES_DISAGREE
 
 
