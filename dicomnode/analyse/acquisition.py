@@ -49,8 +49,8 @@ def acquisition_of(headers: SourceHeaders) -> Acquisition:
 def low_attenuation_refused(made: Acquisition, spacing_k_mm: float) -> str | None:
     """Say why LAA-950 is not given for images made so, or None.
 
-    Between kernels the same lung differs by 7.7 percentage points and more (Gallardo-Estrella 2016,
-    Eur Radiol 26:478): noise of a sharp kernel alone puts a third of a healthy lung below -950 HU.
+    Between kernels the same lung differs by 7.7 ± 2.7 percentage points (Gallardo-Estrella 2016, Eur Radiol
+    26:478): the noise of a sharp kernel alone puts lung below -950 HU.
     """
     if made.kernel is None:
         return "the convolution kernel is not known"

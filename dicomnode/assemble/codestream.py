@@ -24,8 +24,8 @@ _JPEG_LS: Final = 0xF7
 _JPEG_2000: Final = b"\xff\x4f\xff\x51"  # SOC, SIZ
 # Within entropy-coded data FF is followed by 00 (stuffed) or RST0 … RST7 (T.81 B.1.1.5), in JPEG-LS by
 # anything with a first bit of 0 (T.87 A.1)
-_MARKER: Final = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
-_MARKER_LS: Final = re.compile(rb"\xff+[\x80-\xcf\xd8-\xfe]")
+_MARKER: Final = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+_MARKER_LS: Final = re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]")
 
 
 def contradiction(stream: bytes, rows: int, columns: int) -> str | None:
@@ -107,7 +107,7 @@ def _segments(stream: bytes) -> Iterator[tuple[int, bytes]]:
             following = pattern.search(stream, at)
             if following is None:
                 return
-            at = following.end() - 2
+            at = following.start()
 
 
 def _tables(segment: bytes, seen: set[int]) -> str | None:

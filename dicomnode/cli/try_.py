@@ -77,7 +77,7 @@ def _walk(paths: list[Path], packages: list[EnginePackage], progress: Bars) -> F
     from dicomnode.serve import Occasion, WalkPlan, walk
 
     # The salt is new each time, so that no object of a trial can be taken for one of an installation
-    occasion = Occasion(study_version=1, made_at=datetime.now(UTC), salt=os.urandom(32))
+    occasion = Occasion(study_version=1, made_at=datetime.now(UTC).astimezone(), salt=os.urandom(32))
     plan = WalkPlan(
         packages=packages,
         threads=threads(),

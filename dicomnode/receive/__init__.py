@@ -1,9 +1,11 @@
 """The receiving side: associations in, sealed files out; nothing is decoded, no database is touched.
 
 Private points of pynetdicom 3.0 that this room leans on, to be looked at when its version changes:
-`Association._serve_request`, `_accepted_cx`, `run_reactor`, `acse`, `dimse`; `ACSE.negotiate_association`;
-`DIMSEServiceProvider.receive_primitive`, `msg_queue`; `DULServiceProvider.event_queue`, `send_pdu`;
-`AssociationSocket.recv`, `send`, `ready`, `_is_connected`; event names of PS3.8 table 9-10.
+`Association._serve_request`, `_accepted_cx`, `run_reactor`, `acse`, `dimse`, `dul`;
+`ACSE.negotiate_association`; `DIMSEServiceProvider.receive_primitive`, `get_msg`, `msg_queue`;
+`DULServiceProvider._is_transport_event`, `event_queue`, `to_user_queue`, `state_machine.current_state`;
+`AssociationSocket.recv`, `send`, `ready`, `_is_connected`, `_shutdown_socket`; the names of events and
+states of PS3.8 table 9-10.
 """
 
 from __future__ import annotations

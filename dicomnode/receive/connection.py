@@ -29,7 +29,9 @@ _STEP_S: Final = 0.25  # how soon a read or write notices that the connection is
 _LINGER_S: Final = 1.0
 _LINGER_BYTES: Final = 1 << 20
 
-_REQUEST_AWAITED: Final = ("Sta1", "Sta2")  # PS3.8 table 9-10; pynetdicom may read in the first one already
+# States of PS3.8 table 9-10
+_REQUEST_AWAITED: Final = ("Sta1", "Sta2")
+_CLOSING: Final = "Sta13"
 
 _QUICK_ACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)  # Linux has it
 
@@ -86,11 +88,11 @@ class BoundedSocket(AssociationSocket):
         ends the association. The peer is sent A-ABORT before.
         """
         # This thread's own state: `is_established` is set by the other one, after the answer is out
-        opened = self._association.dul.state_machine.current_state not in _REQUEST_AWAITED
-        if nr_bytes > (self._maximum_pdu if opened else _LONGEST_REQUEST):
+        state = self._association.dul.state_machine.current_state
+        if nr_bytes > (_LONGEST_REQUEST if state in _REQUEST_AWAITED else self._maximum_pdu):
             self._abort(f"a PDU of {nr_bytes} bytes was announced", _INVALID_PARAMETER)
             raise ConnectionAbortedError
-        deadline = time.monotonic() + self._pdu_s if opened else self._request_deadline
+        deadline = self._deadline(state)
         content = bytearray(nr_bytes)
         view, done = memoryview(content), 0
         while done < nr_bytes:
@@ -111,6 +113,12 @@ class BoundedSocket(AssociationSocket):
         view.release()
         del content[done:]
         return content
+
+    def _deadline(self, state: str) -> float:
+        """Until when a PDU that begins now must be whole."""
+        if state in _REQUEST_AWAITED:
+            return self._request_deadline
+        return time.monotonic() + (_LINGER_S if state == _CLOSING else self._pdu_s)
 
     def send(self, bytestream: bytes) -> None:
         """Send it all; a peer that does not take it in time loses the connection (Evt17)."""
@@ -145,7 +153,7 @@ class BoundedSocket(AssociationSocket):
 
     def _abort(self, reason: str, code: int) -> None:
         """Send A-ABORT (source 2, provider), and let it arrive: closing at once would overtake it."""
-        if self._given_up:
+        if self._given_up or self._association.dul.state_machine.current_state == _CLOSING:
             return
         sender = self._association.sender
         log.warning(

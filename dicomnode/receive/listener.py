@@ -6,7 +6,6 @@ import errno
 import os
 import socket
 import socketserver
-import sys
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -83,7 +82,7 @@ class Listener(socketserver.BaseServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
         """Log what went wrong with one connection; the others go on."""
-        log.error("connection.failed", address=str(client_address[0]), exc_info=sys.exc_info())
+        log.exception("connection.failed", address=str(client_address[0]))  # noqa: LOG004  socketserver calls it in an except
 
     def server_close(self) -> None:
         """Stop listening. A socket that others hold too goes on listening for them."""

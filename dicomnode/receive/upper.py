@@ -71,7 +71,9 @@ class UpperLayer(DULServiceProvider):
 
     def _is_transport_event(self) -> bool:
         """Read a PDU if there is one; wait for it while there is nothing else to do."""
-        if self.state_machine.current_state in _WAITING_STATES and self.event_queue.empty():
+        if not self.event_queue.empty():
+            return False  # what has happened is acted on before more is read
+        if self.state_machine.current_state in _WAITING_STATES:
             connection: BoundedSocket = self.socket  # type: ignore[assignment]
             self._bell.wait(connection.fileno(), LOOK_UP_S)
         return super()._is_transport_event()

@@ -24,6 +24,7 @@ from dicomnode.report.uids import ResultUids, device_serial
 from dicomnode.values import Code, Findings, Provenance
 
 MANUFACTURER: Final = "dicomnode"
+OWN_SCHEME: Final = "99DICOMNODE"
 _WITHOUT_TEXT: Final = frozenset({"PerFrameFunctionalGroupsSequence"})  # long, and numbers and UIDs only
 _LO_MAX: Final = 64  # characters of an LO, PS3.5 6.2
 
@@ -61,6 +62,8 @@ def apply_identity(result: Dataset, imprint: Imprint, uids: ResultUids, kind: st
     result.SeriesInstanceUID = uids.series
     result.SeriesDescription = imprint.series_description(kind)
     result.ContributingEquipmentSequence = _contributing(imprint)
+    if schemes := _private_schemes(result):
+        result.CodingSchemeIdentificationSequence = [_scheme(designator) for designator in sorted(schemes)]
     if is_ascii(result, besides=_WITHOUT_TEXT):
         result.pop("SpecificCharacterSet", None)
     else:
@@ -133,6 +136,24 @@ def _contributing(imprint: Imprint) -> Sequence[Dataset]:
     library.SoftwareVersions = library_version
     library.ContributionDateTime = at
     return [*items, node, library]
+
+
+def _private_schemes(item: Dataset) -> set[str]:
+    """Coding schemes of the content that are nobody else's: their names start with 99 (PS3.16 8.2)."""
+    found = {str(item.get("CodingSchemeDesignator", ""))}
+    for element in item:
+        if element.VR == "SQ" and element.keyword not in _WITHOUT_TEXT and element.keyword not in SHARED:
+            found = found.union(*(_private_schemes(one) for one in element.value))
+    return {designator for designator in found if designator.startswith("99")}
+
+
+def _scheme(designator: str) -> Dataset:
+    item = Dataset()
+    item.CodingSchemeDesignator = designator
+    if designator == OWN_SCHEME:
+        item.CodingSchemeName = "Concepts of dicomnode"
+        item.CodingSchemeResponsibleOrganization = MANUFACTURER
+    return item
 
 
 def _how(made_by: Provenance) -> str:

@@ -128,9 +128,9 @@ def _magnified(scene: _Scene, target: Segment) -> list[Image.Image]:
     for view in scene.views:
         extract = Extract(view.locate(middle_kji), scale, (_PANEL, _LOW_PANEL))
         panel = _panel(scene, view, extract, width=1.3)
-        ends = target.long_axis_lps_mm
-        if ends is not None and _in_plane(ends, scene, view):
-            panel.draw_caliper(ends, scene.volume.grid)
+        for ends in (target.short_axis_lps_mm, target.long_axis_lps_mm):
+            if ends is not None and _in_plane(ends, scene, view):
+                panel.draw_caliper(ends, scene.volume.grid)
         panel.draw_scale(10)
         panels.append(panel.finished())
     return panels

@@ -29,7 +29,11 @@ _OF_THE_IMAGES: Final = "DN-3"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Occasion:
-    """What a result is made for: study version, the moment that its dates name, and the salt of its UIDs."""
+    """What a result is made for.
+
+    made_at: the moment that its dates name, in the zone that they are written in (PS3.3 C.12.1.1.7: without
+    a Timezone Offset From UTC, times are those of the site). salt: of its UIDs.
+    """
 
     study_version: int
     made_at: datetime

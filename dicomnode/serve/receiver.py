@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from dicomnode.faults import STORE_WRITE_FAILED, NodeError
 from dicomnode.receive import Receiver
 from dicomnode.serve.child import ChildFrame
 from dicomnode.serve.line import Beat
@@ -25,6 +26,10 @@ def run_receiver(frame: ChildFrame) -> None:
             open_now = receiver.active_associations
             state = f"receiving on port {receiver.port} ({open_now} associations)"
             frame.line.beat(Beat(state=state, port=receiver.port))
+            if store.failure is not None:
+                # A failed flush is final: what the kernel says of this disk from now on cannot be believed
+                # (fsyncgate). Ending here makes the supervisor end too; the next start reads everything again.
+                raise NodeError(STORE_WRITE_FAILED, path=store.root, error=store.failure)
     finally:
         receiver.stop(drain_s=settings.serve.stop_timeout_s / 2)
         store.close()

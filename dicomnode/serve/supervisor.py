@@ -17,7 +17,7 @@ from typing import Final
 
 import structlog
 
-from dicomnode.faults import CHILD_DIED, EXIT_DONE, PORT_IN_USE, NodeError
+from dicomnode.faults import CHILD_DIED, EXIT_DONE, EXIT_STORAGE, PORT_IN_USE, NodeError
 from dicomnode.journal import Journal, TaskState
 from dicomnode.serve.line import Beat, ParentLine, line_pair, wait_readable
 from dicomnode.serve.notify import Notifier
@@ -97,6 +97,7 @@ class Supervisor:
         self._clock = clock
         self._children = [Child(role) for role in self.ROLES]
         self._stopping = False
+        self._exit = EXIT_DONE
         self._told_ready = False
         self._watchdog_at = 0.0
 
@@ -118,8 +119,8 @@ class Supervisor:
                     self._stop_children()
         finally:
             store.close()
-        log.info("node.stopped")
-        return EXIT_DONE
+        log.info("node.stopped", exit=self._exit)
+        return self._exit
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         self._stopping = True
@@ -192,6 +193,9 @@ class Supervisor:
             self._release(f"{child.role}-{child.process.pid}")
         child.process, child.line, child.beat = None, None, None
         child.start_again_at = now + wait_s
+        if child.role == "receiver" and status == EXIT_STORAGE:
+            self._exit, self._stopping = EXIT_STORAGE, True
+            self._notifier.tell(STATUS="storage failed: see the log")
 
     def _release(self, owner_prefix: str) -> None:
         """Give back what a process had claimed that is known to be dead; at start, that is all of it.

@@ -135,7 +135,9 @@ class Worker:
         if analyst is None:
             analyst = self._analysts[task.engine] = self._load(task.engine)
         stack = self._stack_of(task)
-        occasion = Occasion(study_version=task.study_version, made_at=task.created_at, salt=self._store.salt)
+        occasion = Occasion(
+            study_version=task.study_version, made_at=task.created_at.astimezone(), salt=self._store.salt
+        )
         findings, _ = analyse_stack(analyst, stack, occasion, pulse.progress)
         path = self._store.save_findings(findings)
         self._journal.finish(

@@ -5,6 +5,7 @@ Names come from a hash of what a peer sent, never from its text: no UID, however
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -27,6 +28,8 @@ _SALT: Final = "salt"
 _SALT_BYTES: Final = 32
 _MARK: Final = "store.json"
 _LOCK: Final = "lock"
+# A folder above that may be passed and not read or written: nothing in it was made here
+_OF_OTHERS: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EINVAL})
 TEMPORARY_SUFFIX: Final = ".tmp"
 
 
@@ -47,15 +50,28 @@ def study_folder(root: Path, study_instance_uid: str) -> Path:
 
 def make_folders(disk: Disk, root: Path) -> None:
     """Make what is missing of the layout, durably; check that this version can read what is there."""
-    missing = [folder for folder in (root, *root.parents) if not folder.exists()]
-    for folder in reversed(missing):
-        ensure_folder(disk, folder)
-        disk.fsync_dir(folder.parent)
+    mark = root / _MARK
+    if not mark.exists():
+        _make_root(disk, root)
     for name in FOLDERS:
         ensure_folder(disk, root / name)
-    _check_schema(disk, root)
+    if not mark.exists():
+        # Written last: where it stands, all folders above were flushed, by whoever made them
+        write_first(disk, mark, json.dumps({"schema": SCHEMA}).encode() + b"\n")
+    _check_schema(root)
     # Also when nothing was missing: who made it may have died before it was durable
     disk.fsync_dir(root)
+
+
+def _make_root(disk: Disk, root: Path) -> None:
+    for folder in (*reversed(root.parents), root):
+        ensure_folder(disk, folder)
+    for folder in root.parents:
+        try:
+            disk.fsync_dir(folder)
+        except OSError as error:
+            if error.errno not in _OF_OTHERS:
+                raise
 
 
 def ensure_folder(disk: Disk, folder: Path) -> None:
@@ -68,10 +84,8 @@ def ensure_folder(disk: Disk, folder: Path) -> None:
                 raise
 
 
-def _check_schema(disk: Disk, root: Path) -> None:
+def _check_schema(root: Path) -> None:
     path = root / _MARK
-    if not path.exists():
-        write_first(disk, path, json.dumps({"schema": SCHEMA}).encode() + b"\n")
     try:
         found = json.loads(path.read_bytes())["schema"]
     except (ValueError, KeyError, TypeError) as error:

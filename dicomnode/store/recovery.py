@@ -51,7 +51,6 @@ def recover(disk: Disk, root: Path) -> Recovery:
             else:
                 damaged.append(quarantine(disk, root, path, "damaged"))
                 log.error("file.damaged", code=SEALED_FILE_DAMAGED.code, path=path.name)
-    disk.fsync_dir(incoming)
     for folder in (root, root / FINDINGS, root / OUTBOX):
         for left in folder.glob(f".*{TEMPORARY_SUFFIX}"):
             disk.unlink(left)

@@ -56,6 +56,7 @@ class Store:
         Raises NodeError: STORE_NOT_LOCAL, STORE_IN_USE, STORE_TOO_NEW, STORE_WRITE_FAILED.
         """
         disk = disk or Disk()
+        root = root.absolute()  # its paths go into the journal
         require_local(root)
         with _disk_errors(root):
             layout.make_folders(disk, root)

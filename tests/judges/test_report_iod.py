@@ -7,13 +7,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 
 from dicomnode.report import ReportProfile, make_objects
-from dicomnode.values import Findings, Outcome
+from dicomnode.values import Findings, Mask, Outcome
 from tests.judges import tools
-from tests.unit.report.real import findings_of, read_series, reader_mask
+from tests.unit.report.real import enhanced_source, findings_of, read_series, reader_mask
 from tests.unit.report.sources import (
     PLANES,
     SALT,
@@ -117,6 +118,24 @@ def test_dciodvfy_and_dsrdump_find_nothing_in_results_on_a_real_ct(
             ds.pop(keyword, None)
         ds.save_as(path)
     assert tools.dcentvfy([*source, *results.values()]) == []
+
+
+def test_dciodvfy_and_dsrdump_find_nothing_in_results_on_frames_of_one_object(
+    real_data: Callable[[str], Path], tmp_path: Path
+) -> None:
+    source = enhanced_source(real_data("odd-pydicom-data/eCT_Supplemental.dcm"))
+    assert source.grid is not None
+    assert [frame.frame_number for frame in source.frames] == [2, 1]  # its frames run downwards
+    mask = np.zeros(source.grid.shape_kji, dtype=bool)
+    mask[0, 100:140, 50:80], mask[1, 110:120, 60:64] = True, True
+    x, y, z = source.grid.to_lps_mm(np.argwhere(mask)).mean(axis=0)
+    nodule = replace(
+        findings().segments[2], mask=Mask.from_array(mask), centre_lps_mm=(float(x), float(y), float(z))
+    )
+    results = _write(tmp_path, findings(sources=(source,), segments=(nodule,)))
+    assert [tools.dciodvfy(path) for path in results.values()] == [[], []]
+    assert tools.dsrdump(results["SR"]) == []
+    assert dcmread(results["SEG"]).NumberOfFrames == 2
 
 
 # ── The wider matrix ──────────────────────────────────────────────────────────────────────────────

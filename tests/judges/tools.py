@@ -24,6 +24,7 @@ _JARS = ("/usr/share/java/pixelmed.jar", "/usr/share/java/Saxon-HE.jar")
 _DCIODVFY_ALLOWED = (
     re.compile(r"Missing attribute or value that would be needed to build DICOMDIR"),
     re.compile(r"Retired Person Name form"),  # names of one component
+    re.compile(r"CodingSchemeDesignator.* - Unrecognized defined term = <99"),  # private schemes are allowed
 )
 _DCENTVFY_ALLOWED = (re.compile(r"Different information entities for attribute - Element=<AccessionNumber>"),)
 # dsrdump cannot check values in UTF-8 and says so of every such document

@@ -28,7 +28,7 @@ IMPLICIT_LE = "1.2.840.10008.1.2"
 NODE, PEER = "DICOMNODE", "PEER"
 
 QUICK = ReceiveSettings(
-    address="127.0.0.1", port=0, association_timeout_s=1.0, network_timeout_s=5.0, maximum_object_gb=0.05
+    address="127.0.0.1", port=0, association_timeout_s=10.0, network_timeout_s=10.0, maximum_object_gb=0.05
 )
 
 

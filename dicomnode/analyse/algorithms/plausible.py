@@ -1,7 +1,7 @@
 """Are these lungs, and are they all of the lungs? What classical code gets wrong shows in a few numbers.
 
 Region growing misses a collapsed or consolidated lobe, and takes bowel for lung; nearly all such failures
-show in volume, ratio and density (van Rikxoort 2009, doi 10.1118/1.3147146). The limits are a table.
+show in volume, ratio and density (van Rikxoort, RSNA 2007, SSA15-06). The limits are a table.
 """
 
 from __future__ import annotations

@@ -98,10 +98,18 @@ def test_two_lesions_apart_are_two_and_the_better_one_is_first():
     assert np.abs(centroid(found, grid) - grid.to_lps_mm([22.0, 30.0, 36.0])).max() < 0.2
 
 
-def test_of_two_centres_in_one_lesion_the_hotter_stays():
-    maps = maps_of(((16.0, 20.0, 20.0), 16.0, 0.9), ((16.0, 20.0, 25.0), 16.0, 0.8))
-    found = read(maps)
-    assert len(found.shapes) == 1
+@pytest.mark.parametrize(
+    ("diameter", "suppress_mm", "count"),
+    [(16.0, 4.0, 1), (6.0, 4.0, 2), (6.0, 8.0, 1)],
+    ids=["within half a diameter", "apart", "within the least distance"],
+)
+def test_of_two_centres_near_each_other_the_hotter_stays(diameter, suppress_mm, count):
+    """6.25 mm apart; without a mask, so that only the centres decide."""
+    maps = maps_of(((16.5, 20.5, 20.5), diameter, 0.9), ((16.5, 20.5, 25.5), diameter, 0.8))
+    maps["mask"][:] = -12.0
+    found = read(maps, score="heat", suppress_mm=suppress_mm)
+    assert len(found.points) == count
+    assert found.points[0].score == pytest.approx(0.9, abs=0.02)
 
 
 def test_a_second_centre_of_the_same_voxels_is_the_same_finding():

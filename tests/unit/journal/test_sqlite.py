@@ -8,13 +8,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text, update
 
-from dicomnode.faults import JOURNAL_BROKEN, JOURNAL_FAILED, NodeError
-from dicomnode.journal import Journal, connection
+from dicomnode.faults import JOURNAL_BROKEN, JOURNAL_FAILED, LEASE_LOST, NodeError
+from dicomnode.journal import Event, Journal, TaskState, connection, schema, tasks
 from dicomnode.journal.connection import connect, reading, shown, writing
 from tests.unit.journal.journal_contract import JournalContract
-from tests.unit.journal.world import NOON, STUDY, receive
+from tests.unit.journal.world import NOON, STUDY, complete, receive
 
 
 class TestSqlite(JournalContract):
@@ -94,6 +94,19 @@ def test_a_journal_that_another_program_holds_is_a_fault_and_not_a_crash(
 def test_times_without_a_zone_are_a_bug_of_the_caller(url: str) -> None:
     with Journal.open(url) as journal, pytest.raises(ValueError, match="time zone"):
         journal.quiet_studies(NOON.replace(tzinfo=None))
+
+
+def test_a_row_that_has_changed_since_it_was_read_is_not_moved(url: str) -> None:
+    with Journal.open(url) as journal:
+        receive(journal)
+        complete(journal)
+        with writing(journal._engine) as held:
+            row = held.execute(select(schema.task)).one()
+            held.execute(update(schema.task).values(fence=row.fence + 1))
+            with pytest.raises(NodeError) as caught:
+                tasks.move(held, row, Event.CLAIMED, NOON)
+        assert caught.value.fault is LEASE_LOST
+        assert journal.tasks()[0].state is TaskState.READY
 
 
 @pytest.mark.parametrize("wrong", ["sqlite://", "sqlite:///:memory:", "nonsense", "unknown://x/y"])

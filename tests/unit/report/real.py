@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from pydicom import Dataset, dcmread
 
-from dicomnode.values import Findings, Mask, Segment, Source, SourceFrame, SourceHeaders, Volume
+from dicomnode.values import Findings, Grid, Mask, Segment, Source, SourceFrame, SourceHeaders, Volume
 from dicomnode.values.codes import HOUNSFIELD, LEFT, RIGHT
 from tests.unit.report import sources
 
@@ -44,6 +44,34 @@ def _header(ds: Dataset) -> bytes:
     kept = Dataset()
     kept.update({e.tag: e for e in ds if not e.tag.is_private and e.keyword != "PixelData"})
     return sources.header_bytes(kept)
+
+
+def enhanced_source(path: Path) -> Source:
+    """The source that a multi-frame CT is: one header, a frame for each slice, k ascending."""
+    ds = dcmread(path)
+    shared, groups = ds.SharedFunctionalGroupsSequence[0], ds.PerFrameFunctionalGroupsSequence
+
+    def macro(group: Dataset, keyword: str) -> Dataset:
+        return (group if keyword in group else shared)[keyword].value[0]
+
+    positions = np.array(
+        [macro(g, "PlanePositionSequence").ImagePositionPatient for g in groups], dtype=float
+    )
+    cosines = np.array(macro(groups[0], "PlaneOrientationSequence").ImageOrientationPatient, dtype=float)
+    row_mm, column_mm = (float(v) for v in macro(groups[0], "PixelMeasuresSequence").PixelSpacing)
+    order = np.argsort(positions @ np.cross(cosines[:3], cosines[3:]))
+    affine = np.eye(4)
+    affine[:3, 0], affine[:3, 1] = cosines[:3] * column_mm, cosines[3:] * row_mm
+    affine[:3, 2] = (positions[order[-1]] - positions[order[0]]) / (len(order) - 1)
+    affine[:3, 3] = positions[order[0]]
+    return Source(
+        name="ct",
+        study_instance_uid=str(ds.StudyInstanceUID),
+        series_instance_uid=str(ds.SeriesInstanceUID),
+        grid=Grid((len(order), ds.Rows, ds.Columns), affine, str(ds.FrameOfReferenceUID)),
+        frames=tuple(SourceFrame(str(ds.SOPInstanceUID), int(n) + 1) for n in order),
+        headers=SourceHeaders((_header(ds),)),
+    )
 
 
 def source_of(volume: Volume) -> Source:

@@ -14,6 +14,7 @@ from dicomnode.report import ReportProfile, ResultObject, make_objects
 from dicomnode.report.shared_modules import SHARED
 from dicomnode.values import (
     Classification,
+    Code,
     Findings,
     Measurement,
     Outcome,
@@ -23,7 +24,7 @@ from dicomnode.values import (
     RemarkKind,
     Repair,
 )
-from dicomnode.values.codes import LEFT, MILLILITRE, RIGHT
+from dicomnode.values.codes import LEFT, MILLILITRE, MILLIMETRE, RIGHT
 from tests.unit.report.sources import (
     LUNG,
     NODULE,
@@ -429,6 +430,16 @@ def test_a_segment_without_numbers_is_given_its_volume() -> None:
     grid = findings().sources[0].grid
     assert grid is not None
     assert _value(volume) == pytest.approx(nodule.mask.count * grid.voxel_mm3, abs=0.05)
+
+
+def test_coding_schemes_of_our_own_are_identified() -> None:
+    own = Code("EQDIAM", "99DICOMNODE", "Diameter of sphere of equal volume")
+    number = Measurement(name="equivalent_diameter_mm", concept=own, value=7.0, unit=MILLIMETRE)
+    nodule = replace(findings().segments[2], measurements=(number,))
+    report = _read(_made(findings(segments=(nodule,)))["SR"])
+    (scheme,) = report.CodingSchemeIdentificationSequence
+    assert scheme.CodingSchemeDesignator == "99DICOMNODE"
+    assert "CodingSchemeIdentificationSequence" not in _read(_made(findings())["SR"])
 
 
 def test_a_remark_of_quality_is_no_absent_finding() -> None:

@@ -131,6 +131,22 @@ def test_contours_are_outlines_in_the_colour_of_the_segment_and_never_filled() -
     assert not inside.any()
 
 
+def test_the_long_axis_is_drawn_where_it_was_measured() -> None:
+    series = Series(shape_kji=(12, 40, 40))
+    volume = _volume(series)
+    nodule = _nodule("n", (slice(4, 6), slice(10, 30), slice(10, 30)), volume)
+    on_slice, beside = (
+        tuple(tuple(map(float, volume.grid.to_lps_mm((k, j, j)))) for j in (12, 27)) for k in (4, 9)
+    )
+    plain, measured, elsewhere = (
+        overlay_png(volume, findings(series, segments=(replace(nodule, long_axis_lps_mm=ends),)), None)
+        for ends in (None, on_slice, beside)
+    )
+    magnified = [_picture(one)[480:850] for one in (plain, measured, elsewhere)]
+    assert not np.array_equal(magnified[0], magnified[1])
+    assert np.array_equal(magnified[0], magnified[2])
+
+
 def test_the_lesion_with_the_highest_score_is_shown_and_any_other_by_its_label() -> None:
     series = Series(shape_kji=(12, 40, 40))
     volume = _volume(series)

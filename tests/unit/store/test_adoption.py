@@ -164,7 +164,7 @@ def test_a_group_costs_one_flush_a_study(tmp_path: Path) -> None:
         Counting.flushed.clear()
         adoptions = store.adopt_all([(file, read_ids(file.path)) for file in sealed])
         assert [adoption.outcome for adoption in adoptions] == ["new"] * 18
-        assert len(Counting.flushed) == 3
+        assert sum(name != "incoming" for name in Counting.flushed) == 3  # names are made in the background
         assert store.adopt_all([]) == []
 
 

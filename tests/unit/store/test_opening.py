@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -38,6 +39,31 @@ def test_opening_again_changes_nothing(tmp_path: Path) -> None:
     with Store.open(tmp_path / "store") as store:
         assert store.salt == salt
     assert sorted(store.root.rglob("*")) == before
+
+
+def test_paths_are_absolute_wherever_the_store_was_opened_from(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Store.open(Path("store")) as store:
+        assert store.root == tmp_path / "store"
+
+
+@pytest.mark.parametrize(
+    ("number", "refused"), [(errno.EACCES, False), (errno.EROFS, False), (errno.EIO, True)]
+)
+def test_a_folder_above_that_may_not_be_flushed_is_passed_and_a_failing_disk_is_not(
+    tmp_path: Path, number: int, refused: bool
+) -> None:
+    class Above(Disk):
+        def fsync_dir(self, path: Path) -> None:
+            if path == tmp_path.parent:
+                raise OSError(number, os.strerror(number))
+            super().fsync_dir(path)
+
+    if refused:
+        with pytest.raises(NodeError, match="Input/output error"):
+            Store.open(tmp_path / "store", disk=Above())
+    else:
+        Store.open(tmp_path / "store", disk=Above()).close()
 
 
 def test_nothing_of_the_store_is_for_everybody(tmp_path: Path) -> None:
