@@ -7,7 +7,7 @@ RUN := $(VENV)/.ready-to-run
 DEV := $(VENV)/.ready-to-develop
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup check fast judges crash bench clean tools
+.PHONY: help demo test setup check fast judges bench clean tools
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -29,7 +29,7 @@ demo: $(RUN)  ## a study goes in over DICOM, the results come back
 	@$(BIN)/dicomnode demo
 
 test: $(DEV) tools  ## all tests
-	@$(BIN)/pytest -n auto --dist loadgroup
+	@$(BIN)/pytest -n auto --dist loadgroup -m "not pixelmed"
 
 fast: $(DEV)
 	@$(BIN)/pytest -q -n auto tests/unit
@@ -41,8 +41,9 @@ check: $(DEV)  ## formatting, lint, types, floors, fast tests
 	@$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory fast
 
-judges: $(DEV) tools  ## every object on every fixture before every judge
-	@$(BIN)/pytest -n auto -m judge tests/judges
+judges: $(DEV)  ## every object on every fixture before every judge (installs Java and PixelMed where it may)
+	@scripts/tools.sh judges
+	@$(BIN)/pytest -n auto --dist loadgroup tests/judges
 
 bench: $(DEV)  ## the figures of docs/benchmarks.md
 	@$(BIN)/python -m tests.bench.walk

@@ -1,11 +1,17 @@
 #!/usr/bin/env bash
 # Install the system tools that the tests judge with, where this is allowed; name what is missing elsewhere.
+#   scripts/tools.sh           for the tests: DCMTK, Orthanc
+#   scripts/tools.sh judges    for all judges: PixelMed's validator of structured reports too (needs Java)
 set -euo pipefail
-declare -A package_of=([storescu]=dcmtk [Orthanc]=orthanc)
 missing=()
-for tool in "${!package_of[@]}"; do
-    command -v "$tool" >/dev/null || [ -x "/usr/sbin/$tool" ] || missing+=("${package_of[$tool]}")
-done
+want() { [ -e "$1" ] || command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ] || missing+=("$2"); }
+want storescu dcmtk
+want Orthanc orthanc
+if [ "${1:-}" = judges ]; then
+    want javac default-jdk-headless
+    want /usr/share/java/pixelmed.jar libpixelmed-java
+    want /usr/share/java/Saxon-HE.jar libsaxonhe-java
+fi
 [ ${#missing[@]} = 0 ] && exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
@@ -20,5 +26,6 @@ elif [ "${CI:-}" = true ]; then
     echo "Missing: ${missing[*]}, and they cannot be installed here (not root, or no apt-get)." >&2
     exit 1
 else
-    echo "Missing: ${missing[*]}; the tests that need them are skipped by name. To have them: sudo apt-get install ${missing[*]}" >&2
+    echo "Missing: ${missing[*]}; the tests that need them are skipped by name." >&2
+    echo "To have them: sudo apt-get install ${missing[*]}" >&2
 fi

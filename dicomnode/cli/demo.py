@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -15,23 +16,35 @@ import typer
 
 from dicomnode.cli.options import parse_peer
 from dicomnode.cli.output import Bars, JsonOption, bars, console, print_json
-from dicomnode.faults import DEMO_INCOMPLETE, EXIT_DONE, EXIT_FAILED, NO_INSTANCES, NodeError
+from dicomnode.faults import (
+    DEMO_INCOMPLETE,
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_NOTHING,
+    EXIT_PARTLY,
+    NO_INSTANCES,
+    USAGE,
+    NodeError,
+)
 
 if TYPE_CHECKING:
     from dicomnode.cli.demo_archive import Archive
     from dicomnode.cli.demo_node import DemoNode
     from dicomnode.cli.demo_result import DemoResult
-    from dicomnode.journal import Journal, StudyRecord
+    from dicomnode.deliver import PushFailure
+    from dicomnode.journal import Journal, StudyRecord, StudyState
     from dicomnode.phantom import DemoStudy
 
 EPILOG = (
-    "EXIT STATUS: 0 the results came back, 1 they did not, 3 no DICOM in the folder, 12 an engine failed, "
+    "EXIT STATUS: 0 the results came back, 1 they did not, 3 no DICOM in the folder or no engine wants it, "
+    "4 results of some studies came back, 12 an engine failed, "
     "13 the archive could not be reached, 130 interrupted (nothing is left running)."
 )
 
 _CALLING_AE: Final = "SCANNER"
 _POLL_S: Final = 0.25
 _LONGEST_S: Final = 900.0
+_MARK: Final = ".dicomnode-demo"
 
 
 def demo(
@@ -47,10 +60,11 @@ def demo(
     as_json: JsonOption = False,
 ) -> int:
     """Show the whole walk: push a study, watch it being analysed, see what the archive got."""
+    from dicomnode.engine import find_engine
+
     given = None if archive is None else parse_peer(archive, "archive")
-    out.mkdir(parents=True, exist_ok=True)
-    work = out / "node"
-    shutil.rmtree(work, ignore_errors=True)
+    find_engine(engine)  # before anything is started
+    work = _work_folder(out)
     with _interruptible(), ExitStack() as stack, bars(quiet=as_json) as progress:
         from dicomnode.cli.demo_archive import choose_archive
         from dicomnode.cli.demo_node import DemoNode
@@ -63,12 +77,37 @@ def demo(
         node = DemoNode(work, kept.peer, [engine])
         stack.callback(node.close)
         node.start()
-        result = _run(node, kept, files, progress, out=out, phantom=phantom)
+        results, failures = _run(_Stage(node, kept, phantom, out), files, progress)
+    documents = [result.document for result in results]
     if as_json:
-        print_json(result.document)
+        print_json(documents[0] if len(documents) == 1 else {"schema": 1, "studies": documents})
     else:
-        _show(result, out)
-    return EXIT_DONE if result.document["state"] == "done" else EXIT_FAILED
+        _show(results, failures, out)
+    return _status([result.record.state for result in results])
+
+
+def _status(states: list[StudyState]) -> int:
+    from dicomnode.journal import StudyState
+
+    done = [state is StudyState.DONE for state in states]
+    if all(done):
+        return EXIT_DONE
+    if any(done):
+        return EXIT_PARTLY
+    return EXIT_NOTHING if set(states) == {StudyState.REFUSED} else EXIT_FAILED
+
+
+def _work_folder(out: Path) -> Path:
+    """Make the folder of the node and the archive anew; only one of an earlier demonstration is removed."""
+    work = out / "node"
+    if work.exists() and not (work / _MARK).exists():
+        raise NodeError(USAGE, problem=f"{work} is not of a demonstration; choose another --out")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    (work / _MARK).write_text(
+        "Made by `dicomnode demo`; the next one removes this folder.\n", encoding="utf-8"
+    )
+    return work
 
 
 @contextmanager
@@ -98,71 +137,80 @@ def _study(folder: Path | None, progress: Bars) -> tuple[DemoStudy | None, list[
     return phantom, list(phantom.files)
 
 
-def _run(
-    node: DemoNode,
-    archive: Archive,
-    files: list[Path],
-    progress: Bars,
-    *,
-    out: Path,
-    phantom: DemoStudy | None,
-) -> DemoResult:
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """Where the demonstration takes place."""
+
+    node: DemoNode
+    archive: Archive
+    phantom: DemoStudy | None
+    out: Path
+
+
+def _run(stage: _Stage, files: list[Path], progress: Bars) -> tuple[list[DemoResult], list[PushFailure]]:
     from dicomnode.cli.demo_result import Demonstration, collect
     from dicomnode.deliver import push_study
     from dicomnode.journal import Journal
     from dicomnode.net import Peer
     from dicomnode.settings import load_settings
 
-    settings = load_settings(node.config)
-    peer = Peer(name="node", ae_title=settings.node.ae_title, host="127.0.0.1", port=node.port)
+    settings = load_settings(stage.node.config)
+    peer = Peer(name="node", ae_title=settings.node.ae_title, host="127.0.0.1", port=stage.node.port)
     pushed = push_study(
         peer, _CALLING_AE, files, on_sent=lambda done, total: progress("received", done, total)
     )
-    journal = Journal.open(settings.journal_url)
-    try:
-        record = _watch(journal, node, progress)
-        return collect(
-            Demonstration(
-                journal=journal,
-                settings=settings,
-                record=record,
-                archive=archive,
-                files=files,
-                phantom=phantom,
-                tool=pushed.tool,
-                out=out,
+    if not pushed.sent:
+        reason = pushed.failed[0].text if pushed.failed else "nothing was sent"
+        raise NodeError(DEMO_INCOMPLETE, seconds=0.0, state=reason, log=stage.node.log)
+    with Journal.open(settings.journal_url) as journal:
+        results = [
+            collect(
+                Demonstration(
+                    journal=journal,
+                    settings=settings,
+                    record=record,
+                    archive=stage.archive,
+                    files=files,
+                    phantom=stage.phantom,
+                    tool=pushed.tool,
+                    out=stage.out,
+                )
             )
-        )
-    finally:
-        journal.close()
+            for record in _watch(journal, stage.node, progress)
+        ]
+    return results, list(pushed.failed)
 
 
-def _watch(journal: Journal, node: DemoNode, progress: Bars) -> StudyRecord:
+def _watch(journal: Journal, node: DemoNode, progress: Bars) -> list[StudyRecord]:
+    """Follow the studies until all have come to an end."""
     from dicomnode.journal import StudyState
 
     ended = {StudyState.DONE, StudyState.REFUSED, StudyState.FAILED, StudyState.UNCONFIRMED}
     end = time.monotonic() + _LONGEST_S
     state = "nothing arrived"
     while time.monotonic() < end and node.alive:
-        studies = journal.studies(1)
-        if studies:
-            record = studies[0]
-            state = record.state.value
+        studies = journal.studies()
+        for record in studies:
+            if record.state not in ended:
+                state = f"study {record.study_instance_uid} is {record.state.value}"
             if record.progress is not None:
                 progress(*record.progress)
-            objects = journal.deliveries(record.study_instance_uid)
-            if objects:
-                progress("delivered", sum(o.outcome == "stored" for o in objects), len(objects))
-            if record.state in ended:
-                return record
+        deliveries = [d for record in studies for d in journal.deliveries(record.study_instance_uid)]
+        if deliveries:
+            progress("delivered", sum(d.outcome == "stored" for d in deliveries), len(deliveries))
+        if studies and all(record.state in ended for record in studies):
+            return studies
         time.sleep(_POLL_S)
-    raise NodeError(DEMO_INCOMPLETE, seconds=_LONGEST_S, state=f"the study is {state}", log=node.log)
+    raise NodeError(DEMO_INCOMPLETE, seconds=_LONGEST_S, state=state, log=node.log)
 
 
-def _show(result: DemoResult, out: Path) -> None:
+def _show(results: list[DemoResult], failures: list[PushFailure], out: Path) -> None:
     from dicomnode.cli.demo_result import show
 
-    show(result, out)
+    for failure in failures:
+        console.print(f"not received: {failure.path}: {failure.text}", markup=False)
+    for result in results:
+        show(result, out)
     console.print(f"\nThe node's configuration, store and log lie in {out / 'node'}.", markup=False)
 
 

@@ -63,7 +63,7 @@ class GivenArchive(Archive):
         echo(self.peer, self._calling_ae)
 
     def read_back(self, study_uid: str, sent: Sequence[Path], folder: Path) -> ReadBack:
-        """Fetch by C-GET."""
+        """Fetch by C-GET. Raises NodeError where the archive does not offer it."""
         from dicomnode.deliver import read_back
 
         folder.mkdir(parents=True, exist_ok=True)

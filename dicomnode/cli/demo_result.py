@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dicomnode.cli.output import print_table, result_console
+from dicomnode.cli.why import print_verdicts
+from dicomnode.faults import NodeError
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -26,7 +28,8 @@ class DemoResult:
 
     archive: str
     tool: str
-    came_back: ReadBack
+    came_back: ReadBack | NodeError  # the failure, if the archive would not give its copies back
+    record: StudyRecord
     findings: tuple[Findings, ...]
     off_by_mm: dict[str, float | None] | None
     missed: tuple[str, ...]
@@ -73,6 +76,7 @@ def collect(demo: Demonstration) -> DemoResult:
         archive=demo.archive.name,
         tool=demo.tool,
         came_back=came_back,
+        record=demo.record,
         findings=findings,
         off_by_mm=off_by_mm,
         missed=missed,
@@ -81,14 +85,17 @@ def collect(demo: Demonstration) -> DemoResult:
     )
 
 
-def _read_back(demo: Demonstration) -> ReadBack:
+def _read_back(demo: Demonstration) -> ReadBack | NodeError:
     uid = demo.record.study_instance_uid
     sent = [record.path for record in demo.journal.objects(uid)]
-    return demo.archive.read_back(uid, sent, demo.out / "dicom")
+    try:
+        return demo.archive.read_back(uid, sent, demo.out / "dicom")
+    except NodeError as error:
+        return error
 
 
 def _document(
-    demo: Demonstration, findings: Sequence[Findings], came_back: ReadBack
+    demo: Demonstration, findings: Sequence[Findings], came_back: ReadBack | NodeError
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     from dicomnode.assemble import load_volume, read_studies
     from dicomnode.cli.documents import findings_document, series_document, set_aside_document
@@ -126,7 +133,7 @@ def _document(
         ],
         "timings_s": stage_seconds(demo.record, demo.journal.events(uid)),
         "archive": demo.archive.name,
-        "archive_copies_equal": came_back.is_whole,
+        "archive_copies_equal": None if isinstance(came_back, NodeError) else came_back.is_whole,
     }
     return document, volumes
 
@@ -165,24 +172,34 @@ def _against_truth(
 
 
 def show(result: DemoResult, out: Path) -> None:
-    """Print the tables of the demonstration."""
-    from dicomnode.cli.findings import print_findings
+    """Print the tables of one study of the demonstration."""
+    from dicomnode.cli.findings import print_findings, print_set_aside
 
+    document = result.document
+    if not result.findings:
+        result_console.print(
+            f"Study {result.record.study_instance_uid}: {result.record.state.value}", markup=False
+        )
+        result_console.print(f"  {result.record.reason}", markup=False)
+        print_verdicts(document["verdicts"])
+        print_set_aside(document["set_aside"])
     for findings in result.findings:
         print_findings(findings, result.off_by_mm)
     for sentence in result.missed:
         result_console.print(f"  • {sentence}", markup=False)
-    rows = [
-        (o["kind"], o["path"] or f"{o['sop_instance_uid']}: not there") for o in result.document["objects"]
-    ]
-    print_table(f"What came back from {result.archive}", ("kind", "object"), rows)
-    came = result.came_back
-    result_console.print(
-        f"  {len(came.same)} of {len(result.document['objects'])} objects equal what was sent; "
-        f"the study was pushed with {result.tool}.",
-        markup=False,
-    )
-    print_table("Times", ("stage", "seconds"), list(result.document["timings_s"].items()))
+    if document["objects"]:
+        rows = [(o["kind"], o["path"] or f"{o['sop_instance_uid']}: not there") for o in document["objects"]]
+        print_table(f"What came back from {result.archive}", ("kind", "object"), rows)
+        result_console.print(f"  {_came_back(result)}", markup=False)
+    print_table("Times", ("stage", "seconds"), list(document["timings_s"].items()))
     for picture in result.pictures:
         result_console.print(f"  picture  {picture}", markup=False)
-    result_console.print(f"  DICOM    {out / 'dicom'}", markup=False)
+    if document["objects"]:
+        result_console.print(f"  DICOM    {out / 'dicom'}", markup=False)
+
+
+def _came_back(result: DemoResult) -> str:
+    if isinstance(result.came_back, NodeError):
+        return f"The objects were delivered, but not fetched back. {result.came_back}"
+    equal, wanted = len(result.came_back.same), len(result.document["objects"])
+    return f"{equal} of {wanted} objects equal what was sent; the study was pushed with {result.tool}."

@@ -37,12 +37,17 @@ def print_study(walk: StudyWalk, document: dict[str, Any]) -> None:
     print_verdicts(document["verdicts"])
     for result in walk.results:
         print_findings(result.findings)
-    if document["set_aside"]:
-        aside = [(a["file"] or a["sop_instance_uid"], a["code"], a["text"]) for a in document["set_aside"]]
-        print_table("Set aside", ("instance", "code", "why"), aside)
+    print_set_aside(document["set_aside"])
     objects = [(o["kind"], o["path"] or o["sop_instance_uid"]) for o in document["objects"]]
     print_table("Objects", ("kind", "object"), objects)
     print_table("Times", ("stage", "seconds"), list(document["timings_s"].items()))
+
+
+def print_set_aside(items: list[dict[str, Any]]) -> None:
+    """Print what no volume uses, and why; nothing if there is nothing."""
+    rows = [(item["file"] or item["sop_instance_uid"], item["code"], item["text"]) for item in items]
+    if rows:
+        print_table("Set aside", ("instance", "code", "why"), rows)
 
 
 def print_findings(findings: Findings, off_by_mm: dict[str, float | None] | None = None) -> None:

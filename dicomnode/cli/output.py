@@ -73,14 +73,22 @@ def short_uid(uid: str) -> str:
 
 
 class Bars:
-    """Progress bars, one a stage, on stderr: a `Progress` value for the rooms below."""
+    """Progress, a stage a line, on stderr: a `Progress` value for the rooms below.
 
-    def __init__(self, progress: Progress) -> None:
+    On a terminal they are bars; elsewhere a stage is told when it has ended.
+    """
+
+    def __init__(self, progress: Progress, *, as_lines: bool) -> None:
         self._progress = progress
+        self._as_lines = as_lines
         self._tasks: dict[str, Any] = {}
+        self._told: set[str] = set()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Show how far the stage is."""
+        if self._as_lines and done >= total and stage not in self._told:
+            self._told.add(stage)
+            console.print(f"{stage}: {done} of {total}", markup=False)
         if stage not in self._tasks:
             self._tasks[stage] = self._progress.add_task(stage, total=max(total, 1))
         self._progress.update(self._tasks[stage], completed=done, total=max(total, 1))
@@ -88,7 +96,7 @@ class Bars:
 
 @contextmanager
 def bars(*, quiet: bool = False) -> Iterator[Bars]:
-    """Show progress bars while the block runs; nothing where stderr is no terminal or `quiet`."""
+    """Show progress while the block runs; nothing if `quiet`."""
     columns = (
         SpinnerColumn(finished_text="✓"),
         TextColumn("{task.description:<22}"),
@@ -96,5 +104,6 @@ def bars(*, quiet: bool = False) -> Iterator[Bars]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as progress:
-        yield Bars(progress)
+    on_terminal = console.is_terminal and not quiet
+    with Progress(*columns, console=console, disable=not on_terminal) as progress:
+        yield Bars(progress, as_lines=not quiet and not on_terminal)

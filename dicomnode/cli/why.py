@@ -73,7 +73,8 @@ def print_verdicts(verdicts: Sequence[Mapping[str, Any]]) -> None:
         )
         for verdict in verdicts
     ]
-    print_table("Engines and series", ("engine", "series", "verdict", "rule", "found"), rows)
+    if rows:
+        print_table("Engines and series", ("engine", "series", "verdict", "rule", "found"), rows)
 
 
 def _parts(journal: Journal, study_uid: str) -> dict[str, Any]:

@@ -16,10 +16,10 @@ from dicomnode.faults import JOURNAL_BROKEN, JOURNAL_FAILED, NodeError
 # WAL with FULL loses no commit in a power cut (NORMAL and the rollback journal do). synchronous is not kept
 # in the file, so each connection sets it, and reads it back: a database that ignores it is no journal.
 _PRAGMAS: Final = (
+    ("busy_timeout", "10000", 10000),
     ("journal_mode", "WAL", "wal"),
     ("synchronous", "FULL", 2),
     ("foreign_keys", "ON", 1),
-    ("busy_timeout", "10000", 10000),
 )
 _READ_ONLY: Final = "dicomnode_read_only"
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from dicomnode.faults import NodeError
 from dicomnode.journal import deliveries, events, results, sentences, studies, tasks
-from dicomnode.journal.records import NewDelivery, NewTask, ObjectRecord, TaskRecord
+from dicomnode.journal.records import NewDelivery, NewTask, Note, ObjectRecord, TaskRecord
 from dicomnode.journal.transitions import FINISHING, Event, IllegalTransition, TaskKind
 from dicomnode.values import Verdict
 
@@ -29,6 +29,7 @@ class Ending:
     finding_path: Path | None = None
     objects: Sequence[ObjectRecord] = ()
     deliveries: Sequence[NewDelivery] | None = None
+    notes: Sequence[Note] = ()
 
     @property
     def wanted(self) -> list[NewDelivery]:
@@ -55,6 +56,8 @@ def finish(connection: Connection, task: TaskRecord, ending: Ending, now: dateti
     results.add_objects(connection, ending.objects, now)
     tasks.add(connection, ending.new_tasks, now)
     deliveries.add(connection, ending.wanted, now)
+    for note in ending.notes:
+        events.append(connection, task.study_instance_uid, now, note.what, note.text, **note.facts)
     not_before = ending.not_before or now
     error = ending.error
     values: dict[str, Any] = {

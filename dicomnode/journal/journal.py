@@ -22,6 +22,7 @@ from dicomnode.journal.records import (
     FindingRecord,
     NewDelivery,
     NewTask,
+    Note,
     ObjectRecord,
     Progress,
     ReadIds,
@@ -160,6 +161,7 @@ class Journal:
         finding_path: Path | None = None,
         objects: Sequence[ObjectRecord] = (),
         deliveries: Sequence[NewDelivery] | None = None,
+        notes: Sequence[Note] = (),
     ) -> None:
         """End a try, with all that it has made and what follows from it; the study's state follows too.
 
@@ -177,6 +179,7 @@ class Journal:
             finding_path=finding_path,
             objects=objects,
             deliveries=deliveries,
+            notes=notes,
         )
         with writing(self._engine) as connection:
             finish(connection, task, ending, now)

@@ -5,9 +5,11 @@ Alembic is loaded only when there is something to migrate: opening a journal cos
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -31,24 +33,42 @@ def upgrade(engine: Engine) -> None:
     Raises NodeError: JOURNAL_TOO_NEW for a later revision than this version knows, JOURNAL_BROKEN when it is
     no journal or the file cannot be opened.
     """
-    where = shown(engine.url)
+    path = sqlite_path(engine.url)
     try:
-        with engine.connect() as connection:
-            found = revision(connection)
-        if found == REVISIONS[-1]:
-            return
-        if found is not None and found not in REVISIONS:
-            raise NodeError(JOURNAL_TOO_NEW, path=where, found=found, known=REVISIONS[-1])
-        path = sqlite_path(engine.url)
-        if found is not None and path is not None:
-            backup(path, path.with_name(f"{path.name}.before-{REVISIONS[-1]}"))
-        with engine.begin() as connection:
-            _run(connection)
-        if path is not None:
-            _flush_folder(path.parent)
+        # SQLite makes a file and sets its journal mode without waiting for others who do the same
+        with _alone(path.parent) if path is not None else nullcontext():
+            _upgrade(engine, path)
     except (DBAPIError, OSError, sqlite3.Error) as error:
-        raise NodeError(JOURNAL_BROKEN, path=where, error=getattr(error, "orig", error)) from error
-    log.info("journal.migrated", path=where, before=found, after=REVISIONS[-1])
+        raise NodeError(
+            JOURNAL_BROKEN, path=shown(engine.url), error=getattr(error, "orig", error)
+        ) from error
+
+
+def _upgrade(engine: Engine, path: Path | None) -> None:
+    with engine.connect() as connection:
+        found = revision(connection)
+    if found == REVISIONS[-1]:
+        return
+    if found is not None and found not in REVISIONS:
+        raise NodeError(JOURNAL_TOO_NEW, path=shown(engine.url), found=found, known=REVISIONS[-1])
+    if found is not None and path is not None:
+        backup(path, path.with_name(f"{path.name}.before-{REVISIONS[-1]}"))
+    with engine.begin() as connection:
+        _run(connection)
+    if path is not None:
+        _flush_folder(path.parent)
+    log.info("journal.migrated", path=shown(engine.url), before=found, after=REVISIONS[-1])
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let one process at a time open a journal in this folder; released by the end of the process, too."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 def revision(connection: Connection) -> str | None:
@@ -92,10 +112,8 @@ def _run(connection: Connection) -> None:
     from alembic import command  # noqa: PLC0415  a third of a second, and nearly never needed
     from alembic.config import Config  # noqa: PLC0415  as above
 
-    # Inside the write transaction: another process may have done it while this one waited for the lock
-    if revision(connection) == REVISIONS[-1]:
-        return
     config = Config()
     config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
     config.attributes["connection"] = connection
+    # It asks for the revision again, inside the transaction: another process may have been faster
     command.upgrade(config, "head")

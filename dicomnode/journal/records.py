@@ -113,6 +113,15 @@ class NewDelivery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """Something that a try found out and that belongs into the story of the study. text: a sentence."""
+
+    what: str
+    text: str
+    facts: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EventRecord:
     """Something that happened to a study. what: a word; text: a sentence that a radiographer understands."""
 

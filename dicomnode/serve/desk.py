@@ -17,7 +17,7 @@ from dicomnode.journal import Event, Journal, ObjectRecord, TaskKind, TaskRecord
 from dicomnode.report import ReportProfile, make_objects
 from dicomnode.serve.carry import carry_out
 from dicomnode.serve.dispatch import decide
-from dicomnode.serve.plan import analyse_tasks, deliver_task
+from dicomnode.serve.plan import analyse_tasks, deliver_task, set_aside_notes
 from dicomnode.settings import Settings
 from dicomnode.store import Store
 
@@ -73,6 +73,7 @@ class Desk(threading.Thread):
             verdicts=[verdict for dispatch in dispatches for verdict in dispatch.verdicts],
             new_tasks=tasks,
             error=None if tasks else NodeError(NO_ENGINE_WANTS),
+            notes=set_aside_notes(reading.set_aside),
         )
         return Event.COMMITTED
 

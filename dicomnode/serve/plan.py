@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dicomnode.journal import NewTask, TaskKind, TaskRecord
+from collections import Counter
+from collections.abc import Sequence
+
+from dicomnode.journal import NewTask, Note, TaskKind, TaskRecord
 from dicomnode.serve.dispatch import Dispatch
 from dicomnode.settings import Settings
+from dicomnode.values import SetAside
 
 
 def mode_of(settings: Settings, engine: str) -> str:
@@ -59,3 +63,16 @@ def deliver_task(of: TaskRecord) -> NewTask:
         engine=of.engine,
         destination=of.destination,
     )
+
+
+def set_aside_notes(items: Sequence[SetAside]) -> list[Note]:
+    """Tell what no volume uses: one sentence a reason, however many instances it concerns."""
+    counts: Counter[tuple[str, str]] = Counter((item.code, item.text) for item in items)
+    return [
+        Note(
+            what="instances.set_aside",
+            text=f"{count} image(s) or object(s) set aside: {text} ({code})",
+            facts={"code": code, "instances": count},
+        )
+        for (code, text), count in counts.items()
+    ]

@@ -28,7 +28,7 @@ def run_receiver(frame: ChildFrame) -> None:
             frame.line.beat(Beat(state=state, port=receiver.port))
             if store.failure is not None:
                 # A failed flush is final: what the kernel says of this disk from now on cannot be believed
-                # (fsyncgate). Ending here makes the supervisor end too; the next start reads everything again.
+                # (fsyncgate). Ending here makes the supervisor end; the next start reads it all again.
                 raise NodeError(STORE_WRITE_FAILED, path=store.root, error=store.failure)
     finally:
         receiver.stop(drain_s=settings.serve.stop_timeout_s / 2)

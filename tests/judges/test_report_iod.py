@@ -273,6 +273,7 @@ def test_dciodvfy_and_dsrdump_find_nothing_whatever_was_found(content: str, tmp_
 
 
 @pytest.mark.slow
+@pytest.mark.pixelmed
 def test_pixelmed_finds_the_template_kept_in_every_kind_of_report(tmp_path: Path) -> None:
     reports = {
         "found": findings(),

@@ -7,6 +7,7 @@ import pickle
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,14 @@ class JournalContract:
         assert (study.accession_number, study.calling_ae, study.version) == ("A17", "CT1", 1)
         assert (study.first_received_at, study.last_received_at) == (later(5), later(9))
         assert (study.complete_evidence, study.reason, study.progress) == (None, None, None)
+
+    def test_times_of_other_zones_are_the_same_instants(self, journal: Journal) -> None:
+        east = timezone(timedelta(hours=5, minutes=30))
+        receive(journal, 1, study="1.1", at=later(0).astimezone(east))
+        receive(journal, 1, study="1.2", at=later(1))
+        assert journal.study("1.1").last_received_at == later(0)
+        assert journal.study("1.1").last_received_at.utcoffset() == timedelta(0)
+        assert [s.study_instance_uid for s in journal.quiet_studies(later(0.5).astimezone(east))] == ["1.1"]
 
     def test_adding_instances_again_changes_nothing(self, journal: Journal) -> None:
         receive(journal)

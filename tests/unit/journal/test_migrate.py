@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -166,6 +168,23 @@ def test_all_who_open_a_new_journal_at_once_get_the_same(path: Path) -> None:
     assert failed == []
     with open_at(path) as journal:
         assert len(journal.studies()) == 6
+
+
+def test_who_opens_a_journal_waits_for_who_is_making_it(path: Path) -> None:
+    done = threading.Event()
+
+    def work() -> None:
+        open_at(path).close()
+        done.set()
+
+    folder = os.open(path.parent, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert not done.wait(0.3)
+    os.close(folder)
+    assert done.wait(10)
+    thread.join()
 
 
 def test_a_backup_is_whole_while_others_write(path: Path, tmp_path: Path) -> None:

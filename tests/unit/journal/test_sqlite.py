@@ -117,7 +117,7 @@ def test_a_url_that_is_no_durable_database_is_refused(wrong: str) -> None:
 
 
 def test_a_folder_that_is_not_there_is_a_fault(tmp_path: Path) -> None:
-    with pytest.raises(NodeError, match="unable to open") as caught:
+    with pytest.raises(NodeError, match="No such file") as caught:
         Journal.open(f"sqlite:///{tmp_path / 'none' / 'journal.sqlite'}")
     assert caught.value.fault is JOURNAL_BROKEN
 
