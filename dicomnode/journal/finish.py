@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from dicomnode.faults import NodeError
 from dicomnode.journal import deliveries, events, results, sentences, studies, tasks
@@ -58,14 +58,20 @@ def finish(connection: Connection, task: TaskRecord, ending: Ending, now: dateti
     deliveries.add(connection, ending.wanted, now)
     for note in ending.notes:
         events.append(connection, task.study_instance_uid, now, note.what, note.text, **note.facts)
-    not_before = ending.not_before or now
-    error = ending.error
+    _end(connection, row, ending, now)
+    studies.settle_state(connection, task.study_instance_uid, now)
+
+
+def _end(connection: Connection, row: Row[Any], ending: Ending, now: datetime) -> None:
+    """Write the task's new state, and what there is to tell of it."""
+    not_before, error = ending.not_before or now, ending.error
+    code = error.fault.code if error is not None else None
     values: dict[str, Any] = {
         "owner": None,
         "lease_until": None,
         "not_before": not_before,
         "lost": 0,
-        "error_code": error.fault.code if error is not None else None,
+        "error_code": code,
         "error_text": error.fault.text(**error.values) if error is not None else None,
     }
     tasks.move(connection, row, ending.event, now, **values)
@@ -76,12 +82,11 @@ def finish(connection: Connection, task: TaskRecord, ending: Ending, now: dateti
     )
     events.append(
         connection,
-        task.study_instance_uid,
+        row.study_instance_uid,
         now,
-        f"{task.kind}.{ending.event}",
+        f"{row.kind}.{ending.event}",
         sentences.of_task(ending.event, said),
-        task=task.id,
+        task=row.id,
         attempt=row.attempt,
-        code=values["error_code"],
+        code=code,
     )
-    studies.settle_state(connection, task.study_instance_uid, now)

@@ -23,7 +23,10 @@ GROUP: Final = 500
 
 def settle_state(connection: Connection, study_uid: str, now: datetime) -> StudyState:
     """Write the state that the study's tasks and deliveries put it in; an event where it is another."""
-    row = connection.execute(select(_study).where(_study.c.study_instance_uid == study_uid)).one()
+    # Locked before its tasks are read: of two workers that finish at once, the second one sees both ends
+    row = connection.execute(
+        select(_study).where(_study.c.study_instance_uid == study_uid).with_for_update()
+    ).one()
     facts = _facts(connection, row)
     state, reason = study_state(facts), study_reason(facts)
     if (state, reason) != (row.state, row.reason):
