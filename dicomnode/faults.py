@@ -376,6 +376,13 @@ QUERY_FAILED = _row(
     "Allow AE title {calling_ae!r} to query and retrieve at the peer, and look into the log of the peer.",
     exit_code=EXIT_UNREACHABLE,
 )
+DESTINATION_UNKNOWN = _row(
+    "DN-2010",
+    "Results were to go to {destination!r}, which dicomnode.toml does not name (any more).",
+    "Put its [[destination]] back, restart the node, and run `dicomnode retry --destination {destination}`.",
+    retry=Retry.NEEDS_PERSON,
+    exit_code=EXIT_CONFIGURATION,
+)
 
 # ── 3xxx assemble: from instances to a volume ─────────────────────────────────────────────────────
 NOT_DICOM = _row(
@@ -473,6 +480,21 @@ SLICES_SHIFTED = _row(
     "A slice is shifted within its plane by {shift_mm:.3f} mm against the line of the others (tolerance "
     "{tolerance_mm:.3f} mm).",
     "The table or the patient moved between the slices; reconstruct the series with one centre.",
+)
+GEOMETRY_IMPLAUSIBLE = _row(
+    "DN-3018",
+    "The headers cannot be true: {claim}.",
+    "The header is damaged, or its lengths are not in mm; send the series again from the scanner.",
+)
+VOLUME_TOO_LARGE = _row(
+    "DN-3019",
+    "The series has {slices} slices of {rows} x {columns} pixels, more than the {limit} voxels of a volume.",
+    "Send a reconstruction with fewer pixels or slices.",
+)
+SAME_UID = _row(
+    "DN-3020",
+    "{count} images of the series have the SOP Instance UID of another one, and are not the same image.",
+    "A result could not say which image it means. Give each image a UID of its own and send them again.",
 )
 
 # ── 4xxx engine and analyse ───────────────────────────────────────────────────────────────────────

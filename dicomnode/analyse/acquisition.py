@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from dicomnode.values import SourceHeaders
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 # Kernels that are known to be soft or standard, by what the makers call them: GE Standard, Soft; Siemens
 # B20 … B39, Br3x, Br4x, Qr3x, Qr4x; Canon and Toshiba FC01 … FC19; Philips A, B, C.
 _SOFT: Final = re.compile(r"(?i:soft|stand)|^B[23]\d|^[BQ]r[34]\d|^FC[01]\d|^[ABC]$")
 _THICKEST_MM: Final = 3.0
+_LONGEST: Final = 64  # characters of a kernel's name; it is an SH of 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,20 +35,35 @@ def acquisition_of(headers: SourceHeaders) -> Acquisition:
     """Read what the headers say of the acquisition."""
     # Only an engine that measures density needs it
     from pydicom import dcmread  # noqa: PLC0415
-    from pydicom.multival import MultiValue  # noqa: PLC0415
 
     if not headers.encoded:
         return Acquisition()
     wanted = ["ConvolutionKernel", "SliceThickness"]
-    header = dcmread(BytesIO(headers.encoded[0]), specific_tags=list(wanted))
-    kernel = header.get("ConvolutionKernel")
-    if isinstance(kernel, MultiValue):
-        kernel = kernel[0] if kernel else None
-    thickness = header.get("SliceThickness")
-    return Acquisition(
-        kernel=str(kernel) if kernel else None,
-        slice_thickness_mm=float(thickness) if thickness else None,
-    )
+    with warnings.catch_warnings():  # they quote values, and are of no use: what is wrong is not used
+        warnings.simplefilter("ignore")
+        header = dcmread(BytesIO(headers.encoded[0]), specific_tags=list(wanted))
+        kernel, thickness = (_first_text(header, keyword) for keyword in wanted)
+    return Acquisition(kernel=kernel or None, slice_thickness_mm=_length_mm(thickness))
+
+
+def _first_text(header: Dataset, keyword: str) -> str:
+    """Return the first value of an attribute as text that a sentence can hold; empty if it is not valid."""
+    try:
+        value = header.get(keyword)
+    except (TypeError, ValueError):
+        return ""
+    if value is None or isinstance(value, bytes):
+        return ""
+    text = str(value) if isinstance(value, str | float) else str(next(iter(value), ""))
+    return "".join(letter for letter in text if letter.isprintable()).strip()[:_LONGEST]
+
+
+def _length_mm(text: str) -> float | None:
+    try:
+        length = float(text)
+    except ValueError:
+        return None
+    return length if 0.0 < length < float("inf") else None
 
 
 def low_attenuation_refused(made: Acquisition, spacing_k_mm: float) -> str | None:

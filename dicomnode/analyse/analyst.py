@@ -33,6 +33,13 @@ from dicomnode.values import (
 )
 
 _LESION: Final = "lesion"
+# What a reader must know first; what holds for every study of this engine comes last
+_IMPORTANCE: Final = (
+    RemarkKind.NOT_ANALYSED,
+    RemarkKind.NO_FINDING,
+    RemarkKind.QUALITY,
+    RemarkKind.LIMIT,
+)
 _LEAST_SIDE: Final = 32  # voxels of the box that warms a network up
 
 
@@ -125,7 +132,8 @@ class Analyst:
     ) -> Findings:
         manifest = self.package.manifest
         volume = analysis.volumes[manifest.input[0].name]
-        remarks = (*(remark for result in results.values() for remark in result.remarks), *described.remarks)
+        remarks = [remark for result in results.values() for remark in result.remarks]
+        remarks = sorted((*remarks, *described.remarks), key=lambda one: _IMPORTANCE.index(one.kind))
         outcome = self._outcome(described)
         self._log.debug(
             "analysis.done",
@@ -144,7 +152,7 @@ class Analyst:
             study_version=analysis.study_version,
             segments=described.segments,
             regions=described.regions,
-            remarks=remarks,
+            remarks=tuple(remarks),
         )
 
     def _outcome(self, described: Described) -> Outcome:

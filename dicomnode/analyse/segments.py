@@ -130,6 +130,8 @@ class _Desk:
             words = ([side] if side else []) + [segment.site.meaning.lower() if segment.site else "organ"]
             where = "at" if far < _TOUCHES_MM else f"{far:.0f} mm from"
             facts.append(f"{where} the border of the {' '.join(words)}")
+        if _at_edge(segment.mask):
+            facts.append("cut off by the edge of the images: it may be larger than what was measured")
         if facts:
             text = f"{segment.tracking_id}: {', '.join(facts)}."
             self.remarks.append(Remark(kind=RemarkKind.QUALITY, text=text))
@@ -162,6 +164,12 @@ class _Desk:
         if output.kind == _LESION:
             return f"{output.segment}-{number}"
         return f"{output.segment}-{output.laterality}" if output.laterality else output.segment
+
+
+def _at_edge(mask: Mask) -> bool:
+    """Tell whether a mask reaches the first or last slice, row or column: what lies beyond is not seen."""
+    ends = zip(mask.box_kji, mask.shape_kji, strict=True)
+    return any(start == 0 or stop == size for (start, stop), size in ends)
 
 
 def _pieces(manifest: Manifest, output: OutputSpec, result: Result) -> list[Piece]:
@@ -213,7 +221,7 @@ def _low_attenuation(manifest: Manifest, volume: Volume) -> tuple[frozenset[str]
         return frozenset({LOW_ATTENUATION}), [Remark(kind=RemarkKind.LIMIT, text=text)]
     thickness = made.slice_thickness_mm or spacing_k_mm
     text = (
-        f"The share of lung below -950 HU holds for kernel {made.kernel} and slices of {thickness:.1f} mm; "
+        f"The share of lung below -950 HU holds for kernel {made.kernel} and slices of {thickness:.4g} mm; "
         "compare it only with images made the same way."
     )
     return frozenset(), [Remark(kind=RemarkKind.LIMIT, text=text)]

@@ -13,7 +13,14 @@ from typing import Final
 import numpy as np
 
 from dicomnode.assemble.record import Header
-from dicomnode.faults import GANTRY_TILT, SLICE_GAP, SLICES_IRREGULAR, SLICES_SHIFTED
+from dicomnode.faults import (
+    GANTRY_TILT,
+    GEOMETRY_IMPLAUSIBLE,
+    SLICE_GAP,
+    SLICES_IRREGULAR,
+    SLICES_SHIFTED,
+    VOLUME_TOO_LARGE,
+)
 from dicomnode.values import Float64, Refusal, Repair
 
 SAME_POSITION_MM: Final = 0.01
@@ -43,6 +50,15 @@ TILT_TOLERANCE_DEGREES: Final = 0.1
 
 AXES_TOLERANCE: Final = 1e-3
 """How far direction cosines may be from perpendicular unit vectors: values with three decimals."""
+
+SMALLEST_PIXEL_MM: Final = 0.01
+"""Finer than any scanner of patients; less is a length in another unit, or damage."""
+
+LARGEST_EXTENT_MM: Final = 3000.0
+"""Longer than any patient and table; a grid in mm over more would also cost more memory than there is."""
+
+MOST_VOXELS: Final = 2**30
+"""1024 slices of 1024 x 1024: what is decoded, prepared and segmented is several times as much memory."""
 
 TOLD_MM: Final = 0.005
 """Jitter below this is not worth a repair: it is how decimal text rounds."""
@@ -75,6 +91,25 @@ def axes(header: Header) -> Float64 | None:
 def along_normal(headers: Sequence[Header], normal: Float64) -> Float64:
     """Return each slice's position along the normal, mm."""
     return _positions(headers) @ normal
+
+
+def implausible(headers: Sequence[Header], positions: Float64) -> Refusal | None:
+    """Refuse slices that claim a size that no scan has: before a pixel is decoded, or a grid made of it.
+
+    headers: of one matrix and spacing. positions: along the normal, mm.
+    """
+    first, slices = headers[0], len(headers)
+    rows, columns = first.rows or 0, first.columns or 0
+    j_mm, i_mm = first.spacing_ji_mm or (0.0, 0.0)
+    if min(j_mm, i_mm) < SMALLEST_PIXEL_MM:
+        return GEOMETRY_IMPLAUSIBLE.refusal(claim=f"pixels of {j_mm:g} x {i_mm:g} mm")
+    extent = (float(np.ptp(positions)), rows * j_mm, columns * i_mm)
+    if max(extent) > LARGEST_EXTENT_MM:
+        claim = f"the images cover {extent[0]:.4g} x {extent[1]:.4g} x {extent[2]:.4g} mm"
+        return GEOMETRY_IMPLAUSIBLE.refusal(claim=claim)
+    if slices * rows * columns > MOST_VOXELS:
+        return VOLUME_TOO_LARGE.refusal(slices=slices, rows=rows, columns=columns, limit=MOST_VOXELS)
+    return None
 
 
 def place(headers: Sequence[Header]) -> Placement | Refusal:

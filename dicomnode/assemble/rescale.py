@@ -40,7 +40,9 @@ class Padded:
 def rescaled(stored: Stored, slope: float, intercept: float) -> Voxels:
     """Apply slope and intercept: int16 if nothing is lost by it, else float32. Shape as `stored`."""
     if slope == 1.0 and intercept.is_integer():
-        whole = stored.astype(np.int32) + np.int32(intercept)
+        # 32 bits without sign do not fit into 32 with one: a large value would come back as a small one
+        wide = np.dtype(np.int32 if stored.dtype.itemsize <= 2 else np.int64)
+        whole = stored.astype(wide) + int(intercept)
         if whole.min() >= _INT16.min and whole.max() <= _INT16.max:
             return whole.astype(np.int16)
     values = stored.astype(np.float64) * slope + intercept

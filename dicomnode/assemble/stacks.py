@@ -12,13 +12,14 @@ from typing import Final
 
 from dicomnode.assemble.headers import PHASE_KEYWORDS
 from dicomnode.assemble.kinds import CT_IMAGE, aside, class_name, not_a_slice, set_aside
-from dicomnode.assemble.placing import SAME_POSITION_MM, Placement, along_normal, axes, place
+from dicomnode.assemble.placing import SAME_POSITION_MM, Placement, along_normal, axes, implausible, place
 from dicomnode.assemble.record import Header
 from dicomnode.faults import (
     DECODE_FAILED,
     DUPLICATE_INSTANCE,
     NOT_A_VOLUME_CLASS,
     SAME_POSITION,
+    SAME_UID,
     TAG_INCONSISTENT,
     TAG_MISSING,
     TOO_FEW_SLICES,
@@ -59,7 +60,8 @@ def plan_series(headers: Sequence[Header], same_pixels: SamePixels) -> SeriesPla
     """Group the headers of one series into stacks and place each.
 
     The stacks are sorted, the largest first. Checked in this order: class of image, number of slices,
-    required attributes, what must agree, images at one position, then the geometry (`placing`).
+    required attributes, what must agree, sizes that no scan has, images at one position, UIDs, then the
+    geometry (`placing`).
     """
     left_out: list[SetAside] = []
     wanted: list[Header] = []
@@ -122,7 +124,7 @@ def _plan(headers: Sequence[Header], same_pixels: SamePixels) -> tuple[StackPlan
     positions = along_normal(headers, directions[2])
     order = sorted(range(len(headers)), key=lambda n: (positions[n], headers[n].order))
     ordered = [headers[n] for n in order]
-    result = _single(ordered, positions[order], same_pixels)
+    result = implausible(ordered, positions) or _single(ordered, positions[order], same_pixels)
     if isinstance(result, Refusal):
         return StackPlan(headers=tuple(ordered), refusal=result), []
     kept, doubles = result
@@ -130,7 +132,7 @@ def _plan(headers: Sequence[Header], same_pixels: SamePixels) -> tuple[StackPlan
     if doubles:
         text = f"{len(doubles)} images that repeat the position and the pixels of another were left out."
         repairs = (Repair("duplicate", text),)
-    placement = place(kept) if len(kept) >= MINIMUM_SLICES else _too_few(kept)
+    placement = _same_uid(kept) or (place(kept) if len(kept) >= MINIMUM_SLICES else _too_few(kept))
     if isinstance(placement, Placement):
         # Asked last: for a series that lacks it and slices, too, the slices are the better reason
         placement = _missing_refusal(kept, _REQUIRED_OF_RESULTS) or placement
@@ -139,6 +141,12 @@ def _plan(headers: Sequence[Header], same_pixels: SamePixels) -> tuple[StackPlan
     return StackPlan(
         headers=tuple(kept), placement=placement, repairs=(*repairs, *placement.repairs)
     ), doubles
+
+
+def _same_uid(headers: Sequence[Header]) -> Refusal | None:
+    """Refuse two slices of one SOP Instance UID: a result goes back on its slice by this UID."""
+    again = len(headers) - len({header.sop_instance_uid for header in headers})
+    return SAME_UID.refusal(count=again) if again else None
 
 
 def _too_few(headers: Sequence[Header]) -> Refusal:

@@ -18,7 +18,7 @@ from dicomnode.settings.schema import DestinationSettings
 class Decision:
     """What becomes of the task: the name of the journal's event, when to try again, and what went wrong."""
 
-    event: Literal["COMMITTED", "FAILED", "NEEDS_PERSON"]
+    event: Literal["COMMITTED", "FAILED", "NEEDS_PERSON", "GIVEN_BACK"]
     not_before: datetime | None = None
     fault: NodeError | None = None
 
@@ -44,14 +44,15 @@ def decide(
     """Decide: all stored, done; something to try again, at a later time; else a person is needed.
 
     attempt: this one, counted from 1. now: time-zone aware. jitter: 0 to 1, see next_try_s.
-    The fault is the first of those that decided. After a stop, what was not tried is due at once.
+    The fault is the first of those that decided. What was not tried because of a stop has not failed: the
+    task is given back, and due at once.
     """
     again = [outcome for outcome in outcomes if outcome.outcome == "retry"]
     if again:
         fault = next((outcome.fault for outcome in again if outcome.fault), None)
-        wait_s = 0.0
-        if fault is not None:
-            wait_s = next_try_s(attempt, destination.retry_first_s, destination.retry_longest_s, jitter)
+        if fault is None:
+            return Decision(event="GIVEN_BACK")
+        wait_s = next_try_s(attempt, destination.retry_first_s, destination.retry_longest_s, jitter)
         return Decision(event="FAILED", not_before=now + timedelta(seconds=wait_s), fault=fault)
     for outcome in outcomes:
         if outcome.outcome == "refused":

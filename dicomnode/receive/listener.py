@@ -36,7 +36,7 @@ class Listener(socketserver.BaseServer):
         self._socket = listening
         self._may_enter = may_enter
         self._serve = serve
-        self._spare = os.open(os.devnull, os.O_RDONLY)
+        self._spare = _open_spare()
 
     @property
     def port(self) -> int:
@@ -87,18 +87,31 @@ class Listener(socketserver.BaseServer):
     def server_close(self) -> None:
         """Stop listening. A socket that others hold too goes on listening for them."""
         self._socket.close()
-        os.close(self._spare)
+        if self._spare is not None:
+            os.close(self._spare)
+            self._spare = None
 
     def _turn_away(self) -> None:
         """Close one waiting connection by means of the spare descriptor, so that it does not wait."""
-        os.close(self._spare)
+        # Its number is forgotten before it is closed: another thread may get the number, for the file of an
+        # instance, and nobody may close that one
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            os.close(spare)
         try:
             self._socket.accept()[0].close()
         except OSError as error:
             log.debug("connection.closed", error=str(error))
         finally:
-            self._spare = os.open(os.devnull, os.O_RDONLY)
+            self._spare = _open_spare()
         log.error("connection.turned_away", reason="no file descriptors are left (LimitNOFILE)")
+
+
+def _open_spare() -> int | None:
+    try:
+        return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:  # another thread was faster: there is none to spare until one is free
+        return None
 
 
 def open_listening(address: str, port: int) -> socket.socket:

@@ -99,6 +99,11 @@ class Receiver:
         return self._settings.port if self._listener is None else self._listener.port
 
     @property
+    def is_accepting(self) -> bool:
+        """Whether the thread that accepts connections is alive."""
+        return self._thread is not None and self._thread.is_alive()
+
+    @property
     def active_associations(self) -> int:
         """How many associations are open."""
         return self._desk.open_now

@@ -49,7 +49,8 @@ LESION: Final = Code("52988006", "SCT", "Lesion")  # where an engine did not say
 ANATOMICAL_STRUCTURE: Final = Code("91723000", "SCT", "Anatomical Structure")
 PRESENT: Final = Code("52101004", "SCT", "Present")  # CID 240
 ABSENT: Final = Code("272519000", "SCT", "Absent")
-PROBABILITY: Final = Code("122157", "DCM", "Probability")
+PROBABILITY: Final = Code("122157", "DCM", "Probability")  # of a class
+CERTAINTY: Final = Code("111012", "DCM", "Certainty of Finding")  # a score: nobody calibrated it
 VOLUME: Final = Code("118565006", "SCT", "Volume")  # CID 7469
 
 # ── Purposes ──────────────────────────────────────────────────────────────────────────────────────

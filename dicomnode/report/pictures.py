@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 from dicomnode.report.panels import FAINT, PLAIN, Extract, Panel, Rgb, font
 from dicomnode.report.patient_views import View, views_of
 from dicomnode.report.sentences import position
-from dicomnode.values import FindingKind, Findings, Segment, Volume
+from dicomnode.values import FindingKind, Findings, RemarkKind, Segment, Volume
 from dicomnode.values.codes import HOUNSFIELD
 
 NOT_FOR_CLINICAL_USE: Final = "Research and engineering. Not for clinical use."
@@ -29,6 +29,7 @@ _LOW_PANEL: Final = 380  # height of a magnified panel
 _GAP: Final = 6
 _MARGIN: Final = 14
 _LINE: Final = 21
+_MOST_LINES: Final = 4
 _CLOSEST_MM: Final = 40.0  # a magnified view is at least this wide
 _AROUND: Final = 2.6  # and this many times as wide as the finding
 _BACKGROUND: Final = (10, 12, 16)
@@ -183,8 +184,7 @@ def _caption(scene: _Scene, findings: Findings) -> list[tuple[str, Rgb, int]]:
     window = f"window {high - low:.0f}, level {(high + low) / 2:.0f}"
     lines: list[tuple[str, Rgb, int]] = []
     if scene.target is None:
-        remarks = " ".join(remark.text for remark in findings.remarks)
-        lines.append((remarks or "No lesion is marked.", PLAIN, 17))
+        lines += [(line, PLAIN, 15) for line in _wrapped(_said(findings), 15)]
     else:
         lines.append((_headline(scene.target), scene.target.colour_rgb, 19))
         lines.append((_numbers(scene.target, scene.volume), PLAIN, 15))
@@ -193,6 +193,26 @@ def _caption(scene: _Scene, findings: Findings) -> list[tuple[str, Rgb, int]]:
     lines.append((f"{made_by.engine} {made_by.version}, {made_by.title}; {window}", FAINT, 13))
     lines.append((NOT_FOR_CLINICAL_USE, _WARNING, 15))
     return lines
+
+
+def _said(findings: Findings) -> str:
+    """What is said where no lesion is shown: that there is none or why, else what else was remarked."""
+    answers = (RemarkKind.NOT_ANALYSED, RemarkKind.NO_FINDING)
+    texts = [one.text for one in findings.remarks if one.kind in answers]
+    texts += [one.text for one in findings.remarks if one.kind not in answers]
+    return " ".join(texts) or "No lesion is marked."
+
+
+def _wrapped(text: str, size: int) -> list[str]:
+    """Break a text into lines that are as wide as the picture at most; what is beyond a few is cut off."""
+    width, lines = 3 * _PANEL + 2 * _GAP - 4, [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font(size).getlength(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines if len(lines) <= _MOST_LINES else [*lines[: _MOST_LINES - 1], f"{lines[_MOST_LINES - 1]} …"]
 
 
 def _headline(target: Segment) -> str:

@@ -78,7 +78,7 @@ class GroupWriter:
         made_of = segment.measurements or (_volume(segment, self._voxel_mm3),)
         measurements = [self._number(one, segment.algorithm) for one in made_of]
         if segment.score is not None:
-            measurements.append(self._probability(segment.score, segment.algorithm))
+            measurements.append(self._percent(c.CERTAINTY, segment.score, segment.algorithm))
         # Of an organ, the organ itself is the site: that is where its side stands
         site = segment.site or (segment.type if segment.kind is FindingKind.ANATOMY else None)
         tracking = sr.TrackingIdentifier(uid=segment.tracking_uid, identifier=segment.tracking_id)
@@ -113,7 +113,7 @@ class GroupWriter:
 
         measurements = [self._number(one, region.algorithm) for one in region.measurements]
         if region.score is not None:
-            measurements.append(self._probability(region.score, region.algorithm))
+            measurements.append(self._percent(c.CERTAINTY, region.score, region.algorithm))
         return sr.MeasurementsAndQualitativeEvaluations(
             sr.TrackingIdentifier(uid=region.tracking_uid, identifier=region.tracking_id),
             finding_type=c.coded(region.type),
@@ -127,7 +127,7 @@ class GroupWriter:
         return self._group(
             one.label,
             finding=one.type,
-            measurements=[self._probability(one.probability, engine)],
+            measurements=[self._percent(c.PROBABILITY, one.probability, engine)],
             answer=(one.type, answer),
         )
 
@@ -176,8 +176,8 @@ class GroupWriter:
             algorithm_id=self._algorithm(algorithm),
         )
 
-    def _probability(self, score: float, algorithm: str) -> sr.Measurement:
-        percent = Measurement(name="score", concept=c.PROBABILITY, value=100 * score, unit=PERCENT)
+    def _percent(self, concept: Code, part: float, algorithm: str) -> sr.Measurement:
+        percent = Measurement(name="score", concept=concept, value=100 * part, unit=PERCENT)
         return self._number(percent, algorithm)
 
     def _algorithm(self, name: str) -> sr.AlgorithmIdentification:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import errno
 import time
-import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -11,9 +11,10 @@ from typing import Final
 import structlog
 
 from dicomnode.deliver import next_try_s
-from dicomnode.faults import BUG, LEASE_LOST, NodeError, Retry
+from dicomnode.faults import JOURNAL_FAILED, LEASE_LOST, STORE_FULL, NodeError, Retry
 from dicomnode.journal import Event, Journal, TaskRecord
-from dicomnode.serve.logs import fault_facts
+from dicomnode.serve.logs import bug, fault_facts
+from dicomnode.serve.pulse import Pulse
 
 log = structlog.get_logger("dicomnode.serve")
 
@@ -24,15 +25,28 @@ _ATTEMPTS: Final = 5
 # No two retries compete here: the middle of the jitter is as good as any
 _NO_JITTER: Final = 0.5
 
+# What is short today may be there tomorrow, and says nothing about the task
+_SHORTAGE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
-def carry_out(task: TaskRecord, action: Callable[[TaskRecord], Event], journal: Journal) -> None:
-    """Do the task; give it back to the journal if it fails.
+
+def is_shortage(error: NodeError) -> bool:
+    """Whether it failed for want of space, descriptors or the journal: to be tried until there is some."""
+    cause = error.values.get("error")
+    return error.fault in (STORE_FULL, JOURNAL_FAILED) or (
+        isinstance(cause, OSError) and cause.errno in _SHORTAGE
+    )
+
+
+def carry_out(
+    task: TaskRecord, action: Callable[[TaskRecord, Pulse], Event], journal: Journal, lease_s: float
+) -> None:
+    """Do the task, its lease kept meanwhile; give it back to the journal if it fails. Never raises.
 
     action: does it, finishes it in the journal, and tells with which event.
 
-    A failure with a row of the table is retried or parked as the row says. Anything else is a bug of
-    ours: its traceback goes to the log at level debug only (it may quote what a header held), and the task
-    is tried again and parked after some tries.
+    A failure with a row of the table is retried or parked as the row says; what is short is waited for.
+    Anything else is a bug of ours: the log tells where, not what (it may quote what a header held), and the
+    task is tried again and parked after some tries.
     """
     facts = {
         "task": task.id,
@@ -43,26 +57,25 @@ def carry_out(task: TaskRecord, action: Callable[[TaskRecord], Event], journal: 
     }
     began = time.monotonic()
     try:
-        ended = action(task)
+        with Pulse(journal, task, lease_s) as pulse:
+            ended = action(task, pulse)
     except NodeError as error:
-        _give_back(task, error, journal)
-        log.error("task.failed", attempt=task.attempt, **facts, **fault_facts(error))
+        _fail(task, error, journal, facts)
     # The loop that calls must outlive any task: an engine, a header, a disk can raise what nobody foresaw
     except Exception as error:  # noqa: BLE001
-        bug = NodeError(BUG, where=f"{task.kind} task", error=type(error).__name__)
-        log.debug("task.bug", text=traceback.format_exc(), **facts)
-        _give_back(task, bug, journal)
-        log.error("task.failed", attempt=task.attempt, **facts, **fault_facts(bug))
+        _fail(task, bug(error, f"{task.kind} task"), journal, facts)
     else:
         word = "task.done" if ended is Event.COMMITTED else "task.waits"
         log.info(word, duration_s=round(time.monotonic() - began, 2), **facts)
 
 
-def _give_back(task: TaskRecord, error: NodeError, journal: Journal) -> None:
-    if error.fault is LEASE_LOST:
-        return  # somebody else has it now
+def _fail(task: TaskRecord, error: NodeError, journal: Journal, facts: dict[str, object]) -> None:
+    if error.fault is LEASE_LOST:  # somebody else has it now, or nobody needs it any more
+        log.info("task.dropped", attempt=task.attempt, **facts)
+        return
+    log.error("task.failed", attempt=task.attempt, **facts, **fault_facts(error))
     now = datetime.now(UTC)
-    again = error.fault.retry is Retry.BACKOFF and task.attempt < _ATTEMPTS
+    again = is_shortage(error) or (error.fault.retry is Retry.BACKOFF and task.attempt < _ATTEMPTS)
     wait_s = next_try_s(task.attempt, _RETRY_FIRST_S, _RETRY_LONGEST_S, _NO_JITTER)
     try:
         journal.finish(
@@ -73,5 +86,5 @@ def _give_back(task: TaskRecord, error: NodeError, journal: Journal) -> None:
             not_before=now + timedelta(seconds=wait_s) if again else None,
         )
     except NodeError as late:
-        if late.fault is not LEASE_LOST:
-            raise
+        # It stays ours until its lease ends, and is taken up again then
+        log.warning("task.not_given_back", **facts, **fault_facts(late))

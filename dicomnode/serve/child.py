@@ -16,10 +16,12 @@ from typing import Final
 
 import structlog
 
-from dicomnode.faults import EXIT_FAILED, NodeError
+from dicomnode.faults import EXIT_DONE, EXIT_FAILED, NodeError
 from dicomnode.serve.line import ChildLine, die_with_parent
-from dicomnode.serve.logs import fault_facts, set_up_logging
-from dicomnode.settings import Settings, load_settings
+from dicomnode.serve.logs import bug, fault_facts, set_up_logging
+from dicomnode.settings import LogSettings, Settings, load_settings
+
+_DRAIN_SHARE: Final = 0.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +31,11 @@ class ChildFrame:
     settings: Settings
     line: ChildLine
     listener: socket.socket | None
+
+    @property
+    def drain_s(self) -> float:
+        """How long a stop may wait for what is under way; the rest of the time is for ending in order."""
+        return self.settings.serve.stop_timeout_s * _DRAIN_SHARE
 
 
 def _receiver(frame: ChildFrame) -> None:
@@ -76,15 +83,21 @@ def main(arguments: list[str] | None = None) -> int:
 
     signal.signal(signal.SIGTERM, stop)
     listener = None if given.listener is None else socket.socket(fileno=given.listener)
-    settings = load_settings(given.config)
-    set_up_logging(settings.log)
+    set_up_logging(LogSettings())
     log = structlog.get_logger("dicomnode.serve")
     try:
+        settings = load_settings(given.config)
+        set_up_logging(settings.log)
         ROLES[given.role](ChildFrame(settings=settings, line=line, listener=listener))
     except NodeError as error:
         log.error("process.failed", process=given.role, pid=os.getpid(), **fault_facts(error))
         return error.fault.exit_code or EXIT_FAILED
-    return 0
+    # The last door of this process: a traceback may quote what a header held, and never leaves
+    except Exception as error:  # noqa: BLE001
+        facts = fault_facts(bug(error, f"process {given.role}"))
+        log.error("process.failed", process=given.role, pid=os.getpid(), **facts)
+        return EXIT_FAILED
+    return EXIT_DONE
 
 
 if __name__ == "__main__":

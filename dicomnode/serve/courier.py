@@ -1,26 +1,26 @@
-"""A courier: one thread a destination, so that a dead archive delays nobody but itself."""
+"""A courier: one clerk a destination, so that a dead archive delays nobody but itself."""
 
 from __future__ import annotations
 
-import os
 import random
 import threading
-import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from hashlib import file_digest
 from typing import Final
 
 from dicomnode.deliver import FileOutcome, decide, peer_of, send_files
-from dicomnode.faults import BUG, NodeError
-from dicomnode.journal import Event, Journal, TaskKind, TaskRecord
-from dicomnode.serve.carry import carry_out
+from dicomnode.faults import BUG, SEND_UNREADABLE, NodeError
+from dicomnode.journal import Event, Journal, ObjectRecord, TaskKind, TaskRecord
+from dicomnode.serve.clerk import Clerk, Post, owner_name
+from dicomnode.serve.pulse import Pulse
 from dicomnode.settings import DestinationSettings, Settings
 
-_IDLE_S: Final = 0.5
-_LEASE_S: Final = 120.0
+_LEASE_S: Final = 60.0
 
 
-class Courier(threading.Thread):
-    """Claims the `deliver` tasks of one destination; order kept, one association at a time."""
+class Courier(Clerk):
+    """Does the `deliver` tasks of one destination; order kept, one association at a time."""
 
     def __init__(
         self,
@@ -29,56 +29,74 @@ class Courier(threading.Thread):
         journal: Journal,
         stopping: threading.Event,
     ) -> None:
-        super().__init__(name=f"courier-{destination.name}", daemon=True)
+        post = Post(
+            name=owner_name("scheduler", f"courier-{destination.name}"),
+            kinds=(TaskKind.DELIVER,),
+            lease_s=_LEASE_S,
+            destination=destination.name,
+        )
+        super().__init__(post, journal, stopping)
         self._calling_ae = settings.node.ae_title
         self._destination = destination
-        self._journal = journal
-        self._stopping = stopping
-        self._owner = f"scheduler-{os.getpid()}-{self.name}"
         self._random = random.Random()  # noqa: S311  jitter of retry times, nothing secret
-        self.turned_at = time.monotonic()
 
-    def run(self) -> None:
-        """Deliver until the scheduler stops."""
-        while not self._stopping.is_set():
-            self.turned_at = time.monotonic()
-            task = self._journal.claim(
-                {TaskKind.DELIVER},
-                self._owner,
-                _LEASE_S,
-                datetime.now(UTC),
-                destination=self._destination.name,
-            )
-            if task is None:
-                self._stopping.wait(_IDLE_S)
-            else:
-                carry_out(task, self._deliver, self._journal)
-
-    def _deliver(self, task: TaskRecord) -> Event:
-        where = self._destination
+    def work(self, task: TaskRecord, pulse: Pulse) -> Event:
+        """Send what the destination has not stored yet; each answer is written at once."""
         waiting = self._journal.undelivered(task)
-
         uid_of = {record.path: record.sop_instance_uid for record in waiting}
+        done = 0
 
         def note(outcome: FileOutcome) -> None:
-            self.turned_at = time.monotonic()
-            now = datetime.now(UTC)
-            self._journal.heartbeat(task, _LEASE_S, now)
+            nonlocal done
+            done += 1
             self._journal.record_delivery(
-                task, uid_of[outcome.path], outcome.outcome, outcome.status, outcome.text, now
+                task,
+                uid_of[outcome.path],
+                outcome.outcome,
+                outcome.status,
+                outcome.text,
+                datetime.now(UTC),
             )
+            pulse.progress("sending", done, len(waiting))
 
+        damaged = _damaged(waiting)
+        for outcome in damaged:
+            note(outcome)
+        withheld = {outcome.path for outcome in damaged}
         outcomes = send_files(
-            peer_of(where),
+            peer_of(self._destination),
             self._calling_ae,
-            [record.path for record in waiting],
+            [record.path for record in waiting if record.path not in withheld],
             on_outcome=note,
             stop=self._stopping,
         )
-        if len(outcomes) < len(waiting) and not self._stopping.is_set():
+        if len(outcomes) + len(damaged) < len(waiting):
             raise NodeError(BUG, where="deliver", error="an object was not answered for")
         now = datetime.now(UTC)
-        decision = decide(outcomes, task.attempt, where, now, self._random.random())
+        decision = decide([*damaged, *outcomes], task.attempt, self._destination, now, self._random.random())
         event = Event[decision.event]
         self._journal.finish(task, event, now, error=decision.fault, not_before=decision.not_before)
         return event
+
+
+def _damaged(records: Sequence[ObjectRecord]) -> list[FileOutcome]:
+    """Those whose content is no longer what was written: a wrong result must not leave the node."""
+    found: list[FileOutcome] = []
+    for record in records:
+        try:
+            with record.path.open("rb") as file:
+                digest = file_digest(file, "sha256").hexdigest()
+        except OSError:
+            continue  # sending says what is the matter with it
+        if digest != record.digest:
+            text = "its content is not what was written (SHA-256)"
+            fault = NodeError(SEND_UNREADABLE, path=record.path, error=text)
+            found.append(
+                FileOutcome(
+                    path=record.path,
+                    sop_instance_uid=record.sop_instance_uid,
+                    outcome="refused",
+                    fault=fault,
+                )
+            )
+    return found

@@ -1,10 +1,8 @@
-"""The desk: a thread that dispatches complete studies and writes the reports."""
+"""The desk: the clerk that dispatches complete studies and writes the reports."""
 
 from __future__ import annotations
 
-import os
 import threading
-import time
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -12,48 +10,36 @@ from typing import Final
 
 from dicomnode.assemble import read_studies
 from dicomnode.engine import EnginePackage, find_engine
-from dicomnode.faults import BUG, NO_ENGINE_WANTS, NodeError
+from dicomnode.faults import BUG, DESTINATION_UNKNOWN, NO_ENGINE_WANTS, NodeError
 from dicomnode.journal import Event, Journal, ObjectRecord, TaskKind, TaskRecord
 from dicomnode.report import ReportProfile, make_objects
-from dicomnode.serve.carry import carry_out
+from dicomnode.serve.clerk import Clerk, Post, owner_name
 from dicomnode.serve.dispatch import decide
 from dicomnode.serve.plan import analyse_tasks, deliver_task, set_aside_notes
-from dicomnode.settings import Settings
+from dicomnode.serve.pulse import Pulse
+from dicomnode.settings import DestinationSettings, Settings
 from dicomnode.store import Store
 
-_IDLE_S: Final = 0.3
-# Reports of large studies take seconds; nothing here takes minutes
-_LEASE_S: Final = 300.0
+_LEASE_S: Final = 60.0
 
 
-class Desk(threading.Thread):
-    """Claims `dispatch` and `report` tasks, one at a time."""
+class Desk(Clerk):
+    """Does `dispatch` and `report` tasks, one at a time."""
 
     def __init__(self, settings: Settings, store: Store, journal: Journal, stopping: threading.Event) -> None:
-        super().__init__(name="desk", daemon=True)
+        post = Post(
+            name=owner_name("scheduler", "desk"),
+            kinds=(TaskKind.DISPATCH, TaskKind.REPORT),
+            lease_s=_LEASE_S,
+        )
+        super().__init__(post, journal, stopping)
         self._settings = settings
         self._store = store
-        self._journal = journal
-        self._stopping = stopping
-        self._owner = f"scheduler-{os.getpid()}-desk"
-        self.turned_at = time.monotonic()
 
-    def run(self) -> None:
-        """Work until the scheduler stops."""
-        while not self._stopping.is_set():
-            self.turned_at = time.monotonic()
-            task = self._journal.claim(
-                {TaskKind.DISPATCH, TaskKind.REPORT}, self._owner, _LEASE_S, datetime.now(UTC)
-            )
-            if task is None:
-                self._stopping.wait(_IDLE_S)
-            else:
-                self.do(task)
-
-    def do(self, task: TaskRecord) -> None:
-        """Do one task; every failure ends in the journal."""
-        action = self._dispatch if task.kind is TaskKind.DISPATCH else self._report
-        carry_out(task, action, self._journal)
+    def work(self, task: TaskRecord, pulse: Pulse) -> Event:
+        """Dispatch or report."""
+        del pulse  # nothing here takes long enough to be told of
+        return self._dispatch(task) if task.kind is TaskKind.DISPATCH else self._report(task)
 
     def _packages(self) -> list[EnginePackage]:
         return [find_engine(e.name, e.path) for e in self._settings.engine if e.mode != "off"]
@@ -78,9 +64,9 @@ class Desk(threading.Thread):
         return Event.COMMITTED
 
     def _report(self, task: TaskRecord) -> Event:
-        if task.engine is None or task.destination is None:
-            raise NodeError(BUG, where="report", error="a task without engine or destination")
-        destination = next(d for d in self._settings.destination if d.name == task.destination)
+        if task.engine is None:
+            raise NodeError(BUG, where="report", error="a task without an engine")
+        destination = self._destination(task)
         findings = self._store.load_findings(self._finding(task))
         profile = ReportProfile(kinds=destination.objects, series_number=self._settings.report.series_number)
         records: list[ObjectRecord] = []
@@ -103,6 +89,12 @@ class Desk(threading.Thread):
             task, Event.COMMITTED, datetime.now(UTC), objects=records, new_tasks=[deliver_task(task)]
         )
         return Event.COMMITTED
+
+    def _destination(self, task: TaskRecord) -> DestinationSettings:
+        for destination in self._settings.destination:
+            if destination.name == task.destination:
+                return destination
+        raise NodeError(DESTINATION_UNKNOWN, destination=task.destination)
 
     def _finding(self, task: TaskRecord) -> Path:
         for engine, version, path in self._journal.findings(task.study_instance_uid):

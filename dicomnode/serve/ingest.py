@@ -7,7 +7,7 @@ from typing import Final
 
 import structlog
 
-from dicomnode.faults import DUPLICATE_CONFLICT, NodeError
+from dicomnode.faults import DUPLICATE_CONFLICT, STORE_WRITE_FAILED, NodeError
 from dicomnode.journal import Journal
 from dicomnode.store import InstanceIds, SealedFile, Store, read_ids
 
@@ -21,7 +21,8 @@ def ingest(store: Store, journal: Journal, now: datetime) -> int:
     """Enter what waits in `incoming/`; give the number of files taken.
 
     A crash at any line is harmless: a file leaves `incoming/` only after its row is committed, and both
-    `adopt` and the rows are idempotent.
+    `adopt` and the rows are idempotent. Raises NodeError when disk or journal
+    fail: all that waited still waits.
     """
     waiting = store.sealed(limit=_GROUP)
     readable = [(sealed, ids) for sealed in waiting if (ids := _ids(store, sealed)) is not None]
@@ -46,6 +47,8 @@ def _ids(store: Store, sealed: SealedFile) -> InstanceIds | None:
     try:
         return read_ids(sealed.path)
     except NodeError as error:
+        if error.fault is STORE_WRITE_FAILED:
+            raise  # the disk did not give it: that says nothing about the instance
         path = store.quarantine(sealed.path, error.fault.code)
         log.error(
             "instance.quarantined",

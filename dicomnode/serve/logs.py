@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+import traceback
 from collections.abc import MutableMapping
+from pathlib import Path
 from typing import Any, Final, TextIO
 
 import structlog
@@ -59,11 +61,21 @@ def fault_facts(error: NodeError) -> dict[str, str]:
     return {"code": error.fault.code, "text": error.fault.text(**error.values), "remedy": error.remedy}
 
 
+def bug(error: BaseException, where: str) -> NodeError:
+    """Make the failure of an error that nobody foresaw: its kind and the place, never its words.
+
+    What an exception says may quote what a header held.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return NodeError(BUG, where=where, error=f"{type(error).__name__}{place}")
+
+
 def _tell_of_thread(ended: threading.ExceptHookArgs) -> None:
     """Tell of a thread that ended by an exception; its traceback stays here, it may quote what came in."""
     where = ended.thread.name if ended.thread is not None else "a thread"
-    log = structlog.get_logger("dicomnode.serve")
-    log.error("thread.ended", **fault_facts(NodeError(BUG, where=where, error=ended.exc_type.__name__)))
+    error = ended.exc_value if ended.exc_value is not None else ended.exc_type()
+    structlog.get_logger("dicomnode.serve").error("thread.ended", **fault_facts(bug(error, where)))
 
 
 def set_up_logging(settings: LogSettings, stream: TextIO | None = None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from dicomnode.faults import STORE_WRITE_FAILED, NodeError
+from dicomnode.faults import BUG, STORE_WRITE_FAILED, NodeError
 from dicomnode.receive import Receiver
 from dicomnode.serve.child import ChildFrame
 from dicomnode.serve.line import Beat
@@ -21,15 +21,19 @@ def run_receiver(frame: ChildFrame) -> None:
         settings.receive, settings.node.ae_title, settings.sender, store, listener=frame.listener
     )
     receiver.start()
+    drain_s = frame.drain_s
     try:
         while not frame.line.stopping.wait(_BEAT_S):
-            open_now = receiver.active_associations
-            state = f"receiving on port {receiver.port} ({open_now} associations)"
-            frame.line.beat(Beat(state=state, port=receiver.port))
             if store.failure is not None:
                 # A failed flush is final: what the kernel says of this disk from now on cannot be believed
                 # (fsyncgate). Ending here makes the supervisor end; the next start reads it all again.
+                drain_s = 0.0  # nothing more is accepted: senders learn it sooner by an abort
                 raise NodeError(STORE_WRITE_FAILED, path=store.root, error=store.failure)
+            if not receiver.is_accepting:
+                raise NodeError(BUG, where="the receiver", error="nobody accepts connections any more")
+            open_now = receiver.active_associations
+            state = f"receiving on port {receiver.port} ({open_now} associations)"
+            frame.line.beat(Beat(state=state, port=receiver.port))
     finally:
-        receiver.stop(drain_s=settings.serve.stop_timeout_s / 2)
+        receiver.stop(drain_s=drain_s)
         store.close()

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import structlog
 
-from dicomnode.faults import STORE_FULL, NodeError
-from dicomnode.journal import Journal
+from dicomnode.faults import DESTINATION_UNKNOWN, NodeError
+from dicomnode.journal import Event, Journal, TaskKind, TaskState
+from dicomnode.serve.carry import is_shortage
 from dicomnode.serve.child import ChildFrame
+from dicomnode.serve.clerk import TROUBLE_S, Clerk, owner_name
 from dicomnode.serve.courier import Courier
 from dicomnode.serve.desk import Desk
+from dicomnode.serve.heart import Heart
 from dicomnode.serve.ingest import ingest
 from dicomnode.serve.line import Beat
 from dicomnode.serve.logs import fault_facts
@@ -21,9 +25,12 @@ from dicomnode.store import Store
 log = structlog.get_logger("dicomnode.serve")
 
 _LOOP_S: Final = 0.2
-_BEAT_S: Final = 1.0
-# A thread that has not turned for so long hangs; a delivery may wait for a slow peer, but turns between files
-_THREAD_SILENCE_S: Final = 900.0
+# What has not turned for so long hangs; to compare two objects of some GB takes minutes on a slow disk. A
+# courier is not measured: each of its waits has an end of its own, and a large object to a slow peer many.
+_TURN_S: Final = 900.0
+_PARK_LEASE_S: Final = 60.0
+# A delivery that waits for its next try can be parked only when its time has come
+_PARK_EVERY: Final = timedelta(seconds=60)
 
 
 class Scheduler:
@@ -35,40 +42,79 @@ class Scheduler:
         self._store = store
         self._journal = journal
         stopping = frame.line.stopping
-        self._threads: list[Desk | Courier] = [Desk(frame.settings, store, journal, stopping)]
-        self._threads += [
+        self._desk = Desk(frame.settings, store, journal, stopping)
+        couriers = [
             Courier(frame.settings, destination, journal, stopping)
             for destination in frame.settings.destination
         ]
+        clerks: list[Clerk] = [self._desk, *couriers]
+        self._threads = [
+            threading.Thread(target=clerk.run, name=type(clerk).__name__.lower(), daemon=True)
+            for clerk in clerks
+        ]
+        self._turned_at = time.monotonic()
+        self._park_at: datetime | None = None
 
     def run(self) -> None:
         """Schedule until the supervisor says stop."""
+        stopping = self._frame.line.stopping
         for thread in self._threads:
             thread.start()
-        beat_at = 0.0
-        while not self._frame.line.stopping.is_set():
-            taken = self.turn(datetime.now(UTC))
-            now = time.monotonic()
-            if now >= beat_at and self._threads_turn(now):
-                beat_at = now + _BEAT_S
-                self._frame.line.beat(Beat(state="scheduling"))
-            if not taken:
-                self._frame.line.stopping.wait(_LOOP_S)
-        for thread in self._threads:
-            thread.join(self._settings.serve.stop_timeout_s / 2)
+        with Heart(self._frame.line, self.beat):
+            while not stopping.is_set():
+                self._turned_at = time.monotonic()
+                if not self.turn(datetime.now(UTC)):
+                    stopping.wait(_LOOP_S)
+            end = time.monotonic() + self._frame.drain_s
+            for thread in self._threads:
+                thread.join(max(0.0, end - time.monotonic()))
+
+    def beat(self) -> Beat | None:
+        """Tell that all is well; None when something hangs or has ended."""
+        oldest = min(self._turned_at, self._desk.turned_at)
+        alive = all(thread.is_alive() for thread in self._threads)
+        stopping = self._frame.line.stopping.is_set()
+        if not (alive or stopping) or time.monotonic() - oldest > _TURN_S:
+            return None
+        return Beat(state="scheduling")
 
     def turn(self, now: datetime) -> int:
-        """Ingest once, and complete what has been quiet for long enough; give the number of files taken."""
+        """Ingest once, and complete what has been quiet for long enough; give the number of files taken.
+
+        Raises NodeError when the disk fails: what it said before cannot be believed then. What is short
+        (space, the journal) is waited for.
+        """
         try:
+            if self._park_at is None or now >= self._park_at:
+                self._park_undeliverable(now)
+                self._park_at = now + _PARK_EVERY
             taken = ingest(self._store, self._journal, now)
+            if not taken:  # never while files wait: they may belong to the study
+                self._complete(now)
         except NodeError as error:
-            log.error("ingest.failed", **fault_facts(error))
-            taken = 0
-            if error.fault is not STORE_FULL:
+            if not is_shortage(error):
                 raise
-        if not taken:  # never while files wait: they may belong to the study
-            self._complete(now)
+            log.error("ingest.failed", **fault_facts(error))
+            self._frame.line.stopping.wait(TROUBLE_S)
+            return 0
         return taken
+
+    def _park_undeliverable(self, now: datetime) -> None:
+        """Park the deliveries to destinations that are not configured (any more), loudly.
+
+        No courier would ever claim them: they would wait without a word.
+        """
+        known = {destination.name for destination in self._settings.destination}
+        open_states = {TaskState.READY, TaskState.RETRY, TaskState.RUNNING}
+        tasks = self._journal.tasks(states=open_states)
+        gone = {t.destination for t in tasks if t.kind is TaskKind.DELIVER and t.destination} - known
+        for name in sorted(gone):
+            error = NodeError(DESTINATION_UNKNOWN, destination=name)
+            while task := self._journal.claim(
+                {TaskKind.DELIVER}, owner_name("scheduler"), _PARK_LEASE_S, now, destination=name
+            ):
+                self._journal.finish(task, Event.NEEDS_PERSON, now, error=error)
+                log.error("task.failed", task=task.id, study=task.study_instance_uid, **fault_facts(error))
 
     def _complete(self, now: datetime) -> None:
         quiet_s = self._settings.assemble.quiet_time_s
@@ -83,11 +129,6 @@ class Scheduler:
                     "study.complete", study=study.study_instance_uid, version=version, count=study.instances,
                     evidence=evidence,
                 )  # fmt: skip
-
-    def _threads_turn(self, now: float) -> bool:
-        return all(
-            thread.is_alive() and now - thread.turned_at < _THREAD_SILENCE_S for thread in self._threads
-        )
 
 
 def run_scheduler(frame: ChildFrame) -> None:

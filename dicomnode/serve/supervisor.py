@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -17,9 +19,12 @@ from typing import Final
 
 import structlog
 
-from dicomnode.faults import CHILD_DIED, EXIT_DONE, EXIT_STORAGE, PORT_IN_USE, NodeError
-from dicomnode.journal import Journal, TaskState
+from dicomnode.faults import CHILD_DIED, EXIT_DONE, EXIT_STORAGE, NodeError
+from dicomnode.journal import Event, Journal, TaskState
+from dicomnode.receive import open_listening
+from dicomnode.serve.clerk import is_of
 from dicomnode.serve.line import Beat, ParentLine, line_pair, wait_readable
+from dicomnode.serve.logs import fault_facts
 from dicomnode.serve.notify import Notifier
 from dicomnode.settings import ReceiveSettings, Settings
 from dicomnode.store import Store
@@ -29,13 +34,14 @@ log = structlog.get_logger("dicomnode.serve")
 _LOOP_S: Final = 1.0
 # A child that says nothing for so long hangs: beats come each second, and only from loops that turn
 _SILENCE_S: Final = 30.0
-# The worker reads engines and runs their gates before its first beat
+# Before its first beat a child imports libraries, on a slow disk one after the other
 _FIRST_BEAT_S: Final = 120.0
 _RESTART_FIRST_S: Final = 0.5
 _RESTART_LONGEST_S: Final = 30.0
 # A child that lived so long has shown that it can: the next restart is quick again
 _STEADY_S: Final = 60.0
-_BACKLOG: Final = 256
+# They write what was acknowledged, and end with EXIT_STORAGE when a disk cannot be believed any more
+_OF_THE_DISK: Final = ("receiver", "scheduler")
 _FIRST_INHERITED_FD: Final = 3  # sd_listen_fds(3)
 
 
@@ -51,7 +57,11 @@ class Child:
     heard_at: float = 0.0
     start_again_at: float = 0.0
     failures: int = 0
-    exits: list[int] = field(default_factory=list)
+
+    @property
+    def state(self) -> str:
+        """What it last said, for STATUS=."""
+        return self.beat.state if self.beat is not None else "starting"
 
 
 def open_listener(settings: ReceiveSettings, environ: dict[str, str]) -> socket.socket:
@@ -61,18 +71,7 @@ def open_listener(settings: ReceiveSettings, environ: dict[str, str]) -> socket.
     """
     if environ.get("LISTEN_PID") == str(os.getpid()) and environ.get("LISTEN_FDS") == "1":
         return socket.socket(fileno=_FIRST_INHERITED_FD)
-    family = socket.AF_INET6 if ":" in settings.address else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((settings.address, settings.port))
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise NodeError(
-            PORT_IN_USE, port=settings.port, address=settings.address, error=error.strerror or error
-        ) from error
-    return listener
+    return open_listening(settings.address, settings.port)
 
 
 class Supervisor:
@@ -109,7 +108,7 @@ class Supervisor:
         try:
             recovery = store.recover()
             log.info("store.recovered", sealed=recovery.sealed, torn=len(recovery.torn))
-            self._release("")  # opens the journal before anybody else: it is migrated here
+            self._release_all()  # opens the journal before anybody else: it is migrated here
             with open_listener(self._settings.receive, dict(os.environ)) as listener:
                 for number in (signal.SIGTERM, signal.SIGINT):
                     signal.signal(number, self._on_signal)
@@ -157,29 +156,39 @@ class Supervisor:
         return too_long or now - child.heard_at > limit
 
     def _start(self, child: Child, listener: socket.socket, now: float) -> None:
+        try:
+            self._spawn(child, listener, now)
+        except OSError as error:  # no process, memory or descriptor is left; there may be one later
+            log.error("process.not_started", process=child.role, error=str(error))
+            self._wait_longer(child, now)
+
+    def _spawn(self, child: Child, listener: socket.socket, now: float) -> None:
         ours, theirs = line_pair()
         command = [sys.executable, "-m", "dicomnode.serve.child", child.role]
-        command += [
-            "--config",
-            str(self._config),
-            "--line",
-            str(theirs.fileno()),
-            "--parent",
-            str(os.getpid()),
-        ]
+        command += ["--config", str(self._config), "--line", str(theirs.fileno())]
+        command += ["--parent", str(os.getpid())]
         keep = [theirs.fileno()]
         if child.role == "receiver":
             command += ["--listener", str(listener.fileno())]
             keep.append(listener.fileno())
         with theirs:
-            child.process = subprocess.Popen(command, pass_fds=keep, stdin=subprocess.DEVNULL)
+            try:
+                child.process = subprocess.Popen(command, pass_fds=keep, stdin=subprocess.DEVNULL)
+            except OSError:
+                ours.close()
+                raise
         child.line = ParentLine(ours)
         child.beat, child.started_at, child.heard_at = None, now, now
         log.info("process.started", process=child.role, pid=child.process.pid)
 
-    def _bury(self, child: Child, status: int, now: float) -> None:
+    def _wait_longer(self, child: Child, now: float) -> None:
         child.failures = 0 if now - child.started_at > _STEADY_S else child.failures + 1
         wait_s = min(_RESTART_FIRST_S * 2**child.failures, _RESTART_LONGEST_S)
+        child.started_at = now  # for one that did not even start
+        child.start_again_at = now + wait_s
+
+    def _bury(self, child: Child, status: int, now: float) -> None:
+        self._wait_longer(child, now)
         words = f"signal {-status}" if status < 0 else f"exit status {status}"
         log.error(
             "process.ended",
@@ -190,54 +199,89 @@ class Supervisor:
         if child.line is not None:
             child.line.close()
         if child.process is not None:
-            self._release(f"{child.role}-{child.process.pid}")
+            self._release(child.role, child.process.pid, in_order=status >= 0)
         child.process, child.line, child.beat = None, None, None
-        child.start_again_at = now + wait_s
-        if child.role == "receiver" and status == EXIT_STORAGE:
+        if child.role in _OF_THE_DISK and status == EXIT_STORAGE:
             self._exit, self._stopping = EXIT_STORAGE, True
             self._notifier.tell(STATUS="storage failed: see the log")
 
-    def _release(self, owner_prefix: str) -> None:
-        """Give back what a process had claimed that is known to be dead; at start, that is all of it.
-
-        Nobody else works on this store: its lock is ours. Without this the tasks would wait for their
-        leases to end.
-        """
+    def _release_all(self) -> None:
+        """Let the leases end that the last run has left: the store is ours alone, nobody works on it."""
         with Journal.open(self._settings.journal_url) as journal:
-            owners = {task.owner for task in journal.tasks(states={TaskState.RUNNING})}
-            for owner in sorted(owner for owner in owners if owner and owner.startswith(owner_prefix)):
+            owners = {task.owner for task in journal.tasks(states={TaskState.RUNNING}) if task.owner}
+            for owner in sorted(owners):
                 count = journal.owner_died(owner, datetime.now(UTC))
                 log.info("task.released", process=owner, count=count)
 
+    def _release(self, role: str, pid: int, *, in_order: bool) -> None:
+        """Give back what a process had claimed that has ended; else it would wait for its leases to end.
+
+        in_order: it ended by itself or at our word, so none of its tasks is to blame.
+        """
+        try:
+            with Journal.open(self._settings.journal_url) as journal:
+                now = datetime.now(UTC)
+                running = journal.tasks(states={TaskState.RUNNING})
+                for task in [task for task in running if task.owner and is_of(task.owner, role, pid)]:
+                    if in_order:
+                        journal.finish(task, Event.GIVEN_BACK, now)
+                    else:
+                        journal.owner_died(task.owner or "", now)
+                    log.info(
+                        "task.released", process=role, pid=pid, task=task.id, study=task.study_instance_uid
+                    )
+        except NodeError as error:
+            # The node receives without its journal; the leases end by themselves
+            log.error("release.failed", process=role, **fault_facts(error))
+
     def _tell_systemd(self, now: float) -> None:
-        states = {child.role: child.beat.state if child.beat else "starting" for child in self._children}
         receiver = self._children[0].beat
         if not self._told_ready and receiver is not None and receiver.port is not None:
             self._told_ready = True
             self._notifier.tell(READY=1)
             log.info("node.ready", port=receiver.port)
-        if self._notifier.watchdog_s and now >= self._watchdog_at and self._all_alive():
+        status = ", ".join(f"{child.role} {child.state}" for child in self._children)
+        self._feed_watchdog(now, status)
+
+    def _feed_watchdog(self, now: float, status: str) -> None:
+        # What the watchdog must catch is a loop of ours that hangs, so it is fed from them and nowhere else:
+        # a child that hangs is killed here, one that has ended is started again
+        if self._notifier.watchdog_s and now >= self._watchdog_at:
             self._watchdog_at = now + self._notifier.watchdog_s
-            status = ", ".join(f"{role} {state}" for role, state in states.items())
             self._notifier.tell(WATCHDOG=1, STATUS=status)
 
-    def _all_alive(self) -> bool:
-        # A child that is being started again is tended here; one that hangs has been killed above. What the
-        # watchdog must catch is this loop, so it is fed from nowhere else.
-        return all(child.process is not None or child.start_again_at > 0 for child in self._children)
-
     def _stop_children(self) -> None:
-        # The receiver first: what it has not acknowledged, the sender keeps
+        """End all children in order, then by force; what they had not done is given back."""
         for child in self._children:
             if child.line is not None:
                 child.line.stop()
-        end = self._clock() + self._settings.serve.stop_timeout_s
+        began = self._clock()
+        end = began + self._settings.serve.stop_timeout_s
+        while (waiting := self._alive()) and self._clock() < end:
+            self._feed_watchdog(self._clock(), f"stopping: {', '.join(child.role for child in waiting)}")
+            wait_ended([child.process for child in waiting if child.process is not None], _LOOP_S)
         for child in self._children:
             if child.process is None:
                 continue
-            try:
-                child.process.wait(max(0.1, end - self._clock()))
-            except subprocess.TimeoutExpired:
+            if child.process.poll() is None:
                 log.warning("process.killed", process=child.role, pid=child.process.pid)
                 child.process.kill()  # the journal and the store are made for this
                 child.process.wait()
+            self._release(child.role, child.process.pid, in_order=True)
+
+    def _alive(self) -> list[Child]:
+        return [c for c in self._children if c.process is not None and c.process.poll() is None]
+
+
+def wait_ended(processes: Sequence[subprocess.Popen[bytes]], timeout_s: float) -> None:
+    """Wait until one of the processes has ended, at most `timeout_s`."""
+    poller = select.poll()
+    with ExitStack() as stack:
+        for process in processes:
+            try:
+                descriptor = os.pidfd_open(process.pid)
+            except ProcessLookupError:  # it has ended, and was asked for its status
+                return
+            stack.callback(os.close, descriptor)
+            poller.register(descriptor, select.POLLIN)
+        poller.poll(timeout_s * 1000)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from datetime import UTC, datetime
-from functools import partial
-from typing import Final, Self
+from typing import Final
 
 import structlog
 
@@ -15,75 +13,50 @@ from dicomnode import __version__
 from dicomnode.analyse import Analyst
 from dicomnode.assemble import Stack, read_studies
 from dicomnode.engine import find_engine
-from dicomnode.faults import BUG, LEASE_LOST, NodeError
+from dicomnode.faults import BUG, NodeError
 from dicomnode.journal import Event, Journal, TaskKind, TaskRecord
 from dicomnode.serve.analysis import Occasion, analyse_stack
-from dicomnode.serve.carry import carry_out
 from dicomnode.serve.child import ChildFrame
+from dicomnode.serve.clerk import Clerk, Post, owner_name
+from dicomnode.serve.heart import Heart
 from dicomnode.serve.line import Beat
 from dicomnode.serve.logs import fault_facts
 from dicomnode.serve.plan import report_tasks
+from dicomnode.serve.pulse import Pulse
 from dicomnode.settings import Settings
 from dicomnode.store import Store
 
 log = structlog.get_logger("dicomnode.serve")
 
-_IDLE_S: Final = 0.3
 _LEASE_S: Final = 30.0
-_BEAT_S: Final = 1.0
+# Claiming waits for the journal, which others may hold for some seconds
+_TURN_S: Final = 60.0
 
 
-class Pulse:
-    """Keeps lease and line alive while a task runs, and carries its progress to both.
-
-    The analysis is one long call into compiled code; what bounds it is the supervisor's time limit on
-    `busy_s`, not this thread.
-    """
-
-    def __init__(self, journal: Journal, frame: ChildFrame, task: TaskRecord) -> None:
-        self._journal, self._frame, self._task = journal, frame, task
-        self._began = time.monotonic()
-        self._stage = ("starting", 0, 1)
-        self._end = threading.Event()
-        self.lost = False
-        self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
-
-    def progress(self, stage: str, done: int, total: int) -> None:
-        """Take note of how far the work is (a `Progress`)."""
-        self._stage = (stage, done, total)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._end.wait(_BEAT_S):
-            stage, done, total = self._stage
-            state = f"{self._task.engine}: {stage} {done} of {total}"
-            self._frame.line.beat(Beat(state=state, busy_s=time.monotonic() - self._began))
-            try:
-                self._journal.heartbeat(self._task, _LEASE_S, datetime.now(UTC), self._stage)
-            except NodeError as error:
-                self.lost = error.fault is LEASE_LOST
-                log.warning("task.heartbeat", task=self._task.id, **fault_facts(error))
-                if self.lost:
-                    return
-
-
-class Worker:
-    """Claims `analyse` tasks and does them, one after the other."""
+class Worker(Clerk):
+    """Does `analyse` tasks."""
 
     def __init__(self, frame: ChildFrame, store: Store, journal: Journal) -> None:
-        self._frame = frame
+        post = Post(name=owner_name("worker"), kinds=(TaskKind.ANALYSE,), lease_s=_LEASE_S)
+        super().__init__(post, journal, frame.line.stopping)
         self._settings: Settings = frame.settings
         self._store = store
-        self._journal = journal
-        self._owner = f"worker-{os.getpid()}"
         self._analysts: dict[str, Analyst] = {}
+        self._at_work: tuple[str, Pulse] | None = None
+        self._loading: tuple[str, float] | None = None  # which engine, since when (monotonic)
+
+    def beat(self) -> Beat | None:
+        """Tell what is going on; None when the loop does not turn though nothing is at work."""
+        now = time.monotonic()
+        if self._at_work is not None:
+            engine, pulse = self._at_work
+            return Beat(state=f"{engine}: {pulse.words}", busy_s=pulse.busy_s)
+        if self._loading is not None:
+            engine, since = self._loading
+            return Beat(state=f"loading {engine}", busy_s=now - since)
+        if now - self.turned_at > _TURN_S:
+            return None
+        return Beat(state=f"ready, {len(self._analysts)} engines")
 
     def warm_up(self) -> None:
         """Load every engine that is not off; each network runs its gate, and is warm then.
@@ -93,11 +66,13 @@ class Worker:
         for wanted in self._settings.engine:
             if wanted.mode == "off":
                 continue
-            self._frame.line.beat(Beat(state=f"loading {wanted.name}"))
+            self._loading = (wanted.name, time.monotonic())
             try:
                 self._analysts[wanted.name] = self._load(wanted.name)
             except NodeError as error:
                 log.error("engine.failed", engine=wanted.name, **fault_facts(error))
+        self._loading = None
+        self.turned_at = time.monotonic()
 
     def _load(self, name: str) -> Analyst:
         wanted = next(engine for engine in self._settings.engine if engine.name == name)
@@ -111,22 +86,18 @@ class Worker:
     def _threads(self) -> int:
         return self._settings.analyse.threads or len(os.sched_getaffinity(0))
 
-    def run(self) -> None:
-        """Work until the supervisor says stop."""
-        while not self._frame.line.stopping.is_set():
-            now = datetime.now(UTC)
-            task = self._journal.claim({TaskKind.ANALYSE}, self._owner, _LEASE_S, now)
-            if task is None:
-                self._frame.line.beat(Beat(state=f"ready, {len(self._analysts)} engines"))
-                self._frame.line.stopping.wait(_IDLE_S)
-                continue
-            with Pulse(self._journal, self._frame, task) as pulse:
-                carry_out(task, partial(self._analyse, pulse=pulse), self._journal)
-
     def close(self) -> None:
         """Let go of the engines."""
         for analyst in self._analysts.values():
             analyst.close()
+
+    def work(self, task: TaskRecord, pulse: Pulse) -> Event:
+        """Analyse one series, from its files to Findings."""
+        self._at_work = (task.engine or "", pulse)
+        try:
+            return self._analyse(task, pulse)
+        finally:
+            self._at_work = None
 
     def _analyse(self, task: TaskRecord, pulse: Pulse) -> Event:
         if task.engine is None:
@@ -173,8 +144,9 @@ def run_worker(frame: ChildFrame) -> None:
     journal = Journal.open(frame.settings.journal_url)
     worker = Worker(frame, store, journal)
     try:
-        worker.warm_up()
-        worker.run()
+        with Heart(frame.line, worker.beat):
+            worker.warm_up()
+            worker.run()
     finally:
         worker.close()
         journal.close()

@@ -16,7 +16,7 @@ from dicomnode.store.header import read_meta
 from dicomnode.store.ids import InstanceIds, read_ids
 from dicomnode.store.layout import STUDIES, ensure_folder, hashed, study_folder
 from dicomnode.store.quarantine import quarantine
-from dicomnode.store.seal import SealedFile, read_seal
+from dicomnode.store.seal import SealedFile, read_seal, verify
 from dicomnode.values import Instance
 
 _CHUNK: Final = 1 << 20
@@ -31,6 +31,7 @@ class Adoption:
 
     "new": it is the instance. "same": the store had its data set already, byte for byte; the first is kept.
     "conflict": the store had another data set under this UID; the first is kept, the file is quarantined.
+    What the store had and the disk has damaged since counts as not there, and is quarantined.
     """
 
     instance: Instance
@@ -69,6 +70,11 @@ def _meet(disk: Disk, root: Path, sealed: SealedFile, ids: InstanceIds, target: 
     if not sealed.path.exists():
         return Adoption(instance=_kept(target, ids), outcome="same")
     if target.samefile(sealed.path):  # a crash came between adoption and settling
+        return Adoption(instance=_instance(target, sealed, ids), outcome="new")
+    if verify(target) is None:
+        # The disk has lost what was kept, and here it comes again: damaged bytes refuse no whole ones
+        quarantine(disk, root, target, "damaged")
+        disk.link(sealed.path, target)
         return Adoption(instance=_instance(target, sealed, ids), outcome="new")
     if same_data_set(sealed.path, target):
         return Adoption(instance=_kept(target, ids), outcome="same")

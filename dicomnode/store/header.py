@@ -122,9 +122,10 @@ class _Scanner:
             if length == _UNDEFINED:
                 self._skip_sequence(tag, vr, implicit=self._implicit, depth=1)
             elif tag in wanted:
-                if length > _LONGEST_VALUE:
-                    raise Unreadable(f"{_name(tag)} has {length} bytes")
-                found[tag] = self._take(length)
+                end = self.at + length
+                # Cut, not refused: what was acknowledged is not put aside for an accession number
+                found[tag] = self._take(min(length, _LONGEST_VALUE)) if end <= self._size else b""
+                self._go(end)
             else:
                 self._go(self.at + length)
         return found

@@ -99,7 +99,7 @@ def test_dcmqi_reads_every_group_of_the_report(
         nodule = measurements[2]
         assert (nodule["TrackingIdentifier"], nodule["ReferencedSegment"]) == ("Nodule 1", 3)
         values = {item["quantity"]["CodeMeaning"]: item["value"] for item in nodule["measurementItems"]}
-        assert values == {"Volume": "123.5", "Long axis": "12.3", "Probability": "87.1"}
+        assert values == {"Volume": "123.5", "Long axis": "12.3", "Certainty of Finding": "87.1"}
 
 
 def test_dciodvfy_and_dsrdump_find_nothing_in_results_on_a_real_ct(

@@ -31,6 +31,7 @@ class Node:
     archive: Peer
     quiet_time_s: float = 1.0
     mode: str = "live"
+    stop_timeout_s: float = 20.0
     process: subprocess.Popen[bytes] | None = None
     port: int = 0
     starts: int = field(default=0)
@@ -53,7 +54,7 @@ class Node:
         lines += ["[[sender]]", 'ae_title = "SCANNER"', 'address = "127.0.0.1"']
         lines += ["[store]", f"path = {json.dumps(str(self.folder / 'store'))}", "reserve_gb = 0.1"]
         lines += ["[assemble]", f"quiet_time_s = {self.quiet_time_s}"]
-        lines += ["[serve]", "stop_timeout_s = 20", "[log]", 'format = "json"']
+        lines += ["[serve]", f"stop_timeout_s = {self.stop_timeout_s}", "[log]", 'format = "json"']
         for engine in self.engines:
             name = engine if isinstance(engine, str) else engine.name
             lines += ["[[engine]]", f'name = "{name}"', f'mode = "{self.mode}"']
@@ -94,8 +95,15 @@ class Node:
         self.process.wait()
 
     def stop(self) -> int:
+        self.ask_to_stop()
+        return self.wait_ended()
+
+    def ask_to_stop(self) -> None:
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
+
+    def wait_ended(self) -> int:
+        assert self.process is not None
         return self.process.wait(40)
 
     def close(self) -> None:

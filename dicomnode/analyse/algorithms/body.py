@@ -17,6 +17,8 @@ _OPENING_MM: Final = 2.5  # takes off couch, head rest and blankets, which touch
 _MINIMUM_ML: Final = 15.0  # of a piece of lung
 _MINIMUM_SHARE: Final = 0.05  # of the largest piece
 _PURE_AIR_HU: Final = -990.0  # a space whose mean is below holds no tissue at all: stomach, bowel, a bag
+_OPEN_LUNG_ML: Final = 150.0  # of enclosed air that goes on to the outside: less is a fold of skin
+_TISSUE_IN_AIR_HU: Final = -960.0  # its mean: also an emphysematous lung is denser
 
 
 def body_of(hu: Float32, mm: float) -> Bool:
@@ -32,13 +34,23 @@ def body_of(hu: Float32, mm: float) -> Bool:
     return filled_slices(ndimage.binary_dilation(core, iterations=reach + 1))
 
 
-def inner_air(hu: Float32, body: Bool) -> Bool:
-    """Return the air inside the body; air that goes on to the sides of the field of view is outside."""
+def inner_air(hu: Float32, body: Bool, mm: float) -> Bool:
+    """Return the air inside the body; air that goes on to the sides of the field of view is outside.
+
+    But lung stays inside although the trachea leads out: through an open mouth, or where the images end in
+    air. It is what each slice encloses and what is not air alone, as the space below an arm is.
+    """
     labels, counts = components(hu < AIR_BELOW_HU)
     outside = np.zeros(len(counts), dtype=bool)
     for face in (labels[:, 0], labels[:, -1], labels[:, :, 0], labels[:, :, -1]):
         outside[np.unique(face)] = True
-    return chosen(labels, ~outside) & body
+    inside = chosen(labels, ~outside) & body
+    enclosed, counts = components(chosen(labels, outside) & body)
+    large = counts * mm**3 / 1000.0 > _OPEN_LUNG_ML
+    if not large.any():
+        return inside
+    sums = np.bincount(enclosed.ravel(), weights=hu.ravel(), minlength=len(counts))
+    return inside | chosen(enclosed, large & (sums / np.maximum(counts, 1) > _TISSUE_IN_AIR_HU))
 
 
 def lung_like(hu: Float32, air: Bool, mm: float) -> Bool:

@@ -39,7 +39,10 @@ _ALWAYS: Final = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Chest:
-    """Around the lungs: HU, body, air inside it (k, j, i), mm of a voxel, and where this crop lies."""
+    """Around the lungs: HU, body, air inside it (k, j, i), mm of a voxel, and where this crop lies.
+
+    middle_i: of the whole body, as an index of the crop: one lung alone must not be taken for both.
+    """
 
     hu: Float32
     body: Bool
@@ -47,6 +50,7 @@ class _Chest:
     mm: float
     box: Box
     depth: int  # slices of the whole grid
+    middle_i: float
 
     def ends(self, mask: Bool) -> tuple[bool, bool]:
         """Tell whether `mask` touches the first and the last slice of the whole grid."""
@@ -67,8 +71,7 @@ def _run(image: Prepared, parameters: Parameters, progress: Progress) -> Anatomy
     airy = lung_like(chest.hu, chest.air, mm)
     airways = airways_of(chest.hu, chest.air, airy, mm)
     progress(_STAGE, 2, _STEPS)
-    middle = float(np.argwhere(chest.body.any(axis=(0, 1))).mean())
-    sides = sides_of(airy & ~airways.mask, middle, mm)
+    sides = sides_of(airy & ~airways.mask, chest.middle_i, mm)
     progress(_STAGE, 3, _STEPS)
     found = {
         side: without_bowel(mask, chest.hu)
@@ -96,11 +99,12 @@ def _run(image: Prepared, parameters: Parameters, progress: Progress) -> Anatomy
 def _chest(hu: Float32, mm: float) -> _Chest | None:
     """Crop to the air inside the body: all that follows costs by the voxel."""
     body = body_of(hu, mm)
-    air = inner_air(hu, body)
+    air = inner_air(hu, body, mm)
     box = box_of(air, margin=1)
     if box is None:
         return None
-    return _Chest(hu[box], body[box], air[box], mm, box, hu.shape[0])
+    middle = float(np.flatnonzero(body.any(axis=(0, 1))).mean()) - box[2].start
+    return _Chest(hu[box], body[box], air[box], mm, box, hu.shape[0], middle)
 
 
 def _whole(mask: Bool, chest: _Chest, shape: tuple[int, ...]) -> Bool:

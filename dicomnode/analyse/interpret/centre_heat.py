@@ -48,7 +48,7 @@ def centre_heat(outputs: Outputs, step: StepSpec) -> Reading:
         )
     found = _scored(_suppressed(_peaks(heat, size, outputs, how), how), mask, outputs.grid, how)
     above = [candidate for candidate in found if candidate.score >= how.threshold]
-    below = len(found) - len(above)
+    below = [candidate.score for candidate in found if candidate.score < how.threshold]
     distinct = _distinct([(one, outline(one, mask, outputs, how)) for one in above])
     chosen = distinct[: how.at_most]
     points = tuple(_point(one) for one, voxels in chosen if voxels is None)
@@ -227,9 +227,12 @@ def outline(candidate: Candidate, mask: Float32, outputs: Outputs, how: CentreHe
     return Mask.from_crop(labels == label, source.shape_kji, (int(low[0]), int(low[1]), int(low[2])))
 
 
-def _none_found(below: int, how: CentreHeat) -> str:
-    were = "candidate below it was" if below == 1 else "candidates below it were"
-    return f"None reaches the score of {how.threshold:g}; {below} {were} not reported."
+def _none_found(below: list[float], how: CentreHeat) -> str:
+    """Say that none is reported, how many have a lower score, and how near the best of them came."""
+    were = "candidate below it was" if len(below) == 1 else "candidates below it were"
+    # Cut, not rounded: a score below the threshold must not be written as the threshold
+    best = f", the highest {np.floor(100.0 * max(below)) / 100.0:.2f}" if below else ""
+    return f"None reaches the score of {how.threshold:g}; {len(below)} {were} not reported{best}."
 
 
 def _remarks(above: int, without_outline: int, how: CentreHeat) -> tuple[Remark, ...]:

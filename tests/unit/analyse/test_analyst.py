@@ -165,6 +165,27 @@ def test_a_crop_keeps_a_network_within_what_an_earlier_step_found(tmp_path, make
     assert np.array_equal(inside, truth)
 
 
+def test_a_lesion_at_the_edge_of_the_images_is_said_to_be_cut_off(tmp_path, make_volume):
+    package = tissue_engine(tmp_path / "tissue", kind="lesion")
+    for first, said in ((0, True), (1, False)):
+        hu = np.full((12, 24, 24), -1000, np.int16)
+        hu[first:8, 6:12, 6:12] = 40
+        (text,) = [one.text for one in analyse(package, make_volume(hu)).remarks if "Soft 1" in one.text]
+        assert ("cut off by the edge of the images" in text) == said
+
+
+def test_what_a_reader_must_know_first_is_remarked_first(tmp_path, make_volume):
+    package = tissue_engine(tmp_path / "tissue", kind="lesion", first=LUNGS_FIRST, crop='crop = "lungs"')
+    hu = drawn.draw()[40:70]
+    hu[hu > 0] = -200.0  # neither soft tissue nor bone
+    kinds = [one.kind for one in analyse(package, make_volume(hu, affine=drawn.affine())).remarks]
+    assert RemarkKind.NO_FINDING in kinds
+    assert RemarkKind.QUALITY in kinds
+    assert kinds[-1] == RemarkKind.LIMIT
+    order = [RemarkKind.NO_FINDING, RemarkKind.QUALITY, RemarkKind.LIMIT]
+    assert kinds == sorted(kinds, key=order.index)
+
+
 def test_an_engine_whose_first_step_finds_no_lungs_has_not_analysed(tmp_path, make_volume):
     package = tissue_engine(tmp_path / "tissue", first=LUNGS_FIRST, crop='crop = "lungs"')
     found = analyse(package, make_volume(np.zeros((16, 32, 32), np.int16), spacing=(5.0, 5.0, 5.0)))

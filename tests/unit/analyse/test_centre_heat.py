@@ -86,7 +86,7 @@ def test_the_outline_lies_right_on_a_source_of_any_axes_and_spacing(turn, tilt, 
     assert len(found.shapes) == 1
     assert np.abs(centroid(found, source) - grid.to_lps_mm(at)).max() < 0.4
     volume = found.shapes[0].mask.count * source.voxel_mm3
-    assert volume == pytest.approx(np.pi / 6 * diameter**3, rel=0.2)
+    assert volume == pytest.approx(np.pi / 6 * diameter**3, rel=0.25)  # 2 mm slices through 6 mm
 
 
 def test_two_lesions_apart_are_two_and_the_better_one_is_first():

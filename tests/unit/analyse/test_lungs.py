@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from dicomnode.analyse.algorithms import ALGORITHMS, Anatomy
+from dicomnode.analyse.algorithms.lungs import _chest
 from dicomnode.analyse.outline import onto_source
 from dicomnode.analyse.prepare import Prepared
 from dicomnode.values import Grid, RemarkKind, no_progress
@@ -135,6 +136,26 @@ def test_a_missing_lung_is_said_to_be_missing():
     found = find(drawn.draw(Chest(lungs=("left",))))
     assert [part.side for part in found.parts] == ["left"]
     assert reasons(found)[0] == "Only the left lung was found."
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_one_lung_alone_is_told_by_the_middle_of_the_body_not_by_its_own(side):
+    """Cut at its own middle, one lung would be taken for both, and its inner half for the other side."""
+    chest = _chest(drawn.draw(Chest(lungs=(side,), airways=False)), drawn.MM)
+    assert chest is not None
+    assert chest.middle_i + chest.box[2].start == pytest.approx((drawn.SHAPE[2] - 1) / 2, abs=1.0)
+    found = find(drawn.draw(Chest(lungs=(side,), airways=False)))
+    assert [part.side for part in found.parts] == [side]
+
+
+def test_lungs_are_inside_although_the_trachea_leads_out():
+    """The last slices lie above the patient: trachea and lungs hang together with the air of the room."""
+    hu = drawn.draw(Chest())
+    hu[-3:] = drawn.AIR
+    found = find(hu)
+    assert found.nothing is None
+    for side in ("right", "left"):
+        assert dice(found, side, Chest()) > 0.97
 
 
 def test_a_mass_is_said_to_lie_in_the_lung():

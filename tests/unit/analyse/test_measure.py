@@ -178,6 +178,13 @@ def header(**values: object) -> SourceHeaders:
     return SourceHeaders((stream.getvalue(),))
 
 
+def damaged(thickness: bytes, kernel: bytes) -> SourceHeaders:
+    """A header whose values are not what their VR allows."""
+    (plain,) = header().encoded
+    elements = ((b"\x18\x00\x50\x00DS", thickness), (b"\x18\x00\x10\x12SH", kernel))
+    return SourceHeaders((plain + b"".join(tag + len(v).to_bytes(2, "little") + v for tag, v in elements),))
+
+
 @pytest.mark.parametrize(
     ("headers", "expected"),
     [
@@ -186,8 +193,12 @@ def header(**values: object) -> SourceHeaders:
         (header(ConvolutionKernel="", SliceThickness=None), Acquisition(None, None)),
         (header(), Acquisition(None, None)),
         (SourceHeaders(()), Acquisition(None, None)),
+        (damaged(b"abc ", b"B30f\\3 "), Acquisition("B30f", None)),
+        (damaged(b"1\\2 ", b"B\x1b\x0030"), Acquisition("B30", 1.0)),
+        (damaged(b"nan ", b"K" * 6000), Acquisition("K" * 64, None)),
+        (damaged(b"-1", b""), Acquisition(None, None)),
     ],
-    ids=["one value", "two values", "empty", "absent", "no header"],
+    ids=["one value", "two values", "empty", "absent", "no header", "text", "two", "long", "negative"],
 )
 def test_kernel_and_thickness_are_read_from_the_first_header(headers, expected):
     assert acquisition_of(headers) == expected

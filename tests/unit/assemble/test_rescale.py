@@ -26,6 +26,7 @@ from dicomnode.assemble.rescale import (
         (np.uint16, [0, 4095], 1.0, -1024.5, np.float32),
         (np.uint16, [0, 4095], 2.0002442, -4047.0, np.float32),
         (np.uint8, [0, 255], 1.0, 0.0, np.int16),
+        (np.uint32, [2**32 - 900, 2**32 - 1], 1.0, 0.0, np.float32),  # as int32 it would be -900 HU
     ],
 )
 def test_voxels_are_int16_only_where_nothing_is_lost(dtype, stored, slope, intercept, out):

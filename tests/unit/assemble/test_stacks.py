@@ -112,6 +112,37 @@ def test_one_slice_that_lacks_an_attribute_refuses_the_series_and_is_named(keywo
     assert len(stack.headers) == 4
 
 
+SIZES = {
+    "pixels in metres": ({"spacing_ji_mm": (0.0007, 0.0009)}, "DN-3018", "pixels of 0.0007 x 0.0009 mm"),
+    "pixels of a metre": ({"spacing_ji_mm": (1000.0, 1.0)}, "DN-3018", "the images cover"),
+    "too many": (
+        {"rows": 60000, "columns": 60000, "spacing_ji_mm": (0.01, 0.01)},
+        "DN-3019",
+        "60000 x 60000",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "code", "words"), list(SIZES.values()), ids=list(SIZES))
+def test_a_size_that_no_scan_has_is_refused_before_a_pixel_is_decoded(changes, code, words):
+    refusal = only([replace(one, **changes) for one in at(0, 2, 4)]).refusal
+    assert refusal.code == code
+    assert words in refusal.text
+
+
+def test_slices_over_more_than_a_patient_are_refused():
+    assert only(at(0, 1000, 2000, 3000)).refusal is None
+    assert only(at(0, 1000, 2000, 3001)).refusal.code == "DN-3018"
+
+
+def test_two_slices_of_one_uid_are_refused_as_no_result_could_say_which_it_means():
+    headers = at(0, 2, 4, 6)
+    headers[3] = replace(headers[3], sop_instance_uid=headers[0].sop_instance_uid)
+    stack = only(headers)
+    assert stack.placement is None
+    assert stack.refusal.code == "DN-3020"
+
+
 def test_mr_may_lack_rescale_slope():
     headers = [replace(one, sop_class_uid=MR, rescale=None) for one in at(0, 2, 4)]
     assert only(headers).refusal is None

@@ -38,7 +38,7 @@ NOT_TRIED = outcome("retry")
         ([AGAIN], 3, Decision(event="FAILED", not_before=NOW + timedelta(seconds=40), fault=BUSY)),
         ([AGAIN], 99, Decision(event="FAILED", not_before=NOW + timedelta(seconds=100), fault=BUSY)),
         ([NO, AGAIN], 1, Decision(event="FAILED", not_before=NOW + timedelta(seconds=10), fault=BUSY)),
-        ([STORED, NOT_TRIED], 5, Decision(event="FAILED", not_before=NOW, fault=None)),
+        ([STORED, NOT_TRIED], 5, Decision(event="GIVEN_BACK")),
         ([NOT_TRIED, AGAIN], 1, Decision(event="FAILED", not_before=NOW + timedelta(seconds=10), fault=BUSY)),
     ],
 )

@@ -260,9 +260,12 @@ def test_numbers_are_rounded_coded_and_say_which_algorithm_made_them(report: Dat
     assert {name: _value(item) for name, item in numbers.items()} == {
         "Volume": 123.5,
         "Long axis": 12.3,
-        "Probability": 87.1,
+        "Certainty of Finding": 87.1,
     }
-    assert numbers["Probability"].MeasuredValueSequence[0].MeasurementUnitsCodeSequence[0].CodeValue == "%"
+    assert (
+        numbers["Certainty of Finding"].MeasuredValueSequence[0].MeasurementUnitsCodeSequence[0].CodeValue
+        == "%"
+    )
     assert [_value(item) for item in numbers["Volume"].ContentSequence] == ["lung-ct: nodules 1", "1.0.0"]
     mean = next(item for item in lung.ContentSequence if _name(item) == "Attenuation Coefficient")
     assert (_value(mean), _value(mean.ContentSequence[0])) == (-812.3, "373098007")
@@ -418,7 +421,8 @@ def test_classes_regions_and_numbers_of_the_study_have_groups() -> None:
     groups = [{_name(item): _value(item) for item in group.ContentSequence} for group in _groups(report)]
     assert [group.get("Nodule") for group in groups] == [None, "52101004", None, None]
     assert [group.get("Lung") for group in groups] == [None, None, "272519000", None]
-    assert [group.get("Probability") for group in groups] == [50.0, 90.0, 10.0, None]
+    assert [group.get("Certainty of Finding") for group in groups] == [50.0, None, None, None]
+    assert [group.get("Probability") for group in groups] == [None, 90.0, 10.0, None]
     assert groups[3]["Volume"] == 4321.988
     assert "nodule-2: Nodule, point at 31.5 mm R, 12.0 mm P, 105.2 mm F." in _texts(report)
 

@@ -13,9 +13,10 @@ from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
 from dicomnode.report import overlay_png
-from dicomnode.report.panels import Extract, Panel
+from dicomnode.report.panels import Extract, Panel, font
 from dicomnode.report.patient_views import View, views_of
-from dicomnode.values import FindingKind, Grid, Mask, Segment, Volume
+from dicomnode.report.pictures import _said, _wrapped
+from dicomnode.values import FindingKind, Grid, Mask, Remark, RemarkKind, Segment, Volume
 from dicomnode.values.codes import HOUNSFIELD, NO_UNIT
 from tests.unit.report.sources import PLANES, Series, findings, nothing_found
 
@@ -165,6 +166,20 @@ def test_without_a_lesion_there_is_one_row_of_the_whole_volume() -> None:
     with_lesion = _picture(overlay_png(_volume(series), findings(series), None))
     assert whole.shape[1] == with_lesion.shape[1]
     assert whole.shape[0] < with_lesion.shape[0] - 300
+
+
+def test_what_was_not_found_is_said_first_and_in_lines_that_the_picture_holds() -> None:
+    found = nothing_found(Series())
+    noise = tuple(
+        Remark(kind=RemarkKind.LIMIT, text="A sentence that is always said. " * 9) for _ in range(9)
+    )
+    said = _said(replace(found, remarks=(*noise, *found.remarks)))
+    assert said.startswith(found.remarks[0].text)
+    lines = _wrapped(said, 15)
+    assert 1 < len(lines) <= 4
+    assert all(font(15).getlength(line) < 3 * 460 + 20 for line in lines)
+    assert lines[-1].endswith("…")
+    assert _wrapped("Short.", 15) == ["Short."]
 
 
 def test_the_same_picture_is_the_same_bytes_and_holds_no_text_but_the_pixels() -> None:

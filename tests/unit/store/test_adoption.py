@@ -186,13 +186,19 @@ def test_a_damaged_seal_is_not_handed_out(store: Store) -> None:
     assert quarantined(store) == ["damaged"]
 
 
-def test_a_target_that_lost_its_seal_is_a_fault_and_not_overwritten(store: Store) -> None:
+@pytest.mark.parametrize("place", [3, -1], ids=["in the seal", "in the pixels"])
+def test_an_instance_that_the_disk_has_damaged_makes_room_for_a_whole_one(store: Store, place: int) -> None:
     first = adopt(store, receive(store, behind_preamble()))
-    content = first.instance.path.read_bytes()
+    damaged = bytearray(first.instance.path.read_bytes())
+    damaged[place] ^= 1
     first.instance.path.unlink()
-    first.instance.path.write_bytes(bytes(128) + content[128:])
-    with pytest.raises(NodeError, match="lost its seal"):
-        adopt(store, receive(store, behind_preamble(), NOON + timedelta(hours=1)))
+    first.instance.path.write_bytes(damaged)
+    again = receive(store, behind_preamble(), NOON + timedelta(hours=1))
+    adoption = adopt(store, again)
+    assert (adoption.outcome, adoption.instance.path) == ("new", first.instance.path)
+    assert first.instance.path.read_bytes()[128:] == behind_preamble()
+    assert quarantined(store) == ["damaged"]
+    assert adopt(store, again) == adoption
 
 
 def test_a_part_that_another_thread_still_writes_is_not_adopted(store: Store) -> None:

@@ -125,6 +125,13 @@ def test_sequences_in_implicit_vr_are_passed_over(tmp_path: Path) -> None:
     assert read_ids(path).sop_instance_uid == INSTANCE
 
 
+def test_an_accession_number_of_any_length_is_cut_and_no_reason_to_put_the_instance_aside(
+    tmp_path: Path,
+) -> None:
+    ids = read_ids(write(tmp_path, PREAMBLE + meta() + data_set(accession="7" * 5000)))
+    assert (ids.accession_number, ids.series_instance_uid) == ("7" * 64, SERIES)
+
+
 def test_nothing_behind_group_0020_is_looked_at(tmp_path: Path) -> None:
     path = write(tmp_path, PREAMBLE + meta() + data_set() + b"what is this?")
     assert read_ids(path).sop_instance_uid == INSTANCE
@@ -149,7 +156,7 @@ BAD: list[tuple[str, bytes, Fault, str]] = [
     ("leading zero", PREAMBLE + meta() + data_set(series="1.02"), UID_INVALID, "Series Instance UID"),
     ("65 characters", PREAMBLE + meta() + data_set(study="1." + "1" * 63), UID_INVALID, "Study Instance UID"),
     ("two values", PREAMBLE + meta() + data_set(study="1.2\\1.3"), UID_INVALID, "Study Instance UID"),
-    ("2 kB uid", PREAMBLE + meta() + data_set(study="1." + "1" * 2000), DATASET_UNREADABLE, "has 2002 bytes"),
+    ("2 kB uid", PREAMBLE + meta() + data_set(study="1." + "1" * 2000), UID_INVALID, "Study Instance UID"),
     ("other instance", PREAMBLE + meta("1.2.9") + data_set(), UID_MISMATCH, "1.2.9"),
     ("other class", PREAMBLE + meta(sop_class_uid="1.2.9") + data_set(), UID_MISMATCH, "SOP Class UID"),
     ("17 deep", PREAMBLE + meta() + nested(17) + data_set(), DATASET_UNREADABLE, "deeper than 16"),

@@ -1,0 +1,79 @@
+"""SIGTERM: what is under way comes to its end or is given back, and the next start goes on with it."""
+
+from __future__ import annotations
+
+import pytest
+from pydicom import dcmread
+from pynetdicom import AE
+
+from dicomnode.deliver import push_study
+from dicomnode.journal import StudyState, TaskState
+from tests.wire.node import running_node
+from tests.wire.peers import CT, EXPLICIT_LE, answers, store_scp, until
+from tests.wire.test_walk import NOWHERE, RESULTS
+
+pytestmark = [pytest.mark.wire, pytest.mark.slow]
+
+SENT = 12
+
+
+def _study(files) -> str:
+    return str(dcmread(files[0], stop_before_pixels=True).StudyInstanceUID)
+
+
+def test_an_association_that_is_open_at_sigterm_may_finish_its_study(tmp_path, small_phantom, lungs_engine):
+    files = small_phantom.files[:SENT]
+    entity = AE("SCANNER")
+    entity.add_requested_context(CT, EXPLICIT_LE)
+    with running_node(tmp_path, [lungs_engine], NOWHERE, quiet_time_s=600) as node:
+        association = entity.associate("127.0.0.1", node.port, ae_title="DICOMNODE")
+        assert association.is_established
+        statuses = [association.send_c_store(path).Status for path in files[: SENT // 2]]
+        node.ask_to_stop()
+        until(lambda: not answers(node.port), "nobody new is let in")
+        statuses += [association.send_c_store(path).Status for path in files[SENT // 2 :]]
+        association.release()
+        assert node.wait_ended() == 0
+        assert statuses == [0x0000] * SENT
+        ended = [line for line in node.lines() if line["level"] in ("warning", "error")]
+        assert ended == []
+        node.start()
+        with node.journal() as journal:
+            until(lambda: len(journal.instances(_study(files))) == SENT, "all of it is known")
+
+
+def test_an_association_that_does_not_end_is_aborted_in_time(tmp_path, lungs_engine):
+    entity = AE("SCANNER")
+    entity.add_requested_context(CT, EXPLICIT_LE)
+    with running_node(tmp_path, [lungs_engine], NOWHERE, stop_timeout_s=1.0) as node:
+        association = entity.associate("127.0.0.1", node.port, ae_title="DICOMNODE")
+        assert association.is_established
+        assert node.stop() == 0
+        until(lambda: association.is_aborted, "it is told")
+
+
+@pytest.mark.parametrize("stop_timeout_s", [20.0, 0.05], ids=["enough time", "no time"])
+def test_an_analysis_that_runs_at_sigterm_is_finished_or_given_back(
+    tmp_path, small_phantom, lungs_engine, stop_timeout_s
+):
+    uid = _study(small_phantom.files)
+    with (
+        store_scp(contexts=RESULTS) as archive,
+        running_node(tmp_path, [lungs_engine], archive.peer, stop_timeout_s=stop_timeout_s) as node,
+    ):
+        push_study(node.peer, "SCANNER", small_phantom.files)
+        node.wait_for(uid, states={StudyState.ANALYSING})
+        assert node.stop() == 0
+        with node.journal() as journal:
+            (analysis,) = [task for task in journal.tasks(uid) if task.kind == "analyse"]
+            happened = [event.what for event in journal.events(uid)]
+            assert journal.tasks(uid, {TaskState.RUNNING}) == []
+        if stop_timeout_s > 1:
+            assert analysis.state is TaskState.DONE
+        else:
+            assert (analysis.state, happened.count("analyse.given_back")) == (TaskState.READY, 1)
+        node.start()
+        assert node.wait_for(uid).state is StudyState.DONE
+        assert len(archive.stored) == len(set(archive.stored)) == 2
+        with node.journal() as journal:
+            assert "analyse.lease_expired" not in [event.what for event in journal.events(uid)]
