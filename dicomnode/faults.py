@@ -679,6 +679,11 @@ DEMO_INCOMPLETE = _row(
     "Look at the node's log in {log}.",
     exit_code=EXIT_FAILED,
 )
+DEMO_BROKEN = _row(
+    "DN-9010",
+    "The demonstration's node ended, or took nothing: {state}.",
+    "Look at the node's log in {log}.",
+)
 PHANTOM_NOT_WRITTEN = _row(
     "DN-9007",
     "The phantom of the demonstration cannot be written to {path}: {error}.",

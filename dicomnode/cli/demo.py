@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -17,6 +18,7 @@ import typer
 from dicomnode.cli.options import parse_peer
 from dicomnode.cli.output import Bars, JsonOption, bars, console, print_json
 from dicomnode.faults import (
+    DEMO_BROKEN,
     DEMO_INCOMPLETE,
     EXIT_DONE,
     EXIT_FAILED,
@@ -45,6 +47,7 @@ _CALLING_AE: Final = "SCANNER"
 _POLL_S: Final = 0.25
 _LONGEST_S: Final = 900.0
 _MARK: Final = ".dicomnode-demo"
+_ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def demo(
@@ -64,6 +67,7 @@ def demo(
 
     given = None if archive is None else parse_peer(archive, "archive")
     find_engine(engine)  # before anything is started
+    out = out.resolve()
     work = _work_folder(out)
     with _interruptible(), ExitStack() as stack, bars(quiet=as_json) as progress:
         from dicomnode.cli.demo_archive import choose_archive
@@ -98,26 +102,44 @@ def _status(states: list[StudyState]) -> int:
 
 
 def _work_folder(out: Path) -> Path:
-    """Make the folder of the node and the archive anew; only one of an earlier demonstration is removed."""
+    """Make the folder of the node and the archive anew; what an earlier demonstration made is removed.
+
+    Only its own: the node's folder carries a mark, and names the objects and pictures that came back.
+    """
     work = out / "node"
-    if work.exists() and not (work / _MARK).exists():
-        raise NodeError(USAGE, problem=f"{work} is not of a demonstration; choose another --out")
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    (work / _MARK).write_text(
-        "Made by `dicomnode demo`; the next one removes this folder.\n", encoding="utf-8"
-    )
+    try:
+        if work.exists() and not (work / _MARK).exists():
+            raise NodeError(USAGE, problem=f"{work} is not of a demonstration; choose another --out")
+        if work.exists():
+            shutil.rmtree(out / "dicom", ignore_errors=True)
+            for picture in out.glob("overlay-*.png"):
+                picture.unlink()
+            shutil.rmtree(work)
+        work.mkdir(parents=True)
+        (work / _MARK).write_text("Made by `dicomnode demo`; the next one removes this folder.\n")
+    except OSError as error:
+        raise NodeError(USAGE, problem=f"--out {out} cannot be used: {error.strerror}") from error
     return work
 
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Make SIGTERM end the demonstration as Ctrl-C does: everything that was started is stopped."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Make SIGTERM and a closed terminal end the demonstration as Ctrl-C does.
+
+    Once it ends, further signals are not heard: what was started is stopped in any case.
+    """
+
+    def interrupted(number: int, frame: FrameType | None) -> None:
+        for each in _ENDING:
+            signal.signal(each, signal.SIG_IGN)
+        signal.default_int_handler(number, frame)
+
+    before = {number: signal.signal(number, interrupted) for number in _ENDING}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _study(folder: Path | None, progress: Bars) -> tuple[DemoStudy | None, list[Path]]:
@@ -161,7 +183,7 @@ def _run(stage: _Stage, files: list[Path], progress: Bars) -> tuple[list[DemoRes
     )
     if not pushed.sent:
         reason = pushed.failed[0].text if pushed.failed else "nothing was sent"
-        raise NodeError(DEMO_INCOMPLETE, seconds=0.0, state=reason, log=stage.node.log)
+        raise NodeError(DEMO_BROKEN, state=reason, log=stage.node.log)
     with Journal.open(settings.journal_url) as journal:
         results = [
             collect(
@@ -183,7 +205,7 @@ def _run(stage: _Stage, files: list[Path], progress: Bars) -> tuple[list[DemoRes
 
 def _watch(journal: Journal, node: DemoNode, progress: Bars) -> list[StudyRecord]:
     """Follow the studies until all have come to an end."""
-    from dicomnode.journal import StudyState
+    from dicomnode.journal import StudyState, TaskKind, TaskState
 
     ended = {StudyState.DONE, StudyState.REFUSED, StudyState.FAILED, StudyState.UNCONFIRMED}
     end = time.monotonic() + _LONGEST_S
@@ -195,12 +217,17 @@ def _watch(journal: Journal, node: DemoNode, progress: Bars) -> list[StudyRecord
                 state = f"study {record.study_instance_uid} is {record.state.value}"
             if record.progress is not None:
                 progress(*record.progress)
+        reports = [task for task in journal.tasks() if task.kind is TaskKind.REPORT]
+        if reports:
+            progress("encoding", sum(task.state is TaskState.DONE for task in reports), len(reports))
         deliveries = [d for record in studies for d in journal.deliveries(record.study_instance_uid)]
         if deliveries:
             progress("delivered", sum(d.outcome == "stored" for d in deliveries), len(deliveries))
         if studies and all(record.state in ended for record in studies):
             return studies
         time.sleep(_POLL_S)
+    if not node.alive:
+        raise NodeError(DEMO_BROKEN, state=state, log=node.log)
     raise NodeError(DEMO_INCOMPLETE, seconds=_LONGEST_S, state=state, log=node.log)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -10,16 +11,19 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from dicomnode.faults import NodeError
+from dicomnode.serve.line import die_with_parent
 
 if TYPE_CHECKING:
     from dicomnode.deliver import ReadBack
     from dicomnode.net import Peer
 
 _LOOPBACK: Final = "127.0.0.1"
+_CALLING_AE: Final = "SCANNER"
 _START_S: Final = 60.0
 _POLL_S: Final = 0.2
 
@@ -96,6 +100,7 @@ class OrthancArchive(GivenArchive):
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C reaches the whole group; this one is ended last, by us
+                preexec_fn=partial(die_with_parent, os.getpid()),  # noqa: PLW1509  one thread is all there is
             )
         self._wait(self._process)
 
@@ -110,10 +115,16 @@ class OrthancArchive(GivenArchive):
             "DicomServerEnabled": True,
             "DicomAet": "ORTHANC",
             "DicomPort": dicom_port,
-            "DicomAlwaysAllowEcho": True,
-            "DicomAlwaysAllowStore": True,
-            "DicomAlwaysAllowFind": True,
-            "DicomAlwaysAllowGet": True,
+            # Orthanc listens on every address; who calls from elsewhere is turned away
+            "DicomCheckModalityHost": True,
+            "DicomAlwaysAllowEcho": False,
+            "DicomAlwaysAllowStore": False,
+            "DicomAlwaysAllowFind": False,
+            "DicomAlwaysAllowGet": False,
+            "DicomModalities": {
+                "sender": {"AET": _CALLING_AE, "Host": _LOOPBACK, "Port": 104},
+                "node": {"AET": "DICOMNODE", "Host": _LOOPBACK, "Port": 104},
+            },
             "UnknownSopClassAccepted": True,
         }
 
@@ -123,7 +134,7 @@ class OrthancArchive(GivenArchive):
         end = time.monotonic() + _START_S
         while True:
             try:
-                echo(self.peer, "DICOMNODE")
+                echo(self.peer, _CALLING_AE)
             except NodeError:
                 if time.monotonic() > end or process.poll() is not None:
                     raise

@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from dicomnode.faults import DEMO_INCOMPLETE, NodeError
+from dicomnode.faults import DEMO_BROKEN, DEMO_INCOMPLETE, NodeError
+from dicomnode.serve.line import die_with_parent
 
 if TYPE_CHECKING:
     from dicomnode.net import Peer
@@ -41,6 +43,7 @@ class DemoNode:
                 [sys.executable, "-m", "dicomnode", "serve", "--config", str(self.config)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C reaches the whole group; the node is told by us
+                preexec_fn=partial(die_with_parent, os.getpid()),  # noqa: PLW1509  one thread is all there is
             )  # fmt: skip
         self.port = self._wait_until_ready()
 
@@ -51,7 +54,9 @@ class DemoNode:
                 if line.startswith("{") and '"node.ready"' in line:
                     return int(json.loads(line)["port"])
             time.sleep(_POLL_S)
-        state = "the node did not start" if self.alive else "the node ended at once"
+        if not self.alive:
+            raise NodeError(DEMO_BROKEN, state="it ended at once", log=self.log)
+        state = "the node does not receive yet"
         raise NodeError(DEMO_INCOMPLETE, seconds=_START_S, state=state, log=self.log)
 
     @property

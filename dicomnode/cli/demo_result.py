@@ -31,7 +31,7 @@ class DemoResult:
     came_back: ReadBack | NodeError  # the failure, if the archive would not give its copies back
     record: StudyRecord
     findings: tuple[Findings, ...]
-    off_by_mm: dict[str, float | None] | None
+    truth: dict[str, str] | None
     missed: tuple[str, ...]
     pictures: tuple[Path, ...]
     document: dict[str, Any]
@@ -71,14 +71,14 @@ def collect(demo: Demonstration) -> DemoResult:
         for path in write_overlays(volume, one, demo.out)
     ]
     document["pictures"] = [str(path) for path in pictures]
-    off_by_mm, missed = _against_truth(findings, demo.phantom)
+    truth, missed = _against_truth(findings, demo.phantom)
     return DemoResult(
         archive=demo.archive.name,
         tool=demo.tool,
         came_back=came_back,
         record=demo.record,
         findings=findings,
-        off_by_mm=off_by_mm,
+        truth=truth,
         missed=missed,
         pictures=tuple(pictures),
         document=document,
@@ -156,19 +156,27 @@ def stage_seconds(record: StudyRecord, events: Sequence[EventRecord]) -> dict[st
 
 def _against_truth(
     findings: Sequence[Findings], phantom: DemoStudy | None
-) -> tuple[dict[str, float | None] | None, tuple[str, ...]]:
+) -> tuple[dict[str, str] | None, tuple[str, ...]]:
+    """Compare with the phantom's truth: label → how far away and how large the truth is; what was missed."""
     if phantom is None:
         return None, ()
     from dicomnode.evaluate import match_candidates
     from dicomnode.values import FindingKind
 
+    nodules = phantom.truth.nodules
     lesions = [s for one in findings for s in one.segments if s.kind is FindingKind.LESION]
-    result = match_candidates([(s.centre_lps_mm, s.score or 0.0) for s in lesions], phantom.truth.nodules)
-    off = {lesions[hit.found].label: hit.distance_mm for hit in result.hits}
-    missed = tuple(
-        f"{phantom.truth.nodules[index].diameter_mm:.0f} mm nodule missed" for index in result.misses
-    )
-    return {s.label: off.get(s.label) for s in lesions}, missed
+    result = match_candidates([(s.centre_lps_mm, s.score or 0.0) for s in lesions], nodules)
+    truth = {s.label: "nothing there" for s in lesions}
+    for hit in result.hits:
+        volume_ml = nodules[hit.truth].volume_mm3 / 1000
+        truth[lesions[hit.found].label] = f"{hit.distance_mm:.1f} mm away, {volume_ml:.2f} ml"
+    lungs = {"lung-right": phantom.truth.lung_right, "lung-left": phantom.truth.lung_left}
+    for one in findings:
+        grid = one.sources[0].grid
+        if grid is not None:
+            truth |= {name: f"{mask.count * grid.voxel_mm3 / 1000:.2f} ml" for name, mask in lungs.items()}
+    missed = tuple(f"{nodules[index].diameter_mm:.0f} mm nodule missed" for index in result.misses)
+    return truth, missed
 
 
 def show(result: DemoResult, out: Path) -> None:
@@ -184,7 +192,7 @@ def show(result: DemoResult, out: Path) -> None:
         print_verdicts(document["verdicts"])
         print_set_aside(document["set_aside"])
     for findings in result.findings:
-        print_findings(findings, result.off_by_mm)
+        print_findings(findings, result.truth)
     for sentence in result.missed:
         result_console.print(f"  • {sentence}", markup=False)
     if document["objects"]:

@@ -50,15 +50,15 @@ def print_set_aside(items: list[dict[str, Any]]) -> None:
         print_table("Set aside", ("instance", "code", "why"), rows)
 
 
-def print_findings(findings: Findings, off_by_mm: dict[str, float | None] | None = None) -> None:
-    """Print the findings of one engine; `off_by_mm`: label → distance from the known truth, if any."""
+def print_findings(findings: Findings, truth: dict[str, str] | None = None) -> None:
+    """Print the findings of one engine; `truth`: label → what is known to be there, for a phantom."""
     provenance = findings.provenance
     columns = ["finding", "site", "size mm", "volume ml", "score", "x, y, z mm (LPS)"]
     rows = [_row(findings, segment) for segment in findings.segments]
-    if off_by_mm is not None:
-        columns.append("from truth mm")
+    if truth is not None:
+        columns.append("truth")
         for row, segment in zip(rows, findings.segments, strict=True):
-            row.append(_number(off_by_mm.get(segment.label), 1))
+            row.append(truth.get(segment.label))
     title = f"{provenance.title} ({provenance.engine} {provenance.version}): {findings.outcome.value}"
     print_table(title, columns, rows)
     for remark in findings.remarks:

@@ -55,7 +55,9 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
     table = Table(title=title or None, title_justify="left", header_style="bold", expand=False)
     for column in columns:
         number = bool(rows) and all(isinstance(row[len(table.columns)], int | float) for row in rows)
-        table.add_column(column, justify="right" if number else "left", overflow="fold")
+        # Words in the first column and positions stand whole; the long text folds
+        whole = not table.columns or column.startswith("x, y, z")
+        table.add_column(column, justify="right" if number else "left", overflow="fold", no_wrap=whole)
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
     result_console.print(table)

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import Final
 
 _MESSAGE_MAX: Final = 4096
+# Opened here: between fork and exec nothing may be loaded
+_LIBC: Final = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 
 
@@ -108,6 +110,6 @@ def die_with_parent(parent_pid: int) -> None:
 
     A child that lived on would hold the port, and work beside the one that the next supervisor starts.
     """
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent_pid:  # it ended before the line above
         os._exit(0)

@@ -15,7 +15,7 @@ from dicomnode.serve.logs import fault_facts
 
 log = structlog.get_logger("dicomnode.serve")
 
-_LOOK_S: Final = 1.0
+_LOOK_S: Final = 0.3
 # Two heartbeats may fail (a journal that is locked, a full disk) before the lease ends
 _BEATS_A_LEASE: Final = 3
 

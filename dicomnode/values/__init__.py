@@ -43,8 +43,6 @@ _HOMES = {
         "Measurement",
         "Outcome",
         "PointLps",
-        "Progress",
-        "Progress",
         "Provenance",
         "Region",
         "RegionKind",

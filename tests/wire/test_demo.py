@@ -97,13 +97,42 @@ def test_without_orthanc_and_dcmtk_a_plain_storage_scp_and_our_own_sender_stand_
     assert _processes_of(out) == []
 
 
-def test_ctrl_c_leaves_nothing_running(tmp_path, small_phantom):
+@pytest.mark.parametrize(
+    ("ending", "code"),
+    [(signal.SIGINT, 130), (signal.SIGHUP, 130), (signal.SIGKILL, -signal.SIGKILL)],
+    ids=["Ctrl-C", "the terminal is closed", "killed"],
+)
+def test_a_demonstration_that_is_ended_leaves_nothing_running(tmp_path, small_phantom, ending, code):
     out = tmp_path / "out"
     process = _demo(out, "--study", str(small_phantom.folder))
     until(lambda: len(_processes_of(out / "node")) >= 4, "the node and its children run", 60)
     time.sleep(0.5)
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, ending)
+    if ending == signal.SIGINT:
+        time.sleep(0.2)
+        os.killpg(process.pid, ending)  # an impatient user
     _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130, stderr
+    assert process.returncode == code, stderr
     assert "Traceback" not in stderr
     until(lambda: _processes_of(out) == [], "all processes have ended", 10)
+
+
+def test_a_second_demonstration_leaves_nothing_of_the_first_and_touches_nothing_else(tmp_path):
+    from dicomnode.cli.demo import _work_folder
+    from dicomnode.faults import USAGE, NodeError
+
+    out = tmp_path / "out"
+    _work_folder(out)
+    (out / "dicom").mkdir()
+    (out / "dicom" / "2.25.1.dcm").write_bytes(b"old")
+    (out / "overlay-lung-ct-nodule-9.png").write_bytes(b"old")
+    (out / "notes.txt").write_text("mine")
+    _work_folder(out)
+    assert sorted(path.name for path in out.iterdir()) == ["node", "notes.txt"]
+    other = tmp_path / "other"
+    (other / "node").mkdir(parents=True)
+    (other / "node" / "thesis.txt").write_text("mine")
+    with pytest.raises(NodeError) as caught:
+        _work_folder(other)
+    assert caught.value.fault is USAGE
+    assert (other / "node" / "thesis.txt").exists()
