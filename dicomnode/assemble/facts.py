@@ -8,11 +8,10 @@ from typing import Final
 import numpy as np
 from pydicom.uid import HTJ2K, JPEG2000, UID, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
-from dicomnode.assemble.headers import FACT_KEYWORDS
 from dicomnode.assemble.placing import axes
 from dicomnode.assemble.record import Header
 from dicomnode.assemble.stacks import StackPlan
-from dicomnode.values import Fact, SeriesFacts
+from dicomnode.values import FACT_TAGS, Fact, SeriesFacts
 
 PLANE_TOLERANCE_DEGREES: Final = 20.0
 """A stack whose normal is nearer than this to a body axis has that plane's name: a head tilted to the
@@ -72,7 +71,7 @@ def facts_of(plan: StackPlan, number: int) -> SeriesFacts:
         study_instance_uid=first.study_instance_uid,
         series_instance_uid=first.series_instance_uid,
         stack=number,
-        tags={keyword: first.tags[keyword] for keyword in FACT_KEYWORDS if keyword in first.tags},
+        tags={keyword: first.tags[keyword] for keyword in FACT_TAGS if keyword in first.tags},
         facts=facts,
         refusal=plan.refusal,
     )

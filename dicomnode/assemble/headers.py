@@ -27,47 +27,8 @@ from pydicom.uid import (
 from dicomnode.assemble.foreign import UNREADABLE, file_unreadable, is_of_the_disk, reason
 from dicomnode.assemble.record import Header, Orientation
 from dicomnode.faults import HEADER_DAMAGED, NOT_DICOM, Fault
-from dicomnode.values import Fact, SetAside, is_valid_uid
+from dicomnode.values import FACT_TAGS, Fact, SetAside, is_valid_uid
 
-# What engine.toml may ask for with { tag = … }, and what says what a series covers.
-FACT_KEYWORDS: Final = (
-    "AcquisitionType",
-    "AnatomicalOrientationType",
-    "BodyPartExamined",
-    "BurnedInAnnotation",
-    "ContrastBolusAgent",
-    "ConvolutionKernel",
-    "EchoTime",
-    "EchoTrainLength",
-    "FilterType",
-    "FlipAngle",
-    "ImageType",
-    "InversionTime",
-    "KVP",
-    "LossyImageCompression",
-    "LossyImageCompressionRatio",
-    "MagneticFieldStrength",
-    "Manufacturer",
-    "ManufacturerModelName",
-    "Modality",
-    "MRAcquisitionType",
-    "PatientPosition",
-    "ProtocolName",
-    "ReconstructionDiameter",
-    "RepetitionTime",
-    "RescaleType",
-    "SOPClassUID",
-    "ScanOptions",
-    "ScanningSequence",
-    "SequenceName",
-    "SequenceVariant",
-    "SeriesDescription",
-    "SeriesNumber",
-    "SliceThickness",
-    "SpacingBetweenSlices",
-    "StudyDescription",
-    "XRayTubeCurrent",
-)
 # What tells images at one position apart, the most telling first.
 PHASE_KEYWORDS: Final = (
     "ImageType",
@@ -111,7 +72,7 @@ _OTHER_KEYWORDS: Final = (
     "PixelPaddingRangeLimit",
 )
 _TAGS: Final = sorted(
-    {tag_for_keyword(word) or 0 for word in (*FACT_KEYWORDS, *PHASE_KEYWORDS, *_OTHER_KEYWORDS)}
+    {tag_for_keyword(word) or 0 for word in (*FACT_TAGS, *PHASE_KEYWORDS, *_OTHER_KEYWORDS)}
 )
 _UIDS: Final = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 
@@ -265,7 +226,7 @@ def _header(path: Path, dataset: Dataset, uids: dict[str, str], damage: str | No
     padding, limit = _whole(dataset, "PixelPaddingValue"), _whole(dataset, "PixelPaddingRangeLimit")
     image_type = _value(dataset, "ImageType")
     patient = "\0".join(_text(dataset, keyword) for keyword in ("PatientID", "IssuerOfPatientID"))
-    tags = {keyword: _value(dataset, keyword) for keyword in {*FACT_KEYWORDS, *PHASE_KEYWORDS}}
+    tags = {keyword: _value(dataset, keyword) for keyword in {*FACT_TAGS, *PHASE_KEYWORDS}}
     return Header(
         path=path,
         sop_instance_uid=uids["SOPInstanceUID"],

@@ -17,9 +17,10 @@ from dicomnode.engine.manifest import (
     Requirement,
     StepSpec,
 )
-from dicomnode.engine.rules import COMPARISONS, FACTS, PREFERENCES, TAGS
+from dicomnode.engine.rules import COMPARISONS, FACTS, PREFERENCES
 from dicomnode.settings import Problem
 from dicomnode.settings.reader import nearest
+from dicomnode.values import FACT_TAGS
 
 # The gate runs at every start of a worker; more than this is no quick try.
 _LARGEST_GATE: Final = 2**24
@@ -67,12 +68,12 @@ def _rule(where: str, rule: Requirement | Preference, comparisons: Sequence[str]
             expected="a fact of a series",
             hint=nearest(rule.fact, list(FACTS)) or f"Facts: {', '.join(FACTS)}.",
         )
-    if rule.tag is not None and rule.tag not in TAGS:
+    if rule.tag is not None and rule.tag not in FACT_TAGS:
         yield Problem(
             key=f"{where}.tag",
             value=rule.tag,
             expected="the keyword of an attribute that matching sees",
-            hint=nearest(rule.tag, list(TAGS)) or f"Keywords: {', '.join(TAGS)}.",
+            hint=nearest(rule.tag, list(FACT_TAGS)) or f"Keywords: {', '.join(FACT_TAGS)}.",
         )
     if rule.matches is not None:
         try:

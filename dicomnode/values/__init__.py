@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from dicomnode.values.instance import Instance, Sender
     from dicomnode.values.mask import Mask
     from dicomnode.values.progress import Progress, no_progress
-    from dicomnode.values.study import Fact, Refusal, SeriesFacts, SetAside, Verdict
+    from dicomnode.values.study import FACT_TAGS, Fact, Refusal, SeriesFacts, SetAside, Verdict
     from dicomnode.values.uids import derive_uid, is_valid_uid
     from dicomnode.values.volume import Repair, SourceFrame, SourceHeaders, Volume
 
@@ -62,6 +62,7 @@ _HOMES = {
     "mask": ("Mask",),
     "progress": ("Progress", "no_progress"),
     "study": (
+        "FACT_TAGS",
         "Fact",
         "Refusal",
         "SeriesFacts",
@@ -82,6 +83,7 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "FACT_TAGS",
     "Classification",
     "Code",
     "Fact",

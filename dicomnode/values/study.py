@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,47 @@ class SetAside:
     code: str
     text: str
 
+
+# Attributes of a series that matching sees, and that engine.toml may ask for with { tag = … }. None of them
+# says who the patient is: what a rule found is shown to people and kept in the journal.
+FACT_TAGS: Final = (
+    "AcquisitionType",
+    "AnatomicalOrientationType",
+    "BodyPartExamined",
+    "BurnedInAnnotation",
+    "ContrastBolusAgent",
+    "ConvolutionKernel",
+    "EchoTime",
+    "EchoTrainLength",
+    "FilterType",
+    "FlipAngle",
+    "ImageType",
+    "InversionTime",
+    "KVP",
+    "LossyImageCompression",
+    "LossyImageCompressionRatio",
+    "MagneticFieldStrength",
+    "Manufacturer",
+    "ManufacturerModelName",
+    "Modality",
+    "MRAcquisitionType",
+    "PatientPosition",
+    "ProtocolName",
+    "ReconstructionDiameter",
+    "RepetitionTime",
+    "RescaleType",
+    "SOPClassUID",
+    "ScanOptions",
+    "ScanningSequence",
+    "SequenceName",
+    "SequenceVariant",
+    "SeriesDescription",
+    "SeriesNumber",
+    "SliceThickness",
+    "SpacingBetweenSlices",
+    "StudyDescription",
+    "XRayTubeCurrent",
+)
 
 Fact = str | int | float | bool | tuple[str, ...] | tuple[float, ...] | None
 
