@@ -316,7 +316,8 @@ OBJECT_CONFLICT = _row(
 PEER_UNREACHABLE = _row(
     "DN-2001",
     "{name} ({host}:{port}, AE title {ae_title!r}) cannot be reached: {error}.",
-    "Check that the peer runs and that no firewall is between; the node tries again by itself.",
+    "Check that the peer runs and that no firewall is between; deliveries of the node are tried again by "
+    "themselves.",
     retry=Retry.BACKOFF,
     severity=Severity.WARNING,
     exit_code=EXIT_UNREACHABLE,
@@ -324,8 +325,8 @@ PEER_UNREACHABLE = _row(
 PEER_REJECTED = _row(
     "DN-2002",
     "{name} ({host}:{port}, AE title {ae_title!r}) rejected the association: {reason}.",
-    "Register AE title {calling_ae!r} with this machine's address at the peer, and check the peer's own AE "
-    "title in dicomnode.toml; then `dicomnode retry --destination {name}`.",
+    "Register AE title {calling_ae!r} with this machine's address at the peer, and check the AE title that "
+    "the peer is called by; deliveries of the node are tried again by themselves.",
     retry=Retry.BACKOFF,
     exit_code=EXIT_UNREACHABLE,
 )
@@ -556,13 +557,6 @@ NETWORK_UNSAFE = _row(
     "Use only networks from a source that you trust, with all their data inside the engine's folder.",
     exit_code=EXIT_ENGINE,
 )
-OUT_OF_MEMORY = _row(
-    "DN-4010",
-    "Engine {engine} needs about {needed_mb:.0f} MB for this volume, {limit_mb:.0f} MB are allowed.",
-    "Give the worker more memory ([analyse] memory_gb) or use an engine with a sliding window.",
-    retry=Retry.NEEDS_PERSON,
-    exit_code=EXIT_ENGINE,
-)
 
 # ── 5xxx report ───────────────────────────────────────────────────────────────────────────────────
 SOURCE_HEADER_WRONG = _row(
@@ -597,6 +591,25 @@ JOURNAL_BROKEN = _row(
     "Restore it from the backup, or move it away: the node makes it again from the store at start.",
     retry=Retry.NEEDS_PERSON,
     exit_code=EXIT_STORAGE,
+)
+JOURNAL_MISSING = _row(
+    "DN-6008",
+    "There is no journal {path}: the node has not run with this configuration yet.",
+    "Start the node (`dicomnode serve`), or name the configuration that it runs with by --config.",
+    exit_code=EXIT_NOTHING,
+)
+JOURNAL_NOT_ALLOWED = _row(
+    "DN-6009",
+    "This user may not open the journal {path}: {error}.",
+    "Run the command as the user of the service: `sudo -u dicomnode /opt/dicomnode/bin/dicomnode …`.",
+    retry=Retry.NEEDS_PERSON,
+    exit_code=EXIT_STORAGE,
+)
+STUDY_AMBIGUOUS = _row(
+    "DN-6010",
+    "{study!r} is the accession number of several studies: {studies}.",
+    "Name one of them by its Study Instance UID.",
+    exit_code=EXIT_USAGE,
 )
 JOURNAL_TOO_NEW = _row(
     "DN-6002",
@@ -658,7 +671,7 @@ SETTINGS_NOT_FOUND = _row(
 PORT_IN_USE = _row(
     "DN-9003",
     "Port {port} on {address} cannot be opened: {error}.",
-    "Stop what uses it (ss -ltnp), or set another [receive] port; ports below 1024 need the socket unit.",
+    "Stop what uses it (ss -ltnp), or set another [receive] port; ports below 1024 need the right to bind them.",
     exit_code=EXIT_CONFIGURATION,
 )
 USAGE = _row(
@@ -683,6 +696,11 @@ DEMO_BROKEN = _row(
     "DN-9010",
     "The demonstration's node ended, or took nothing: {state}.",
     "Look at the node's log in {log}.",
+)
+FILE_NOT_WRITTEN = _row(
+    "DN-9008",
+    "{path} cannot be written: {error}.",
+    "Name another place, or make room and the right to write there.",
 )
 PHANTOM_NOT_WRITTEN = _row(
     "DN-9007",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import traceback
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -24,8 +24,8 @@ from dicomnode.cli import (
     try_,
     why,
 )
-from dicomnode.cli.output import print_failure
-from dicomnode.faults import BUG, EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, NodeError
+from dicomnode.cli.output import failure_document, print_failure, print_json
+from dicomnode.faults import BUG, EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, USAGE, NodeError
 from dicomnode.serve import set_up_logging
 from dicomnode.settings import LogSettings
 
@@ -78,8 +78,11 @@ def main(arguments: list[str] | None = None) -> None:
     if sys.stdout.isatty():
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `dicomnode studies | head` ends quietly
     try:
-        sys.exit(_run(given))
+        sys.exit(_run(given, as_json=as_json))
     except NodeError as error:
+        for problem in cast("tuple[object, ...]", error.values.get("problems", ())):
+            if not as_json and not isinstance(problem, str):
+                sys.stderr.write(f"{problem}\n")
         print_failure(error, as_json=as_json)
         sys.exit(error.fault.exit_code)
     except (KeyboardInterrupt, typer.Abort):
@@ -94,11 +97,13 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(EXIT_FAILED)
 
 
-def _run(arguments: list[str]) -> int:
+def _run(arguments: list[str], *, as_json: bool) -> int:
     command: Any = typer.main.get_command(app)
     try:
         result = command.main(args=arguments, prog_name="dicomnode", standalone_mode=False)
     except _USAGE_ERROR as error:
+        if as_json:
+            print_json(failure_document(NodeError(USAGE, problem=error.format_message().rstrip("."))))
         error.show()  # the message, and which --help to read
         return EXIT_USAGE
     return result if isinstance(result, int) else EXIT_DONE

@@ -11,8 +11,6 @@ from dicomnode.cli.output import JsonOption, console, print_json, print_table
 from dicomnode.faults import EXIT_CONFIGURATION, EXIT_DONE, EXIT_UNREACHABLE, NodeError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from dicomnode.settings import Problem, Settings
 
 EPILOG = "EXIT STATUS: 0 all is well, 10 the configuration is wrong, 13 a destination does not answer."
@@ -24,15 +22,19 @@ def check(
     as_json: JsonOption = False,
 ) -> int:
     """Check the configuration without starting anything."""
-    from dicomnode.settings import read_settings
+    from dicomnode.cli.obstacles import find_obstacles
+    from dicomnode.settings import located, read_settings
 
     path = config_path(config)
     settings, problems = read_settings(path)
+    notes: list[str] = []
     engines: list[dict[str, Any]] = []
     probes: list[dict[str, Any]] = []
     if settings is not None:
         engines = _engines(settings)
-        problems = [*problems, *_installation()]
+        obstacles, notes = find_obstacles(settings)
+        located_ones = located(obstacles, path, path.read_text(encoding="utf-8-sig"))
+        problems = [*problems, *located_ones, *_installation()]
         probes = _probe(settings) if probe else []
     broken = bool(problems) or any(engine["problem"] for engine in engines)
     if as_json:
@@ -43,10 +45,15 @@ def check(
                 "problems": [_problem(problem) for problem in problems],
                 "engines": engines,
                 "destinations": probes,
+                "notes": notes,
             }
         )
     else:
-        _show(path, problems, engines, probes)
+        _show(problems, engines, probes)
+        for note in notes:
+            console.print(note, markup=False)
+        if not broken and not any(p["problem"] for p in probes):
+            console.print(f"{path}: no problem in the configuration.", markup=False)
     if broken:
         return EXIT_CONFIGURATION
     return EXIT_UNREACHABLE if any(p["problem"] for p in probes) else EXIT_DONE
@@ -71,7 +78,7 @@ def _installation() -> list[Problem]:
             file=str(folder),
             line=None,
             key="installation",
-            value="",
+            value=None,
             expected="dicomnode alone in its environment",
             hint=text,
         )
@@ -122,14 +129,12 @@ def _problem(problem: Problem) -> dict[str, Any]:
     }
 
 
-def _show(
-    path: Path, problems: list[Problem], engines: list[dict[str, Any]], probes: list[dict[str, Any]]
-) -> None:
+def _show(problems: list[Problem], engines: list[dict[str, Any]], probes: list[dict[str, Any]]) -> None:
     for problem in problems:
         where = f"{problem.file}:{problem.line}" if problem.line else str(problem.file)
         console.print(f"[bold red]{problem.key}[/] ", end="")
         console.print(f"({where})", markup=False, style="dim")
-        console.print(f"    is       {problem.value!r}", markup=False)
+        console.print(f"    is       {problem.found}", markup=False)
         console.print(f"    expected {problem.expected}", markup=False)
         if problem.hint:
             console.print(f"    hint     {problem.hint}", markup=False)
@@ -139,8 +144,6 @@ def _show(
     if probes:
         asked = [(p["name"], p["address"], p["problem"] or "answers C-ECHO") for p in probes]
         print_table("Destinations", ("destination", "address", "state"), asked)
-    if not problems:
-        console.print(f"{path}: no problem in the configuration.", markup=False)
 
 
 def add_to(app: typer.Typer) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dicomnode.cli.options import parse_peer
+from dicomnode.cli.options import checked_ae_title, parse_peer
 from dicomnode.cli.output import JsonOption, print_json
 
 EPILOG = "EXIT STATUS: 0 the peer answers, 2 usage, 13 it does not."
@@ -22,6 +22,7 @@ def echo(
     from dicomnode.net import echo as send_echo
 
     target = parse_peer(peer)
+    checked_ae_title(calling_ae)
     began = time.perf_counter()
     send_echo(target, calling_ae)
     took_ms = (time.perf_counter() - began) * 1000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -10,9 +11,12 @@ import typer
 
 from dicomnode.cli.options import config_path
 from dicomnode.cli.output import console
-from dicomnode.faults import USAGE, NodeError
+from dicomnode.faults import FILE_NOT_WRITTEN, USAGE, NodeError
 
-EPILOG = "EXIT STATUS: 0 done, 2 the file exists already, 10 the configuration named by --config is wrong."
+EPILOG = (
+    "EXIT STATUS: 0 done, 1 the file cannot be written, 2 it exists already, 10 the configuration named by "
+    "--config is wrong."
+)
 
 
 class PeerKind(StrEnum):
@@ -40,9 +44,12 @@ def init(
         settings = load_settings(path) if path.exists() else Settings()
         typer.echo(peer_side(peer.value, settings))
         return
-    if config.exists() and not force:
+    if os.path.lexists(config) and not force:
         raise NodeError(USAGE, problem=f"{config} exists already; --force writes over it")
-    config.write_text(template(), encoding="utf-8")
+    try:
+        config.write_text(template(), encoding="utf-8")
+    except OSError as error:
+        raise NodeError(FILE_NOT_WRITTEN, path=config, error=error.strerror or error) from error
     console.print(f"Wrote {config}. Next:", markup=False)
     console.print("  1. set [[sender]] and [[destination]] in it", markup=False)
     console.print(f"  2. dicomnode check --config {config} --probe", markup=False)

@@ -39,10 +39,10 @@ def open_settings(given: Path | None) -> Settings:
 
 
 def open_journal(settings: Settings) -> Journal:
-    """Open the journal of the configured node."""
+    """Open the journal of the configured node; who looks makes none. Raises NodeError(JOURNAL_MISSING, …)."""
     from dicomnode.journal import Journal
 
-    return Journal.open(settings.journal_url)
+    return Journal.open(settings.journal_url, existing=True)
 
 
 def parse_peer(text: str, name: str = "peer") -> Peer:
@@ -51,11 +51,42 @@ def parse_peer(text: str, name: str = "peer") -> Peer:
 
     ae_title, at, address = text.partition("@")
     host, colon, port = address.rpartition(":")
-    if not (at and colon and ae_title and host and port.isdigit() and 0 < int(port) < 65536):
+    is_port = port.isascii() and port.isdigit() and 0 < int(port) < 65536
+    if not (at and colon and ae_title and host and is_port):
         raise NodeError(
             USAGE, problem=f"{text!r} is not of the form AE@HOST:PORT, such as ORTHANC@10.1.2.3:4242"
         )
-    return Peer(name=name, ae_title=ae_title, host=host.strip("[]"), port=int(port))
+    return Peer(name=name, ae_title=checked_ae_title(ae_title), host=host.strip("[]"), port=int(port))
+
+
+def checked_ae_title(text: str) -> str:
+    """Give the AE title back. Raises NodeError(USAGE) for one that cannot be."""
+    from dicomnode.net import is_ae_title
+
+    if not is_ae_title(text):
+        raise NodeError(
+            USAGE,
+            problem=f"{text!r} is no AE title: it has 1 to 16 printable ASCII characters without backslash",
+        )
+    return text
+
+
+def existing_parent(path: Path) -> Path:
+    """The path itself or, while it is not there, the nearest folder above that is."""
+    path = path.absolute()
+    while not os.path.lexists(path) and path != path.parent:
+        path = path.parent
+    return path
+
+
+def no_folder_because(path: Path) -> str | None:
+    """Why files cannot be written into a folder that may have to be made first; None when they can."""
+    there = existing_parent(path)
+    if not there.is_dir():
+        return f"{there} is not a folder"
+    if not os.access(there, os.W_OK | os.X_OK):
+        return f"this user may not write in {there}"
+    return None
 
 
 def threads() -> int:

@@ -40,11 +40,17 @@ def print_json(document: Mapping[str, Any]) -> None:
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def failure_document(error: NodeError) -> dict[str, Any]:
+    """Give a failure as JSON."""
+    text = error.fault.text(**error.values)
+    return {"schema": 1, "error": {"code": error.fault.code, "text": text, "remedy": error.remedy}}
+
+
 def print_failure(error: NodeError, *, as_json: bool = False) -> None:
     """Print what happened and what to do, three lines at most: code and text, then the remedy."""
     text = error.fault.text(**error.values)
     if as_json:
-        print_json({"schema": 1, "error": {"code": error.fault.code, "text": text, "remedy": error.remedy}})
+        print_json(failure_document(error))
     console.print(f"[bold red]{error.fault.code}[/] ", end="")
     console.print(text, markup=False)
     console.print(f"        {error.remedy}", markup=False, style="dim")

@@ -7,8 +7,6 @@ import sys
 import typer
 
 from dicomnode.cli.options import ConfigOption, config_path
-from dicomnode.cli.output import console
-from dicomnode.faults import NodeError
 
 EPILOG = (
     "EXIT STATUS: 0 stopped by SIGTERM or SIGINT, 10 the configuration is wrong or the port is taken "
@@ -19,16 +17,10 @@ EPILOG = (
 def serve(config: ConfigOption = None) -> int:
     """Run the node: receive, analyse, deliver, until SIGTERM or Ctrl-C."""
     from dicomnode.serve import Notifier, Supervisor, set_up_logging
-    from dicomnode.settings import read_settings
+    from dicomnode.settings import load_settings
 
     path = config_path(config).absolute()
-    settings, problems = read_settings(path)
-    if settings is None:
-        for problem in problems:
-            console.print(f"{problem.key}: {problem.value!r}, expected {problem.expected}", markup=False)
-        from dicomnode.faults import SETTINGS_WRONG
-
-        raise NodeError(SETTINGS_WRONG, path=path, count=len(problems))
+    settings = load_settings(path)
     set_up_logging(settings.log, sys.stderr)
     return Supervisor(settings, path, notifier=Notifier()).run()
 

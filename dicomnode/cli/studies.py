@@ -12,7 +12,10 @@ from dicomnode.cli.output import JsonOption, print_json, print_table
 if TYPE_CHECKING:
     from dicomnode.journal import StudyRecord
 
-EPILOG = "EXIT STATUS: 0 done, 10 the configuration is wrong, 11 the journal cannot be opened."
+EPILOG = (
+    "EXIT STATUS: 0 done, 3 the node has not run yet, 10 the configuration is wrong, 11 the journal cannot "
+    "be opened."
+)
 
 
 def studies(
@@ -29,6 +32,9 @@ def studies(
     if as_json:
         print_json({"schema": 1, "studies": [study_document(study) for study in found]})
         return
+    if not found:
+        typer.echo("No study has come yet.")
+        return
     rows = [
         (
             study.accession_number or "–",
@@ -36,7 +42,7 @@ def studies(
             study.instances,
             study.state.value,
             progress_words(study),
-            study.last_received_at.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
+            study.last_received_at.astimezone().isoformat(timespec="seconds"),
         )
         for study in found
     ]

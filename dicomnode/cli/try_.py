@@ -9,17 +9,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dicomnode.cli.options import threads
+from dicomnode.cli.options import no_folder_because, threads
 from dicomnode.cli.output import Bars, JsonOption, bars, console, print_json
-from dicomnode.faults import EXIT_DONE, EXIT_NOTHING, EXIT_PARTLY, NO_INSTANCES, USAGE, NodeError
+from dicomnode.faults import (
+    EXIT_DONE,
+    EXIT_NOTHING,
+    EXIT_PARTLY,
+    FILE_NOT_WRITTEN,
+    NO_INSTANCES,
+    USAGE,
+    NodeError,
+)
 
 if TYPE_CHECKING:
     from dicomnode.engine import EnginePackage
     from dicomnode.serve import FolderWalk, StudyWalk
 
 EPILOG = (
-    "EXIT STATUS: 0 analysed, 2 usage, 3 no DICOM in DIR or no engine wants it, 4 some of the series that an "
-    "engine wanted could not be analysed, 12 an engine failed."
+    "EXIT STATUS: 0 analysed, 1 --out cannot be written, 2 usage, 3 no DICOM in DIR or no engine wants it, 4 "
+    "some of the series that an engine wanted could not be analysed, 12 an engine failed."
 )
 
 
@@ -39,6 +47,8 @@ def try_(
     """Try files without a node: which engine wants what, what it finds, what the objects would be."""
     from dicomnode.cli.findings import print_study
 
+    if out is not None and (why_not := no_folder_because(out)) is not None:
+        raise NodeError(FILE_NOT_WRITTEN, path=out, error=why_not)
     packages = _packages(engine or [], engine_path or [])
     with bars(quiet=as_json) as progress:
         walked = _walk(paths, packages, progress)
@@ -47,7 +57,10 @@ def try_(
     documents: list[dict[str, Any]] = []
     for index, study in enumerate(walked.studies):
         set_aside = walked.set_aside if index == 0 else ()
-        documents.append(_keep(study, set_aside, out))
+        try:
+            documents.append(_keep(study, set_aside, out))
+        except OSError as error:
+            raise NodeError(FILE_NOT_WRITTEN, path=out, error=error.strerror or error) from error
     if as_json:
         # One study is the usual case and the documented object; more of them stand in a list
         print_json(documents[0] if len(documents) == 1 else {"schema": 1, "studies": documents})

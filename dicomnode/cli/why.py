@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from dicomnode.journal import Journal
     from dicomnode.values import Verdict
 
-EPILOG = "EXIT STATUS: 0 done, 3 there is no such study, 10 the configuration is wrong."
+EPILOG = (
+    "EXIT STATUS: 0 done, 2 several studies have that number, 3 no such study, 10 configuration, 11 journal."
+)
 
 
 def why(

@@ -16,6 +16,7 @@ from pynetdicom.dsutils import split_dataset
 
 from dicomnode.faults import SEND_UNREADABLE, NodeError
 from dicomnode.net.association import MAXIMUM_CONTEXTS, ProposedContext
+from dicomnode.store.header import FileMeta, Tag, Unreadable, plain_text, read_elements
 from dicomnode.values import is_valid_uid
 
 EXPLICIT_LE: Final = "1.2.840.10008.1.2.1"
@@ -23,6 +24,9 @@ IMPLICIT_LE: Final = "1.2.840.10008.1.2"
 # What else a file may go out as when the peer does not take it as it is: the same bytes of pixels, other
 # headers. Nothing compressed, deflated or big endian is ever converted.
 CONVERTIBLE: Final = {EXPLICIT_LE: IMPLICIT_LE, IMPLICIT_LE: EXPLICIT_LE}
+
+_SOP_CLASS: Final = (0x0008, 0x0016)
+_SOP_INSTANCE: Final = (0x0008, 0x0018)
 
 Pair = tuple[str, str]  # SOP Class UID, Transfer Syntax UID
 
@@ -68,24 +72,27 @@ class Proposal:
 
 
 def read_header(path: Path) -> ObjectHeader:
-    """Read the File Meta Information of a Part 10 file (PS3.10 section 7.1).
+    """Read the File Meta Information of a Part 10 file (PS3.10 section 7.1), and which object it holds.
 
-    Raises NodeError(SEND_UNREADABLE) when there is none, or when it does not name the object.
+    What the data set says of itself counts before the meta information: the receiver compares the command
+    with the data set (PS3.7 9.1.1.1). Raises NodeError(SEND_UNREADABLE) when there is no meta
+    information, or when neither names the object.
     """
     try:
         meta, offset = split_dataset(path)
         size = path.stat().st_size
+        named = _named_by_data_set(path, str(meta.TransferSyntaxUID), offset)
         header = ObjectHeader(
             path=path,
-            sop_class_uid=str(meta.MediaStorageSOPClassUID),
-            sop_instance_uid=str(meta.MediaStorageSOPInstanceUID),
+            sop_class_uid=named.get(_SOP_CLASS) or str(meta.MediaStorageSOPClassUID),
+            sop_instance_uid=named.get(_SOP_INSTANCE) or str(meta.MediaStorageSOPInstanceUID),
             transfer_syntax_uid=str(meta.TransferSyntaxUID),
             offset=offset,
         )
     except InvalidDicomError as error:
         raise NodeError(SEND_UNREADABLE, path=path, error="it is not a DICOM Part 10 file") from error
     except AttributeError as error:
-        what = "its File Meta Information lacks SOP Class, SOP Instance or Transfer Syntax UID"
+        what = "it lacks its SOP Class, SOP Instance or Transfer Syntax UID"
         raise NodeError(SEND_UNREADABLE, path=path, error=what) from error
     except (OSError, EOFError, ValueError, KeyError) as error:
         raise NodeError(SEND_UNREADABLE, path=path, error=str(error)) from error
@@ -95,6 +102,20 @@ def read_header(path: Path) -> ObjectHeader:
         if not is_valid_uid(uid):
             raise NodeError(SEND_UNREADABLE, path=path, error=f"{uid!r} is not a UID (PS3.5 9.1)")
     return header
+
+
+def _named_by_data_set(path: Path, transfer_syntax_uid: str, offset: int) -> dict[Tag, str]:
+    """Read SOP Class and Instance UID (PS3.3 C.12.1) of the data set; none where it is deflated or odd."""
+    meta = FileMeta(
+        sop_class_uid="", sop_instance_uid="", transfer_syntax_uid=transfer_syntax_uid, end=offset
+    )
+    try:
+        with path.open("rb") as file:
+            found = read_elements(file, meta, {_SOP_CLASS, _SOP_INSTANCE}, last_group=0x0008)
+    except Unreadable:
+        return {}
+    texts = {tag: plain_text(value) for tag, value in found.items()}
+    return {tag: text for tag, text in texts.items() if is_valid_uid(text)}
 
 
 def propose(headers: Iterable[ObjectHeader]) -> list[Proposal]:

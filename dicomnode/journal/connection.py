@@ -21,6 +21,8 @@ _PRAGMAS: Final = (
     ("synchronous", "FULL", 2),
     ("foreign_keys", "ON", 1),
 )
+# Primary result codes of SQLite that a wrong owner or mode of the file or its folder gives
+_NOT_ALLOWED: Final = frozenset({sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN})
 _READ_ONLY: Final = "dicomnode_read_only"
 
 
@@ -35,6 +37,13 @@ def shown(url: URL) -> str:
     """How a URL is shown to people: without its password."""
     path = sqlite_path(url)
     return str(path) if path is not None else url.render_as_string(hide_password=True)
+
+
+def not_allowed(error: BaseException | None) -> bool:
+    """Tell whether the database or the system refuses for want of a right, not for damage."""
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", 0) & 0xFF in _NOT_ALLOWED
+    return isinstance(error, PermissionError)
 
 
 def connect(text: str) -> Engine:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
 from datetime import datetime
 
 from sqlalchemy import Connection, insert, select
 
 from dicomnode.journal import schema
-from dicomnode.journal.records import EventRecord, Scalar
+from dicomnode.journal.records import EventRecord, Note, Scalar
 
 
 def append(
@@ -23,6 +25,24 @@ def append(
             facts={name: value for name, value in facts.items() if value is not None},
         )
     )
+
+
+def append_once(connection: Connection, notes: Iterable[tuple[str, Note]], now: datetime) -> None:
+    """Write notes of studies, each unless the study has one with the same word and facts."""
+    by_study: dict[str, list[Note]] = defaultdict(list)
+    for study_uid, note in notes:
+        by_study[study_uid].append(note)
+    for study_uid, of_one in by_study.items():
+        table = schema.event.c
+        query = select(schema.event).where(
+            table.study_instance_uid == study_uid, table.what.in_({note.what for note in of_one})
+        )
+        written = [(row.what, row.facts) for row in connection.execute(query)]
+        for note in of_one:
+            facts = {name: value for name, value in note.facts.items() if value is not None}
+            if (note.what, facts) not in written:
+                written.append((note.what, facts))
+                append(connection, study_uid, now, note.what, note.text, **facts)
 
 
 def of_study(connection: Connection, study_uid: str) -> list[EventRecord]:

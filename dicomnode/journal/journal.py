@@ -14,7 +14,7 @@ from dicomnode.faults import NodeError
 from dicomnode.journal import deliveries, events, instances, results, studies, tasks
 from dicomnode.journal.connection import connect, reading, writing
 from dicomnode.journal.finish import Ending, finish
-from dicomnode.journal.migrate import upgrade
+from dicomnode.journal.migrate import require_file, upgrade
 from dicomnode.journal.records import (
     DeliveryOutcome,
     DeliveryRecord,
@@ -43,13 +43,16 @@ class Journal:
         self._engine = engine
 
     @classmethod
-    def open(cls, url: str) -> Journal:
+    def open(cls, url: str, *, existing: bool = False) -> Journal:
         """Open the journal at an SQLAlchemy URL; makes it, or brings it up to this version after a backup.
 
-        Raises NodeError: JOURNAL_BROKEN, JOURNAL_TOO_NEW.
+        existing: make none, for who only looks.
+        Raises NodeError: JOURNAL_BROKEN, JOURNAL_TOO_NEW, JOURNAL_NOT_ALLOWED; JOURNAL_MISSING if `existing`.
         """
         engine = connect(url)
         try:
+            if existing:
+                require_file(engine.url)
             upgrade(engine)
         except NodeError:
             engine.dispose()
@@ -70,14 +73,22 @@ class Journal:
 
     # ── what has come ──
 
-    def add_instances(self, items: Sequence[tuple[Instance, ReadIds]], now: datetime) -> None:
+    def add_instances(
+        self,
+        items: Sequence[tuple[Instance, ReadIds]],
+        now: datetime,
+        notes: Sequence[tuple[str, Note]] = (),
+    ) -> None:
         """Enter instances; those known already change nothing.
+
+        notes: (Study Instance UID, what came to light); one with the same facts is written once a study.
 
         One that is new to a study that was complete begins the study's next version: it is receiving again,
         and unfinished tasks of older versions are superseded.
         """
         with writing(self._engine) as connection:
             instances.add(connection, items, now)
+            events.append_once(connection, notes, now)
 
     def instances(self, study_uid: str) -> list[Instance]:
         """The instances of a study, in the order of their arrival."""
@@ -115,7 +126,10 @@ class Journal:
             return studies.latest(connection, limit)
 
     def study(self, uid_or_accession: str) -> StudyRecord:
-        """The study of a UID, or the latest of an accession number; raises NodeError(STUDY_NOT_FOUND)."""
+        """The study of a UID or of an accession number.
+
+        Raises NodeError: STUDY_NOT_FOUND; STUDY_AMBIGUOUS for the accession number of several studies.
+        """
         with reading(self._engine) as connection:
             return studies.find(connection, uid_or_accession)
 

@@ -8,17 +8,18 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Final
 
 import structlog
-from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy import URL, Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
-from dicomnode.faults import JOURNAL_BROKEN, JOURNAL_TOO_NEW, NodeError
-from dicomnode.journal.connection import shown, sqlite_path
+from dicomnode.faults import JOURNAL_BROKEN, JOURNAL_MISSING, JOURNAL_NOT_ALLOWED, JOURNAL_TOO_NEW, NodeError
+from dicomnode.journal.connection import not_allowed, shown, sqlite_path
 
 log = structlog.get_logger("dicomnode.journal")
 
@@ -30,8 +31,8 @@ _FOLDER: Final = Path(__file__).parent / "migrations"
 def upgrade(engine: Engine) -> None:
     """Bring the journal to the last revision; a journal that is there already costs one query.
 
-    Raises NodeError: JOURNAL_TOO_NEW for a later revision than this version knows, JOURNAL_BROKEN when it is
-    no journal or the file cannot be opened.
+    Raises NodeError: JOURNAL_TOO_NEW for a later revision than this version knows, JOURNAL_NOT_ALLOWED when
+    this user may not open it, JOURNAL_BROKEN when it is no journal or the file cannot be opened.
     """
     path = sqlite_path(engine.url)
     try:
@@ -39,9 +40,24 @@ def upgrade(engine: Engine) -> None:
         with _alone(path.parent) if path is not None else nullcontext():
             _upgrade(engine, path)
     except (DBAPIError, OSError, sqlite3.Error) as error:
-        raise NodeError(
-            JOURNAL_BROKEN, path=shown(engine.url), error=getattr(error, "orig", error)
-        ) from error
+        cause = getattr(error, "orig", error)
+        fault = JOURNAL_NOT_ALLOWED if not_allowed(cause) else JOURNAL_BROKEN
+        raise NodeError(fault, path=shown(engine.url), error=cause) from error
+
+
+def require_file(url: URL) -> None:
+    """Raise NodeError unless the file of an SQLite journal is there: JOURNAL_MISSING, JOURNAL_NOT_ALLOWED."""
+    path = sqlite_path(url)
+    if path is None:
+        return
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NodeError(JOURNAL_MISSING, path=path) from error
+    except OSError as error:
+        raise NodeError(JOURNAL_NOT_ALLOWED, path=path, error=error.strerror) from error
+    if stat.S_ISDIR(found.st_mode):
+        raise NodeError(JOURNAL_BROKEN, path=path, error="it is a folder")
 
 
 def _upgrade(engine: Engine, path: Path | None) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, distinct, func, select, update
 
-from dicomnode.faults import STUDY_NOT_FOUND, NodeError
+from dicomnode.faults import STUDY_AMBIGUOUS, STUDY_NOT_FOUND, NodeError
 from dicomnode.journal import events, schema, sentences
 from dicomnode.journal.records import Progress, StudyRecord
 from dicomnode.journal.study_state import StudyFacts, StudyState, TaskFact, study_reason, study_state
@@ -114,13 +114,16 @@ def latest(connection: Connection, limit: int) -> list[StudyRecord]:
 
 
 def find(connection: Connection, uid_or_accession: str) -> StudyRecord:
-    """The study of a UID, or the latest of an accession number; raises NodeError(STUDY_NOT_FOUND)."""
+    """The study of a UID or an accession number; raises NodeError(STUDY_NOT_FOUND, STUDY_AMBIGUOUS)."""
     for column in (_study.c.study_instance_uid, _study.c.accession_number):
-        row = connection.execute(
+        rows = connection.execute(
             select(_study).where(column == uid_or_accession).order_by(_study.c.last_received_at.desc())
-        ).first()
-        if row is not None and uid_or_accession:
-            return records(connection, [row])[0]
+        ).all()
+        if len(rows) > 1 and uid_or_accession:
+            uids = ", ".join(row.study_instance_uid for row in rows)
+            raise NodeError(STUDY_AMBIGUOUS, study=uid_or_accession, studies=uids)
+        if rows and uid_or_accession:
+            return records(connection, rows)[0]
     raise NodeError(STUDY_NOT_FOUND, study=uid_or_accession)
 
 

@@ -50,7 +50,10 @@ class UpperLayer(DULServiceProvider):
             return super().receive_pdu()
         deadline = None if timeout is None else time.monotonic() + timeout
         while self.is_alive() and (deadline is None or time.monotonic() < deadline):
-            primitive = super().receive_pdu(wait=True, timeout=_REQUEST_STEP_S)
+            # pynetdicom declares less than it returns: None when the time is over
+            primitive: A_ASSOCIATE | A_RELEASE | A_ABORT | A_P_ABORT | None = super().receive_pdu(
+                wait=True, timeout=_REQUEST_STEP_S
+            )
             if primitive is not None:
                 return primitive
         return super().receive_pdu()

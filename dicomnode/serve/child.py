@@ -9,7 +9,6 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -17,25 +16,10 @@ from typing import Final
 import structlog
 
 from dicomnode.faults import EXIT_DONE, EXIT_FAILED, NodeError
+from dicomnode.serve.frame import ChildFrame
 from dicomnode.serve.line import ChildLine, die_with_parent
 from dicomnode.serve.logs import bug, fault_facts, set_up_logging
-from dicomnode.settings import LogSettings, Settings, load_settings
-
-_DRAIN_SHARE: Final = 0.8
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChildFrame:
-    """What every child gets: settings, its line to the supervisor, the listening socket where it has one."""
-
-    settings: Settings
-    line: ChildLine
-    listener: socket.socket | None
-
-    @property
-    def drain_s(self) -> float:
-        """How long a stop may wait for what is under way; the rest of the time is for ending in order."""
-        return self.settings.serve.stop_timeout_s * _DRAIN_SHARE
+from dicomnode.settings import LogSettings, load_settings
 
 
 def _receiver(frame: ChildFrame) -> None:

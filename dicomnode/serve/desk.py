@@ -8,6 +8,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from dicomnode.assemble import read_studies
 from dicomnode.engine import EnginePackage, find_engine
 from dicomnode.faults import BUG, DESTINATION_UNKNOWN, NO_ENGINE_WANTS, NodeError
@@ -15,10 +17,13 @@ from dicomnode.journal import Event, Journal, ObjectRecord, TaskKind, TaskRecord
 from dicomnode.report import ReportProfile, make_objects
 from dicomnode.serve.clerk import Clerk, Post, owner_name
 from dicomnode.serve.dispatch import decide
-from dicomnode.serve.plan import analyse_tasks, deliver_task, set_aside_notes
+from dicomnode.serve.logs import fault_facts
+from dicomnode.serve.plan import analyse_tasks, deliver_task, left_out_notes, set_aside_notes
 from dicomnode.serve.pulse import Pulse
 from dicomnode.settings import DestinationSettings, Settings
 from dicomnode.store import Store
+
+log = structlog.get_logger("dicomnode.serve")
 
 _LEASE_S: Final = 60.0
 
@@ -35,19 +40,36 @@ class Desk(Clerk):
         super().__init__(post, journal, stopping)
         self._settings = settings
         self._store = store
+        self._told: dict[str, str] = {}  # engine: what was logged of it
 
     def work(self, task: TaskRecord, pulse: Pulse) -> Event:
         """Dispatch or report."""
         del pulse  # nothing here takes long enough to be told of
         return self._dispatch(task) if task.kind is TaskKind.DISPATCH else self._report(task)
 
-    def _packages(self) -> list[EnginePackage]:
-        return [find_engine(e.name, e.path) for e in self._settings.engine if e.mode != "off"]
+    def _packages(self) -> tuple[list[EnginePackage], dict[str, NodeError]]:
+        """Give the engines that can be asked, and why others cannot; raises the first reason if none can."""
+        packages: list[EnginePackage] = []
+        broken: dict[str, NodeError] = {}
+        for wanted in self._settings.engine:
+            if wanted.mode == "off":
+                continue
+            try:
+                packages.append(find_engine(wanted.name, wanted.path))
+            except NodeError as error:
+                broken[wanted.name] = error
+        for name, why in broken.items():
+            if self._told.get(name) != str(why):
+                log.error("engine.failed", engine=name, **fault_facts(why))
+        self._told = {name: str(why) for name, why in broken.items()}
+        if broken and not packages:
+            raise next(iter(broken.values()))
+        return packages, broken
 
     def _dispatch(self, task: TaskRecord) -> Event:
         files = [instance.path for instance in self._journal.instances(task.study_instance_uid)]
         reading = read_studies(files)
-        packages = self._packages()
+        packages, broken = self._packages()
         now = datetime.now(UTC)
         studies = [s for s in reading.studies if s.study_instance_uid == task.study_instance_uid]
         dispatches = [decide(study, packages) for study in studies]  # one, or none if nothing is readable
@@ -59,7 +81,7 @@ class Desk(Clerk):
             verdicts=[verdict for dispatch in dispatches for verdict in dispatch.verdicts],
             new_tasks=tasks,
             error=None if tasks else NodeError(NO_ENGINE_WANTS),
-            notes=set_aside_notes(reading.set_aside),
+            notes=[*set_aside_notes(reading.set_aside), *left_out_notes(broken)],
         )
         return Event.COMMITTED
 

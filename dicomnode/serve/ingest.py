@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
 import structlog
 
 from dicomnode.faults import DUPLICATE_CONFLICT, STORE_WRITE_FAILED, NodeError
-from dicomnode.journal import Journal
-from dicomnode.store import InstanceIds, SealedFile, Store, read_ids
+from dicomnode.journal import Journal, Note
+from dicomnode.store import Adoption, InstanceIds, SealedFile, Store, read_ids
 
 log = structlog.get_logger("dicomnode.serve")
 
 # One transaction for so many instances: a commit is a flush, a row is nothing
 _GROUP: Final = 200
+_CONFLICT: Final = "An image came again with other content; the first is kept, the second lies in quarantine."
 
 
 def ingest(store: Store, journal: Journal, now: datetime) -> int:
@@ -27,20 +30,38 @@ def ingest(store: Store, journal: Journal, now: datetime) -> int:
     waiting = store.sealed(limit=_GROUP)
     readable = [(sealed, ids) for sealed in waiting if (ids := _ids(store, sealed)) is not None]
     adoptions = store.adopt_all(readable)
-    for (sealed, ids), adoption in zip(readable, adoptions, strict=True):
-        if adoption.outcome == "conflict":
-            log.error(
-                "instance.conflict",
-                code=DUPLICATE_CONFLICT.code,
-                sop_instance_uid=ids.sop_instance_uid,
-                study=ids.study_instance_uid,
-                calling_ae=sealed.sender.calling_ae,
-            )
     if readable:
         instances = [adoption.instance for adoption in adoptions]
-        journal.add_instances(list(zip(instances, (ids for _, ids in readable), strict=True)), now)
+        entries = list(zip(instances, (ids for _, ids in readable), strict=True))
+        journal.add_instances(entries, now, _conflicts(adoptions))
         store.settle(*(sealed for sealed, _ in readable))
     return len(waiting)
+
+
+def _conflicts(adoptions: Sequence[Adoption]) -> list[tuple[str, Note]]:
+    """Tell what came with another content than before: the log in one line a study, the study in a note each.
+
+    A sender that repeats itself makes no more notes: the same content lies at the same path.
+    """
+    notes = [
+        (
+            adoption.instance.study_instance_uid,
+            Note(
+                what="instance.conflict",
+                text=_CONFLICT,
+                facts={
+                    "code": DUPLICATE_CONFLICT.code,
+                    "sop_instance_uid": adoption.instance.sop_instance_uid,
+                    "path": str(adoption.quarantined),
+                },
+            ),
+        )
+        for adoption in adoptions
+        if adoption.outcome == "conflict"
+    ]
+    for study, count in Counter(study for study, _ in notes).items():
+        log.error("instance.conflict", code=DUPLICATE_CONFLICT.code, study=study, count=count)
+    return notes
 
 
 def _ids(store: Store, sealed: SealedFile) -> InstanceIds | None:

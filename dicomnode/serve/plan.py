@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from dicomnode.faults import NodeError
 from dicomnode.journal import NewTask, Note, TaskKind, TaskRecord
 from dicomnode.serve.dispatch import Dispatch
 from dicomnode.settings import Settings
@@ -75,4 +76,17 @@ def set_aside_notes(items: Sequence[SetAside]) -> list[Note]:
             facts={"code": code, "instances": count},
         )
         for (code, text), count in counts.items()
+    ]
+
+
+def left_out_notes(broken: Mapping[str, NodeError]) -> list[Note]:
+    """Tell which engines could not be asked, and why."""
+    return [
+        Note(
+            what="engine.failed",
+            text=f"Engine {name} could not be loaded and was not asked: "
+            f"{error.fault.text(**error.values)} ({error.fault.code})",
+            facts={"engine": name, "code": error.fault.code},
+        )
+        for name, error in broken.items()
     ]

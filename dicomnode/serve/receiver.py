@@ -6,7 +6,7 @@ from typing import Final
 
 from dicomnode.faults import BUG, STORE_WRITE_FAILED, NodeError
 from dicomnode.receive import Receiver
-from dicomnode.serve.child import ChildFrame
+from dicomnode.serve.frame import ChildFrame
 from dicomnode.serve.line import Beat
 from dicomnode.store import Store
 

@@ -12,10 +12,10 @@ import structlog
 from dicomnode.faults import DESTINATION_UNKNOWN, NodeError
 from dicomnode.journal import Event, Journal, TaskKind, TaskState
 from dicomnode.serve.carry import is_shortage
-from dicomnode.serve.child import ChildFrame
 from dicomnode.serve.clerk import TROUBLE_S, Clerk, owner_name
 from dicomnode.serve.courier import Courier
 from dicomnode.serve.desk import Desk
+from dicomnode.serve.frame import ChildFrame
 from dicomnode.serve.heart import Heart
 from dicomnode.serve.ingest import ingest
 from dicomnode.serve.line import Beat

@@ -65,7 +65,7 @@ class Child:
 
 
 def open_listener(settings: ReceiveSettings, environ: dict[str, str]) -> socket.socket:
-    """Take the listening socket that systemd hands over (dicomnode.socket), else open the port.
+    """Take the listening socket that systemd hands over (LISTEN_FDS, a socket unit), else open the port.
 
     Raises NodeError(PORT_IN_USE).
     """

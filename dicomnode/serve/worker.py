@@ -16,8 +16,8 @@ from dicomnode.engine import find_engine
 from dicomnode.faults import BUG, NodeError
 from dicomnode.journal import Event, Journal, TaskKind, TaskRecord
 from dicomnode.serve.analysis import Occasion, analyse_stack
-from dicomnode.serve.child import ChildFrame
 from dicomnode.serve.clerk import Clerk, Post, owner_name
+from dicomnode.serve.frame import ChildFrame
 from dicomnode.serve.heart import Heart
 from dicomnode.serve.line import Beat
 from dicomnode.serve.logs import fault_facts

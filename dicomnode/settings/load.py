@@ -35,22 +35,22 @@ def load_settings(path: Path) -> Settings:
 def read_settings(path: Path, text: str | None = None) -> tuple[Settings | None, list[Problem]]:
     """Read dicomnode.toml, or `text` as if it stood there; None when anything is wrong, with all problems.
 
-    Raises NodeError SETTINGS_NOT_FOUND when the file cannot be read.
+    A file that cannot be read, or is no TOML, is one problem with the key "file". Raises NodeError
+    SETTINGS_NOT_FOUND when there is no such file.
     """
     if text is None:
         try:
-            text = path.read_bytes().decode("utf-8")
+            text = path.read_bytes().decode("utf-8-sig")  # some editors of Windows put a mark before it
         except UnicodeDecodeError as error:
-            line = error.object[: error.start].count(b"\n") + 1
-            hint = "Save the file as UTF-8."
-            problem = Problem(key="", value=None, expected="UTF-8 text", hint=hint, file=str(path), line=line)
-            return None, [problem]
-        except OSError as error:
+            return None, [_not_utf8(path, error)]
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise NodeError(SETTINGS_NOT_FOUND, path=path) from error
+        except OSError as error:
+            return None, [_not_read(path, error)]
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        return None, [_not_toml(path, str(error))]
+        return None, [_not_toml(path, text, str(error))]
     settings, problems = read_leniently(Settings, table, "", base=path.absolute().parent)
     problems = [_elsewhere(problem) for problem in problems]
     if settings is not None:
@@ -66,14 +66,33 @@ def located(problems: Iterable[Problem], path: Path, text: str) -> list[Problem]
     return sorted(found, key=lambda problem: problem.line or 0)
 
 
-def _not_toml(path: Path, message: str) -> Problem:
+def _not_read(path: Path, error: OSError) -> Problem:
+    what, hint = error.strerror or str(error), ""
+    if isinstance(error, PermissionError):
+        what = "a file that this user may not read"
+        hint = "Run the command as the user of the service, or let this user read the file."
+    elif isinstance(error, IsADirectoryError):
+        what, hint = "a folder", "Name the file itself, as --config FOLDER/dicomnode.toml."
+    return Problem(key="file", value=what, expected="a file that can be read", hint=hint, file=str(path))
+
+
+def _not_utf8(path: Path, error: UnicodeDecodeError) -> Problem:
+    line = error.object[: error.start].count(b"\n") + 1
+    value = f"byte 0x{error.object[error.start]:02X}"
+    hint = "Save the file as UTF-8."
+    return Problem(key="file", value=value, expected="UTF-8 text", hint=hint, file=str(path), line=line)
+
+
+def _not_toml(path: Path, text: str, message: str) -> Problem:
     position = _POSITION.search(message)
     line = int(position[1]) if position and position[1] else None
     what = _POSITION.sub("", message)
     hint = f"{what}."
     if "overwrite" in what or "twice" in what:
         hint += " A key or a [section] stands twice."
-    return Problem(key="", value=None, expected="TOML", hint=hint, file=str(path), line=line)
+    lines = text.splitlines() or [""]
+    value = lines[min(line or len(lines), len(lines)) - 1].strip()
+    return Problem(key="file", value=value, expected="TOML", hint=hint, file=str(path), line=line)
 
 
 def _elsewhere(problem: Problem) -> Problem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from collections.abc import Callable, Mapping
 from typing import Final, Literal
@@ -28,6 +29,9 @@ Orthanc: what to set there (Orthanc 1.10 or newer)
      dicomnode check --probe
 
    One study by hand:  curl -X POST http://127.0.0.1:8042/modalities/dicomnode/store -d STUDY-ID
+
+   Orthanc calls this node by its own AE title: the ae_title of [[sender]] in dicomnode.toml must be
+   "DicomAet" of orthanc.json (ORTHANC unless it is set there).
 
 4. Results come back into the same study by C-STORE. Orthanc accepts them as it comes; where
    "DicomAlwaysAllowStore" is false, the entry of step 1 lets this node in.
@@ -122,7 +126,10 @@ def _here(settings: Settings, name: str, usual_ae: str, port: int) -> str:
     ae_title = archive.ae_title.strip() if archive else usual_ae
     wanted = []
     if not any(entry.ae_title.strip() == ae_title for entry in settings.sender):
-        wanted.append(f'     [[sender]]\n     ae_title = "{ae_title}"\n')
+        wanted.append(
+            f'     [[sender]]\n     ae_title = "{ae_title}"\n'
+            f'     address = "{_address(archive)}"  # its IP address; without this line, any\n'
+        )
     if archive is None:
         wanted.append(
             f'     [[destination]]\n     name = "{name}"\n     ae_title = "{ae_title}"\n'
@@ -132,6 +139,13 @@ def _here(settings: Settings, name: str, usual_ae: str, port: int) -> str:
         where = f"{archive.host}:{archive.port}" if archive else ""
         return f"Here: dicomnode.toml lets {ae_title} send and delivers to {ae_title} at {where}.\n"
     return "Here: dicomnode.toml still needs\n\n" + "\n".join(wanted)
+
+
+def _address(archive: DestinationSettings | None) -> str:
+    try:
+        return str(ipaddress.ip_address(archive.host if archive else ""))
+    except ValueError:  # a name, which [[sender]] does not take
+        return "THE-ARCHIVE"
 
 
 _WRITERS: Final[Mapping[str, Callable[[Settings], str]]] = {"orthanc": _orthanc, "dcm4chee": _dcm4chee}

@@ -11,7 +11,7 @@ class Problem:
     """One thing that is wrong.
 
     key: the path of the key, as `receive.port` or `destination[2].host` (entries of [[destination]] are
-    counted from 1); empty when the file as a whole is meant. value: what stands there, None when nothing
+    counted from 1); "file" when the file as a whole is meant. value: what stands there, None when nothing
     does. expected: what would be right. hint: what to do, may be empty. file and line are filled in where
     they are known.
     """

@@ -122,7 +122,6 @@ class AnalyseSettings:
     """[analyse]: the workers."""
 
     threads: int = key(0, "Threads for one analysis; 0: all cores.", NOT_NEGATIVE)
-    memory_gb: float = key(8.0, "Memory that one analysis may take.", POSITIVE)
     time_limit_s: float = key(
         1800.0, "An analysis that takes longer is ended and counted as failed.", POSITIVE
     )

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Final, Literal
 
 from dicomnode.store.disk import Disk
-from dicomnode.store.header import read_meta
 from dicomnode.store.ids import InstanceIds, read_ids
 from dicomnode.store.layout import STUDIES, ensure_folder, hashed, study_folder
-from dicomnode.store.quarantine import quarantine
+from dicomnode.store.likeness import same_instance
+from dicomnode.store.quarantine import keep_once, quarantine
 from dicomnode.store.seal import SealedFile, read_seal, verify
 from dicomnode.values import Instance
 
-_CHUNK: Final = 1 << 20
 _CONFLICT: Final = "conflict"
 
 Outcome = Literal["new", "same", "conflict"]
@@ -29,13 +28,15 @@ Outcome = Literal["new", "same", "conflict"]
 class Adoption:
     """The instance that the store has, and what became of the file that came.
 
-    "new": it is the instance. "same": the store had its data set already, byte for byte; the first is kept.
-    "conflict": the store had another data set under this UID; the first is kept, the file is quarantined.
+    "new": it is the instance. "same": the store had its data set already, in this encoding or another; the
+    first is kept. "conflict": the store had another data set under this UID; the first is kept, the file is
+    quarantined, at `quarantined`: the same content has the same path there, however often it comes.
     What the store had and the disk has damaged since counts as not there, and is quarantined.
     """
 
     instance: Instance
     outcome: Outcome
+    quarantined: Path | None = None
 
 
 def adopt_all(disk: Disk, root: Path, entries: Sequence[tuple[SealedFile, InstanceIds]]) -> list[Adoption]:
@@ -76,10 +77,11 @@ def _meet(disk: Disk, root: Path, sealed: SealedFile, ids: InstanceIds, target: 
         quarantine(disk, root, target, "damaged")
         disk.link(sealed.path, target)
         return Adoption(instance=_instance(target, sealed, ids), outcome="new")
-    if same_data_set(sealed.path, target):
-        return Adoption(instance=_kept(target, ids), outcome="same")
-    quarantine(disk, root, sealed.path, _CONFLICT)
-    return Adoption(instance=_kept(target, read_ids(target)), outcome="conflict")
+    kept = _kept(target, read_ids(target))
+    if same_instance(sealed.path, target):
+        return Adoption(instance=kept, outcome="same")
+    path = keep_once(disk, root, sealed.path, _CONFLICT, hashed(ids.sop_instance_uid))
+    return Adoption(instance=kept, outcome="conflict", quarantined=path)
 
 
 def _kept(target: Path, ids: InstanceIds) -> Instance:
@@ -102,22 +104,3 @@ def _instance(path: Path, sealed: SealedFile, ids: InstanceIds) -> Instance:
         received_at=sealed.received_at,
         sender=sealed.sender,
     )
-
-
-def same_data_set(one: Path, other: Path) -> bool:
-    """Tell whether two Part 10 files hold the same data set: transfer syntax and bytes are equal.
-
-    The file meta information may differ: it names who wrote the file.
-    """
-    with one.open("rb") as a, other.open("rb") as b:
-        meta_a, meta_b = read_meta(a), read_meta(b)
-        if meta_a.transfer_syntax_uid != meta_b.transfer_syntax_uid:
-            return False
-        a.seek(meta_a.end)
-        b.seek(meta_b.end)
-        while True:
-            chunk_a, chunk_b = a.read(_CHUNK), b.read(_CHUNK)
-            if chunk_a != chunk_b:
-                return False
-            if not chunk_a:
-                return True

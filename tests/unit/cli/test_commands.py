@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,9 @@ import structlog
 
 from dicomnode.cli import main
 from dicomnode.cli.app import app
+from dicomnode.journal import Journal
+from dicomnode.store import Store
+from tests.unit.journal.world import receive
 
 VERBS = [command.callback.__name__.rstrip("_") for command in app.registered_commands]
 
@@ -46,6 +52,9 @@ def config(tmp_path: Path) -> Path:
     path = tmp_path / "dicomnode.toml"
     path.write_text(
         f"""schema = 1
+[receive]
+address = "127.0.0.1"
+port = 0
 [store]
 path = {json.dumps(str(tmp_path / "store"))}
 [[sender]]
@@ -63,6 +72,13 @@ timeout_s = 2
     )
     (tmp_path / "store").mkdir()
     return path
+
+
+@pytest.fixture
+def journal(config) -> Iterator[Journal]:
+    """The journal of a node that ran once with the configuration."""
+    with Journal.open(f"sqlite:///{config.parent}/store/journal.sqlite") as opened:
+        yield opened
 
 
 @pytest.mark.parametrize("verb", [*VERBS, "engine list", "engine check"])
@@ -93,7 +109,7 @@ def test_wrong_use_exits_with_2_and_says_how_it_is_used(run, wrong):
     assert "Usage" in out + err
 
 
-def test_a_failure_is_a_sentence_and_a_remedy_on_stderr_without_a_traceback(run, config):
+def test_a_failure_is_a_sentence_and_a_remedy_on_stderr_without_a_traceback(run, config, journal):
     status, out, err = run("why", "1.2.3", "--config", config)
     assert status == 3
     assert out == ""
@@ -102,7 +118,7 @@ def test_a_failure_is_a_sentence_and_a_remedy_on_stderr_without_a_traceback(run,
     assert "Traceback" not in err
 
 
-def test_a_failure_with_json_is_an_object_on_stdout(run, config):
+def test_a_failure_with_json_is_an_object_on_stdout(run, config, journal):
     status, out, _ = run("why", "1.2.3", "--config", config, "--json")
     assert status == 3
     assert json.loads(out)["error"]["code"] == "DN-6003"
@@ -132,8 +148,12 @@ def test_fault_explains_a_code_in_words_and_in_json(run):
 def test_init_writes_a_configuration_that_check_finds_right_and_never_overwrites_one(run, tmp_path):
     path = tmp_path / "new.toml"
     assert run("init", "--config", path)[0] == 0
+    text = path.read_text()
+    free = text.replace('#path = "/var/lib/dicomnode"', f"path = {json.dumps(str(tmp_path / 'a/b'))}")
+    path.write_text(free.replace("#port = 11112", "port = 0"))
     status, out, _ = run("check", "--config", path, "--json")
     assert (status, json.loads(out)["problems"]) == (0, [])
+    assert not (tmp_path / "a").exists()
     path.write_text("schema = 1\n")
     assert run("init", "--config", path)[0] == 2
     assert path.read_text() == "schema = 1\n"
@@ -172,9 +192,10 @@ def test_a_missing_configuration_is_named_with_the_command_that_makes_one(run, t
     assert "dicomnode init" in err
 
 
-def test_a_node_that_has_received_nothing_has_no_studies_and_nothing_to_retry(run, config):
+def test_a_node_that_has_received_nothing_has_no_studies_and_nothing_to_retry(run, config, journal):
     status, out, _ = run("studies", "--config", config, "--json")
     assert (status, json.loads(out)["studies"]) == (0, [])
+    assert run("studies", "--config", config)[1] == "No study has come yet.\n"
     assert run("retry", "--destination", "archive", "--config", config)[0] == 3
     assert run("retry", "--config", config)[0] == 2
     status, _, err = run("retry", "--destination", "pacs", "--config", config)
@@ -235,3 +256,113 @@ def test_colour_is_left_out_where_the_environment_says_so(tmp_path):
     command = [sys.executable, "-m", "dicomnode", "fault", "DN-1001"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environ)
     assert "\x1b[" not in done.stdout
+
+
+@pytest.mark.parametrize("verb", [["studies"], ["why", "1.2.3"], ["retry", "1.2.3"]])
+def test_who_looks_at_a_node_that_never_ran_is_told_so_and_makes_no_journal(run, config, verb):
+    status, _, err = run(*verb, "--config", config)
+    assert (status, "DN-6008" in err) == (3, True)
+    assert list((config.parent / "store").iterdir()) == []
+
+
+def test_an_accession_number_of_several_studies_is_answered_with_their_uids(run, config, journal):
+    receive(journal, study="1.1")
+    receive(journal, study="1.2")
+    for verb in ("why", "retry"):
+        status, _, err = run(verb, "A17", "--config", config)
+        assert (status, "DN-6010" in err, "1.1" in err, "1.2" in err) == (2, True, True, True)
+
+
+def test_studies_prints_times_with_their_zone(run, config, journal):
+    receive(journal, study="1.1")
+    assert re.search(r"2026-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d", run("studies", "--config", config)[1])
+
+
+def test_check_finds_a_file_in_the_place_of_the_store_and_a_taken_port(run, config):
+    store = config.parent / "store"
+    store.rmdir()
+    store.write_text("in the way")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        config.write_text(config.read_text().replace("port = 0", f"port = {port}"))
+        status, out, _ = run("check", "--config", config, "--json")
+    problems = {problem["key"]: problem for problem in json.loads(out)["problems"]}
+    assert (status, set(problems)) == (10, {"store.path", "receive.port"})
+    assert (problems["receive.port"]["line"], problems["receive.port"]["value"]) == (4, str(port))
+    assert "DN-9003" in problems["receive.port"]["hint"]
+
+
+def test_check_leaves_the_port_alone_while_the_node_runs(run, config):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        config.write_text(config.read_text().replace("port = 0", f"port = {taken.getsockname()[1]}"))
+        with Store.open(config.parent / "store", exclusive=True):
+            status, out, _ = run("check", "--config", config, "--json")
+            assert (status, json.loads(out)["problems"]) == (0, [])
+            assert "runs" in json.loads(out)["notes"][0]
+        assert run("check", "--config", config)[0] == 10
+
+
+def test_check_says_that_all_is_well_only_when_it_is(run, config):
+    assert "no problem" in run("check", "--config", config)[2]
+    config.write_text(config.read_text().replace("lung-ct", "lung-mr"))
+    status, _, err = run("check", "--config", config)
+    assert (status, "no problem" in err) == (10, False)
+
+
+@pytest.mark.parametrize(
+    "content", [b"schema = 1\nport 2\n", "schema = 1\n# Gerät\n".encode("latin-1"), None], ids=str
+)
+@pytest.mark.parametrize("verb", ["check", "studies", "serve"])
+def test_a_file_that_cannot_be_read_is_a_clear_line_of_the_configuration(run, tmp_path, content, verb):
+    path = tmp_path / "dicomnode.toml"
+    path.mkdir() if content is None else path.write_bytes(content)
+    status, _, err = run(verb, "--config", path)
+    assert (status, "DN-6099" in err, "None" in err) == (10, False, False)
+    assert "file" in err
+    assert "expected" in err
+    assert content is None or "dicomnode.toml:2" in "".join(err.split())
+
+
+@pytest.mark.parametrize("verb", ["echo", "send"])
+@pytest.mark.parametrize("wrong", ["A" * 17 + "@127.0.0.1:104", "A\\B@127.0.0.1:104", "A@127.0.0.1:²"])
+def test_an_address_that_cannot_be_is_wrong_use(run, tmp_path, verb, wrong):
+    arguments = [verb, wrong, *([tmp_path] if verb == "send" else [])]
+    status, _, err = run(*arguments)
+    assert (status, "DN-9004" in err) == (2, True)
+    good = [verb, "A@127.0.0.1:1", "--calling-ae", "B" * 17, *([tmp_path] if verb == "send" else [])]
+    assert run(*good)[0] == 2
+
+
+def test_what_cannot_be_written_is_told_as_such(run, tmp_path):
+    status, _, err = run("init", "--config", tmp_path / "none" / "dicomnode.toml")
+    assert (status, "DN-9008" in err) == (1, True)
+    (tmp_path / "file").write_text("")
+    status, _, err = run("try", tmp_path, "--out", tmp_path / "file")
+    assert (status, "DN-9008" in err) == (1, True)
+
+
+def test_send_to_nobody_is_unreachable_and_counts_nothing_as_sent(run, small_phantom):
+    status, out, err = run("send", "ARCHIVE@127.0.0.1:1", small_phantom.folder / "dicom")
+    assert (status, out) == (13, "")
+    assert "DN-2001" in err
+    assert not re.search(r"stored: [1-9]", err)
+
+
+def test_wrong_use_with_json_is_an_object_on_stdout_too(run):
+    status, out, _ = run("why", "--json")
+    document = json.loads(out)
+    assert (status, document["schema"], document["error"]["code"]) == (2, 1, "DN-9004")
+
+
+def test_ctrl_c_while_it_loads_ends_without_a_traceback():
+    code = (
+        "import sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'dicomnode.cli.app': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "import runpy\n"
+        "runpy.run_module('dicomnode', run_name='__main__')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")

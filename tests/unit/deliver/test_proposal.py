@@ -3,10 +3,14 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydicom import dcmread
+from pydicom.encaps import encapsulate
 
-from dicomnode.deliver.proposal import EXPLICIT_LE, IMPLICIT_LE, ObjectHeader, propose
+from dicomnode.deliver.proposal import EXPLICIT_LE, IMPLICIT_LE, ObjectHeader, propose, read_header
+from tests.wire.small_objects import write_object
 
 CT, SEG = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.66.4"
 RLE = "1.2.840.10008.1.2.5"
@@ -34,6 +38,26 @@ def test_objects_that_share_contexts_share_one_association() -> None:
     (proposal,) = propose([header(1), header(2, SEG, RLE), header(3, syntax=IMPLICIT_LE)])
     assert proposal.contexts == [(CT, (EXPLICIT_LE,)), (CT, (IMPLICIT_LE,)), (SEG, (RLE,))]
     assert [one.sop_instance_uid for one in proposal.headers] == ["1.2.1", "1.2.2", "1.2.3"]
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT_LE, IMPLICIT_LE, RLE])
+@pytest.mark.parametrize("meta", [None, "1.2.9"], ids=["silent", "another"])
+def test_an_object_is_what_its_data_set_says_whatever_the_file_meta_says(
+    tmp_path: Path, syntax: str, meta: str | None
+) -> None:
+    path = write_object(
+        tmp_path / "a.dcm", 7, syntax=syntax, pixels=encapsulate([bytes(64)]) if syntax == RLE else bytes(32)
+    )
+    data = dcmread(path)
+    uid = str(data.SOPInstanceUID)
+    for keyword in ("MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID"):
+        delattr(data.file_meta, keyword)
+        if meta is not None:
+            setattr(data.file_meta, keyword, meta)
+    data.save_as(path, enforce_file_format=False)
+    found = read_header(path)
+    assert (found.sop_class_uid, found.sop_instance_uid) == (CT, uid)
+    assert found.transfer_syntax_uid == syntax
 
 
 def test_nothing_to_send_is_no_association() -> None:

@@ -9,12 +9,14 @@ import pytest
 
 from dicomnode.faults import (
     LEASE_LOST,
+    STUDY_AMBIGUOUS,
     STUDY_NOT_FOUND,
     NodeError,
 )
 from dicomnode.journal import (
     Event,
     Journal,
+    Note,
     StudyState,
     TaskKind,
     TaskState,
@@ -39,6 +41,15 @@ class StudyContract:
         items = [instance(n, at=later(n), series=n % 2) for n in range(3)]
         journal.add_instances([(item, Ids()) for item in reversed(items)], NOON)
         assert journal.instances(STUDY) == items
+
+    def test_a_note_with_the_same_facts_is_written_once_a_study(self, journal: Journal) -> None:
+        def note(path: str) -> Note:
+            return Note(what="instance.conflict", text="It came again.", facts={"path": path})
+
+        journal.add_instances([(instance(1), Ids())], NOON, [(STUDY, note("a")), (STUDY, note("a"))])
+        journal.add_instances([], later(1), [(STUDY, note("a")), (STUDY, note("b"))])
+        told = [event.facts for event in journal.events(STUDY) if event.what == "instance.conflict"]
+        assert told == [{"path": "a"}, {"path": "b"}]
 
     def test_a_study_is_counted_and_named(self, journal: Journal) -> None:
         journal.add_instances([(instance(1, at=later(5)), Ids(accession_number=""))], NOON)
@@ -77,13 +88,20 @@ class StudyContract:
 
     def test_a_study_is_found_by_uid_or_accession_number(self, journal: Journal) -> None:
         receive(journal, study="1.1", at=later(0))
-        receive(journal, study="1.2", at=later(1))
         assert journal.study("1.1").study_instance_uid == "1.1"
-        assert journal.study("A17").study_instance_uid == "1.2"  # the later one
+        assert journal.study("A17").study_instance_uid == "1.1"
         for nothing in ("1.9", ""):
             with pytest.raises(NodeError) as caught:
                 journal.study(nothing)
             assert caught.value.fault is STUDY_NOT_FOUND
+
+    def test_an_accession_number_of_several_studies_names_them_all(self, journal: Journal) -> None:
+        receive(journal, study="1.1", at=later(0))
+        receive(journal, study="1.2", at=later(1))
+        assert journal.study("1.2").study_instance_uid == "1.2"
+        with pytest.raises(NodeError, match=r"1\.2, 1\.1") as caught:
+            journal.study("A17")
+        assert caught.value.fault is STUDY_AMBIGUOUS
 
     def test_studies_are_listed_with_the_last_received_first(self, journal: Journal) -> None:
         for number in (2, 0, 1):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import tempfile
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -10,7 +12,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, text, update
 
-from dicomnode.faults import JOURNAL_BROKEN, JOURNAL_FAILED, LEASE_LOST, NodeError
+from dicomnode.faults import (
+    JOURNAL_BROKEN,
+    JOURNAL_FAILED,
+    JOURNAL_MISSING,
+    JOURNAL_NOT_ALLOWED,
+    LEASE_LOST,
+    NodeError,
+)
 from dicomnode.journal import Event, Journal, TaskState, connection, schema, tasks
 from dicomnode.journal.connection import connect, reading, shown, writing
 from tests.unit.journal.journal_contract import JournalContract
@@ -139,3 +148,33 @@ def test_an_engine_without_its_driver_is_refused_and_names_it() -> None:
     with pytest.raises(NodeError) as caught:
         connect("postgresql+nodriver://db/journal")
     assert caught.value.fault is JOURNAL_BROKEN
+
+
+def test_a_journal_that_this_user_may_not_write_is_told_from_a_damaged_one() -> None:
+    # Not in tmp_path, whose parents are closed to everybody else
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        url = f"sqlite:///{folder}/journal.sqlite"
+        Journal.open(url).close()
+        (folder / "journal.sqlite").chmod(0o444)
+        folder.chmod(0o555)
+        root = os.geteuid() == 0
+        try:
+            if root:  # who may do everything
+                os.seteuid(65534)
+            with pytest.raises(NodeError) as caught:
+                Journal.open(url, existing=True)
+        finally:
+            if root:
+                os.seteuid(0)
+            folder.chmod(0o755)
+    assert caught.value.fault is JOURNAL_NOT_ALLOWED
+    assert "sudo -u dicomnode" in caught.value.remedy
+
+
+def test_who_only_looks_makes_no_journal(tmp_path: Path) -> None:
+    for url in (f"sqlite:///{tmp_path}/journal.sqlite", f"sqlite:///{tmp_path}/none/journal.sqlite"):
+        with pytest.raises(NodeError) as caught:
+            Journal.open(url, existing=True)
+        assert caught.value.fault is JOURNAL_MISSING
+    assert list(tmp_path.iterdir()) == []

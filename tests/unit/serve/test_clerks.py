@@ -15,6 +15,7 @@ from pydicom import dcmread
 
 from dicomnode.deliver import FileOutcome
 from dicomnode.faults import (
+    ENGINE_NOT_FOUND,
     JOURNAL_FAILED,
     PEER_UNREACHABLE,
     STORE_WRITE_FAILED,
@@ -26,9 +27,9 @@ from dicomnode.serve import clerk as clerk_room
 from dicomnode.serve import courier as courier_room
 from dicomnode.serve import scheduler as scheduler_room
 from dicomnode.serve.carry import carry_out
-from dicomnode.serve.child import ChildFrame
 from dicomnode.serve.courier import Courier
 from dicomnode.serve.desk import Desk
+from dicomnode.serve.frame import ChildFrame
 from dicomnode.serve.ingest import ingest
 from dicomnode.serve.line import ChildLine, line_pair
 from dicomnode.serve.pulse import Pulse
@@ -113,6 +114,29 @@ def test_images_that_are_no_volume_are_answered_with_not_analysed_and_the_reason
     assert made.sop_class_uid == ENHANCED_SR
     assert "DN-3005" in made.path.read_bytes().decode("latin-1")
     assert room.journal.study(uid).state is StudyState.DELIVERING
+
+
+def test_a_broken_engine_is_left_out_and_told_and_the_others_are_asked(room, torn, tmp_path, logged):
+    broken = EngineSettings(name="gone", path=tmp_path / "nowhere")
+    settings = replace(room.settings, engine=(broken, *room.settings.engine))
+    room.desk = Desk(settings, room.store, room.journal, room.stopping)
+    uid = room.receive(torn)
+    assert room.do(TaskKind.DISPATCH, room.desk.work) is TaskState.DONE
+    assert [task.engine for task in room.journal.tasks(uid) if task.kind is TaskKind.ANALYSE] == ["lungs"]
+    (event,) = [event for event in room.journal.events(uid) if event.what == "engine.failed"]
+    assert (event.facts["engine"], event.facts["code"]) == ("gone", ENGINE_NOT_FOUND.code)
+    room.desk._packages()
+    (line,) = [line for line in logged if line["event"] == "engine.failed"]
+    assert (line["engine"], line["code"]) == ("gone", ENGINE_NOT_FOUND.code)
+
+
+def test_a_study_waits_with_the_reason_where_no_engine_can_be_loaded(room, torn, tmp_path):
+    broken = EngineSettings(name="gone", path=tmp_path / "nowhere")
+    room.desk = Desk(replace(room.settings, engine=(broken,)), room.store, room.journal, room.stopping)
+    uid = room.receive(torn)
+    assert room.do(TaskKind.DISPATCH, room.desk.work) is not TaskState.DONE
+    (task,) = room.journal.tasks(uid)
+    assert task.error_code == ENGINE_NOT_FOUND.code
 
 
 def test_a_worker_whose_study_has_a_later_version_changes_nothing(room, torn, logged):

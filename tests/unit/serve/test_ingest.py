@@ -11,7 +11,7 @@ import pytest
 from dicomnode.faults import JOURNAL_FAILED, STORE_WRITE_FAILED, NodeError
 from dicomnode.serve import ingest as room
 from dicomnode.serve.ingest import ingest
-from tests.unit.store.part10 import INSTANCE, NOON, STUDY, behind_preamble, receive
+from tests.unit.store.part10 import IMPLICIT, INSTANCE, NOON, STUDY, behind_preamble, data_set, meta, receive
 
 LATER = NOON + timedelta(seconds=5)
 
@@ -58,8 +58,62 @@ def test_another_content_under_the_same_uid_is_quarantined_loudly_and_the_first_
     ingest(store, journal, LATER)
     assert journal.instances(STUDY) == before
     assert quarantined(store) == ["conflict"]
+    assert waiting(store) == []
     (line,) = [line for line in logged if line["event"] == "instance.conflict"]
-    assert (line["log_level"], line["sop_instance_uid"], line["study"]) == ("error", INSTANCE, STUDY)
+    assert (line["log_level"], line["count"], line["study"]) == ("error", 1, STUDY)
+
+
+def conflicts(journal) -> list[str]:
+    found = [event for event in journal.events(STUDY) if event.what == "instance.conflict"]
+    assert {event.text for event in found} <= {
+        "An image came again with other content; the first is kept, the second lies in quarantine."
+    }
+    return [event.facts["sop_instance_uid"] for event in found]
+
+
+def test_each_conflict_is_told_in_the_story_once_however_often_it_comes(store, journal, logged):
+    receive(store, behind_preamble())
+    receive(store, behind_preamble(f"{INSTANCE}.2"))
+    ingest(store, journal, LATER)
+    for batch in range(2):
+        for uid in (INSTANCE, f"{INSTANCE}.2", f"{INSTANCE}.2"):
+            receive(store, behind_preamble(uid, pixels=b"\5\6\7\1"), NOON + timedelta(seconds=batch))
+        ingest(store, journal, LATER)
+    assert sorted(conflicts(journal)) == [INSTANCE, f"{INSTANCE}.2"]
+    assert quarantined(store) == ["conflict"] * 2
+    lines = [line for line in logged if line["event"] == "instance.conflict"]
+    assert [line["count"] for line in lines] == [3, 3], "one line a batch"
+
+
+@pytest.mark.parametrize("committed", [False, True], ids=["before the commit", "after the commit"])
+def test_a_conflict_is_told_once_on_either_side_of_a_crash(store, journal, monkeypatch, committed):
+    receive(store, behind_preamble())
+    ingest(store, journal, LATER)
+    receive(store, behind_preamble(pixels=b"\5\6\7\1"))
+    add = journal.add_instances
+
+    def crash(*arguments: object) -> None:
+        if committed:
+            add(*arguments)
+        raise NodeError(JOURNAL_FAILED, error="the power went")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(journal, "add_instances", crash)
+        with pytest.raises(NodeError):
+            ingest(store, journal, LATER)
+    ingest(store, journal, LATER)
+    assert (conflicts(journal), quarantined(store), waiting(store)) == ([INSTANCE], ["conflict"], [])
+
+
+def test_the_same_instance_in_another_encoding_is_no_conflict(store, journal, logged):
+    receive(store, behind_preamble())
+    ingest(store, journal, LATER)
+    before = journal.instances(STUDY)
+    receive(store, meta(syntax=IMPLICIT) + data_set(syntax=IMPLICIT))
+    ingest(store, journal, LATER)
+    assert journal.instances(STUDY) == before
+    assert (conflicts(journal), quarantined(store), waiting(store)) == ([], [], [])
+    assert [line for line in logged if line["log_level"] == "error"] == []
 
 
 def test_what_no_one_can_read_is_quarantined_and_holds_up_nothing(store, journal, logged):

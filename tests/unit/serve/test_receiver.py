@@ -12,7 +12,7 @@ import pytest
 from dicomnode.faults import BUG, STORE_WRITE_FAILED, NodeError
 from dicomnode.receive import Receiver
 from dicomnode.serve import receiver as room
-from dicomnode.serve.child import ChildFrame
+from dicomnode.serve.frame import ChildFrame
 from dicomnode.serve.line import ChildLine, line_pair
 from dicomnode.serve.receiver import run_receiver
 from dicomnode.settings import ReceiveSettings, Settings

@@ -113,6 +113,8 @@ def test_what_is_not_toml_is_one_problem_with_its_line(text: str, line: int | No
     assert (problem.expected, problem.line) == ("TOML", line)
     assert problem.hint
     assert "at line" not in problem.hint
+    assert problem.key == "file"
+    assert problem.value in text
 
 
 def test_load_gives_the_settings_of_a_file(tmp_path: Path) -> None:
@@ -143,4 +145,19 @@ def test_a_file_in_another_encoding_is_one_problem_with_its_line(tmp_path: Path)
     path.write_bytes("schema = 1\n# Gerät\n".encode("latin-1"))
     settings, (problem,) = read_settings(path)
     assert settings is None
-    assert (problem.expected, problem.line) == ("UTF-8 text", 2)
+    assert (problem.key, problem.expected, problem.line) == ("file", "UTF-8 text", 2)
+
+
+def test_a_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "dicomnode.toml"
+    path.write_text(_GOOD, encoding="utf-8-sig")
+    assert load_settings(path).engine[0].name == "lung-ct"
+
+
+def test_a_folder_in_place_of_the_file_is_a_problem_in_words(tmp_path: Path) -> None:
+    settings, (problem,) = read_settings(tmp_path)
+    assert settings is None
+    assert (problem.key, problem.value) == ("file", "a folder")
+    with pytest.raises(NodeError) as caught:
+        load_settings(tmp_path)
+    assert caught.value.fault.exit_code == EXIT_CONFIGURATION

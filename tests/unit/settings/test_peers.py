@@ -49,6 +49,9 @@ def test_what_is_missing_here_is_said_and_what_is_there_is_not() -> None:
     assert "[[sender]]" in alone
     assert "[[destination]]" in alone
     assert "port = 4242" in alone
+    assert 'address = "THE-ARCHIVE"' in alone
+    assert "DicomAet" in alone
+    assert 'address = "10.0.0.7"' in peer_side("orthanc", replace(_SETTINGS, sender=()))
     unsent = peer_side("dcm4chee", replace(_SETTINGS, sender=()))
     assert '[[sender]]\n     ae_title = "MYPACS"' in unsent
     assert "[[destination]]" not in unsent

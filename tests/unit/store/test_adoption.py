@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from pydicom import dcmread
+from pydicom.encaps import encapsulate
 
 from dicomnode.faults import STORE_WRITE_FAILED, NodeError
 from dicomnode.store import Adoption, Disk, SealedFile, Store, read_ids
 from tests.unit.store.part10 import (
+    BIG_ENDIAN,
+    CT,
+    EXPLICIT,
     IMPLICIT,
     INSTANCE,
     NOON,
     SENDER,
+    SERIES,
     STUDY,
     behind_preamble,
     data_set,
+    element,
     meta,
     receive,
     write_and_seal,
 )
+from tests.wire.small_objects import write_object
+
+RLE = "1.2.840.10008.1.2.5"
+PIXELS = {EXPLICIT: bytes(32), IMPLICIT: bytes(32), RLE: encapsulate([bytes(64)])}
 
 
 @pytest.fixture
@@ -102,9 +114,11 @@ def test_the_same_data_set_with_another_file_meta_is_the_same(store: Store) -> N
         meta() + data_set(pixels=b"\1\2\3\5"),
         meta() + data_set(pixels=b"\1\2\3\4\0\0"),
         meta() + data_set(series="1.9"),
-        meta(syntax=IMPLICIT) + data_set(syntax=IMPLICIT),
+        meta(syntax=IMPLICIT) + data_set(syntax=IMPLICIT, pixels=b"\1\2\3\5"),
+        meta(syntax=IMPLICIT) + data_set(syntax=IMPLICIT, accession="A18"),
+        meta(syntax=RLE) + data_set(accession="A18"),
     ],
-    ids=["a pixel", "longer", "another series", "another transfer syntax"],
+    ids=["a pixel", "longer", "another series", "a pixel, implicit", "a number, implicit", "a number, RLE"],
 )
 def test_another_content_under_the_same_uid_is_quarantined_and_the_first_is_kept(
     store: Store, other: bytes
@@ -116,12 +130,98 @@ def test_another_content_under_the_same_uid_is_quarantined_and_the_first_is_kept
     assert adoption.instance == first.instance
     assert first.instance.path.read_bytes()[128:] == behind_preamble()
     assert quarantined(store) == ["conflict"]
-    assert [file.path for file in store.sealed()] == [store.root / "incoming" / first_name(store)]
-    store.settle(second)  # it has left already
+    assert adoption.quarantined is not None
+    assert adoption.quarantined.read_bytes()[128:] == other
+    assert second in store.sealed(), "it waits until the journal has told of it"
+    assert adopt(store, second) == adoption
+    store.settle(second)
+    assert second not in store.sealed()
+    assert quarantined(store) == ["conflict"]
 
 
-def first_name(store: Store) -> str:
-    return min(path.name for path in (store.root / "incoming").glob("*.dcm"))
+@pytest.mark.parametrize(
+    "other",
+    [
+        meta(syntax=IMPLICIT) + data_set(syntax=IMPLICIT),
+        meta(syntax=RLE) + data_set(pixels=b"\0\0"),
+        meta() + element(8, 0, "UL", b"\1\0\0\0") + data_set(),
+        meta() + data_set() + element(0xFFFC, 0xFFFC, "OB", b"\0\0"),
+    ],
+    ids=["implicit", "compressed", "with a group length", "with padding behind it"],
+)
+def test_the_same_instance_in_another_encoding_is_the_same_and_the_first_is_kept(
+    store: Store, other: bytes
+) -> None:
+    first = adopt(store, receive(store, behind_preamble()))
+    again = receive(store, other, NOON + timedelta(hours=1))
+    assert adopt(store, again) == Adoption(instance=first.instance, outcome="same")
+    store.settle(again)
+    assert first.instance.path.read_bytes()[128:] == behind_preamble()
+    assert quarantined(store) == []
+
+
+def test_sequences_are_compared_by_their_items_however_they_are_delimited(
+    store: Store, tmp_path: Path
+) -> None:
+    def file(syntax: str, meaning: str, *, undefined: bool) -> bytes:
+        path = write_object(tmp_path / "a.dcm", 1, syntax=syntax, pixels=PIXELS[syntax])
+        data = dcmread(path)
+        data.AnatomicRegionSequence[0].CodeMeaning = meaning
+        data["AnatomicRegionSequence"].is_undefined_length = undefined
+        data.add_new(0x00090010, "LO", "SOMEBODY")
+        data.add_new(0x00091001, "SQ", [data.AnatomicRegionSequence[0]])
+        data.add_new(0x00091002, "DS", "1.5")
+        data.save_as(path)
+        return path.read_bytes()[128:]
+
+    adopt(store, receive(store, file(EXPLICIT, "Lung", undefined=False)))
+    for syntax in (EXPLICIT, IMPLICIT, RLE):
+        again = file(syntax, "Lung", undefined=True)
+        assert adopt(store, receive(store, again)).outcome == "same", syntax
+        other = file(syntax, "Liver", undefined=True)
+        assert adopt(store, receive(store, other)).outcome == "conflict", syntax
+
+
+def test_what_no_library_can_parse_is_a_conflict_and_no_failure(store: Store) -> None:
+    adopt(store, receive(store, behind_preamble()))
+    for tail in (element(0x7FE1, 1, "SQ", b"\xff" * 12), element(0x7FE1, 1, "FD", b"123")):
+        assert adopt(store, receive(store, behind_preamble() + tail)).outcome == "conflict"
+
+
+def test_an_endless_header_is_not_compared_by_its_values(store: Store) -> None:
+    adopt(store, receive(store, behind_preamble()))
+    many = data_set().removesuffix(element(0x7FE0, 0x0010, "OW", b"\1\2\3\4")) + b"".join(
+        element(0x0029 + 2 * (n >> 14), n & 0x3FFF, "LO", b"") for n in range(60_000)
+    )
+    assert adopt(store, receive(store, meta() + many)).outcome == "conflict"
+
+
+def test_big_endian_words_are_the_same_words(store: Store) -> None:
+    def file(syntax: str, order: str) -> bytes:
+        fields = (
+            (0x0008, 0x0016, "UI", CT.encode()),
+            (0x0008, 0x0018, "UI", INSTANCE.encode()),
+            (0x0020, 0x000D, "UI", STUDY.encode()),
+            (0x0020, 0x000E, "UI", SERIES.encode()),
+            (0x0028, 0x0010, "US", struct.pack(order + "H", 2)),
+            (0x7FE0, 0x0010, "OW", struct.pack(order + "HH", 258, 3)),
+        )
+        return meta(syntax=syntax) + b"".join(element(*of, syntax=syntax) for of in fields)
+
+    adopt(store, receive(store, file(EXPLICIT, "<")))
+    assert adopt(store, receive(store, file(BIG_ENDIAN, ">"))).outcome == "same"
+    assert adopt(store, receive(store, file(BIG_ENDIAN, "<"))).outcome == "conflict"
+
+
+def test_the_same_conflict_again_and_again_is_quarantined_once(store: Store) -> None:
+    adopt(store, receive(store, behind_preamble()))
+    paths = set()
+    for writer in ("ONE", "ONE", "ANOTHER"):
+        sealed = receive(store, meta(writer=writer) + data_set(pixels=b"\7\7"))
+        paths.add(adopt(store, sealed).quarantined)
+        store.settle(sealed)
+    assert len(paths) == 1
+    assert quarantined(store) == ["conflict"]
 
 
 def test_a_second_conflict_does_not_overwrite_the_first(store: Store) -> None:
