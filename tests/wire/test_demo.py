@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.wire.peers import program, until
+from dicomnode.deliver import push_study
+from tests.wire.peers import orthanc, program, until
 
 pytestmark = [pytest.mark.wire, pytest.mark.slow]
 
@@ -68,6 +69,19 @@ def test_the_demonstration_delivers_into_orthanc_and_finds_the_planted_nodules(t
     assert len(found) <= len(truth) + 1
     assert all(Path(picture).stat().st_size > 10_000 for picture in document["pictures"])
     assert set(document["timings_s"]) >= {"receive", "analyse", "report", "deliver"}
+
+
+def test_the_demonstration_delivers_to_an_archive_that_is_named_and_already_holds_the_images(
+    tmp_path, small_phantom
+):
+    (tmp_path / "orthanc").mkdir()
+    with orthanc(tmp_path / "orthanc") as archive:
+        push_study(archive.peer, "SCANNER", small_phantom.files)
+        address = f"{archive.peer.ae_title}@127.0.0.1:{archive.peer.port}"
+        document = _document(tmp_path / "out", "--study", str(small_phantom.folder), "--archive", address)
+        assert document["state"] == "done"
+        assert document["archive_copies_equal"]
+        assert len(archive.files()) == len(small_phantom.files) + 2
 
 
 def test_without_orthanc_and_dcmtk_a_plain_storage_scp_and_our_own_sender_stand_in(
