@@ -209,7 +209,7 @@ DATASET_UNREADABLE = _row(
 DUPLICATE_CONFLICT = _row(
     "DN-1008",
     "Instance {sop_instance_uid} came again with other content; the first is kept, the second is quarantined.",
-    "Find out which of the two is right (`dicomnode why` names the study); the second lies in {path}.",
+    "Find out which of the two is right (`dicomnode why STUDY` tells of the conflict); the second lies in {path}.",
     retry=Retry.NEEDS_PERSON,
 )
 TORN_FILE = _row(
@@ -233,7 +233,8 @@ STORE_IN_USE = _row(
 FINDINGS_UNREADABLE = _row(
     "DN-1012",
     "The stored findings {path} cannot be read: {error}.",
-    "Run `dicomnode retry STUDY` to analyse the study again; keep the file for the bug report.",
+    "Look at the disk (dmesg, smartctl) and keep the file for the bug report; this version cannot analyse a "
+    "finished study again.",
     exit_code=EXIT_STORAGE,
 )
 SENDER_UNKNOWN = _row(
@@ -367,8 +368,8 @@ ECHO_FAILED = _row(
 SEND_UNREADABLE = _row(
     "DN-2008",
     "{path} cannot be sent: {error}.",
-    "Nothing was sent of this file. Look at it with `dcmdump`; an object of the node itself is made again by "
-    "`dicomnode retry`.",
+    "Nothing was sent of this file. Look at it with `dcmdump`; if it is an object of the node itself, look at the "
+    "disk (dmesg, smartctl).",
     retry=Retry.NEEDS_PERSON,
 )
 QUERY_FAILED = _row(
