@@ -5,8 +5,9 @@ Names are loaded when first used: they need numpy, scipy and a runtime.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from dicomnode.values.lazy import lazy_face
 
 if TYPE_CHECKING:
     from dicomnode.analyse.algorithms import ALGORITHMS
@@ -18,12 +19,7 @@ _HOMES = {
     "analyst": ("Analysis", "Analyst"),
     "interpret": ("INTERPRETATIONS",),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = ["ALGORITHMS", "INTERPRETATIONS", "Analysis", "Analyst"]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+__getattr__ = lazy_face(__name__, _HOMES)

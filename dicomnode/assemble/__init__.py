@@ -7,8 +7,9 @@ used: pydicom and numpy are not needed to know that this room exists.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from dicomnode.values.lazy import lazy_face
 
 if TYPE_CHECKING:
     from dicomnode.assemble.placing import Placement
@@ -25,16 +26,18 @@ if TYPE_CHECKING:
     from dicomnode.assemble.volume import load_volume
 
 _HOMES = {
-    "Header": "record",
-    "Placement": "placing",
-    "SeriesFiles": "studies",
-    "Stack": "studies",
-    "StudyFiles": "studies",
-    "StudyReading": "studies",
-    "find_files": "studies",
-    "load_volume": "volume",
-    "read_studies": "studies",
-    "source_of": "sources",
+    "placing": ("Placement",),
+    "record": ("Header",),
+    "sources": ("source_of",),
+    "studies": (
+        "SeriesFiles",
+        "Stack",
+        "StudyFiles",
+        "StudyReading",
+        "find_files",
+        "read_studies",
+    ),
+    "volume": ("load_volume",),
 }
 
 __all__ = [
@@ -50,8 +53,4 @@ __all__ = [
     "source_of",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = lazy_face(__name__, _HOMES)

@@ -5,8 +5,9 @@ Names are loaded when first used: those that send need pynetdicom, and `next_try
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from dicomnode.values.lazy import lazy_face
 
 if TYPE_CHECKING:
     from dicomnode.deliver.dimse import send_files
@@ -24,7 +25,6 @@ _HOMES = {
     "readback": ("ReadBack", "differing_tags", "read_back"),
     "retry": ("next_try_s",),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Decision",
@@ -41,8 +41,4 @@ __all__ = [
     "send_files",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+__getattr__ = lazy_face(__name__, _HOMES)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from dicomnode.values.lazy import lazy_face
 
 if TYPE_CHECKING:
     from dicomnode.device.buffer import Buffer
     from dicomnode.device.cpu import Device, cpu_device
 
-_HOME_OF = {"Buffer": "buffer", "Device": "cpu", "cpu_device": "cpu"}
+_HOMES = {
+    "buffer": ("Buffer",),
+    "cpu": ("Device", "cpu_device"),
+}
 
 __all__ = ["Buffer", "Device", "cpu_device"]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+__getattr__ = lazy_face(__name__, _HOMES)

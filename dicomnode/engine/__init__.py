@@ -5,8 +5,9 @@ Names are loaded when first used: a session needs numpy and a runtime, matching 
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from dicomnode.values.lazy import lazy_face
 
 if TYPE_CHECKING:
     from dicomnode.engine.gate import GateCheck, GateReport, check_engine, open_session
@@ -54,7 +55,6 @@ _HOMES = {
     "runtimes.contract": ("Capability", "Reason", "Session"),
     "shelf": ("engine_folders", "find_engine", "list_engines", "shipped_engines_dir"),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Capability",
@@ -88,8 +88,4 @@ __all__ = [
     "wanted_but_refused",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+__getattr__ = lazy_face(__name__, _HOMES)

@@ -5,8 +5,9 @@ Needs no DICOM and no engine: masks, points in LPS mm and numbers. Names are loa
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from dicomnode.values.lazy import lazy_face
 
 if TYPE_CHECKING:
     from dicomnode.evaluate.matching import Hit, KnownFinding, Matching, match_candidates
@@ -16,7 +17,6 @@ _HOMES = {
     "matching": ("Hit", "KnownFinding", "Matching", "match_candidates"),
     "metrics": ("VolumeError", "dice", "hausdorff95_mm", "volume_error"),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Hit",
@@ -29,8 +29,4 @@ __all__ = [
     "volume_error",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+__getattr__ = lazy_face(__name__, _HOMES)

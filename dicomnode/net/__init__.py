@@ -5,12 +5,12 @@ Names are loaded when first used: most of them need pynetdicom, and `dicomnode -
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from dicomnode.values.lazy import lazy_face
 
 if TYPE_CHECKING:
     from dicomnode.net.association import Link, NoAnswer, open_association
-    from dicomnode.net.contexts import storage_contexts
     from dicomnode.net.peer import Peer, is_ae_title
     from dicomnode.net.query import find_instances
     from dicomnode.net.quiet import quiet_pynetdicom
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "association": ("Link", "NoAnswer", "open_association"),
-    "contexts": ("storage_contexts",),
     "peer": ("Peer", "is_ae_title"),
     "query": ("find_instances",),
     "quiet": ("quiet_pynetdicom",),
@@ -28,7 +27,6 @@ _HOMES = {
     "status": ("abort_text", "rejection_text", "status_text"),
     "verification": ("echo",),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Link",
@@ -43,11 +41,6 @@ __all__ = [
     "quiet_pynetdicom",
     "rejection_text",
     "status_text",
-    "storage_contexts",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+__getattr__ = lazy_face(__name__, _HOMES)

@@ -54,15 +54,6 @@ def storage_classes(extra: Iterable[str] = ()) -> frozenset[str]:
     return frozenset(uids)
 
 
-def storage_contexts(extra: Iterable[str] = ()) -> list[PresentationContext]:
-    """Return everything that this node supports as an acceptor: Verification and Storage.
-
-    extra: more SOP Classes, by UID or keyword. Each context has all transfer syntaxes.
-    """
-    classes = [str(Verification), *sorted(storage_classes(extra))]
-    return [_context(uid, UNCOMPRESSED if uid == Verification else TRANSFER_SYNTAXES) for uid in classes]
-
-
 def narrow(proposed: Iterable[PresentationContext]) -> list[PresentationContext]:
     """Return the proposals of one association, each with the one transfer syntax that we pick of it.
 
@@ -82,7 +73,7 @@ def narrow(proposed: Iterable[PresentationContext]) -> list[PresentationContext]
 def supported_contexts(
     proposed: Iterable[PresentationContext], classes: frozenset[str]
 ) -> list[PresentationContext]:
-    """Return `storage_contexts` as far as one association asks for it: to make them all takes long."""
+    """Return what this node supports as far as one association asks for it: to make them all takes long."""
     wanted: dict[str, list[str]] = {}
     for context in proposed:
         uid = str(context.abstract_syntax)

@@ -5,8 +5,9 @@ Names are loaded when first used: they need numpy, scipy and pydicom.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from dicomnode.values.lazy import lazy_face
 
 if TYPE_CHECKING:
     from dicomnode.phantom.acquire import Scanner
@@ -26,7 +27,6 @@ _HOMES = {
     "series": ("write_series",),
     "truth": ("Truth", "load_truth", "save_truth"),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "DEMO_SEED",
@@ -46,8 +46,4 @@ __all__ = [
     "write_series",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+__getattr__ = lazy_face(__name__, _HOMES)

@@ -10,20 +10,20 @@ states of PS3.8 table 9-10.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from dicomnode.values.lazy import lazy_face
 
 if TYPE_CHECKING:
     from dicomnode.receive.listener import open_listening
     from dicomnode.receive.receiver import Receiver
 
 # Loaded when first used: who only opens the port, or is asked for --help, does not pay for pynetdicom
-_HOME_OF = {"Receiver": "receiver", "open_listening": "listener"}
+_HOMES = {
+    "listener": ("open_listening",),
+    "receiver": ("Receiver",),
+}
 
 __all__ = ["Receiver", "open_listening"]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+__getattr__ = lazy_face(__name__, _HOMES)

@@ -5,8 +5,9 @@ Names are loaded when first used: highdicom is heavy, and the receiver and `dico
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from dicomnode.values.lazy import lazy_face
 
 if TYPE_CHECKING:
     from dicomnode.report.guard import check_segmentation
@@ -14,18 +15,13 @@ if TYPE_CHECKING:
     from dicomnode.report.objects import ReportProfile, ResultObject
     from dicomnode.report.pictures import overlay_png
 
-_HOME_OF = {
-    "ReportProfile": "objects",
-    "ResultObject": "objects",
-    "check_segmentation": "guard",
-    "make_objects": "make",
-    "overlay_png": "pictures",
+_HOMES = {
+    "guard": ("check_segmentation",),
+    "make": ("make_objects",),
+    "objects": ("ReportProfile", "ResultObject"),
+    "pictures": ("overlay_png",),
 }
 
 __all__ = ["ReportProfile", "ResultObject", "check_segmentation", "make_objects", "overlay_png"]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+__getattr__ = lazy_face(__name__, _HOMES)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from dicomnode.values.lazy import lazy_face
 
 if TYPE_CHECKING:
     from dicomnode.serve.analysis import Occasion
@@ -12,17 +13,12 @@ if TYPE_CHECKING:
     from dicomnode.serve.supervisor import Supervisor
     from dicomnode.serve.trial import EngineResult, FolderWalk, StudyWalk, VolumeSummary, WalkPlan, walk
 
-_HOME_OF = {
-    "EngineResult": "trial",
-    "FolderWalk": "trial",
-    "Notifier": "notify",
-    "Occasion": "analysis",
-    "StudyWalk": "trial",
-    "Supervisor": "supervisor",
-    "VolumeSummary": "trial",
-    "WalkPlan": "trial",
-    "set_up_logging": "logs",
-    "walk": "trial",
+_HOMES = {
+    "analysis": ("Occasion",),
+    "logs": ("set_up_logging",),
+    "notify": ("Notifier",),
+    "supervisor": ("Supervisor",),
+    "trial": ("EngineResult", "FolderWalk", "StudyWalk", "VolumeSummary", "WalkPlan", "walk"),
 }
 
 __all__ = [
@@ -38,8 +34,4 @@ __all__ = [
     "walk",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+__getattr__ = lazy_face(__name__, _HOMES)

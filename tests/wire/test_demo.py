@@ -84,15 +84,7 @@ def test_the_demonstration_delivers_to_an_archive_that_is_named_and_already_hold
         assert len(archive.files()) == len(small_phantom.files) + 2
 
 
-def test_without_orthanc_and_dcmtk_a_plain_storage_scp_and_our_own_sender_stand_in(
-    tmp_path, small_phantom, monkeypatch
-):
-    hidden = tmp_path / "bin"
-    hidden.mkdir()
-    import dicomnode.cli.demo_archive as demo_archive
-
-    monkeypatch.setattr(demo_archive.shutil, "which", lambda *_, **__: None)
-    monkeypatch.setenv("PATH", str(hidden))
+def test_without_orthanc_and_dcmtk_a_plain_storage_scp_and_our_own_sender_stand_in(tmp_path, small_phantom):
     code = (
         "import shutil, sys; shutil.which = lambda *a, **k: None\n"
         "from dicomnode.cli import main; main(sys.argv[1:])"
@@ -107,6 +99,7 @@ def test_without_orthanc_and_dcmtk_a_plain_storage_scp_and_our_own_sender_stand_
     )
     assert done.returncode == 0, done.stderr
     assert "a plain Storage SCP" in done.stdout
+    assert "pushed with dicomnode" in done.stdout
     assert "2 of 2 objects equal what was sent" in done.stdout
     assert _processes_of(out) == []
 

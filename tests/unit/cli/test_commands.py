@@ -174,8 +174,19 @@ def test_check_tells_all_problems_at_once_with_key_value_and_hint(run, config):
     assert status == 10
     problems = {problem["key"]: problem for problem in json.loads(out)["problems"]}
     assert len(problems) == 3
-    assert problems["destination[0].port"]["value"] == "99999" if "destination[0].port" in problems else True
-    assert any("ae_title" in (problem["hint"] or "") for problem in problems.values())
+    assert problems["destination[1].port"]["value"] == "99999"
+    assert "ae_title" in problems["destination[1].ae_titel"]["hint"]
+    assert "destination[1].retries" in problems
+
+
+def test_check_refuses_an_environment_that_another_package_of_this_name_shares(run, config, monkeypatch):
+    assert run("check", "--config", config)[0] == 0
+    owners = {"dicomnode": ["dicomnode", "DicomNode"]}
+    monkeypatch.setattr("importlib.metadata.packages_distributions", lambda: owners)
+    status, out, _ = run("check", "--config", config, "--json")
+    assert status == 10
+    (problem,) = json.loads(out)["problems"]
+    assert problem["key"] == "installation"
 
 
 def test_check_with_probe_says_which_destination_does_not_answer(run, config):
