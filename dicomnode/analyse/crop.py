@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from dicomnode.analyse.grids import Bool, Box, box_of, box_onto, cropped
-from dicomnode.analyse.prepare import Prepared
+from dicomnode.analyse.resample import Prepared
 from dicomnode.engine import Crop, Window
 from dicomnode.values import Grid
 

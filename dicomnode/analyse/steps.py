@@ -21,7 +21,7 @@ from dicomnode.analyse.interpret import (
     UnreadableError,
 )
 from dicomnode.analyse.outline import onto_source
-from dicomnode.analyse.prepare import Prepared
+from dicomnode.analyse.resample import Prepared
 from dicomnode.analyse.window import OutputShapeError, infer_windows
 from dicomnode.engine import Crop, EnginePackage, Session, StepSpec
 from dicomnode.faults import NETWORK_FAILED, NodeError

@@ -13,11 +13,19 @@ _CPUINFO = Path("/proc/cpuinfo")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """A device that can run a network: what people call it, its kind, and the threads given to it."""
+    """A device that can run a network: what people call it, its kind, and the threads given to it.
+
+    index, uuid, memory_bytes, compute_capability, driver: of a CUDA device (or MIG slice) only.
+    """
 
     name: str
-    kind: Literal["cpu"]
+    kind: Literal["cpu", "cuda"]
     threads: int
+    index: int = 0
+    uuid: str = ""
+    memory_bytes: int = 0
+    compute_capability: tuple[int, int] | None = None
+    driver: str = ""
 
     def __post_init__(self) -> None:
         if self.threads < 1:

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
         Manifest,
         OutputSpec,
         Preference,
-        Preparation,
         Requirement,
         StepSpec,
         Window,
     )
     from dicomnode.engine.matching import match, wanted_but_refused
     from dicomnode.engine.package import EnginePackage, load_package
+    from dicomnode.engine.preparation import Preparation
     from dicomnode.engine.read import read_manifest
     from dicomnode.engine.runtimes.contract import Capability, Reason, Session
     from dicomnode.engine.shelf import engine_folders, find_engine, list_engines, shipped_engines_dir
@@ -44,13 +44,13 @@ _HOMES = {
         "Manifest",
         "OutputSpec",
         "Preference",
-        "Preparation",
         "Requirement",
         "StepSpec",
         "Window",
     ),
     "matching": ("match", "wanted_but_refused"),
     "package": ("EnginePackage", "load_package"),
+    "preparation": ("Preparation",),
     "read": ("read_manifest",),
     "runtimes.contract": ("Capability", "Reason", "Session"),
     "shelf": ("engine_folders", "find_engine", "list_engines", "shipped_engines_dir"),

@@ -15,12 +15,14 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, Literal
 
+from dicomnode.engine.preparation import Preparation
 from dicomnode.settings.schema import NAME, NOT_EMPTY, NOT_NEGATIVE, POSITIVE, Rule, key, needed
 from dicomnode.values.codes import LEFT, RIGHT, Code
 
 SCHEMA: Final = 1
 
 Scalar = str | int | float | bool
+Precision = Literal["fp32", "fp16", "bf16", "int8", "fp8"]
 Laterality = Literal["left", "right"]
 Interpret = Literal["centre_heat", "labels", "sigmoid"]
 Measure = Literal[
@@ -95,21 +97,6 @@ class Preference:
     equals: Scalar | None = key(None, "The value that is better.")
     matches: str | None = key(None, "Regular expression found in a value that is better.")
     weight: float = key(1.0, "How much it counts beside the others.", POSITIVE)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preparation:
-    """One thing done to the volume before the steps, in the order of the list; exactly one is set.
-
-    clip: smallest and largest value kept, in the volume's unit. orient: axes turned so that k, j, i run to
-    the head, the back and the left. resample_mm: spacing of the new grid along k, j, i.
-    """
-
-    clip: tuple[float, float] | None = key(
-        None, "Smallest and largest value kept.", Rule("smallest, largest", lambda pair: pair[0] < pair[1])
-    )
-    orient: Literal["LPS"] | None = key(None, "Directions that i, j, k run to: L, P and head.")
-    resample_mm: tuple[float, float, float] | None = key(None, "New spacing along k, j, i.", _POSITIVES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,7 +220,9 @@ class StepSpec:
     window: Window = field(default_factory=Window)
     interpret: Interpret | None = key(None, "What the network's outputs mean.")
     centre_heat: CentreHeat | None = key(None, 'Parameters of interpret = "centre_heat".')
-    precisions: tuple[Literal["fp32"], ...] = key(("fp32",), "Precisions the network may run in.", _SOME)
+    precisions: tuple[Precision, ...] = key(
+        ("fp32",), "Precisions the network may run in, best liked first.", _SOME
+    )
     memory_bytes_per_voxel: float = key(0.0, "Memory that a voxel of the box takes, measured.", NOT_NEGATIVE)
     gate: GateSpec | None = key(None, "What the network is tried with before it serves.")
 

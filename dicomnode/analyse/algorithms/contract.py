@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dicomnode.analyse.grids import Bool
-from dicomnode.analyse.prepare import Prepared
+from dicomnode.analyse.resample import Prepared
 from dicomnode.values import Code, Grid, Progress, Remark
 
 Side = Literal["left", "right"]

@@ -20,7 +20,8 @@ from dicomnode.analyse.algorithms.plausible import LungFacts, reasons, refused
 from dicomnode.analyse.algorithms.shapes import closed, components, filled_slices, inner_distance
 from dicomnode.analyse.algorithms.sides import sides_of
 from dicomnode.analyse.grids import Bool, Box, Float32, box_of
-from dicomnode.analyse.prepare import Prepared, orient, resample
+from dicomnode.analyse.prepare import orient
+from dicomnode.analyse.resample import Prepared, resample
 from dicomnode.values import Progress, Remark, RemarkKind
 from dicomnode.values.codes import HOUNSFIELD
 

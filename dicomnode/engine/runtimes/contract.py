@@ -93,12 +93,20 @@ class Session(Protocol):
     def outputs(self) -> tuple[TensorSpec, ...]:
         """What it gives."""
 
-    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Run it once on arrays by name; inputs are not changed, outputs are the caller's own.
+    def infer(self, inputs: Mapping[str, Buffer]) -> dict[str, Buffer]:
+        """Run it once on buffers by name, wherever they lie; a session moves only what it must.
 
+        Inputs are not changed. Outputs lie where the session computes and are the caller's own, to close.
         Raises NodeError(NETWORK_FAILED) when names, shapes or types are not the network's, when the
         runtime fails, and after `close`.
         """
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Do the same from and to arrays on the host; the outputs may be written to."""
+
+    @property
+    def provenance(self) -> Mapping[str, str]:
+        """What else a result must tell of how it was computed, by short names: "driver", "plan", "tf32"."""
 
     def memory(self, shape: Sequence[int]) -> int:
         """Estimate the memory in bytes that a run on an input of this shape takes, weights included."""
@@ -121,17 +129,23 @@ class Runtime(Protocol):
         """Load a network; raises NodeError(NETWORK_FAILED) when the runtime refuses it."""
 
 
-def check_inputs(
-    engine: str, specs: Sequence[TensorSpec], inputs: Mapping[str, NDArray[Any]]
-) -> dict[str, Buffer]:
-    """Return the inputs as buffers; raises NodeError(NETWORK_FAILED) where they are not the network's."""
+def arrays_of(outputs: Mapping[str, Buffer]) -> dict[str, NDArray[Any]]:
+    """Take outputs down to the host as arrays that may be written to, and close their buffers."""
+    arrays = {}
+    for name, buffer in outputs.items():
+        array = buffer.host()
+        arrays[name] = array if array.flags.writeable else array.copy()
+        buffer.close()
+    return arrays
+
+
+def check_inputs(engine: str, specs: Sequence[TensorSpec], inputs: Mapping[str, Buffer]) -> None:
+    """Raise NodeError(NETWORK_FAILED) where the inputs are not the network's."""
     wanted = {spec.name: spec for spec in specs}
     if set(inputs) != set(wanted):
         error = f"it takes the inputs {sorted(wanted)}, it was given {sorted(inputs)}"
         raise NodeError(NETWORK_FAILED, engine=engine, error=error)
-    buffers = {name: Buffer(array) for name, array in inputs.items()}
-    for name, buffer in buffers.items():
+    for name, buffer in inputs.items():
         if not wanted[name].fits(buffer.shape, buffer.dtype.name):
             error = f"it takes {wanted[name]}, it was given {buffer.shape} {buffer.dtype.name}"
             raise NodeError(NETWORK_FAILED, engine=engine, error=error)
-    return buffers

@@ -8,8 +8,14 @@ from typing import Any, Final
 
 from numpy.typing import NDArray
 
-from dicomnode.device import cpu_device
-from dicomnode.engine.runtimes.contract import Capability, Network, Reason, TensorSpec, check_inputs
+from dicomnode.device import Buffer, HostBuffer, cpu_device
+from dicomnode.engine.runtimes.contract import (
+    Capability,
+    Network,
+    Reason,
+    TensorSpec,
+    check_inputs,
+)
 from dicomnode.faults import NETWORK_FAILED, NodeError
 
 _PROVIDER: Final = "CPUExecutionProvider"
@@ -96,15 +102,30 @@ class OnnxSession:
         """What it gives."""
         return self._outputs
 
-    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    @property
+    def provenance(self) -> Mapping[str, str]:
+        """Nothing more: name, version, device and precision say it all."""
+        return {}
+
+    def infer(self, inputs: Mapping[str, Buffer]) -> dict[str, Buffer]:
         """Run the network once; raises NodeError(NETWORK_FAILED)."""
         if self._session is None:
             raise self._failure("its session is closed")
-        buffers = check_inputs(self._network.engine, self._inputs, inputs)
-        feeds = {name: buffer.host() for name, buffer in buffers.items()}
+        check_inputs(self._network.engine, self._inputs, inputs)
+        return {name: HostBuffer(array) for name, array in self._run(inputs).items()}
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run the network once on arrays; raises NodeError(NETWORK_FAILED)."""
+        if self._session is None:
+            raise self._failure("its session is closed")
+        buffers = {name: HostBuffer(array) for name, array in inputs.items()}
+        check_inputs(self._network.engine, self._inputs, buffers)
+        return self._run(buffers)
+
+    def _run(self, inputs: Mapping[str, Buffer]) -> dict[str, NDArray[Any]]:
         names = [spec.name for spec in self._outputs]
         try:
-            results = self._session.run(names, feeds)
+            results = self._session.run(names, {name: buffer.host() for name, buffer in inputs.items()})
         except self._errors as error:
             raise self._failure(str(error)) from error
         return dict(zip(names, results, strict=True))

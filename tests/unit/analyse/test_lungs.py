@@ -10,7 +10,7 @@ import pytest
 from dicomnode.analyse.algorithms import ALGORITHMS, Anatomy
 from dicomnode.analyse.algorithms.lungs import _chest
 from dicomnode.analyse.outline import onto_source
-from dicomnode.analyse.prepare import Prepared
+from dicomnode.analyse.resample import Prepared
 from dicomnode.values import Grid, RemarkKind, no_progress
 from tests.unit.analyse import chest as drawn
 from tests.unit.analyse.chest import Chest

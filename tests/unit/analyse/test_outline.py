@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dicomnode.analyse.outline import onto_source
-from dicomnode.analyse.prepare import Prepared, orient
+from dicomnode.analyse.prepare import orient
+from dicomnode.analyse.resample import Prepared
 from tests.unit.analyse.test_grids import TURNS, angles, grid_of, rotation
 
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dicomnode.analyse.prepare import Prepared, clip, orient, prepare, resample
+from dicomnode.analyse.prepare import clip, orient, prepare
+from dicomnode.analyse.resample import Prepared, resample
 from dicomnode.engine import Preparation
 from tests.unit.analyse.test_grids import TURNS, angles, grid_of, rotation, shapes, spacings
 
