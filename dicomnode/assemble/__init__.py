@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from dicomnode.values.lazy import lazy_face
 
 if TYPE_CHECKING:
+    from dicomnode.assemble.ahead import SlicesAhead
     from dicomnode.assemble.placing import Placement
     from dicomnode.assemble.record import Header
     from dicomnode.assemble.sources import source_of
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
         find_files,
         read_studies,
     )
-    from dicomnode.assemble.volume import load_volume
+    from dicomnode.assemble.volume import Ahead, load_volume, nothing_ahead
 
 _HOMES = {
+    "ahead": ("SlicesAhead",),
     "placing": ("Placement",),
     "record": ("Header",),
     "sources": ("source_of",),
@@ -37,18 +39,21 @@ _HOMES = {
         "find_files",
         "read_studies",
     ),
-    "volume": ("load_volume",),
+    "volume": ("Ahead", "load_volume", "nothing_ahead"),
 }
 
 __all__ = [
+    "Ahead",
     "Header",
     "Placement",
     "SeriesFiles",
+    "SlicesAhead",
     "Stack",
     "StudyFiles",
     "StudyReading",
     "find_files",
     "load_volume",
+    "nothing_ahead",
     "read_studies",
     "source_of",
 ]

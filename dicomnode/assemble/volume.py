@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 
-from dicomnode.assemble.decode import Frame, ImplausibleError, UndecodableError, read_frame
+from dicomnode.assemble.decode import ImplausibleError, UndecodableError
 from dicomnode.assemble.foreign import quiet
 from dicomnode.assemble.kinds import CT_IMAGE, class_name
 from dicomnode.assemble.record import Header
@@ -23,7 +23,7 @@ from dicomnode.assemble.rescale import (
     padding_repair,
     rescaled,
 )
-from dicomnode.assemble.sources import encode_header
+from dicomnode.assemble.slices import DecodedSlice, decode_slice
 from dicomnode.assemble.studies import Stack
 from dicomnode.faults import DECODE_FAILED, DECODE_SUSPECT, NodeError
 from dicomnode.values import Code, Progress, Repair, SourceFrame, SourceHeaders, Volume, no_progress
@@ -53,8 +53,17 @@ class _Building:
         self.voxels[k] = values
 
 
-def load_volume(stack: Stack, progress: Progress = no_progress) -> Volume:
-    """Decode the slices of a stack into a volume.
+Ahead = Callable[[Header], DecodedSlice | None]
+"""Gives a slice that was decoded before, where there is one."""
+
+
+def nothing_ahead(_: Header) -> DecodedSlice | None:
+    """No slice was decoded before."""
+    return None
+
+
+def load_volume(stack: Stack, progress: Progress = no_progress, ahead: Ahead = nothing_ahead) -> Volume:
+    """Decode the slices of a stack into a volume, but for those that `ahead` has.
 
     Voxels are int16 where rescaling loses nothing by it, else float32, in Hounsfield units for CT and
     without unit for MR; each slice is rescaled by its own slope and intercept. What was mended stands in
@@ -70,7 +79,7 @@ def load_volume(stack: Stack, progress: Progress = no_progress) -> Volume:
     with quiet():
         for k, header in enumerate(stack.headers):
             progress("decoding", k, len(stack.headers))
-            _add(building, k, header)
+            _add(building, k, header, ahead)
         _raise_failures(building, len(stack.headers))
         _doubt_constant(building, stack.headers)
     progress("decoding", len(stack.headers), len(stack.headers))
@@ -93,27 +102,26 @@ def load_volume(stack: Stack, progress: Progress = no_progress) -> Volume:
     )
 
 
-def _add(building: _Building, k: int, header: Header) -> None:
+def _add(building: _Building, k: int, header: Header, ahead: Ahead) -> None:
     """Decode one slice and put it in its place; what fails is noted, and the next is tried."""
     try:
-        frame = read_frame(header)
-        encoded = encode_header(frame.dataset, header)
+        one = ahead(header) or decode_slice(header)
     except UndecodableError as error:
         building.failures.append((header, str(error)))
         return
     except ImplausibleError as error:
         raise _suspect(header, str(error)) from error
-    building.encoded.append(encoded)
-    building.plugins.append(frame.plugin)
-    building.constant.append(frame.is_constant)
-    building.hiding.append(frame.is_constant and frame.hides_more)
-    _put(building, k, header, frame)
+    building.encoded.append(one.encoded_header)
+    building.plugins.append(one.plugin)
+    building.constant.append(one.is_constant)
+    building.hiding.append(one.hides_more)
+    _put(building, k, header, one)
 
 
-def _put(building: _Building, k: int, header: Header, frame: Frame) -> None:
+def _put(building: _Building, k: int, header: Header, one: DecodedSlice) -> None:
     slope, intercept = header.rescale or (1.0, 0.0)
-    values = rescaled(frame.stored, slope, intercept)
-    declared = declared_padding(frame.stored, header.padding)
+    values = rescaled(one.stored, slope, intercept)
+    declared = declared_padding(one.stored, header.padding)
     mend = mend_ct if header.sop_class_uid == CT_IMAGE and _is_hounsfield(header) else mend_mr
     padded = mend(values, declared)
     if padded is not None:
@@ -143,13 +151,13 @@ def _doubt_constant(building: _Building, headers: Sequence[Header]) -> None:
         if not building.constant[k] or not (between or building.hiding[k]):
             continue
         try:
-            frame = read_frame(header, other_than=building.plugins[k])
+            other = decode_slice(header, other_than=building.plugins[k])
         except (UndecodableError, ImplausibleError):
-            frame = None
-        if frame is None or frame.is_constant:
+            other = None
+        if other is None or other.is_constant:
             raise _suspect(header, "all its pixels have one value")
-        _put(building, k, header, frame)
-        text = f"Slice {k} decodes to one value with {building.plugins[k]}; {frame.plugin} was used."
+        _put(building, k, header, other)
+        text = f"Slice {k} decodes to one value with {building.plugins[k]}; {other.plugin} was used."
         building.repairs.append(Repair("decoder", text))
 
 

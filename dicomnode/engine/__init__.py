@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         StepSpec,
         Window,
     )
-    from dicomnode.engine.matching import match, wanted_but_refused
+    from dicomnode.engine.matching import match, may_want, wanted_but_refused
     from dicomnode.engine.package import EnginePackage, load_package
     from dicomnode.engine.preparation import Preparation
     from dicomnode.engine.read import read_manifest
@@ -48,7 +48,7 @@ _HOMES = {
         "StepSpec",
         "Window",
     ),
-    "matching": ("match", "wanted_but_refused"),
+    "matching": ("match", "may_want", "wanted_but_refused"),
     "package": ("EnginePackage", "load_package"),
     "preparation": ("Preparation",),
     "read": ("read_manifest",),
@@ -82,6 +82,7 @@ __all__ = [
     "list_engines",
     "load_package",
     "match",
+    "may_want",
     "open_session",
     "read_manifest",
     "shipped_engines_dir",

@@ -46,6 +46,17 @@ def wanted_but_refused(manifest: Manifest, facts: Sequence[SeriesFacts]) -> list
     return sorted(wanted, key=order)
 
 
+def may_want(manifest: Manifest, one: SeriesFacts) -> bool:
+    """Tell from the attributes of a single instance whether its series may be an input of the engine.
+
+    For work that is done ahead: the verdict itself needs all instances.
+    """
+    return any(
+        all(check(rule, one).holds for rule in spec.require if rule.tag is not None)
+        for spec in manifest.input
+    )
+
+
 def _is_wanted(spec: InputSpec, facts: SeriesFacts) -> bool:
     if facts.refusal is None or _first_failure(spec, facts) is not None:
         return False

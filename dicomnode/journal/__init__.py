@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dicomnode.journal.journal import Journal
 from dicomnode.journal.records import (
+    Arriving,
     DeliveryOutcome,
     DeliveryRecord,
     EventRecord,
@@ -25,6 +26,7 @@ from dicomnode.journal.transitions import TRANSITIONS, Event, IllegalTransition,
 
 __all__ = [
     "TRANSITIONS",
+    "Arriving",
     "DeliveryOutcome",
     "DeliveryRecord",
     "Event",

@@ -11,7 +11,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from dicomnode.journal import events, schema, sentences, tasks
-from dicomnode.journal.records import ReadIds
+from dicomnode.journal.records import Arriving, ReadIds
 from dicomnode.journal.studies import GROUP
 from dicomnode.journal.study_state import StudyState
 from dicomnode.values import Instance, Sender
@@ -172,6 +172,17 @@ def _row(instance: Instance, version: int) -> dict[str, Any]:
         "address": instance.sender.address,
         "study_version": version,
     }
+
+
+def arriving(connection: Connection) -> list[Arriving]:
+    """The instances of studies that are being received, in the order of their arrival."""
+    rows = connection.execute(
+        select(_instance.c.study_instance_uid, _instance.c.series_instance_uid, _instance.c.path)
+        .join(_study, _study.c.study_instance_uid == _instance.c.study_instance_uid)
+        .where(_study.c.state == StudyState.RECEIVING)
+        .order_by(_instance.c.received_at, _instance.c.sop_instance_uid)
+    )
+    return [Arriving(row.study_instance_uid, row.series_instance_uid, Path(row.path)) for row in rows]
 
 
 def of_study(connection: Connection, study_uid: str) -> list[Instance]:

@@ -16,6 +16,7 @@ from dicomnode.journal.connection import connect, reading, writing
 from dicomnode.journal.finish import Ending, finish
 from dicomnode.journal.migrate import require_file, upgrade
 from dicomnode.journal.records import (
+    Arriving,
     DeliveryOutcome,
     DeliveryRecord,
     EventRecord,
@@ -94,6 +95,11 @@ class Journal:
         """The instances of a study, in the order of their arrival."""
         with reading(self._engine) as connection:
             return instances.of_study(connection, study_uid)
+
+    def arriving(self) -> list[Arriving]:
+        """The instances of studies that are being received, in the order of their arrival."""
+        with reading(self._engine) as connection:
+            return instances.arriving(connection)
 
     # ── studies ──
 

@@ -131,6 +131,14 @@ class EventRecord:
     facts: Mapping[str, Scalar]
 
 
+class Arriving(NamedTuple):
+    """An instance of a study that is being received."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+    path: Path
+
+
 class FindingRecord(NamedTuple):
     """Where the Findings of an engine for a version of a study are."""
 

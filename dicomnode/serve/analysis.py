@@ -8,7 +8,7 @@ from typing import Final
 
 from dicomnode import __version__
 from dicomnode.analyse import Analysis, Analyst
-from dicomnode.assemble import Stack, load_volume, source_of
+from dicomnode.assemble import Ahead, Stack, load_volume, nothing_ahead, source_of
 from dicomnode.engine import EnginePackage
 from dicomnode.faults import FAULTS, Fault, NodeError
 from dicomnode.values import (
@@ -41,9 +41,9 @@ class Occasion:
 
 
 def analyse_stack(
-    analyst: Analyst, stack: Stack, occasion: Occasion, progress: Progress
+    analyst: Analyst, stack: Stack, occasion: Occasion, progress: Progress, ahead: Ahead = nothing_ahead
 ) -> tuple[Findings, Volume | None]:
-    """Decode the stack and run the engine on it.
+    """Decode the stack, but for the slices that `ahead` has, and run the engine on it.
 
     Images that turn out not to be readable as a volume give Findings "not analysed"; then there is no
     volume. Raises NodeError for what is the machine's fault.
@@ -52,7 +52,7 @@ def analyse_stack(
     if stack.facts.refusal is not None:
         return not_analysed(package, stack, stack.facts.refusal, occasion), None
     try:
-        volume = load_volume(stack, progress)
+        volume = load_volume(stack, progress, ahead)
     except NodeError as error:
         if not error.fault.code.startswith(_OF_THE_IMAGES):
             raise

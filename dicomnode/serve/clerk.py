@@ -51,19 +51,24 @@ class Clerk(ABC):
             self.turned_at = time.monotonic()
             try:
                 task = self._claim()
+                idle = task is None and not self.aside()
             except NodeError as error:
                 # The journal's trouble ends no clerk: what it has done stays done, and the rest waits
                 log.error("claim.failed", process=self._post.name, **fault_facts(error))
                 self._stopping.wait(TROUBLE_S)
                 continue
-            if task is None:
-                self._stopping.wait(_IDLE_S)
-            else:
+            if task is not None:
                 carry_out(task, self.work, self._journal, self._post.lease_s)
+            elif idle:
+                self._stopping.wait(_IDLE_S)
 
     @abstractmethod
     def work(self, task: TaskRecord, pulse: Pulse) -> Event:
         """Do the task, end it in the journal, and tell with which event."""
+
+    def aside(self) -> bool:
+        """Do a little of what is not a task, when there is none; tell whether there is more of it."""
+        return False
 
     def _claim(self) -> TaskRecord | None:
         post = self._post

@@ -12,9 +12,10 @@ import structlog
 from dicomnode import __version__
 from dicomnode.analyse import Analyst
 from dicomnode.assemble import Stack, read_studies
-from dicomnode.engine import find_engine
+from dicomnode.engine import Manifest, find_engine
 from dicomnode.faults import BUG, NodeError
 from dicomnode.journal import Event, Journal, TaskKind, TaskRecord
+from dicomnode.serve.ahead import AheadOfAnalysis
 from dicomnode.serve.analysis import Occasion, analyse_stack
 from dicomnode.serve.clerk import Clerk, Post, owner_name
 from dicomnode.serve.frame import ChildFrame
@@ -42,6 +43,7 @@ class Worker(Clerk):
         self._settings: Settings = frame.settings
         self._store = store
         self._analysts: dict[str, Analyst] = {}
+        self._ahead = AheadOfAnalysis(journal, self._manifests, int(frame.settings.analyse.ahead_gb * 1e9))
         self._at_work: tuple[str, Pulse] | None = None
         self._loading: tuple[str, float] | None = None  # which engine, since when (monotonic)
 
@@ -86,6 +88,13 @@ class Worker(Clerk):
     def _threads(self) -> int:
         return self._settings.analyse.threads or len(os.sched_getaffinity(0))
 
+    def _manifests(self) -> list[Manifest]:
+        return [analyst.package.manifest for analyst in self._analysts.values()]
+
+    def aside(self) -> bool:
+        """Decode what arrives, ahead of its analysis."""
+        return self._ahead.turn()
+
     def close(self) -> None:
         """Let go of the engines."""
         for analyst in self._analysts.values():
@@ -109,7 +118,7 @@ class Worker(Clerk):
         occasion = Occasion(
             study_version=task.study_version, made_at=task.created_at.astimezone(), salt=self._store.salt
         )
-        findings, _ = analyse_stack(analyst, stack, occasion, pulse.progress)
+        findings, _ = analyse_stack(analyst, stack, occasion, pulse.progress, self._ahead.slices.get)
         path = self._store.save_findings(findings)
         self._journal.finish(
             task,

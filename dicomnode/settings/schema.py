@@ -125,6 +125,11 @@ class AnalyseSettings:
     time_limit_s: float = key(
         1800.0, "An analysis that takes longer is ended and counted as failed.", POSITIVE
     )
+    ahead_gb: float = key(
+        1.0,
+        "Memory for slices that are decoded while their study still arrives; 0: none are.",
+        NOT_NEGATIVE,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicomnode.engine import Preference, find_engine, match, read_manifest, wanted_but_refused
+from dicomnode.engine import Preference, find_engine, match, may_want, read_manifest, wanted_but_refused
 from dicomnode.engine.matching import _worth
 from dicomnode.faults import GANTRY_TILT, LOCALIZER
 from dicomnode.values import Refusal, SeriesFacts
@@ -199,3 +199,8 @@ def test_the_shipped_engine_takes_the_thin_soft_axial_series_of_a_chest_ct():
     assert [verdict.chosen for verdict in verdicts] == [True] + [False] * 6
     assert verdicts[5].rule == "lossy equals false"
     assert verdicts[6].rule == "extent_k_mm at least 20.0"
+
+
+def test_from_one_instance_an_engine_tells_whether_it_may_want_the_series():
+    assert may_want(SMALL, stack(spacing_k_mm=99.0))  # what needs all instances is not asked yet
+    assert not may_want(SMALL, stack(modality="MR"))

@@ -42,6 +42,14 @@ class StudyContract:
         journal.add_instances([(item, Ids()) for item in reversed(items)], NOON)
         assert journal.instances(STUDY) == items
 
+    def test_what_arrives_is_listed_until_its_study_is_complete(self, journal: Journal) -> None:
+        items = [instance(n, at=later(n), series=n % 2) for n in range(3)]
+        journal.add_instances([(item, Ids()) for item in reversed(items)], NOON)
+        wanted = [(STUDY, item.series_instance_uid, item.path) for item in items]
+        assert journal.arriving() == wanted
+        complete(journal)
+        assert journal.arriving() == []
+
     def test_a_note_with_the_same_facts_is_written_once_a_study(self, journal: Journal) -> None:
         def note(path: str) -> Note:
             return Note(what="instance.conflict", text="It came again.", facts={"path": path})

@@ -1,0 +1,115 @@
+"""The worker's spare time: slices of studies that arrive are decoded, those that nobody wants are not."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+
+from dicomnode.engine import Manifest, find_engine
+from dicomnode.journal import Event, Journal, TaskKind, TaskRecord
+from dicomnode.phantom import write_series
+from dicomnode.serve.ahead import AheadOfAnalysis
+from dicomnode.serve.clerk import Clerk, Post
+from dicomnode.serve.ingest import ingest
+from dicomnode.store import Store
+from dicomnode.values import Grid
+from tests.unit.store.part10 import NOON, receive
+
+SLICES = 5
+PLENTY = 10**9
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> list[Path]:
+    grid = Grid((SLICES, 16, 16), np.diag([20.0, 20.0, 5.0, 1.0]), "1.2.826.9")
+    return write_series(np.zeros(grid.shape_kji) - 500, grid, tmp_path_factory.mktemp("ct"), seed=5)
+
+
+@pytest.fixture
+def manifest() -> Manifest:
+    return find_engine("lung-ct").manifest
+
+
+def arrive(store: Store, journal: Journal, files: list[Path], modality: str = "CT") -> str:
+    for n, path in enumerate(files):
+        dataset = dcmread(path)
+        content = path.read_bytes()[128:]
+        if modality != "CT":
+            content = content.replace(b"CS\x02\x00CT", b"CS\x02\x00" + modality.encode())
+        receive(store, content, NOON + timedelta(seconds=n))
+    ingest(store, journal, datetime.now(UTC))
+    return str(dataset.StudyInstanceUID)
+
+
+def turns(ahead: AheadOfAnalysis) -> None:
+    while ahead.turn():
+        pass
+
+
+def test_slices_of_a_study_that_arrives_are_decoded(store, journal, files, manifest):
+    ahead = AheadOfAnalysis(journal, lambda: [manifest], PLENTY)
+    arrive(store, journal, files[:2])
+    turns(ahead)
+    assert len(ahead.slices) == 2
+    arrive(store, journal, files[2:])
+    turns(ahead)
+    assert len(ahead.slices) == SLICES
+
+
+def test_slices_that_no_engine_may_want_are_looked_at_once(store, journal, files, manifest):
+    ahead = AheadOfAnalysis(journal, lambda: [manifest], PLENTY)
+    arrive(store, journal, files, modality="MR")
+    turns(ahead)
+    assert len(ahead.slices) == 0
+    assert all(ahead.slices.knows(one.path) for one in journal.arriving())
+
+
+def test_without_engines_or_memory_nothing_is_decoded(store, journal, files, manifest):
+    arrive(store, journal, files)
+    for ahead in (
+        AheadOfAnalysis(journal, list, PLENTY),
+        AheadOfAnalysis(journal, lambda: [manifest], 0),
+    ):
+        turns(ahead)
+        assert len(ahead.slices) == 0
+
+
+def test_slices_stay_until_their_study_is_decided(store, journal, files, manifest):
+    ahead = AheadOfAnalysis(journal, lambda: [manifest], PLENTY)
+    uid = arrive(store, journal, files)
+    turns(ahead)
+    journal.complete_study(uid, "nothing new", datetime.now(UTC))
+    turns(ahead)
+    assert len(ahead.slices) == SLICES  # they are what the analysis waits for
+    task = journal.claim([TaskKind.DISPATCH], "w1", 60, datetime.now(UTC))
+    journal.finish(task, Event.COMMITTED, datetime.now(UTC))  # no engine wants it
+    turns(ahead)
+    assert (len(ahead.slices), ahead.slices.held_bytes) == (0, 0)
+
+
+class Spare(Clerk):
+    """A clerk with something to do besides, which ends it."""
+
+    def __init__(self, journal: Journal) -> None:
+        super().__init__(Post(name="w1", kinds=(TaskKind.ANALYSE,), lease_s=60), journal, threading.Event())
+        self.left = 3
+
+    def work(self, task: TaskRecord, pulse: object) -> None:
+        raise AssertionError("there is no task")
+
+    def aside(self) -> bool:
+        self.left -= 1
+        if not self.left:
+            self._stopping.set()
+        return True
+
+
+def test_a_clerk_without_a_task_does_what_is_aside_without_waiting(journal):
+    clerk = Spare(journal)
+    clerk.run()
+    assert clerk.left == 0
