@@ -19,7 +19,7 @@ class Device:
     """
 
     name: str
-    kind: Literal["cpu", "cuda"]
+    kind: Literal["cpu", "cuda", "remote"]
     threads: int
     index: int = 0
     uuid: str = ""

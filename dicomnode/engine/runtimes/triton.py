@@ -1,0 +1,243 @@
+"""Triton, for sites with a farm of GPUs: networks run on an inference server (KServe protocol, version 2).
+
+The server holds the networks itself; each stands there under a name with its digest in it
+(`dicomnode engine export` writes the folder), so that no other version can answer. What the server
+computes passes the same gates as any runtime here. Voxels leave this machine, headers do not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicomnode.device import Buffer, Device, HostBuffer
+from dicomnode.engine.onnx_file import UnsafeNetworkError, check_onnx
+from dicomnode.engine.runtimes.contract import Capability, Network, Reason, TensorSpec, check_inputs
+from dicomnode.faults import NETWORK_FAILED, NodeError
+
+_MISSING: Final = "its client is not installed: pip install 'dicomnode[triton]'"
+_DTYPES: Final = {
+    "FP32": "float32",
+    "FP16": "float16",
+    "FP64": "float64",
+    "INT64": "int64",
+    "INT32": "int32",
+    "UINT8": "uint8",
+    "BOOL": "bool",
+}
+_WORDS: Final = {name: word for word, name in _DTYPES.items()}
+_DIGITS: Final = 12  # of the digest, in a model's name: as many as people compare
+_PROBE_S: Final = 5.0
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TritonServer:
+    """Where the server is. ca_file: certificates that an https server's own is checked against."""
+
+    url: str
+    timeout_s: float = 300.0
+    ca_file: Path | None = None
+
+    @property
+    def place(self) -> str:
+        """Host and port."""
+        parts = urlsplit(self.url)
+        return f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 8000)}"
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether it is spoken to over TLS."""
+        return urlsplit(self.url).scheme == "https"
+
+
+def model_name(network: Network) -> str:
+    """Return the name that a network has on the server: engine, network, and first digits of its SHA-256."""
+    digest = hashlib.sha256(network.content).hexdigest()[:_DIGITS]
+    return f"{network.engine.split()[0]}.{network.file.removesuffix('.onnx')}.{digest}"
+
+
+class TritonRuntime:
+    """An inference server."""
+
+    name = "triton"
+
+    def __init__(self, server: TritonServer) -> None:
+        self._server = server
+
+    def probe(self, threads: int = 0) -> Capability | Reason:
+        """Ask the server what it is; nothing of it runs in this process that could end it."""
+        del threads
+        try:
+            client = _Client(self._server, timeout_s=_PROBE_S)
+            told = client.ask(lambda one: one.get_server_metadata())
+            client.close()
+        except _UnreachableError as error:
+            return Reason(self.name, f"{self._server.place}: {error}")
+        except ImportError:
+            return Reason(self.name, _MISSING)
+        version = f"{told.get('version') or 'of unknown version'}"
+        name = f"{told.get('name') or 'server'} at {self._server.place}"
+        device = Device(name=name, kind="remote", threads=1)
+        return Capability(self.name, version, device, ("fp32",))
+
+    def load(self, network: Network, capability: Capability) -> TritonSession:
+        """Find the network on the server; raises NodeError(NETWORK_FAILED) when it is not ready there."""
+        return TritonSession(network, capability, self._server)
+
+
+class TritonSession:
+    """A network that stands ready on the server (see `Session`)."""
+
+    def __init__(self, network: Network, capability: Capability, server: TritonServer) -> None:
+        self._network, self._capability, self._server = network, capability, server
+        self._model = model_name(network)
+        try:
+            check_onnx(network.content)
+        except UnsafeNetworkError as error:
+            raise self._failure(str(error)) from error
+        self._clients: dict[int, _Client] = {}
+        self._closed = False
+        if not self._ask(lambda client: client.is_model_ready(self._model)):
+            raise self._failure(
+                f"the server has no model {self._model!r} that is ready; `dicomnode engine export` writes it"
+            )
+        told = self._ask(lambda client: client.get_model_metadata(self._model))
+        self._inputs = self._specs(told["inputs"])
+        self._outputs = self._specs(told["outputs"])
+
+    @property
+    def runtime(self) -> str:
+        """Name, version and kind of device."""
+        return self._capability.title
+
+    @property
+    def precision(self) -> str:
+        """Of the network as it was exported."""
+        return "fp32"
+
+    @property
+    def device(self) -> str:
+        """Name and place of the server."""
+        return self._capability.device.name
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What the network takes."""
+        return self._inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """What it gives."""
+        return self._outputs
+
+    @property
+    def provenance(self) -> Mapping[str, str]:
+        """Which model of which server."""
+        return {"server": self._server.place, "model": self._model}
+
+    def infer(self, inputs: Mapping[str, Buffer]) -> dict[str, Buffer]:
+        """Run the network once; raises NodeError(NETWORK_FAILED)."""
+        if self._closed:
+            raise self._failure("its session is closed")
+        check_inputs(self._network.engine, self._inputs, inputs)
+        arrays = self._ask(lambda client: self._infer(client, inputs))
+        return {name: HostBuffer(array) for name, array in arrays.items()}
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run the network once on arrays; raises NodeError(NETWORK_FAILED)."""
+        outputs = self.infer({name: HostBuffer(array) for name, array in inputs.items()})
+        return {name: buffer.host().copy() for name, buffer in outputs.items()}
+
+    def memory(self, shape: Sequence[int]) -> int:
+        """Weights, and what the manifest says that a voxel of the box takes; on the server, not here."""
+        voxels = int(np.prod(shape, dtype=np.int64))
+        return len(self._network.content) + int(voxels * self._network.memory_bytes_per_voxel)
+
+    def close(self) -> None:
+        """Let go of the connections; the model stays on the server, for others."""
+        self._closed = True
+        for client in self._clients.values():
+            client.close()
+        self._clients.clear()
+
+    def _infer(self, client: Any, inputs: Mapping[str, Buffer]) -> dict[str, NDArray[Any]]:
+        from tritonclient.http import InferInput, InferRequestedOutput  # noqa: PLC0415  as `_Client`
+
+        given = []
+        for name, buffer in inputs.items():
+            one = InferInput(name, list(buffer.shape), _WORDS[buffer.dtype.name])
+            one.set_data_from_numpy(buffer.host(), binary_data=True)
+            given.append(one)
+        wanted = [InferRequestedOutput(spec.name, binary_data=True) for spec in self._outputs]
+        result = client.infer(self._model, given, outputs=wanted)
+        return {spec.name: result.as_numpy(spec.name) for spec in self._outputs}
+
+    def _ask(self, question: Callable[[Any], T]) -> T:
+        # The client's connections belong to the thread that made them
+        thread = threading.get_ident()
+        try:
+            if thread not in self._clients:
+                self._clients[thread] = _Client(self._server, timeout_s=self._server.timeout_s)
+            return self._clients[thread].ask(question)
+        except _UnreachableError as error:
+            raise self._failure(f"{self._server.place}: {error}") from error
+
+    def _specs(self, told: Sequence[Mapping[str, Any]]) -> tuple[TensorSpec, ...]:
+        specs = []
+        for one in told:
+            if one["datatype"] not in _DTYPES:
+                raise self._failure(f"{one['name']} has the type {one['datatype']}, which is not supported")
+            shape = tuple(n if n >= 0 else None for n in map(int, one["shape"]))
+            specs.append(TensorSpec(one["name"], shape, _DTYPES[one["datatype"]]))
+        return tuple(specs)
+
+    def _failure(self, error: str) -> NodeError:
+        text = " ".join(error.split())
+        return NodeError(NETWORK_FAILED, engine=f"{self._network.engine} ({self._network.file})", error=text)
+
+
+class _UnreachableError(Exception):
+    """The server did not answer, or refused; the text says what it said."""
+
+
+class _Client:
+    """The library's client, with its many errors made one."""
+
+    def __init__(self, server: TritonServer, timeout_s: float) -> None:
+        from tritonclient.http import InferenceServerClient  # noqa: PLC0415  an extra
+
+        options = {"ca_certs": str(server.ca_file)} if server.ca_file else None
+        self._client: Any = InferenceServerClient(
+            server.place,
+            connection_timeout=min(timeout_s, _PROBE_S),
+            network_timeout=timeout_s,
+            ssl=server.is_secure,
+            ssl_options=options,
+        )
+
+    def ask(self, question: Callable[[Any], T]) -> T:
+        """Put a question to the server; raises _UnreachableError."""
+        import gevent  # noqa: PLC0415  comes with the client
+        from tritonclient.utils import InferenceServerException  # noqa: PLC0415
+
+        try:
+            return question(self._client)
+        except InferenceServerException as error:
+            raise _UnreachableError(error.message() or "it refused without a word") from error
+        except (OSError, HTTPException, ValueError, gevent.Timeout) as error:
+            raise _UnreachableError(str(error) or type(error).__name__) from error
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
