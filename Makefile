@@ -7,7 +7,7 @@ RUN := $(VENV)/.ready-to-run
 DEV := $(VENV)/.ready-to-develop
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup check fast judges bench clean tools
+.PHONY: help demo test setup check fast judges bench clean tools machine kernels
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -24,6 +24,12 @@ $(DEV): pyproject.toml constraints.txt scripts/setup.sh
 
 tools:  ## install the system tools that the tests judge with (root on Debian or Ubuntu)
 	@scripts/tools.sh
+
+machine: $(DEV)  ## install what the engine room can be tested with: PyCUDA, TensorRT-RTX, Triton, torch, MONAI, nnU-Net
+	@scripts/machine.sh $(VENV)
+
+kernels:  ## compile the kernels for GPUs (CUDA toolkit 13)
+	@scripts/kernels.sh
 
 demo: $(RUN)  ## a study goes in over DICOM, the results come back
 	@$(BIN)/dicomnode demo

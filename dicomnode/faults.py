@@ -558,6 +558,342 @@ NETWORK_UNSAFE = _row(
     "Use only networks from a source that you trust, with all their data inside the engine's folder.",
     exit_code=EXIT_ENGINE,
 )
+EXPORT_FAILED = _row(
+    "DN-4240",
+    "{path} cannot be written: {error}.",
+    "Name a folder that you may write to, with room for the networks.",
+    exit_code=EXIT_FAILED,
+)
+
+PLAN_REFUSED = _row(
+    "DN-4100",
+    "TensorRT cannot read {file} of engine {engine}: {reasons}.",
+    "Export the network again without these nodes, or leave the engine on another runtime (`dicomnode engine list` "
+    "shows which there are).",
+    retry=Retry.NEEDS_PERSON,
+    exit_code=EXIT_ENGINE,
+)
+PLAN_NOT_BUILT = _row(
+    "DN-4101",
+    "TensorRT made no plan of {file} of engine {engine}: {reasons}.",
+    "Give the GPU's memory free and run `dicomnode engine build {name}` again; meanwhile the engine runs on another "
+    "runtime.",
+    retry=Retry.NEEDS_PERSON,
+    exit_code=EXIT_ENGINE,
+)
+PLAN_MISSING = _row(
+    "DN-4102",
+    "There is no plan of {file} of engine {engine} for {device}: {reason}.",
+    "Run `dicomnode engine build {name}` on this machine.",
+    retry=Retry.NEEDS_PERSON,
+    exit_code=EXIT_ENGINE,
+)
+PLAN_NOT_LOADED = _row(
+    "DN-4103",
+    "The plan of {file} of engine {engine} does not load on {device}: {reasons}.",
+    "Run `dicomnode engine build {name}` on this machine; a plan serves one version of TensorRT and one device.",
+    retry=Retry.NEEDS_PERSON,
+    exit_code=EXIT_ENGINE,
+)
+PLANS_UNSAFE = _row(
+    "DN-4120",
+    "{path} is not used for plans: {reason}.",
+    "A plan is code that the node runs. Give the folder to the user of the service with mode 0700 (`chown`, `chmod "
+    "0700`), on a path that not everybody may write to, or name another one in [store] plans.",
+    retry=Retry.NEEDS_PERSON,
+    exit_code=EXIT_ENGINE,
+)
+PLAN_QUARANTINED = _row(
+    "DN-4121",
+    "A plan was not loaded, and lies in {quarantine} now: {reason}.",
+    "It is built again by itself at the next start, or by `dicomnode engine build`. If nobody can say who changed "
+    "it, treat this as an intrusion.",
+    retry=Retry.BACKOFF,
+    exit_code=EXIT_ENGINE,
+)
+PLAN_BUILD_FAILED = _row(
+    "DN-4122",
+    "The plan of {plan} cannot be built: {reason}.",
+    "Read {log}. The engine goes on with its previous plan, or on the CPU.",
+    retry=Retry.NEEDS_PERSON,
+    exit_code=EXIT_ENGINE,
+)
+PLAN_BUILD_DIED = _row(
+    "DN-4123",
+    "The process that built the plan of {plan} ended with {status}; its last words: {tail}.",
+    "Read {log}. Killed by signal 9 usually means that memory was short: stop what else uses it and run `dicomnode "
+    "engine build` again. The engine goes on with its previous plan, or on the CPU.",
+    retry=Retry.NEEDS_PERSON,
+    exit_code=EXIT_ENGINE,
+)
+PLAN_BUILD_TOO_LONG = _row(
+    "DN-4124",
+    "The plan of {plan} was not built within {limit_s:.0f} s; the build was ended.",
+    "Read {log}. Run `dicomnode engine build --time-limit` with more seconds while nothing else uses the GPU.",
+    retry=Retry.NEEDS_PERSON,
+    exit_code=EXIT_ENGINE,
+)
+PLAN_SECRET_WRONG = _row(
+    "DN-4125",
+    "The key that plans are signed with cannot be used: {reason}.",
+    "Remove {path} and run `dicomnode engine build --all`: a new key is made, and all plans with it; or correct "
+    "[store] plan_key.",
+    retry=Retry.NEEDS_PERSON,
+    exit_code=EXIT_CONFIGURATION,
+)
+PLAN_NOT_WRITTEN = _row(
+    "DN-4126",
+    "A plan cannot be kept in {path}: {error}.",
+    "Look at the disk that holds it (df, dmesg); then `dicomnode engine build`.",
+    retry=Retry.BACKOFF,
+    exit_code=EXIT_STORAGE,
+)
+CONVERTER_MISSING = _row(
+    "DN-4127",
+    "A network cannot be made {precision} here: {package} is missing ({error}).",
+    "Install it where dicomnode is installed: `pip install 'dicomnode[convert]'`.",
+    retry=Retry.NEEDS_PERSON,
+    exit_code=EXIT_ENGINE,
+)
+CONVERSION_REFUSED = _row(
+    "DN-4128",
+    "The network cannot be made {precision}: {reason}.",
+    "Run it in another of its precisions; fp32 always works. bf16 has the range of fp32.",
+    exit_code=EXIT_ENGINE,
+)
+CALIBRATION_WRONG = _row(
+    "DN-4129",
+    "The inputs to calibrate with cannot be used: {reason}.",
+    "Give a folder of .npz files, each with one array per input of the network, under the input's name.",
+    exit_code=EXIT_ENGINE,
+)
+RUNTIME_REFUSED = _row(
+    "DN-4140",
+    "Engine {engine} shall run on {runtime}, which may not serve it: {reasons}.",
+    'Mend that, or allow another runtime: runtime = "auto", or fallback = true. `dicomnode engine check NAME '
+    "--runtime {runtime}` tries it again.",
+    retry=Retry.NEEDS_PERSON,
+    exit_code=EXIT_ENGINE,
+)
+CUDA_MISSING = _row(
+    "DN-4160",
+    "No CUDA device can be used: {reason}.",
+    "`nvidia-smi` shows whether the driver sees a GPU; without one the engines run on the CPU.",
+    retry=Retry.NEEDS_PERSON,
+    exit_code=EXIT_ENGINE,
+)
+CUDA_MEMORY = _row(
+    "DN-4161",
+    "{device} ran out of memory while {doing}: this process uses {used_mb:.0f} MB of it, {free_mb:.0f} MB are free.",
+    "The study is tried again by itself; `nvidia-smi` shows who else holds memory of the GPU.",
+    retry=Retry.BACKOFF,
+    exit_code=EXIT_ENGINE,
+)
+CUDA_BROKEN = _row(
+    "DN-4162",
+    "{device} broke down while {doing}: {error}; this process cannot use it any more and must end.",
+    "A fresh process takes the study again by itself; if it happens again, look for Xid messages in the kernel's log.",
+    retry=Retry.BACKOFF,
+    exit_code=EXIT_ENGINE,
+)
+CUDA_FAILED = _row(
+    "DN-4163",
+    "{device} failed while {doing}: {error}.",
+    "The study is tried again by itself; if it fails again, report it as a bug.",
+    retry=Retry.BACKOFF,
+    exit_code=EXIT_ENGINE,
+)
+CUDA_UNFIT = _row(
+    "DN-4164",
+    "{device} cannot run the node's own kernels: {error}.",
+    "The kernels need compute capability 7.5 or later, and a driver of release 580 or later; update the driver.",
+    retry=Retry.NEEDS_PERSON,
+    exit_code=EXIT_ENGINE,
+)
+KERNELS_MISSING = _row(
+    "DN-4170",
+    "The node's own GPU kernels are not in this installation: {file}: {problem}.",
+    "Install a wheel that carries them, or make them where nvcc of CUDA 13 is: `make kernels`; without them engines run on the CPU.",
+    retry=Retry.NEEDS_PERSON,
+    exit_code=EXIT_ENGINE,
+)
+KERNELS_ALTERED = _row(
+    "DN-4171",
+    "The node's own GPU kernels in {file} are not those that belong to it: {problem}.",
+    "Install the node again, or make them again from its source: `make kernels`; until then engines run on the CPU.",
+    retry=Retry.NEEDS_PERSON,
+    exit_code=EXIT_ENGINE,
+)
+KERNELS_UNFIT = _row(
+    "DN-4172",
+    "The driver is of CUDA {driver}; the node's own GPU kernels need CUDA 12 or later.",
+    "Update the driver to release 535 or later; until then engines run on the CPU.",
+    retry=Retry.NEEDS_PERSON,
+    exit_code=EXIT_ENGINE,
+)
+
+PREPARATION_NEEDS = _row(
+    "DN-4190",
+    "Engine {engine} prepares its input with {steps}, which need {packages}.",
+    "Install what is missing: `pip install 'dicomnode[imaging]'`.",
+    retry=Retry.NEEDS_PERSON,
+    exit_code=EXIT_ENGINE,
+)
+PREPARATION_FAILED = _row(
+    "DN-4191",
+    "The input of the engine cannot be prepared: {reason}.",
+    "Compare `prepare` in engine.toml with the size and the spacing of the series.",
+    exit_code=EXIT_ENGINE,
+)
+
+INPUT_MISSING = _row(
+    "DN-4180",
+    "Engine {engine} needs a series for its input {name!r}, and this study has none that holds all its rules: {reason}.",
+    "Send the series that is missing; the study is analysed again by itself. `dicomnode why STUDY` shows the rules.",
+)
+NEEDS_REGISTRATION = _row(
+    "DN-4181",
+    "Engine {engine} cannot put the series for its input {name!r} onto that for {first!r}: they lie in different "
+    "Frames of Reference, so they need registration.",
+    "Send series of one examination in one Frame of Reference, or register them first.",
+)
+ATTRIBUTE_MISSING = _row(
+    "DN-4182",
+    "Engine {engine} needs {keyword} of the series as a number, and it {problem}.",
+    "Correct the header at its source and send the study again, or give the number a default in engine.toml.",
+)
+
+SOURCE_UNKNOWN = _row(
+    "DN-4200",
+    "{path} is nothing that an engine can be made of: {reason}.",
+    "{advice}",
+    exit_code=EXIT_ENGINE,
+)
+NETWORK_UNFIT = _row(
+    "DN-4201",
+    "{path} cannot become an engine: {reason}.",
+    "{advice}",
+    exit_code=EXIT_ENGINE,
+)
+ANSWERS_MISSING = _row(
+    "DN-4202",
+    "{path} does not tell all that an engine must know. Missing:{missing}",
+    "Answer with --set, or in a file with --answers, such as: {example}. --yes takes what is proposed.",
+    exit_code=EXIT_USAGE,
+)
+ANSWER_WRONG = _row(
+    "DN-4203",
+    "The answer {key} = {value} cannot be: expected {expected}.",
+    "Correct it where it was given (--set, --answers). docs/engine-add.md has all questions.",
+    exit_code=EXIT_USAGE,
+)
+ENGINE_EXISTS = _row(
+    "DN-4204",
+    "{path} is there already{what}.",
+    "Give the new engine another name (--name), or another folder (--into); --replace puts it in the place of an engine.",
+    exit_code=EXIT_USAGE,
+)
+ENGINE_NOT_WRITTEN = _row(
+    "DN-4205",
+    "The engine cannot be written to {path}: {error}.",
+    "Name a folder that you may write to (--into), with room for the networks.",
+    exit_code=EXIT_FAILED,
+)
+TRIAL_FAILED = _row(
+    "DN-4206",
+    "{file} was tried in a process of its own, and may not serve: {problem}.",
+    "{advice}",
+    exit_code=EXIT_ENGINE,
+)
+CONVERTER_MISSING = _row(
+    "DN-4207",
+    "An engine from {kind} needs {packages}, which this installation has not.",
+    "Install what is missing: `{command}`.",
+    retry=Retry.NEEDS_PERSON,
+    exit_code=EXIT_ENGINE,
+)
+DRAFT_WRONG = _row(
+    "DN-4208",
+    "What would be engine.toml of {name} is not right: {problems}.",
+    "Correct the answers that it was made of; its keys are those of docs/reference/engine.md.",
+    exit_code=EXIT_ENGINE,
+)
+BUNDLE_UNSAFE = _row(
+    "DN-4210",
+    "{path} is refused: {reason}.",
+    "Nothing of it was run or unpacked. Get it again from its maker, as a plain folder or zip file with tensors, numbers and texts only.",
+    exit_code=EXIT_ENGINE,
+)
+CODE_NOT_RUN = _row(
+    "DN-4211",
+    "{source}: {where} is Python, {code}, which this node never runs.",
+    "Say its value in the answers: config = {{ {key} = … }}.",
+    exit_code=EXIT_ENGINE,
+)
+NO_FORM = _row(
+    "DN-4212",
+    "{source}: {what} has no form in an engine: {reason}.",
+    'Where its result can be done without, say so in the answers: leave_out = ["{what}"]; the engine then says that it was left out.',
+    exit_code=EXIT_ENGINE,
+)
+PICKLE_REFUSED = _row(
+    "DN-4213",
+    "{path} is a pickle: whoever reads such a file runs the code that is in it, so this node never does.",
+    "Save it where it was trained, as skops (`import skops.io; skops.io.dump(model, \"model.skops\")`) or as ONNX "
+    "(`from skl2onnx import to_onnx; open(\"model.onnx\", \"wb\").write(to_onnx(model, X[:1].astype(\"float32\"), "
+    "options={{\"zipmap\": False}}).SerializeToString())`), and add that file.",
+    exit_code=EXIT_ENGINE,
+)
+CONVERSION_DIED = _row(
+    "DN-4214",
+    "The limited process that read {source} came to an end: {status}.",
+    "Nothing was written. If the file is what it should be, it may need more memory or time than a conversion is given; convert it on a larger machine.",
+    exit_code=EXIT_ENGINE,
+)
+ANSWERS_MISSING = _row(
+    "DN-4215",
+    "{source} does not tell all that an engine must know: {questions}.",
+    "Say it in the answers; `docs/how-to/add-an-engine.md` has an example.",
+    exit_code=EXIT_ENGINE,
+)
+CHECKPOINT_REFUSED = _row(
+    "DN-4220",
+    "{path} is refused: beside tensors and plain values it wants {wanted}, and such a file can run code when it is read.",
+    "Nothing of it was run. Where you trust its maker, save it again with tensors, numbers and texts only "
+    "(`torch.save` of its network_weights, init_args, trainer_name and inference_allowed_mirroring_axes).",
+    exit_code=EXIT_ENGINE,
+)
+CHECKPOINT_UNFIT = _row(
+    "DN-4221",
+    "{path} does not hold the weights of the network: {problem}.",
+    "Copy the result folder again, and give the plans and the checkpoints of the same training.",
+    exit_code=EXIT_ENGINE,
+)
+SOURCE_INCOMPLETE = _row(
+    "DN-4222",
+    "{path} is no {kind}: {problem}.",
+    "Give the whole folder or file as the framework wrote it.",
+    exit_code=EXIT_ENGINE,
+)
+NOT_CONVERTIBLE = _row(
+    "DN-4223",
+    "{source} cannot become an engine: {reason}.",
+    "Nothing was written. docs/engines.md lists what can be converted.",
+    exit_code=EXIT_ENGINE,
+)
+EXPORT_DIFFERS = _row(
+    "DN-4224",
+    "The ONNX network made of {source} does not give what torch gives: {difference}.",
+    "Nothing was written. Report this as a bug, with the kind of network.",
+    exit_code=EXIT_ENGINE,
+)
+TRAIN_MISSING = _row(
+    "DN-4225",
+    "{what} needs {package}, which is not installed: {error}.",
+    "Install it: `pip install 'dicomnode[train]'`.",
+    retry=Retry.NEEDS_PERSON,
+    exit_code=EXIT_ENGINE,
+)
 
 # ── 5xxx report ───────────────────────────────────────────────────────────────────────────────────
 SOURCE_HEADER_WRONG = _row(

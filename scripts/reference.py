@@ -1,4 +1,4 @@
-"""Write docs/reference/faults.md, settings.md and commands.md from the tables that they speak of.
+"""Write the pages of docs/reference that follow from the code: see PAGES.
 
 Run after a change of a fault, a setting or a command; a test compares the pages with what this would write.
 """
@@ -15,6 +15,8 @@ import typer
 from dicomnode.cli.app import app
 from dicomnode.faults import EXIT_MEANINGS, FAULTS
 from dicomnode.settings.schema import Settings
+from scripts.reference_engine import engine_page
+from scripts.reference_preparations import preparations_page
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
 
@@ -109,7 +111,13 @@ def _commands(command: Any, name: str) -> list[tuple[str, Any]]:
     return [pair for key in sorted(nested) for pair in _commands(nested[key], f"{name} {key}")]
 
 
-PAGES = {"faults.md": faults_page, "settings.md": settings_page, "commands.md": commands_page}
+PAGES = {
+    "faults.md": faults_page,
+    "settings.md": settings_page,
+    "commands.md": commands_page,
+    "engine.md": engine_page,
+    "preparations.md": preparations_page,
+}
 
 if __name__ == "__main__":
     FOLDER.mkdir(parents=True, exist_ok=True)

@@ -13,11 +13,16 @@ import scipy
 import structlog
 
 from dicomnode.analyse.algorithms import ALGORITHMS
-from dicomnode.analyse.interpret import INTERPRETATIONS
-from dicomnode.analyse.prepare import prepare
-from dicomnode.analyse.segments import Described, Occasion, describe
-from dicomnode.analyse.steps import Chain, Result, run_algorithm, run_network
-from dicomnode.engine import EnginePackage, Session, StepSpec, open_session
+from dicomnode.analyse.fitting import empty_inputs, network_problems
+from dicomnode.analyse.networks import run_network
+from dicomnode.analyse.numbers import Numbers, number
+from dicomnode.analyse.occasion import Occasion
+from dicomnode.analyse.parallel import cores
+from dicomnode.analyse.preparations import check_packages
+from dicomnode.analyse.ready import make_ready
+from dicomnode.analyse.segments import Placed, place
+from dicomnode.analyse.steps import Chain, Result, run_algorithm
+from dicomnode.engine import EnginePackage, RuntimeWish, Session, StepSpec, open_session
 from dicomnode.faults import MANIFEST_WRONG, NO_LUNGS, NodeError
 from dicomnode.values import (
     FindingKind,
@@ -25,6 +30,7 @@ from dicomnode.values import (
     Outcome,
     Progress,
     Provenance,
+    Refusal,
     Remark,
     RemarkKind,
     Source,
@@ -40,15 +46,17 @@ _IMPORTANCE: Final = (
     RemarkKind.QUALITY,
     RemarkKind.LIMIT,
 )
-_LEAST_SIDE: Final = 32  # voxels of the box that warms a network up
+_SOUGHT: Final = ("region", "classification")  # an engine that gives such a thing looks for something
+_NO_WISH: Final = RuntimeWish()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Analysis:
     """One study version for one engine.
 
-    volumes: by name of the [[input]]. salt: of the installation, for tracking UIDs. made_at: the moment
-    that the results name, time-zone aware; from the journal, so that doing it again gives the same.
+    volumes: by name of each [[input]] that is a series. salt: of the installation, for tracking UIDs.
+    made_at: the moment that the results name, time-zone aware; from the journal, so that doing it again
+    gives the same.
     """
 
     volumes: Mapping[str, Volume]
@@ -60,19 +68,31 @@ class Analysis:
 class Analyst:
     """An engine that is loaded: its networks have passed their gate and stay in memory. For one thread.
 
-    threads: of the networks; 0: all that this process may use. Raises NodeError: MANIFEST_WRONG when a step
-    wants what this version does not know, and as `open_session`.
+    threads: of the networks; 0: all that this process may use. wish: how the site wants them run. Raises
+    NodeError: MANIFEST_WRONG when a step wants what this version does not know or its network has not, and
+    as `open_session`.
     """
 
-    def __init__(self, package: EnginePackage, *, threads: int = 0, node_version: str) -> None:
+    def __init__(
+        self, package: EnginePackage, *, threads: int = 0, node_version: str, wish: RuntimeWish = _NO_WISH
+    ) -> None:
         self.package = package
+        self._threads = threads
         self._node_version = node_version
         self._log = structlog.get_logger("dicomnode.analyse")
         _check(package)
         self._sessions: dict[str, Session] = {}
         try:
             for step in package.manifest.networks:
-                self._sessions[step.name] = open_session(package, step.name, threads)
+                self._sessions[step.name] = open_session(package, step.name, threads, wish)
+            _refuse(
+                package,
+                [
+                    problem
+                    for step in package.manifest.networks
+                    for problem in network_problems(package.manifest, step, self._sessions[step.name])
+                ],
+            )
         except NodeError:
             self.close()
             raise
@@ -80,11 +100,8 @@ class Analyst:
     def warm(self) -> None:
         """Run each network once on a small empty box, so that the first study does not wait for it."""
         for step in self.package.manifest.networks:
-            multiple = step.crop.multiple if step.crop else 1
-            sides = step.window.size_kji or (-(-_LEAST_SIDE // multiple) * multiple,) * 3
-            pad = step.crop.pad if step.crop else 0.0
             session = self._sessions[step.name]
-            session.run({session.inputs[0].name: np.full((1, 1, *sides), pad, dtype=np.float32)})
+            session.run(empty_inputs(self.package.manifest, step, session))
 
     def close(self) -> None:
         """Let go of the networks; a second call does nothing."""
@@ -97,14 +114,24 @@ class Analyst:
         Findings of outcome FINDINGS, NO_FINDINGS or NOT_ANALYSED; each says in its remarks what a reader must
         know. Raises NodeError when the machine or a network fails, KeyError when an input is not given.
         """
+        with cores(self._threads):
+            return self._analyse(analysis, progress)
+
+    def _analyse(self, analysis: Analysis, progress: Progress) -> Findings:
         manifest = self.package.manifest
-        given = manifest.input[0]
-        volume = analysis.volumes[given.name]
+        volume = analysis.volumes[manifest.input[0].name]
         clock = _Clock()
-        image = prepare(volume, given.prepare, progress)
+        ready = make_ready(manifest, analysis.volumes, progress)
         clock.took("preparing")
+        if isinstance(ready, Refusal):
+            return self._finish(analysis, _refused(ready), {}, clock)
         chain = Chain(
-            package=self.package, image=image, source=volume.grid, unit=volume.unit, progress=progress
+            package=self.package,
+            images=ready.images,
+            rows=ready.rows,
+            source=volume.grid,
+            unit=volume.unit,
+            progress=progress,
         )
         for step in manifest.step:
             result = self._run(chain, step)
@@ -118,9 +145,11 @@ class Analyst:
             engine_digest=self.package.digest,
             study_instance_uid=volume.study_instance_uid,
         )
-        described = describe(manifest, chain.results, volume, occasion, progress)
+        placed = place(manifest, chain.results, volume, occasion, progress)
+        numbers = number(manifest, chain.results, volume)
         clock.took("measuring")
-        return self._finish(analysis, described, chain.results, clock)
+        numbers.remarks[:0] = ready.remarks
+        return self._finish(analysis, _Described(placed, numbers), chain.results, clock)
 
     def _run(self, chain: Chain, step: StepSpec) -> Result:
         if step.network is None:
@@ -128,12 +157,13 @@ class Analyst:
         return run_network(chain, step, self._sessions[step.name])
 
     def _finish(
-        self, analysis: Analysis, described: Described, results: Mapping[str, Result], clock: _Clock
+        self, analysis: Analysis, described: _Described, results: Mapping[str, Result], clock: _Clock
     ) -> Findings:
         manifest = self.package.manifest
         volume = analysis.volumes[manifest.input[0].name]
+        placed, numbers = described.placed, described.numbers
         remarks = [remark for result in results.values() for remark in result.remarks]
-        remarks = sorted((*remarks, *described.remarks), key=lambda one: _IMPORTANCE.index(one.kind))
+        remarks += [*placed.remarks, *numbers.remarks]
         outcome = self._outcome(described)
         self._log.debug(
             "analysis.done",
@@ -141,27 +171,38 @@ class Analyst:
             series_instance_uid=volume.series_instance_uid,
             engine=manifest.name,
             outcome=str(outcome),
-            segments=len(described.segments),
+            segments=len(placed.segments),
             **clock.seconds,
         )
         return Findings(
             outcome=outcome,
-            sources=(_source(manifest.input[0].name, volume),),
+            sources=tuple(_source(spec.name, analysis.volumes[spec.name]) for spec in manifest.volumes),
             provenance=self._provenance(),
             made_at=analysis.made_at,
             study_version=analysis.study_version,
-            segments=described.segments,
-            regions=described.regions,
-            remarks=tuple(remarks),
+            segments=placed.segments,
+            regions=placed.regions,
+            classifications=tuple(numbers.classifications),
+            measurements=tuple(numbers.measurements),
+            remarks=tuple(sorted(remarks, key=lambda one: _IMPORTANCE.index(one.kind))),
+            maps=tuple(numbers.maps),
+            images=tuple(numbers.images),
+            features=tuple(numbers.features),
+            frame_scores=tuple(numbers.frame_scores),
         )
 
-    def _outcome(self, described: Described) -> Outcome:
-        """Tell how it ended: an engine that looks for lesions has found something when it has found one."""
-        if any(remark.kind == RemarkKind.NOT_ANALYSED for remark in described.remarks):
+    def _outcome(self, described: _Described) -> Outcome:
+        """Tell how it ended: an engine that looks for something has found something when it has found one."""
+        placed, numbers = described.placed, described.numbers
+        if any(remark.kind == RemarkKind.NOT_ANALYSED for remark in placed.remarks):
             return Outcome.NOT_ANALYSED
-        seeks_lesions = any(output.kind == _LESION for output in self.package.manifest.output)
-        lesions = any(segment.kind == FindingKind.LESION for segment in described.segments)
-        found = (lesions or described.regions) if seeks_lesions else described.segments
+        seeks = any(one.kind == _LESION or one.what in _SOUGHT for one in self.package.manifest.output)
+        lesions = any(segment.kind == FindingKind.LESION for segment in placed.segments)
+        found = bool(lesions or placed.regions or any(one.present for one in numbers.classifications))
+        if not seeks:
+            found = bool(
+                placed.segments or numbers.measurements or numbers.maps or numbers.images or numbers.features
+            )
         return Outcome.FINDINGS if found else Outcome.NO_FINDINGS
 
     def _provenance(self) -> Provenance:
@@ -178,7 +219,29 @@ class Analyst:
             precision=", ".join(dict.fromkeys(one.precision for one in sessions)) or "fp32",
             device=", ".join(dict.fromkeys(one.device for one in sessions)) or "CPU",
             node_version=self._node_version,
+            details=_details({name: one.provenance for name, one in self._sessions.items()}),
         )
+
+
+def _details(sessions: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Put together what the sessions tell: what all of them say alike stands once, the rest with its step."""
+    names = dict.fromkeys(name for told in sessions.values() for name in told)
+    details: dict[str, str] = {}
+    for name in names:
+        values = {told.get(name) for told in sessions.values()}
+        if len(values) == 1:
+            details[name] = str(values.pop())
+        else:
+            details |= {f"{step}: {name}": told[name] for step, told in sessions.items() if name in told}
+    return details
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Described:
+    """All that is said of what the steps found."""
+
+    placed: Placed
+    numbers: Numbers
 
 
 class _Clock:
@@ -194,9 +257,13 @@ class _Clock:
         self._last = now
 
 
-def _not_analysed(result: Result) -> Described:
-    text = NO_LUNGS.text(reason=result.nothing)
-    return Described(remarks=(Remark(kind=RemarkKind.NOT_ANALYSED, text=text, code=NO_LUNGS.code),))
+def _not_analysed(result: Result) -> _Described:
+    return _refused(NO_LUNGS.refusal(reason=result.nothing))
+
+
+def _refused(refusal: Refusal) -> _Described:
+    remark = Remark(kind=RemarkKind.NOT_ANALYSED, text=refusal.text, code=refusal.code)
+    return _Described(Placed(remarks=(remark,)), Numbers())
 
 
 def _source(name: str, volume: Volume) -> Source:
@@ -213,25 +280,34 @@ def _source(name: str, volume: Volume) -> Source:
 
 def _check(package: EnginePackage) -> None:
     """Refuse what the manifest's own rules cannot see: names that this room does not know."""
+    for given in package.manifest.input:
+        check_packages(package.manifest.name, given.prepare)
     problems = []
     for step in package.manifest.step:
         if step.network is not None:
-            if step.interpret not in INTERPRETATIONS:
-                problems.append(f"step {step.name}: interpret is one of {', '.join(INTERPRETATIONS)}")
             problems.extend(_window_problems(step))
         elif step.algorithm not in ALGORITHMS:
             problems.append(f"step {step.name}: algorithm is one of {', '.join(ALGORITHMS)}")
         else:
             problems.extend(_parameter_problems(step))
+    _refuse(package, problems)
+
+
+def _refuse(package: EnginePackage, problems: list[str]) -> None:
     if problems:
         raise NodeError(MANIFEST_WRONG, path=package.folder / "engine.toml", problems="; ".join(problems))
 
 
 def _window_problems(step: StepSpec) -> list[str]:
     size, multiple = step.window.size_kji, step.crop.multiple if step.crop else 1
-    if size is None or all(side % multiple == 0 for side in size):
+    if size is None:
         return []
-    return [f"step {step.name}: sides of a window are multiples of {multiple}, got {list(size)}"]
+    problems = []
+    if not all(side == 1 or side % multiple == 0 for side in size):
+        problems.append(f"step {step.name}: sides of a window are multiples of {multiple}, got {list(size)}")
+    if len(step.heads) > 1 and any(head.interpret == "boxes" for head in step.heads):
+        problems.append(f'step {step.name}: boxes and other heads go together with window = "whole" only')
+    return problems
 
 
 def _parameter_problems(step: StepSpec) -> list[str]:

@@ -21,12 +21,16 @@ def crop_around(image: Prepared, mask: Bool, grid: Grid, crop: Crop) -> Box | No
 def cut_out(image: Prepared, box: Box, crop: Crop, window: Window) -> Prepared:
     """Cut `box` out and pad it at the end of each axis to a multiple of `crop.multiple`, and to a window.
 
-    Returns float32 (k, j, i), contiguous. Its grid goes on over what is padded.
+    By the rules of other frameworks a box smaller than a window is padded when the windows are placed, and
+    not here. Along an axis that a window sees one voxel of, any length will do. Returns float32 (k, j, i),
+    contiguous. Its grid goes on over what is padded.
     """
-    least = window.size_kji or (1, 1, 1)
+    least = window.size_kji if window.size_kji and window.rule == "even" else (1, 1, 1)
+    flat = [size == 1 for size in window.size_kji] if window.size_kji else [False] * 3
+    multiples = [1 if one else crop.multiple for one in flat]
     sizes = [
-        math.ceil(max(part.stop - part.start, size) / crop.multiple) * crop.multiple
-        for part, size in zip(box, least, strict=True)
+        math.ceil(max(part.stop - part.start, size) / multiple) * multiple
+        for part, size, multiple in zip(box, least, multiples, strict=True)
     ]
     voxels = np.full(sizes, crop.pad, dtype=np.float32)
     inner = tuple(slice(0, part.stop - part.start) for part in box)

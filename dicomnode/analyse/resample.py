@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from dicomnode.analyse.grids import AxisMap, interpolation
+from dicomnode.analyse.grids import AxisMap, interpolation, mapped
 from dicomnode.values import Grid, Progress, no_progress
 
 STAGE: Final = "preparing"
@@ -46,13 +46,9 @@ def resample(
         for size, have, want in zip(old.shape_kji, old.spacing_kji_mm, spacing_kji_mm, strict=True)
     ]
     along_k, along_j, along_i = (axis.map for axis in axes)
-    depth = old.shape_kji[0]
-    planes = np.empty((depth, along_j.size, along_i.size), dtype=np.float32)
-    for k in range(depth):
-        plane = np.ascontiguousarray(image.voxels[k], dtype=np.float32)
-        planes[k] = along_j.along_first(along_i.along_last(plane))
-        progress(STAGE, k + 1, depth)
-    voxels = along_k.along_first(planes)
+    voxels = mapped(
+        image.voxels, along_k, along_j, along_i, lambda planes, total: progress(STAGE, planes, total)
+    )
     affine = old.affine_lps.copy()
     affine[:3, 3] = old.to_lps_mm([axis.first for axis in axes])
     for column, axis in enumerate(reversed(axes)):

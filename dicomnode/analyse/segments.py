@@ -1,4 +1,4 @@
-"""From what the steps found to segments with a meaning: labels, codes, tracking, measurements, remarks."""
+"""What has a place in the patient: segments, points and boxes with labels, codes, tracking, measurements."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from functools import reduce
 from typing import Final
 
 from dicomnode.analyse.acquisition import acquisition_of, low_attenuation_refused
-from dicomnode.analyse.interpret import Point
+from dicomnode.analyse.interpret import FoundBox, Point
 from dicomnode.analyse.measure import LOW_ATTENUATION, Measured, core_hu, is_solid, measure
+from dicomnode.analyse.occasion import Occasion
 from dicomnode.analyse.place import Organ
 from dicomnode.analyse.steps import Piece, Result
 from dicomnode.engine import Manifest, OutputSpec
 from dicomnode.values import (
     FindingKind,
     Mask,
+    PointLps,
     Progress,
     Region,
     RegionKind,
@@ -23,7 +25,6 @@ from dicomnode.values import (
     RemarkKind,
     Segment,
     Volume,
-    derive_uid,
 )
 from dicomnode.values.codes import HOUNSFIELD, LEFT, RIGHT
 
@@ -34,22 +35,7 @@ _TOUCHES_MM: Final = 1.0  # half a voxel of the grid that the lungs are found on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Occasion:
-    """What tracking UIDs are derived from: the same engine on the same study version gives the same ones."""
-
-    salt: bytes
-    study_version: int
-    engine_digest: str
-    study_instance_uid: str
-
-    def tracking_uid(self, label: str) -> str:
-        """Return the Tracking Unique Identifier (0062,0021) of a finding."""
-        version = str(self.study_version)
-        return derive_uid(self.salt, self.study_instance_uid, version, self.engine_digest, "tracking", label)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Described:
+class Placed:
     """Segments and regions in the order of the manifest, and what must be said of them."""
 
     segments: tuple[Segment, ...] = ()
@@ -57,31 +43,35 @@ class Described:
     remarks: tuple[Remark, ...] = ()
 
 
-def describe(
+def place(
     manifest: Manifest,
     results: Mapping[str, Result],
     volume: Volume,
     occasion: Occasion,
     progress: Progress,
-) -> Described:
-    """Give everything that the steps found its label, codes, tracking and measurements."""
+) -> Placed:
+    """Give what has a place in the patient its label, codes, tracking and measurements."""
     left_out, remarks = _low_attenuation(manifest, volume)
-    found = [(output, _pieces(manifest, output, results[output.step])) for output in manifest.output]
+    outputs = [output for output in manifest.output if output.what in {"segment", "region"}]
+    found = [(output, _pieces(manifest, output, results[output.step])) for output in outputs]
     segments: list[Segment] = []
     regions: list[Region] = []
     total = sum(len(pieces) for _, pieces in found)
     progress(STAGE, 0, total)
     for output, pieces in found:
-        desk = _Desk(output, results[output.step], _organ(manifest, output, results), volume, occasion)
+        result = results[output.step].of_head(output.head)
+        boxes = _boxes(manifest, output, result)
+        desk = _Desk(output, result, _organ(manifest, output, results), volume, occasion)
         wanted = [name for name in output.measure if name not in left_out]
         for number, piece in enumerate(pieces, start=1):
             segments.append(desk.segment(piece, number, wanted))
             progress(STAGE, len(segments), total)
-        regions.extend(desk.regions(first=len(pieces) + 1))
+        regions.extend(desk.points(first=len(pieces) + 1))
+        regions.extend(desk.box(box, number) for number, box in enumerate(boxes, start=1))
         remarks.extend(desk.remarks)
-        if not pieces:
-            remarks.extend(_none_found(output, results[output.step]))
-    return Described(segments=tuple(segments), regions=tuple(regions), remarks=tuple(remarks))
+        if not pieces and not boxes:
+            remarks.extend(_none_found(output, result))
+    return Placed(segments=tuple(segments), regions=tuple(regions), remarks=tuple(remarks))
 
 
 class _Desk:
@@ -100,13 +90,13 @@ class _Desk:
         label = self._label(number)
         segment = Segment(
             label=label,
-            kind=FindingKind(output.kind),
-            category=output.category.coded,
-            type=output.type.coded,
+            kind=FindingKind(output.kind or _LESION),
+            category=output.property_category,
+            type=output.concept,
             mask=piece.mask,
             centre_lps_mm=measured.centre_lps_mm,
             tracking_uid=self._occasion.tracking_uid(label),
-            tracking_id=output.tracking.format(number=number),
+            tracking_id=self._tracking_id(number),
             algorithm=self._result.label,
             laterality=output.laterality_code,
             site=output.site.coded if output.site else None,
@@ -137,33 +127,49 @@ class _Desk:
             self.remarks.append(Remark(kind=RemarkKind.QUALITY, text=text))
         return replace(segment, laterality=segment.laterality or (_SIDES[side] if side else None))
 
-    def regions(self, first: int) -> list[Region]:
+    def points(self, first: int) -> list[Region]:
         """Describe what has a place and no outline; numbers go on after the segments."""
         if self._output.kind != _LESION:
             return []
-        return [self._region(point, number) for number, point in enumerate(self._result.points, start=first)]
+        return [self._point(point, number) for number, point in enumerate(self._result.points, start=first)]
 
-    def _region(self, point: Point, number: int) -> Region:
-        output, label = self._output, self._label(number)
-        side = self._organ.side_of(point.centre_lps_mm) if self._organ else None
+    def _point(self, point: Point, number: int) -> Region:
+        centre = point.centre_lps_mm
+        return self._region((centre,), RegionKind.POINT, centre, (number, point.score))
+
+    def box(self, box: FoundBox, number: int) -> Region:
+        """Describe a box: two corners along the axes of the patient."""
+        x, y, z = ((a + b) / 2.0 for a, b in zip(box.low_lps_mm, box.high_lps_mm, strict=True))
+        corners = (box.low_lps_mm, box.high_lps_mm)
+        return self._region(corners, RegionKind.BOX, (x, y, z), (number, box.score))
+
+    def _region(
+        self, points: tuple[PointLps, ...], kind: RegionKind, centre: PointLps, found: tuple[int, float]
+    ) -> Region:
+        output, (number, score) = self._output, found
+        label = self._label(number)
+        side = self._organ.side_of(centre) if self._organ else None
         return Region(
             label=label,
-            kind=RegionKind.POINT,
-            points_lps_mm=(point.centre_lps_mm,),
-            type=output.type.coded,
+            kind=kind,
+            points_lps_mm=points,
+            type=output.concept,
             tracking_uid=self._occasion.tracking_uid(label),
-            tracking_id=output.tracking.format(number=number),
+            tracking_id=self._tracking_id(number),
             algorithm=self._result.label,
             site=output.site.coded if output.site else None,
             laterality=_SIDES[side] if side else None,
-            score=point.score,
+            score=score,
         )
+
+    def _tracking_id(self, number: int) -> str:
+        return (self._output.tracking or self._label(number)).format(number=number)
 
     def _label(self, number: int) -> str:
         output = self._output
-        if output.kind == _LESION:
-            return f"{output.segment}-{number}"
-        return f"{output.segment}-{output.laterality}" if output.laterality else output.segment
+        if output.kind == _LESION or output.what == "region":
+            return f"{output.label}-{number}"
+        return f"{output.label}-{output.laterality}" if output.laterality else output.label
 
 
 def _at_edge(mask: Mask) -> bool:
@@ -174,9 +180,8 @@ def _at_edge(mask: Mask) -> bool:
 
 def _pieces(manifest: Manifest, output: OutputSpec, result: Result) -> list[Piece]:
     """Return what belongs to an [[output]]: by its side, or by its place among those of the step."""
-    of_step = [one for one in manifest.output if one.step == output.step]
-    kind = of_step.index(output)
-    pieces = [piece for piece in result.pieces if piece.kind in (None, kind)]
+    kind = manifest.of_head(output.step, output.head).index(output)
+    pieces = [piece for piece in result.of_head(output.head).pieces if piece.kind in (None, kind)]
     if output.laterality is not None and any(piece.side for piece in pieces):
         pieces = [piece for piece in pieces if piece.side == output.laterality]
     if output.kind == _LESION or len(pieces) < 2:
@@ -185,16 +190,23 @@ def _pieces(manifest: Manifest, output: OutputSpec, result: Result) -> list[Piec
     return [replace(pieces[0], mask=union, side=None)]
 
 
+def _boxes(manifest: Manifest, output: OutputSpec, result: Result) -> list[FoundBox]:
+    """Return the boxes of the class that an [[output]] is."""
+    if output.what != "region":
+        return []
+    return [box for box in result.reading.boxes if box.channel == manifest.channel_of(output)]
+
+
 def _none_found(output: OutputSpec, result: Result) -> list[Remark]:
     """Say that a kind of segment is not there; an algorithm that gave other parts has said so itself."""
     if result.points or result.parts:
         return []
-    meaning = output.type.meaning
+    meaning = output.concept.meaning
     return [
         Remark(
             kind=RemarkKind.NO_FINDING,
             text=f"{meaning}: {result.none_found[0].lower()}{result.none_found[1:]}",
-            type=output.type.coded,
+            type=output.concept,
             site=output.site.coded if output.site else None,
         )
     ]
@@ -203,7 +215,7 @@ def _none_found(output: OutputSpec, result: Result) -> list[Remark]:
 def _organ(manifest: Manifest, output: OutputSpec, results: Mapping[str, Result]) -> Organ | None:
     """Return what the step of an output was cropped to, where that is worth saying."""
     crop = manifest.step_named(output.step).crop
-    if crop is None or output.kind != _LESION:
+    if crop is None or not (output.kind == _LESION or output.what == "region"):
         return None
     around = results[crop.of]
     return Organ(around.region, around.parts) if around.region is not None and around.parts else None

@@ -1,30 +1,18 @@
-"""One step of an engine's chain: an algorithm or a network, and what it found in the grid of the source."""
+"""One step of an engine's chain: what it found, in the grid of the source; and the node's own algorithms."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dicomnode.analyse.algorithms import ALGORITHMS, Anatomy, Part, Side
-from dicomnode.analyse.crop import crop_around, cut_out
-from dicomnode.analyse.grids import Bool, Box
-from dicomnode.analyse.interpret import (
-    INTERPRETATIONS,
-    Outputs,
-    Point,
-    Reading,
-    Region,
-    UnreadableError,
-)
+from dicomnode.analyse.grids import Bool, Float32
+from dicomnode.analyse.interpret import Point, Reading, Region
 from dicomnode.analyse.outline import onto_source
 from dicomnode.analyse.resample import Prepared
-from dicomnode.analyse.window import OutputShapeError, infer_windows
-from dicomnode.engine import Crop, EnginePackage, Session, StepSpec
-from dicomnode.faults import NETWORK_FAILED, NodeError
+from dicomnode.engine import EnginePackage, StepSpec
 from dicomnode.values import Code, Grid, Mask, Progress, Remark
 
 
@@ -32,7 +20,7 @@ from dicomnode.values import Code, Grid, Mask, Progress, Remark
 class Piece:
     """Something a step found: voxels in the source grid, and which of the step's kinds of segment it is.
 
-    kind: number of the kind among the step's [[output]] tables; None for an algorithm, which tells its
+    kind: number of the kind among the [[output]] tables of its head; None for an algorithm, which tells its
     parts apart by side.
     """
 
@@ -47,8 +35,9 @@ class Result:
     """What a step found. label: name and version of what made it, as results carry them.
 
     none_found: what to say of a kind of segment that has no piece. parts: of the anatomy on the grid of
-    `region`, for telling on which side something lies. nothing: why there is nothing to be analysed; then
-    the chain ends here.
+    `region`, for telling on which side something lies. reading: what a network's outputs mean beside pieces
+    and points; of a network with several heads, that of each is in `heads` by its name, and the first one's
+    here. nothing: why there is nothing to be analysed; then the chain ends here.
     """
 
     label: str
@@ -58,19 +47,40 @@ class Result:
     none_found: str = "None was found."
     region: Region | None = None
     parts: tuple[Part, ...] = ()
+    reading: Reading = field(default_factory=Reading)
+    heads: Mapping[str, Result] = field(default_factory=dict)
     nothing: str | None = None
+
+    def of_head(self, name: str) -> Result:
+        """Return what one head found; "" is the only one."""
+        return self.heads.get(name, self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Chain:
-    """What the steps of one analysis share: the prepared volume, the grid of the source, earlier results."""
+    """What the steps of one analysis share: the prepared inputs, the grid of the source, earlier results.
+
+    images: by name of the [[input]], the first one first, all on one grid. rows: numbers of attributes.
+    unit: of the first input's volume.
+    """
 
     package: EnginePackage
-    image: Prepared
+    images: Mapping[str, Prepared]
     source: Grid
     unit: Code
     progress: Progress
+    rows: Mapping[str, Float32] = field(default_factory=dict)
     results: dict[str, Result] = field(default_factory=dict)
+
+    @property
+    def image(self) -> Prepared:
+        """The first input."""
+        return next(iter(self.images.values()))
+
+    def earlier(self, name: str) -> Result:
+        """Return what an earlier step found, or one head of it ("step/head")."""
+        step, _, head = name.partition("/")
+        return self.results[step].of_head(head)
 
 
 def run_algorithm(chain: Chain, step: StepSpec) -> Result:
@@ -94,77 +104,6 @@ def run_algorithm(chain: Chain, step: StepSpec) -> Result:
         region=Region(_union(anatomy), anatomy.grid),
         parts=anatomy.parts,
     )
-
-
-def run_network(chain: Chain, step: StepSpec, session: Session) -> Result:
-    """Crop, run the network over the box, and read its outputs.
-
-    Raises NodeError(NETWORK_FAILED) when the network fails or its outputs are not what engine.toml says.
-    """
-    label = f"{step.name} {chain.package.manifest.version}"
-    box, within = _box(chain, step)
-    if box is None:
-        return Result(label=label)
-    crop = step.crop or Crop(of="")
-    patch = cut_out(chain.image, box, crop, step.window)
-    try:
-        maps = infer_windows(
-            _feed(session),
-            np.asarray(patch.voxels, np.float32),
-            step.window,
-            multiple=crop.multiple,
-            progress=chain.progress,
-        )
-        reading = _read(chain, step, maps, patch.grid, within)
-    except (OutputShapeError, UnreadableError) as error:
-        engine = f"{chain.package.manifest.name} ({step.network})"
-        raise NodeError(NETWORK_FAILED, engine=engine, error=error) from error
-    pieces = tuple(Piece(mask=one.mask, kind=one.kind, score=one.score) for one in reading.shapes)
-    return Result(
-        label=label,
-        pieces=pieces,
-        points=reading.points,
-        remarks=reading.remarks,
-        none_found=reading.none_found,
-        region=reading.region,
-    )
-
-
-def _read(
-    chain: Chain,
-    step: StepSpec,
-    maps: Mapping[str, NDArray[np.float32]],
-    grid: Grid,
-    within: Region | None,
-) -> Reading:
-    outputs = Outputs(
-        maps=maps,
-        grid=grid,
-        source=chain.source,
-        within=within,
-        wanted=sum(output.step == step.name for output in chain.package.manifest.output),
-    )
-    return INTERPRETATIONS[step.interpret or ""](outputs, step)
-
-
-def _box(chain: Chain, step: StepSpec) -> tuple[Box | None, Region | None]:
-    """Return the box that the network sees, and what it is cropped to."""
-    if step.crop is None:
-        k, j, i = chain.image.grid.shape_kji
-        return (slice(0, k), slice(0, j), slice(0, i)), None
-    region = chain.results[step.crop.of].region
-    if region is None:
-        return None, None
-    return crop_around(chain.image, region.mask, region.grid, step.crop), region
-
-
-def _feed(session: Session) -> Callable[[NDArray[np.float32]], Mapping[str, NDArray[Any]]]:
-    name = session.inputs[0].name
-
-    def infer(tensor: NDArray[np.float32]) -> Mapping[str, NDArray[Any]]:
-        return session.run({name: tensor})
-
-    return infer
 
 
 def _union(anatomy: Anatomy) -> Bool:

@@ -1,139 +1,170 @@
 """A network over a box that is too large for one pass: windows that overlap, blended with weights.
 
-The weights of all windows at a voxel sum to one, axis by axis, so nothing is divided at the end and no
-array of weights is kept: memory is that of the outputs and of one window.
+Where they begin and how they weigh says `dicomnode.analyse.tiling`. By the node's own rule the weights of all
+windows at a voxel sum to one, axis by axis, so nothing is divided at the end and no array of weights is kept:
+memory is that of the outputs and of one window. The rules of MONAI and nnU-Net need one array more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from itertools import product
+from collections.abc import Callable, Mapping
+from itertools import combinations, product
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dicomnode.analyse.blend import Blend, Corner, OutputShapeError
 from dicomnode.analyse.grids import Float32
+from dicomnode.analyse.tiling import starts_along
 from dicomnode.engine import Window
 from dicomnode.values import Progress, no_progress
 
+__all__ = [
+    "OutputShapeError",
+    "infer_windows",
+    "infer_windows_of",
+    "mirrored",
+    "slice_by_slice",
+    "with_neighbours",
+]
+
 STAGE: Final = "inference window"
-_SIGMA_PART: Final = 1.0 / 8.0  # of a window's length: 3e-4 of the weight is left at its faces
+_AXES: Final = {"k": -3, "j": -2, "i": -1}
 
-Infer = Callable[[Float32], Mapping[str, NDArray[np.generic]]]
-"""Run the network on (1, 1, k, j, i); each output is (1, channels, k/n, j/n, i/n) with a whole n."""
+Maps = Mapping[str, NDArray[np.generic]]
 
+Infer = Callable[[Float32], Maps]
+"""Run the network on (n, c, k, j, i); each output is (n, channels, k/s, j/s, i/s) with whole numbers s."""
 
-class OutputShapeError(ValueError):
-    """An output of the network does not lie on a grid that goes with its input."""
+InferMany = Callable[[Mapping[str, Float32]], Maps]
+"""The same for a network with several inputs, by name."""
 
 
 def infer_windows(
     infer: Infer, box: Float32, window: Window, multiple: int = 1, progress: Progress = no_progress
 ) -> dict[str, Float32]:
-    """Run `infer` over `box` (k, j, i) and return each output as (channels, k/n, j/n, i/n) float32.
+    """Run `infer` over `box`, (k, j, i) or (c, k, j, i); outputs are (channels, k/s, j/s, i/s) float32.
 
-    window.whole: one pass over all of it. Else windows begin at multiples of `multiple`; the box must be
-    as large as one, and longer by a multiple (ValueError). Raises OutputShapeError.
+    window.whole: one pass over all of it. Else by its rule: "even" windows begin at multiples of `multiple`,
+    and the box must be as large as one, and longer by a multiple (ValueError); "monai" and "nnunet" pad a box
+    that is smaller on both sides, and cut the outputs back. Raises OutputShapeError.
     """
-    size = box.shape if window.size_kji is None else window.size_kji
-    starts = [
-        starts_of(length, one, window.overlap, multiple) for length, one in zip(box.shape, size, strict=True)
-    ]
-    total = len(starts[0]) * len(starts[1]) * len(starts[2])
-    blend = _Blend(box.shape, (size[0], size[1], size[2]), starts, gaussian=window.blend == "gaussian")
-    progress(STAGE, 0, total)
-    for done, corner in enumerate(product(*starts), start=1):
-        part = tuple(slice(start, start + one) for start, one in zip(corner, size, strict=True))
-        outputs = infer(np.ascontiguousarray(box[part])[np.newaxis, np.newaxis])
+    boxes = {"": box if box.ndim == 4 else box[np.newaxis]}
+    return infer_windows_of(lambda tensors: infer(tensors[""]), boxes, window, multiple, progress)
+
+
+def infer_windows_of(
+    infer: InferMany,
+    boxes: Mapping[str, Float32],
+    window: Window,
+    multiple: int = 1,
+    progress: Progress = no_progress,
+) -> dict[str, Float32]:
+    """Run a network with several inputs over `boxes` (c, k, j, i), all of one size: see `infer_windows`."""
+    shape = _shape_of(boxes)
+    size = shape if window.size_kji is None else window.size_kji
+    low = (0, 0, 0)
+    if window.rule != "even":
+        boxes, low = _padded(boxes, shape, size, window)
+    wide = _shape_of(boxes)
+    starts = [starts_along(*axis, window, multiple) for axis in zip(wide, size, strict=True)]
+    blend = Blend(wide, size, starts, window)
+    run = mirrored(infer, window.mirror)
+    corners = [(k, j, i) for k, j, i in product(*starts)]
+    progress(STAGE, 0, len(corners))
+    for first in range(0, len(corners), window.batch):
+        some = corners[first : first + window.batch]
+        outputs = run({name: _gathered(box, some, size) for name, box in boxes.items()})
         for name, output in outputs.items():
-            blend.add(name, output, corner)
-        progress(STAGE, done, total)
-    return blend.outputs
+            blend.add(name, output, some)
+        progress(STAGE, first + len(some), len(corners))
+    return blend.finished(low, shape)
 
 
-def starts_of(length: int, window: int, overlap: float, multiple: int = 1) -> tuple[int, ...]:
-    """Return where windows begin along an axis: the first at 0, the last ends at `length`, evenly between.
+def mirrored(infer: InferMany, axes: tuple[str, ...]) -> InferMany:
+    """Return `infer` that also sees its input flipped along each combination of `axes`, and gives the mean.
 
-    Neighbours overlap by at least `overlap` of a window, rounded to `multiple`. ValueError if the axis is
-    shorter than a window or the rest is no multiple.
+    As nnU-Net's test-time mirroring: the outputs are flipped back before they are summed. Outputs that are
+    not (n, channels, k, j, i) are summed as they are.
     """
-    rest = length - window
-    if rest < 0 or rest % multiple:
-        raise ValueError(f"windows of {window} at multiples of {multiple} do not fit an axis of {length}")
-    step = max(multiple, int(window * (1.0 - overlap)) // multiple * multiple)
-    count = -(-rest // step)
-    return (0, *(index * rest // count // multiple * multiple for index in range(1, count + 1)))
+    if not axes:
+        return infer
+    turns = [
+        tuple(_AXES[axis] for axis in some) for n in range(len(axes)) for some in combinations(axes, n + 1)
+    ]
+
+    def mean(tensors: Mapping[str, Float32]) -> Maps:
+        sums = {name: np.array(output, dtype=np.float32) for name, output in infer(tensors).items()}
+        for turn in turns:
+            flipped = {name: np.ascontiguousarray(np.flip(tensor, turn)) for name, tensor in tensors.items()}
+            for name, output in infer(flipped).items():
+                values = output.astype(np.float32, copy=False)
+                sums[name] += np.flip(values, turn) if values.ndim == 5 else values
+        return {name: total / np.float32(len(turns) + 1) for name, total in sums.items()}
+
+    return mean
 
 
-def weights_of(window: int, *, gaussian: bool) -> NDArray[np.float64]:
-    """Return the weights along one axis of a window, before they are made to sum to one."""
-    if not gaussian:
-        return np.ones(window)
-    at = np.arange(window) - (window - 1) / 2.0
-    weights: NDArray[np.float64] = np.exp(-0.5 * (at / (_SIGMA_PART * window)) ** 2)
-    return weights
+def slice_by_slice(infer: Infer) -> Infer:
+    """Return an `infer` for windows one slice thick of a 2D network, which takes (n, c, j, i).
 
+    Its outputs (n, channels, j, i) get their axis back; others are left as they are.
+    """
 
-class _Blend:
-    """Sums of the windows' outputs, each weighted so that the weights at a voxel sum to one."""
-
-    def __init__(
-        self,
-        shape: tuple[int, ...],
-        window: tuple[int, int, int],
-        starts: list[tuple[int, ...]],
-        *,
-        gaussian: bool,
-    ) -> None:
-        self.outputs: dict[str, Float32] = {}
-        self._shape, self._window, self._starts, self._gaussian = shape, window, starts, gaussian
-        self._single = all(len(axis) == 1 for axis in starts)
-        self._weights: dict[tuple[int, int], dict[int, Float32]] = {}
-
-    def add(self, name: str, output: NDArray[np.generic], corner: tuple[int, ...]) -> None:
-        strides = self._strides(name, output)
-        values = output[0].astype(np.float32, copy=False)
-        if self._single:
-            self.outputs[name] = values
-            return
-        if name not in self.outputs:
-            sizes = [length // stride for length, stride in zip(self._shape, strides, strict=True)]
-            self.outputs[name] = np.zeros((values.shape[0], *sizes), dtype=np.float32)
-        along_k, along_j, along_i = self._along(strides, corner)
-        weights = along_k[:, None, None] * along_j[:, None] * along_i
-        begin = [start // stride for start, stride in zip(corner, strides, strict=True)]
-        part = tuple(slice(b, b + n) for b, n in zip(begin, weights.shape, strict=True))
-        self.outputs[name][(slice(None), *part)] += values * weights
-
-    def _strides(self, name: str, output: NDArray[np.generic]) -> tuple[int, ...]:
-        if output.ndim != 5 or output.shape[0] != 1 or min(output.shape) < 1:
-            raise OutputShapeError(f"output {name} has the shape {output.shape}, not (1, channels, k, j, i)")
-        for length, size in zip(self._window, output.shape[2:], strict=True):
-            if length % size:
-                raise OutputShapeError(f"output {name} has {size} cells for {length} voxels")
-        strides = tuple(n // size for n, size in zip(self._window, output.shape[2:], strict=True))
-        for axis, stride in zip(self._starts, strides, strict=True):
-            if any(start % stride for start in axis):
-                raise OutputShapeError(
-                    f"output {name} has one cell for {stride} voxels, and windows begin at {list(axis)}"
-                )
-        return strides
-
-    def _along(self, strides: tuple[int, ...], corner: tuple[int, ...]) -> Iterator[Float32]:
-        for axis, (stride, start) in enumerate(zip(strides, corner, strict=True)):
-            key = (axis, stride)
-            if key not in self._weights:
-                self._weights[key] = self._normalised(axis, stride)
-            yield self._weights[key][start]
-
-    def _normalised(self, axis: int, stride: int) -> dict[int, Float32]:
-        count = self._window[axis] // stride
-        one = weights_of(count, gaussian=self._gaussian)
-        total = np.zeros(self._shape[axis] // stride)
-        for start in self._starts[axis]:
-            total[start // stride : start // stride + count] += one
+    def run(tensor: Float32) -> Maps:
+        outputs = infer(tensor[:, :, 0])
         return {
-            start: (one / total[start // stride : start // stride + count]).astype(np.float32)
-            for start in self._starts[axis]
+            name: output[:, :, np.newaxis] if output.ndim == 4 else output for name, output in outputs.items()
         }
+
+    return run
+
+
+def with_neighbours(box: Float32, slices: int) -> Float32:
+    """Return (c · slices, k, j, i): beside each slice of `box` (c, k, j, i) its neighbours, as channels.
+
+    For networks that look at a few slices and answer for the middle one; the first and last are repeated
+    beyond the ends. slices: an odd number (ValueError). Channels run from the lowest slice to the highest,
+    all channels of one slice together.
+    """
+    if slices % 2 != 1:
+        raise ValueError(f"a slice has as many neighbours on either side, got {slices} slices")
+    depth = box.shape[1]
+    reach = slices // 2
+    index = np.clip(np.arange(depth) + np.arange(-reach, reach + 1)[:, None], 0, depth - 1)
+    return np.concatenate([box[:, one] for one in index])
+
+
+def _shape_of(boxes: Mapping[str, Float32]) -> Corner:
+    shapes = {box.shape[1:] for box in boxes.values()}
+    if len(shapes) != 1 or any(box.ndim != 4 for box in boxes.values()):
+        raise ValueError(
+            f"boxes are (channels, k, j, i) of one size, got {[b.shape for b in boxes.values()]}"
+        )
+    k, j, i = shapes.pop()
+    return k, j, i
+
+
+def _padded(
+    boxes: Mapping[str, Float32], shape: Corner, size: Corner, window: Window
+) -> tuple[Mapping[str, Float32], Corner]:
+    """Pad each box to the size of a window, the greater half at the end; say how much lies before it."""
+    missing = [max(one - length, 0) for one, length in zip(size, shape, strict=True)]
+    low = (missing[0] // 2, missing[1] // 2, missing[2] // 2)
+    if not any(missing):
+        return boxes, low
+    width = [(0, 0), *((before, more - before) for before, more in zip(low, missing, strict=True))]
+    if window.pad == "constant":
+        value = np.float32(window.pad_value)
+        return {name: np.pad(box, width, constant_values=value) for name, box in boxes.items()}, low
+    return {name: np.pad(box, width, mode=window.pad) for name, box in boxes.items()}, low
+
+
+def _gathered(box: Float32, corners: list[Corner], size: Corner) -> Float32:
+    """Return the windows of `box` at `corners` as one tensor (n, c, k, j, i), contiguous."""
+    parts = [
+        box[(slice(None), *(slice(start, start + one) for start, one in zip(corner, size, strict=True)))]
+        for corner in corners
+    ]
+    return np.ascontiguousarray(parts[0][np.newaxis]) if len(parts) == 1 else np.stack(parts)

@@ -86,13 +86,13 @@ def _installation() -> list[Problem]:
 
 
 def _engines(settings: Settings) -> list[dict[str, Any]]:
-    from dicomnode.engine import find_engine
+    from dicomnode.engine import configured_engine
 
     found: list[dict[str, Any]] = []
     for wanted in settings.engine:
         entry: dict[str, Any] = {"name": wanted.name, "mode": wanted.mode, "version": None, "problem": None}
         try:
-            entry["version"] = find_engine(wanted.name, wanted.path).manifest.version
+            entry["version"] = configured_engine(wanted).manifest.version
         except NodeError as error:
             entry["problem"] = f"{error} {error.remedy}"
         found.append(entry)

@@ -87,24 +87,35 @@ def set_aside_document(item: SetAside) -> dict[str, Any]:
 
 
 def findings_document(all_findings: Sequence[Findings]) -> dict[str, Any]:
-    """Give findings, classifications and remarks of all engines."""
+    """Give what all engines found, each kind of result in a list of its own, and the remarks."""
+    from dicomnode.cli.numbers import NUMBERS, region_document
+
     return {
         "findings": [segment_document(f, s) for f in all_findings for s in f.segments],
-        "classifications": [
-            {
-                "engine": f.provenance.engine,
-                "label": c.label,
-                "probability": c.probability,
-                "threshold": c.threshold,
-            }
-            for f in all_findings
-            for c in f.classifications
-        ],
+        "regions": [region_document(f, one) for f in all_findings for one in f.regions],
+        **{
+            name: [{"engine": f.provenance.engine, **row(one)} for f in all_findings for one in kind(f)]
+            for name, (kind, row) in NUMBERS.items()
+        },
         "remarks": [
             {"engine": f.provenance.engine, "kind": r.kind.value, "code": r.code, "text": r.text}
             for f in all_findings
             for r in f.remarks
         ],
+        "provenance": [_provenance(f) for f in all_findings],
+    }
+
+
+def _provenance(findings: Findings) -> dict[str, Any]:
+    made_by = findings.provenance
+    return {
+        "engine": made_by.engine,
+        "version": made_by.version,
+        "outcome": findings.outcome.value,
+        "runtime": made_by.runtime,
+        "precision": made_by.precision,
+        "device": made_by.device,
+        "details": dict(made_by.details),
     }
 
 

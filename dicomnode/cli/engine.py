@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from dicomnode.cli.options import threads
+from dicomnode.cli import engine_build
+from dicomnode.cli.options import ConfigOption, open_settings, threads
 from dicomnode.cli.output import JsonOption, print_json, print_table
-from dicomnode.faults import EXIT_DONE, EXIT_ENGINE
+from dicomnode.faults import EXIT_DONE, EXIT_ENGINE, NodeError
+
+if TYPE_CHECKING:
+    from dicomnode.engine import Acceptance, EnginePackage, GateReport
+    from dicomnode.settings import Settings
 
 EPILOG = "EXIT STATUS: 0 done, 12 an engine is missing, wrong or fails its gate."
 
@@ -21,10 +28,11 @@ PathOption = Annotated[
 
 
 @app.command("list", epilog=EPILOG)
-def list_(path: PathOption = None, as_json: JsonOption = False) -> None:
-    """List the engines with what they take and give."""
+def list_(path: PathOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """List the engines with what they take and give, and how runtimes were accepted for them here."""
     from dicomnode.engine import list_engines
 
+    settings = _settings(config)
     rows: list[dict[str, Any]] = [
         {
             "name": package.manifest.name,
@@ -33,6 +41,7 @@ def list_(path: PathOption = None, as_json: JsonOption = False) -> None:
             "use": package.manifest.use,
             "digest": package.digest,
             "folder": str(package.folder),
+            "runtimes": _accepted(package, settings),
         }
         for package in list_engines(path or [])
     ]
@@ -41,6 +50,62 @@ def list_(path: PathOption = None, as_json: JsonOption = False) -> None:
     else:
         shown = [(r["name"], r["version"], r["title"], r["digest"][:12], r["use"]) for r in rows]
         print_table("", ("engine", "version", "title", "digest", "use"), shown)
+        _print_accepted([(row["name"], one) for row in rows for one in row["runtimes"]])
+
+
+def _accepted(package: EnginePackage, settings: Settings | None) -> list[dict[str, Any]]:
+    """What is kept of how runtimes agreed with the reference on the engine's networks."""
+    from dicomnode.engine import records_of
+
+    if settings is None:
+        return []
+    manifest = package.manifest
+    return [
+        {**_acceptance(record), "when": datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat()}
+        for path, record in records_of(settings.store.path, manifest.name, manifest.networks)
+    ]
+
+
+def _acceptance(record: Acceptance) -> dict[str, Any]:
+    subject = record.subject
+    return {
+        "step": subject.step,
+        "runtime": subject.runtime,
+        "version": subject.version,
+        "precision": subject.precision,
+        "device": subject.device,
+        "passed": record.passed,
+        "worst": record.worst,
+    }
+
+
+def _print_accepted(rows: list[tuple[str, dict[str, Any]]]) -> None:
+    if not rows:
+        return
+    shown = [
+        (
+            engine,
+            one["step"],
+            f"{one['runtime']} {one['version']}",
+            one["precision"],
+            "passed" if one["passed"] else "FAILED",
+            one["worst"],
+            one.get("when", "now")[:16],
+        )
+        for engine, one in rows
+    ]
+    columns = ("engine", "step", "runtime", "precision", "", "worst figure", "when (UTC)")
+    print_table("Agreement with onnxruntime fp32", columns, shown)
+
+
+def _settings(given: Path | None) -> Settings | None:
+    """The configuration that is named; else the usual one, where there is one that this user can read."""
+    if given is not None:
+        return open_settings(given)
+    try:
+        return open_settings(None)
+    except NodeError:
+        return None
 
 
 @app.command(epilog=EPILOG)
@@ -49,37 +114,61 @@ def check(
     path: Annotated[
         Path | None, typer.Option("--path", help="Its folder, if it is not a shipped one.")
     ] = None,
+    runtime: Annotated[
+        Literal["auto", "tensorrt", "tensorrt-rtx", "openvino", "onnxruntime"] | None,
+        typer.Option("--runtime", help="What it shall run on; default: as configured, else auto."),
+    ] = None,
+    config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Run the engine's gate on this machine: manifest, digests, networks against their expectations."""
-    from dicomnode.engine import check_engine, find_engine
+    from dicomnode.engine import RuntimeWish, check_engine, find_engine, wish_of
 
-    report = check_engine(find_engine(name, path), threads())
-    rows = [
-        {
-            "network": c.network,
-            "check": c.name,
-            "passed": c.passed,
-            "expected": str(c.expected),
-            "found": str(c.found),
-        }
-        for c in report.checks
-    ]
+    settings = _settings(config)
+    wish = RuntimeWish() if settings is None else wish_of(settings, name)
+    if runtime is not None:
+        wish = replace(wish, runtime=runtime, fallback=False)
+    report = check_engine(find_engine(name, path), threads(), wish)
     if as_json:
-        print_json(
-            {
-                "schema": 1,
-                "engine": report.engine,
-                "version": report.version,
-                "digest": report.digest,
-                "passed": report.passed,
-                "checks": rows,
-            }
-        )
+        print_json(_check_document(report))
     else:
-        shown = [
-            (r["network"], r["check"], "passed" if r["passed"] else "FAILED", r["expected"], r["found"])
-            for r in rows
-        ]
-        print_table(f"{report.engine} {report.version}", ("network", "check", "", "expected", "found"), shown)
+        _print_check(report)
     return EXIT_DONE if report.passed else EXIT_ENGINE
+
+
+def _check_document(report: GateReport) -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "engine": report.engine,
+        "version": report.version,
+        "digest": report.digest,
+        "passed": report.passed,
+        "runtimes": list(report.runtimes),
+        "passed_over": [{"runtime": one.runtime, "reason": one.text} for one in report.reasons],
+        "accepted": [_acceptance(one) for one in report.acceptances],
+        "checks": [
+            {
+                "network": one.network,
+                "check": one.name,
+                "passed": one.passed,
+                "expected": one.expected,
+                "found": one.found,
+            }
+            for one in report.checks
+        ],
+    }
+
+
+def _print_check(report: GateReport) -> None:
+    shown = [
+        (one.network, one.name, "passed" if one.passed else "FAILED", one.expected, one.found)
+        for one in report.checks
+    ]
+    print_table(f"{report.engine} {report.version}", ("network", "check", "", "expected", "found"), shown)
+    _print_accepted([(report.engine, _acceptance(one)) for one in report.acceptances])
+    served = [(runtime, "serves") for runtime in report.runtimes]
+    passed_over = [(one.runtime, f"passed over: {one.text}") for one in report.reasons]
+    print_table("Runtimes", ("runtime", ""), [*served, *passed_over])
+
+
+engine_build.add_to(app)

@@ -61,9 +61,41 @@ def print_findings(findings: Findings, truth: dict[str, str] | None = None) -> N
             row.append(truth.get(segment.label))
     title = f"{provenance.title} ({provenance.engine} {provenance.version}): {findings.outcome.value}"
     print_table(title, columns, rows)
+    _print_regions(findings)
+    _print_numbers(findings)
     for remark in findings.remarks:
         result_console.print(f"  • {remark.text}", markup=False)
     result_console.print(f"  {provenance.use}", style="dim", markup=False)
+
+
+def _print_regions(findings: Findings) -> None:
+    rows = [
+        (
+            region.label,
+            region.type.meaning.lower(),
+            _number(region.score, 2),
+            "; ".join(", ".join(f"{x:.1f}" for x in point) for point in region.points_lps_mm),
+        )
+        for region in findings.regions
+    ]
+    if rows:
+        print_table("Points and boxes", ("region", "what", "score", "x, y, z mm (LPS)"), rows)
+
+
+def _print_numbers(findings: Findings) -> None:
+    rows = [
+        (one.label, f"{100 * one.probability:.1f} %", "present" if one.present else "absent")
+        for one in findings.classifications
+    ]
+    for one in findings.measurements:
+        ends = "" if one.interval is None else f"{one.interval[0]:.4g} to {one.interval[1]:.4g}"
+        rows.append((one.name, f"{one.value:.4g} {one.unit.value}", ends))
+    fields = [(one.label, one.grid) for one in findings.maps]
+    fields += [(one.label, one.grid) for one in findings.images]
+    rows += [(label, "map or image", " × ".join(map(str, grid.shape_kji))) for label, grid in fields]
+    rows += [(one.label, "features", str(len(one.names))) for one in findings.features]
+    if rows:
+        print_table("Of the study", ("result", "value", ""), rows)
 
 
 def _row(findings: Findings, segment: Segment) -> list[object]:

@@ -91,4 +91,6 @@ def no_folder_because(path: Path) -> str | None:
 
 def threads() -> int:
     """Cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+    from dicomnode.device import usable_cores
+
+    return usable_cores()

@@ -10,7 +10,22 @@ from typing import TYPE_CHECKING
 from dicomnode.values.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from dicomnode.engine.gate import GateCheck, GateReport, check_engine, open_session
+    from dicomnode.engine.acceptance import Acceptance, records_of
+    from dicomnode.engine.gate import GateCheck
+    from dicomnode.engine.inputs import Feed, TagNumber
+    from dicomnode.engine.interpretation import (
+        Activation,
+        Anomaly,
+        Boxes,
+        Classes,
+        Features,
+        Head,
+        ImageHow,
+        Labels,
+        MapHow,
+        SequenceHow,
+        Sigmoid,
+    )
     from dicomnode.engine.manifest import (
         CentreHeat,
         CodeSpec,
@@ -25,15 +40,38 @@ if TYPE_CHECKING:
         StepSpec,
         Window,
     )
-    from dicomnode.engine.matching import match, may_want, wanted_but_refused
+    from dicomnode.engine.matching import match, match_further, may_want, wanted_but_refused
     from dicomnode.engine.package import EnginePackage, load_package
     from dicomnode.engine.preparation import Preparation
     from dicomnode.engine.read import read_manifest
     from dicomnode.engine.runtimes.contract import Capability, Reason, Session
-    from dicomnode.engine.shelf import engine_folders, find_engine, list_engines, shipped_engines_dir
+    from dicomnode.engine.runtimes.wish import RuntimeWish, wish_of
+    from dicomnode.engine.serving import GateReport, check_engine, open_session
+    from dicomnode.engine.shelf import (
+        configured_engine,
+        engine_folders,
+        find_engine,
+        list_engines,
+        shipped_engines_dir,
+    )
 
 _HOMES = {
-    "gate": ("GateCheck", "GateReport", "check_engine", "open_session"),
+    "acceptance": ("Acceptance", "records_of"),
+    "gate": ("GateCheck",),
+    "inputs": ("Feed", "TagNumber"),
+    "interpretation": (
+        "Activation",
+        "Anomaly",
+        "Boxes",
+        "Classes",
+        "Features",
+        "Head",
+        "ImageHow",
+        "Labels",
+        "MapHow",
+        "SequenceHow",
+        "Sigmoid",
+    ),
     "manifest": (
         "CentreHeat",
         "CodeSpec",
@@ -48,45 +86,66 @@ _HOMES = {
         "StepSpec",
         "Window",
     ),
-    "matching": ("match", "may_want", "wanted_but_refused"),
+    "matching": ("match", "match_further", "may_want", "wanted_but_refused"),
     "package": ("EnginePackage", "load_package"),
     "preparation": ("Preparation",),
     "read": ("read_manifest",),
     "runtimes.contract": ("Capability", "Reason", "Session"),
-    "shelf": ("engine_folders", "find_engine", "list_engines", "shipped_engines_dir"),
+    "runtimes.wish": ("RuntimeWish", "wish_of"),
+    "serving": ("GateReport", "check_engine", "open_session"),
+    "shelf": ("configured_engine", "engine_folders", "find_engine", "list_engines", "shipped_engines_dir"),
 }
 
 __all__ = [
+    "Acceptance",
+    "Activation",
+    "Anomaly",
+    "Boxes",
     "Capability",
     "CentreHeat",
+    "Classes",
     "CodeSpec",
     "Crop",
     "EnginePackage",
+    "Features",
+    "Feed",
     "Fingerprint",
     "GateCheck",
     "GateReport",
     "GateSpec",
+    "Head",
+    "ImageHow",
     "InputSpec",
+    "Labels",
     "Manifest",
+    "MapHow",
     "OutputSpec",
     "Preference",
     "Preparation",
     "Reason",
     "Requirement",
+    "RuntimeWish",
+    "SequenceHow",
     "Session",
+    "Sigmoid",
     "StepSpec",
+    "TagNumber",
     "Window",
     "check_engine",
+    "configured_engine",
     "engine_folders",
     "find_engine",
     "list_engines",
     "load_package",
     "match",
+    "match_further",
     "may_want",
     "open_session",
     "read_manifest",
+    "records_of",
     "shipped_engines_dir",
     "wanted_but_refused",
+    "wish_of",
 ]
 
 __getattr__ = lazy_face(__name__, _HOMES)

@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-import math
 import re
-import string
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from dicomnode.engine.manifest import (
-    GateSpec,
-    InputSpec,
-    Manifest,
-    OutputSpec,
-    Preference,
-    Requirement,
-    StepSpec,
-)
+from dicomnode.engine.consistent_outputs import check_outputs
+from dicomnode.engine.consistent_steps import check_steps
+from dicomnode.engine.entries import exactly_one, given
+from dicomnode.engine.inputs import InputSpec, Preference, Requirement, TagNumber
+from dicomnode.engine.manifest import Manifest
+from dicomnode.engine.preparation import check_preparation
+from dicomnode.engine.preparation_geometry import CropCentre, CropForeground, Letterbox, Pad, Resample, Resize
 from dicomnode.engine.rules import COMPARISONS, FACTS, PREFERENCES
 from dicomnode.settings import Problem
 from dicomnode.settings.reader import nearest
 from dicomnode.values import FACT_TAGS
 
-# The gate runs at every start of a worker; more than this is no quick try.
-_LARGEST_GATE: Final = 2**24
-
-_NETWORK_KEYS: Final = ("sha256", "crop", "interpret", "centre_heat", "gate")
+# Attributes of the patient that a network may be given as numbers; matching sees none of them
+PATIENT_TAGS: Final = ("PatientAge", "PatientSex", "PatientSize", "PatientWeight")
+# Changes of the grid: a further volume lies on the grid of the first
+_GRID_CHANGES: Final = (Resample, Resize, Letterbox, CropForeground, CropCentre, Pad)
+_NOT_READ_YET: Final = ("picture", "cine")
 
 
 def check_manifest(manifest: Manifest, table: Mapping[str, Any]) -> list[Problem]:
     """Find what is wrong between the keys of a manifest that was read from `table`."""
-    problems = [*_inputs(manifest.input), *_steps(manifest.step), *_outputs(manifest)]
+    problems = [*_inputs(manifest.input), *check_steps(manifest), *check_outputs(manifest)]
     steps = table.get("step", ())
     return problems + [one for number, raw in enumerate(steps, start=1) for one in _window(number, raw)]
 
@@ -47,20 +44,76 @@ def _window(number: int, raw: Any) -> Iterator[Problem]:
 
 
 def _inputs(inputs: Sequence[InputSpec]) -> Iterator[Problem]:
+    if inputs[0].kind == "tags":
+        hint = "Results go back on a series; numbers of its attributes come after it."
+        yield Problem(key="input[1].kind", value="tags", expected='"volume"', hint=hint)
     for number, spec in enumerate(inputs, start=1):
         where = f"input[{number}]"
-        for n, rule in enumerate(spec.require, start=1):
-            yield from _rule(f"{where}.require[{n}]", rule, COMPARISONS)
-        for n, preference in enumerate(spec.prefer, start=1):
-            yield from _rule(f"{where}.prefer[{n}]", preference, PREFERENCES)
-        for n, preparation in enumerate(spec.prepare, start=1):
-            given = _given(preparation, ("clip", "orient", "resample_mm"))
-            yield from _exactly_one(f"{where}.prepare[{n}]", given, ("clip", "orient", "resample_mm"))
+        if spec.name in [one.name for one in inputs[: number - 1]]:
+            yield Problem(key=f"{where}.name", value=spec.name, expected="a name that no earlier input has")
+        if spec.kind in _NOT_READ_YET:
+            hint = "This version makes volumes of series; it reads no pictures and no cine yet."
+            yield Problem(key=f"{where}.kind", value=spec.kind, expected='"volume" or "tags"', hint=hint)
+        elif spec.kind == "tags":
+            yield from _tags(where, spec)
+        else:
+            yield from _volume(where, spec, first=number == 1)
+
+
+def _volume(where: str, spec: InputSpec, *, first: bool) -> Iterator[Problem]:
+    if not spec.require:
+        hint = "Rules; the first that fails is what `why` prints."
+        yield Problem(key=f"{where}.require", value=None, expected="at least one", hint=hint)
+    if spec.tags:
+        hint = 'Numbers of attributes are an [[input]] of their own, with kind = "tags".'
+        yield Problem(key=f"{where}.tags", value=None, expected="no such key", hint=hint)
+    for n, rule in enumerate(spec.require, start=1):
+        yield from _rule(f"{where}.require[{n}]", rule, COMPARISONS)
+    for n, preference in enumerate(spec.prefer, start=1):
+        yield from _rule(f"{where}.prefer[{n}]", preference, PREFERENCES)
+    for n, entry in enumerate(spec.prepare, start=1):
+        yield from check_preparation(f"{where}.prepare[{n}]", entry)
+        if first or len(entry.given) != 1:
+            continue
+        if entry.name in {"orient", "resample_mm"} or isinstance(entry.declared, _GRID_CHANGES):
+            hint = "A further volume is resampled onto the grid that the first one was prepared on."
+            yield Problem(
+                key=f"{where}.prepare[{n}]",
+                value=entry.name,
+                expected="a preparation that keeps the grid",
+                hint=hint,
+            )
+
+
+def _tags(where: str, spec: InputSpec) -> Iterator[Problem]:
+    for name in ("require", "prefer", "prepare"):
+        if getattr(spec, name):
+            hint = "The attributes are those of the first input's series."
+            yield Problem(key=f"{where}.{name}", value=None, expected="no such key", hint=hint)
+    if not spec.tags:
+        hint = 'Such as tags = [{ tag = "PatientAge" }].'
+        yield Problem(key=f"{where}.tags", value=None, expected="at least one", hint=hint)
+    for n, number in enumerate(spec.tags, start=1):
+        yield from _tag_number(f"{where}.tags[{n}]", number)
+
+
+def _tag_number(where: str, number: TagNumber) -> Iterator[Problem]:
+    known = [*PATIENT_TAGS, *FACT_TAGS]
+    if number.tag not in known:
+        yield Problem(
+            key=f"{where}.tag",
+            value=number.tag,
+            expected="the keyword of an attribute that can be a number",
+            hint=nearest(number.tag, known) or f"Keywords: {', '.join(known)}.",
+        )
+    if number.tag == "PatientSex" and not number.values:
+        hint = "Such as values = { M = 1.0, F = 0.0 }."
+        yield Problem(key=f"{where}.values", value=None, expected="the number of each text", hint=hint)
 
 
 def _rule(where: str, rule: Requirement | Preference, comparisons: Sequence[str]) -> Iterator[Problem]:
-    yield from _exactly_one(where, _given(rule, ("tag", "fact")), ("tag", "fact"))
-    yield from _exactly_one(where, _given(rule, comparisons), comparisons)
+    yield from exactly_one(where, given(rule, ("tag", "fact")), ("tag", "fact"))
+    yield from exactly_one(where, given(rule, comparisons), comparisons)
     if rule.fact is not None and rule.fact not in FACTS:
         yield Problem(
             key=f"{where}.fact",
@@ -83,95 +136,3 @@ def _rule(where: str, rule: Requirement | Preference, comparisons: Sequence[str]
             yield Problem(
                 key=f"{where}.matches", value=rule.matches, expected="a regular expression", hint=hint
             )
-
-
-def _steps(steps: Sequence[StepSpec]) -> Iterator[Problem]:
-    earlier: list[str] = []
-    for number, step in enumerate(steps, start=1):
-        where = f"step[{number}]"
-        yield from _exactly_one(where, _given(step, ("algorithm", "network")), ("algorithm", "network"))
-        if step.name in earlier:
-            yield Problem(key=f"{where}.name", value=step.name, expected="a name that no earlier step has")
-        if step.crop is not None and step.crop.of not in earlier:
-            hint = nearest(step.crop.of, earlier)
-            yield Problem(
-                key=f"{where}.crop", value=step.crop.of, expected="the name of an earlier step", hint=hint
-            )
-        yield from _network(where, step) if step.network is not None else _algorithm(where, step)
-        earlier.append(step.name)
-
-
-def _algorithm(where: str, step: StepSpec) -> Iterator[Problem]:
-    for name in _given(step, _NETWORK_KEYS):
-        hint = f"{name} belongs to a step with a network."
-        yield Problem(key=f"{where}.{name}", value=None, expected="no such key", hint=hint)
-
-
-def _network(where: str, step: StepSpec) -> Iterator[Problem]:
-    needed = {
-        "sha256": "the SHA-256 of the network",
-        "interpret": "what the outputs of the network mean",
-        "gate": "[step.gate] with what the network is tried with",
-    }
-    for name, expected in needed.items():
-        if getattr(step, name) is None:
-            yield Problem(key=f"{where}.{name}", value=None, expected=expected)
-    if step.interpret == "centre_heat" and step.centre_heat is None:
-        expected = "[step.centre_heat] with the parameters of interpret"
-        yield Problem(key=f"{where}.centre_heat", value=None, expected=expected)
-    if step.interpret not in {"centre_heat", None} and step.centre_heat is not None:
-        hint = f"They are not the parameters of {step.interpret}."
-        yield Problem(key=f"{where}.centre_heat", value=None, expected="no such key", hint=hint)
-    if step.parameters:
-        hint = "parameters belong to a step with an algorithm."
-        yield Problem(key=f"{where}.parameters", value=None, expected="no such key", hint=hint)
-    if step.gate is not None:
-        yield from _gate(f"{where}.gate", step.gate)
-
-
-def _gate(where: str, gate: GateSpec) -> Iterator[Problem]:
-    if not gate.low < gate.high:
-        yield Problem(key=f"{where}.high", value=gate.high, expected=f"more than low, {gate.low:g}")
-    if math.prod(gate.shape) > _LARGEST_GATE:
-        expected = f"at most {_LARGEST_GATE} numbers in all"
-        yield Problem(key=f"{where}.shape", value=list(gate.shape), expected=expected)
-    yield from _repeated(f"{where}.expect", [one.output for one in gate.expect])
-
-
-def _outputs(manifest: Manifest) -> Iterator[Problem]:
-    steps = [step.name for step in manifest.step]
-    for number, output in enumerate(manifest.output, start=1):
-        where = f"output[{number}]"
-        if output.step not in steps:
-            hint = nearest(output.step, steps) or f"Steps: {', '.join(steps)}."
-            yield Problem(key=f"{where}.step", value=output.step, expected="the name of a step", hint=hint)
-        yield from _repeated(f"{where}.measure", list(output.measure))
-        yield from _tracking(f"{where}.tracking", output)
-    labels = [f"{one.segment} {one.laterality or ''}".strip() for one in manifest.output]
-    yield from _repeated("output", labels)
-
-
-def _tracking(key: str, output: OutputSpec) -> Iterator[Problem]:
-    wanted = ["number"] if output.kind == "lesion" else []
-    expected = "{number} once, as there can be several" if wanted else "text without { }, as there is one"
-    try:
-        names = [name for _, name, _, _ in string.Formatter().parse(output.tracking) if name is not None]
-    except ValueError:
-        names = ["?"]
-    if names != wanted:
-        yield Problem(key=key, value=output.tracking, expected=expected)
-
-
-def _repeated(key: str, names: Sequence[str]) -> Iterator[Problem]:
-    for number, name in enumerate(names, start=1):
-        if name in names[: number - 1]:
-            yield Problem(key=f"{key}[{number}]", value=name, expected="another one than the entries before")
-
-
-def _given(entry: object, names: Sequence[str]) -> list[str]:
-    return [name for name in names if getattr(entry, name) is not None]
-
-
-def _exactly_one(key: str, given: Sequence[str], names: Sequence[str]) -> Iterator[Problem]:
-    if len(given) != 1:
-        yield Problem(key=key, value=list(given) or None, expected=f"exactly one of {', '.join(names)}")

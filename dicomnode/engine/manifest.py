@@ -11,30 +11,37 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final, Literal
 
-from dicomnode.engine.preparation import Preparation
+from dicomnode.engine.inputs import Feed, InputSpec, Preference, Requirement
+from dicomnode.engine.interpretation import CentreHeat, Head
+from dicomnode.engine.outputs import OutputSpec
+from dicomnode.engine.vocabulary import POSITIVES, PROPORTION, SOME, CodeSpec, Scalar, table
 from dicomnode.settings.schema import NAME, NOT_EMPTY, NOT_NEGATIVE, POSITIVE, Rule, key, needed
-from dicomnode.values.codes import LEFT, RIGHT, Code
+
+__all__ = [
+    "SCHEMA",
+    "CentreHeat",
+    "CodeSpec",
+    "Crop",
+    "Fingerprint",
+    "GateSpec",
+    "InputSpec",
+    "Manifest",
+    "OutputSpec",
+    "Precision",
+    "Preference",
+    "Requirement",
+    "Scalar",
+    "StepSpec",
+    "Window",
+]
 
 SCHEMA: Final = 1
 
-Scalar = str | int | float | bool
 Precision = Literal["fp32", "fp16", "bf16", "int8", "fp8"]
-Laterality = Literal["left", "right"]
-Interpret = Literal["centre_heat", "labels", "sigmoid"]
-Measure = Literal[
-    "volume_ml",
-    "volume_mm3",
-    "mean_hu",
-    "sd_hu",
-    "laa950_percent",
-    "long_axis_mm",
-    "short_axis_mm",
-    "equivalent_diameter_mm",
-]
 
 # A name inside the folder: no separator, no "..", nothing hidden
 _FILE = Rule(
@@ -45,69 +52,6 @@ _DIGEST = Rule("64 hexadecimal digits", lambda text: re.fullmatch(r"[0-9a-f]{64}
 _VERSION = Rule(
     "a version such as 1.0.0", lambda text: re.fullmatch(r"[0-9]+(\.[0-9]+){1,3}", text) is not None
 )
-_PROPORTION = Rule("0 to 1", lambda n: 0 <= n <= 1)
-_POSITIVES = Rule("numbers above 0", lambda numbers: all(n > 0 for n in numbers))
-_COLOUR = Rule("three numbers, 0 to 255", lambda numbers: all(0 <= n <= 255 for n in numbers))
-_SOME = Rule("at least one", lambda items: len(items) > 0)
-_ONE = Rule("exactly one in this version", lambda items: len(items) == 1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CodeSpec:
-    """A coded concept as engine.toml writes it: { scheme = "SCT", code = "39607008", meaning = "Lung" }."""
-
-    scheme: str = needed("Coding scheme.", Rule("1 to 16 characters", lambda t: 0 < len(t) <= 16))
-    code: str = needed("Code value.", Rule("1 to 16 characters", lambda t: 0 < len(t) <= 16))
-    meaning: str = needed("Code meaning, for people.", Rule("1 to 64 characters", lambda t: 0 < len(t) <= 64))
-
-    @property
-    def coded(self) -> Code:
-        """The same as a value."""
-        return Code(self.code, self.scheme, self.meaning)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Requirement:
-    """A rule that a series must hold: one of `tag`, `fact`, and one comparison.
-
-    tag: keyword of a DICOM attribute of the first instance. fact: a name that `SeriesFacts` documents.
-    Of an attribute with several values one that holds is enough.
-    """
-
-    tag: str | None = key(None, "DICOM keyword of an attribute.")
-    fact: str | None = key(None, "Name of a fact of the series.")
-    equals: Scalar | None = key(None, "The value.")
-    one_of: tuple[Scalar, ...] | None = key(None, "The values that are right.", _SOME)
-    matches: str | None = key(None, "Regular expression that is found in the value.")
-    present: Literal[True] | None = key(None, "There is a value.")
-    absent: Literal[True] | None = key(None, "There is no value.")
-    at_least: float | None = key(None, "Smallest number.")
-    at_most: float | None = key(None, "Largest number.")
-    contains: str | None = key(None, "A word that is among the values; an unknown value is taken for now.")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preference:
-    """What makes one series better than another: one of `tag`, `fact`, one comparison, and its weight."""
-
-    tag: str | None = key(None, "DICOM keyword of an attribute.")
-    fact: str | None = key(None, "Name of a fact of the series.")
-    smaller: Literal[True] | None = key(None, "The smaller the better.")
-    larger: Literal[True] | None = key(None, "The larger the better.")
-    equals: Scalar | None = key(None, "The value that is better.")
-    matches: str | None = key(None, "Regular expression found in a value that is better.")
-    weight: float = key(1.0, "How much it counts beside the others.", POSITIVE)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InputSpec:
-    """[[input]]: a series that the engine needs, and how it is made ready."""
-
-    name: str = needed("Name of the input, for the steps.", NAME)
-    kind: Literal["volume"] = needed("What is made of the series.")
-    require: tuple[Requirement, ...] = needed("Rules; the first that fails is what `why` prints.", _SOME)
-    prefer: tuple[Preference, ...] = key((), "What makes one series better than another.")
-    prepare: tuple[Preparation, ...] = key((), "What is done to it, in this order.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,47 +72,32 @@ class Crop:
 class Window:
     """How a network goes over its box: "whole" (size_kji is None), or in windows that overlap."""
 
-    size_kji: tuple[int, int, int] | None = key(None, "Voxels of a window along k, j, i.", _POSITIVES)
+    size_kji: tuple[int, int, int] | None = key(None, "Voxels of a window along k, j, i.", POSITIVES)
     overlap: float = key(
         0.5, "Part of a window that the next one sees again.", Rule("0 to 0.9", lambda n: 0 <= n <= 0.9)
     )
     blend: Literal["gaussian", "constant"] = key("gaussian", "Weights within a window.")
+    rule: Literal["even", "monai", "nnunet"] = key(
+        "even",
+        "Where windows begin and how they weigh: the node's own rule, or that of the framework the network "
+        "comes from.",
+    )
+    sigma: float = key(0.125, 'Width of blend = "gaussian", as a part of a window.', POSITIVE)
+    pad: Literal["constant", "edge", "reflect", "wrap"] = key(
+        "constant", "What lies around a box that is smaller than a window (rules monai and nnunet)."
+    )
+    pad_value: float = key(0.0, 'Value of pad = "constant".')
+    mirror: tuple[Literal["k", "j", "i"], ...] = key(
+        (), "Axes that a window is also seen flipped along, in all combinations; the mean counts."
+    )
+    batch: int = key(
+        1, "Windows that go through the network at a time; its first axis must be free.", POSITIVE
+    )
 
     @property
     def whole(self) -> bool:
         """Whether the box goes through in one pass."""
         return self.size_kji is None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CentreHeat:
-    """[step.centre_heat]: how a network's maps become candidates.
-
-    heat, size: names of outputs on a grid of `stride` voxels, logit of "a centre is here" and natural
-    logarithm of the diameter in mm. mask: name of the output on the full grid, logit of "lesion".
-    Cell c of a coarse map covers the voxels stride·c … stride·c + stride − 1 along each axis.
-    """
-
-    heat: str = key("heat", "Output with the logits of centres.", NOT_EMPTY)
-    size: str = key("logd", "Output with the logarithm of the diameter in mm.", NOT_EMPTY)
-    mask: str = key("mask", "Output with the logits of the mask.", NOT_EMPTY)
-    stride: int = key(2, "Voxels a cell of the coarse maps covers along each axis.", POSITIVE)
-    within_mm: float = key(
-        0.0, "A centre lies at most so far outside the mask that `crop` names.", NOT_NEGATIVE
-    )
-    heat_at_least: float = key(0.03, "Local maxima of heat below it are no candidates.", _PROPORTION)
-    suppress_mm: float = key(
-        4.0, "Of two centres closer than this, or than half the larger diameter, the hotter stays.", POSITIVE
-    )
-    score: Literal["heat", "sqrt(heat * mask_support)"] = key("heat", "How the score is made.")
-    support_part: float = key(
-        0.7, "mask_support: mean over the sphere of so much of the radius.", _PROPORTION
-    )
-    threshold: float = key(0.5, "Candidates below this score are counted, not reported.", _PROPORTION)
-    mask_logit: float = key(0.0, "Logit at which the mask ends.")
-    mask_reach_diameters: float = key(0.8, "The mask ends at so many diameters from the centre …", POSITIVE)
-    mask_reach_mm: float = key(2.0, "… and so many mm more.", NOT_NEGATIVE)
-    at_most: int = key(10, "Most candidates reported, by score.", POSITIVE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +112,7 @@ class Fingerprint:
     std: float = needed("Standard deviation.", NOT_NEGATIVE)
     smallest: float = needed("Smallest value.")
     largest: float = needed("Largest value.")
-    probes: tuple[float, ...] = needed("Values at evenly spaced places.", _SOME)
+    probes: tuple[float, ...] = needed("Values at evenly spaced places.", SOME)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,72 +120,83 @@ class GateSpec:
     """[step.gate]: the input that a session is tried with before it serves, and what must come out.
 
     The input is seeded noise with a ball in it, between `low` and `high`: see `dicomnode.engine.gate`.
+    relative_l2, max_abs, dice: limits that tighten those of the node for the precision.
     """
 
-    shape: tuple[int, ...] = needed("Shape of the input tensor.", _POSITIVES)
+    shape: tuple[int, ...] = key((), "Shape of the input tensor.", POSITIVES)
+    shapes: Mapping[str, tuple[int, ...]] = table(
+        "Shape of each input by its name, for a network with several."
+    )
     low: float = needed("Smallest value of the input.")
     high: float = needed("Largest value of the input.")
     seed: int = key(1, "Seed of the noise.", NOT_NEGATIVE)
     tolerance: float = key(1e-3, "Largest difference from each number below.", POSITIVE)
+    relative_l2: float | None = key(
+        None, "Largest relative L2 difference from the reference runtime.", POSITIVE
+    )
+    max_abs: float | None = key(
+        None, "Largest difference of one number from the reference runtime.", POSITIVE
+    )
+    dice: float | None = key(None, "Least Dice against the reference runtime.", PROPORTION)
     expect: tuple[Fingerprint, ...] = key((), "What must come out.")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shapes", MappingProxyType(dict(self.shapes)))
+
+    def for_input(self, name: str) -> GateSpec:
+        """Return the gate with the shape of this input of the network in `shape`."""
+        return replace(self, shape=self.shapes.get(name, self.shape))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StepSpec:
+class StepSpec(Head):
     """[[step]]: a named algorithm of the node, or a network of the package.
 
     name: what later steps and outputs call it; by default the algorithm, or the network's file without
-    ".onnx". parameters: of the algorithm, which checks them.
+    ".onnx". parameters: of the algorithm, which checks them. inputs: by the names of the network's inputs;
+    without it the network's only input is the first [[input]] as one channel.
     """
 
     name: str = key(
         "", "What later steps and outputs call it.", Rule("a name", lambda t: not t or NAME.holds(t))
     )
     algorithm: str | None = key(None, "Name of an algorithm of the node.", NAME)
-    parameters: Mapping[str, Scalar] = field(default_factory=dict)
+    parameters: Mapping[str, Scalar] = table("Numbers that the algorithm takes.")
     network: str | None = key(None, "File of the network.", _FILE)
     sha256: str | None = key(None, "SHA-256 of that file.", _DIGEST)
+    data: Mapping[str, str] = table("Files beside the network that hold tensors of it: name = SHA-256.")
+    inputs: Mapping[str, Feed] = table("What each input of the network is made of.")
     crop: Crop | None = key(None, "The box of the volume that the network sees.")
-    window: Window = field(default_factory=Window)
-    interpret: Interpret | None = key(None, "What the network's outputs mean.")
-    centre_heat: CentreHeat | None = key(None, 'Parameters of interpret = "centre_heat".')
+    window: Window = field(
+        default_factory=Window,
+        metadata={"doc": 'How it goes over the box: "whole", or windows that overlap.'},
+    )
+    head: tuple[Head, ...] = key((), "What the outputs mean, of a network with several heads.")
     precisions: tuple[Precision, ...] = key(
-        ("fp32",), "Precisions the network may run in, best liked first.", _SOME
+        ("fp32",), "Precisions the network may run in, best liked first.", SOME
     )
     memory_bytes_per_voxel: float = key(0.0, "Memory that a voxel of the box takes, measured.", NOT_NEGATIVE)
     gate: GateSpec | None = key(None, "What the network is tried with before it serves.")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "parameters", MappingProxyType(dict(self.parameters)))
+        object.__setattr__(self, "data", MappingProxyType(dict(self.data)))
+        object.__setattr__(self, "inputs", MappingProxyType(dict(self.inputs)))
         if not self.name:
             name = self.algorithm or (self.network or "").removesuffix(".onnx")
             object.__setattr__(self, "name", name)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutputSpec:
-    """[[output]]: a kind of segment that the engine gives, and what it means.
-
-    segment: stem of the label ("lung" gives "lung-left", "nodule" gives "nodule-1"). step: whose result it
-    is. laterality: the side it is (for a step that gives both). tracking: Tracking Identifier in the
-    report; {number} counts lesions from 1. measure: in this order in the report.
-    """
-
-    segment: str = needed("Stem of the label.", NAME)
-    step: str = needed("Name of the step that gives it.", NAME)
-    kind: Literal["anatomy", "lesion", "tissue"] = needed("What it stands for.")
-    laterality: Laterality | None = key(None, "The side it is.")
-    category: CodeSpec = needed("Segmented property category (CID 7150).")
-    type: CodeSpec = needed("Segmented property type (CID 7151 …).")
-    site: CodeSpec | None = key(None, "Organ that it lies in.")
-    tracking: str = needed("Tracking Identifier; {number} for lesions.", NOT_EMPTY)
-    colour_rgb: tuple[int, int, int] = key((255, 160, 0), "Colour it is shown in.", _COLOUR)
-    measure: tuple[Measure, ...] = key((), "What is measured of it.")
-
     @property
-    def laterality_code(self) -> Code | None:
-        """The side as a coded concept (CID 244)."""
-        return {"left": LEFT, "right": RIGHT, None: None}[self.laterality]
+    def heads(self) -> tuple[Head, ...]:
+        """What reads the network's outputs: its heads, or the step itself."""
+        return self.head or (self,)
+
+    def head_named(self, name: str) -> Head:
+        """Return the head that an [[output]] names ("": the only one); KeyError when there is none."""
+        for head in self.heads:
+            if name in ("", head.name):
+                return head
+        raise KeyError(name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,9 +208,9 @@ class Manifest:
     version: str = needed("Version of the engine.", _VERSION)
     title: str = needed("What it is, for people.", NOT_EMPTY)
     use: str = needed("Intended use; stands in every result.", NOT_EMPTY)
-    input: tuple[InputSpec, ...] = needed("What it needs.", _ONE)
-    step: tuple[StepSpec, ...] = needed("What it does, in this order.", _SOME)
-    output: tuple[OutputSpec, ...] = needed("What it gives.", _SOME)
+    input: tuple[InputSpec, ...] = needed("What it needs; the first is the series that results go on.", SOME)
+    step: tuple[StepSpec, ...] = needed("What it does, in this order.", SOME)
+    output: tuple[OutputSpec, ...] = needed("What it gives.", SOME)
 
     @property
     def networks(self) -> tuple[StepSpec, ...]:
@@ -283,3 +223,27 @@ class Manifest:
             if step.name == name:
                 return step
         raise KeyError(name)
+
+    @property
+    def volumes(self) -> tuple[InputSpec, ...]:
+        """The inputs that are series, the first of them first."""
+        return tuple(one for one in self.input if one.kind == "volume")
+
+    def of_head(self, step: str, head: str = "") -> tuple[OutputSpec, ...]:
+        """Return the outputs that a head of a step gives, in their order."""
+        owner = self.step_named(step).head_named(head)
+        return tuple(
+            one
+            for one in self.output
+            if one.step == step and self.step_named(step).head_named(one.head) is owner
+        )
+
+    def channel_of(self, output: OutputSpec) -> int:
+        """Return the class or channel that an output is: its own, or its place among those of its head."""
+        if output.channel is not None:
+            return output.channel
+        head = self.step_named(output.step).head_named(output.head)
+        if head.interpret == "anomaly":  # one score and one map
+            return 0
+        place = self.of_head(output.step, output.head).index(output)
+        return place + 1 if head.interpret == "labels" else place

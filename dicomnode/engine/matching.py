@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from dicomnode.engine.manifest import InputSpec, Manifest, Preference
 from dicomnode.engine.rules import check, comparison, number_of, same, subject, text_of, value_of, words
@@ -19,15 +20,69 @@ def match(manifest: Manifest, facts: Sequence[SeriesFacts]) -> list[Verdict]:
     these stacks, `equals` and `matches` are 0 or 1, a value that is absent is 0. Without preferences all
     score 1. Equal scores: the stack with more instances, then the lower Series Instance UID.
     A refused stack gives the text of its refusal, once the rules that hold without a volume do.
-    The verdicts are sorted by Series Instance UID and stack, whatever the order of `facts`.
+    The verdicts are sorted by Series Instance UID and stack, whatever the order of `facts`. They are about
+    the first input; a stack that goes with the chosen one as a further input says so.
     """
     spec = manifest.input[0]
-    able = [one for one in facts if one.refusal is None and _first_failure(spec, one) is None]
-    ranked = _rank(spec, able)
-    return [
+    ranked = _rank(spec, _able(spec, facts))
+    verdicts = [
         _verdict(manifest, one, ranked)
         for one in sorted(facts, key=lambda one: (one.series_instance_uid, one.stack))
     ]
+    further = match_further(manifest, facts, ranked[0][1]) if ranked else {}
+    taken = {
+        (one.series_instance_uid, one.stack): name
+        for name, one in further.items()
+        if isinstance(one, SeriesFacts)
+    }
+    return [_with_it(one, taken.get((one.series_instance_uid, one.stack))) for one in verdicts]
+
+
+def match_further(
+    manifest: Manifest, facts: Sequence[SeriesFacts], first: SeriesFacts
+) -> dict[str, SeriesFacts | str]:
+    """Choose a stack for each further volume of an engine, beside `first`; the best as in `match`.
+
+    No stack is taken twice. Where none holds all rules: the rule that failed of the one that held most.
+    """
+    free = [one for one in facts if one is not first]
+    chosen: dict[str, SeriesFacts | str] = {}
+    for spec in manifest.volumes[1:]:
+        ranked = _rank(spec, _able(spec, free))
+        if not ranked:
+            chosen[spec.name] = _nearest_miss(spec, free)
+            continue
+        best = ranked[0][1]
+        chosen[spec.name] = best
+        free = [one for one in free if one is not best]
+    return chosen
+
+
+def _able(spec: InputSpec, facts: Sequence[SeriesFacts]) -> list[SeriesFacts]:
+    return [one for one in facts if one.refusal is None and _first_failure(spec, one) is None]
+
+
+def _nearest_miss(spec: InputSpec, facts: Sequence[SeriesFacts]) -> str:
+    """Say which rule failed of the stack that held most of them."""
+
+    def held(one: SeriesFacts) -> int:
+        return next(
+            (n for n, rule in enumerate(spec.require) if not check(rule, one).holds), len(spec.require)
+        )
+
+    best = max(facts, key=held, default=None)
+    if best is None:
+        return "there is no other series"
+    failure = _first_failure(spec, best)
+    if failure is not None:
+        return f"{failure[0]}, found {failure[1]}"
+    return best.refusal.text.rstrip(".") if best.refusal is not None else "there is no other series"
+
+
+def _with_it(verdict: Verdict, name: str | None) -> Verdict:
+    if name is None:
+        return verdict
+    return replace(verdict, rule=f"goes with the chosen one as input {name}", found="holds all rules of it")
 
 
 def wanted_but_refused(manifest: Manifest, facts: Sequence[SeriesFacts]) -> list[SeriesFacts]:
@@ -53,7 +108,7 @@ def may_want(manifest: Manifest, one: SeriesFacts) -> bool:
     """
     return any(
         all(check(rule, one).holds for rule in spec.require if rule.tag is not None)
-        for spec in manifest.input
+        for spec in manifest.volumes
     )
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Final
 
 from dicomnode.engine.manifest import Manifest, StepSpec
-from dicomnode.engine.onnx_file import UnsafeNetworkError, check_onnx
+from dicomnode.engine.onnx_file import LARGEST_MESSAGE_BYTES, check_onnx, whole_onnx
+from dicomnode.engine.onnx_wire import UnsafeNetworkError
 from dicomnode.engine.read import MANIFEST_FILE, read_manifest
 from dicomnode.faults import DIGEST_MISMATCH, MANIFEST_WRONG, NETWORK_UNSAFE, NodeError
 from dicomnode.settings import Problem
 
-# A protobuf message ends at 2 GiB; a network that is larger cannot be one file.
-LARGEST_NETWORK_BYTES: Final = 2**31 - 1
+_OTHERS_MAY_WRITE: Final = 0o002
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,14 @@ class EnginePackage:
     def network_bytes(self, step: StepSpec) -> bytes:
         """Read a network, verified again: a runtime is given these bytes, not a path that may change.
 
-        Raises NodeError(NETWORK_UNSAFE, DIGEST_MISMATCH).
+        Tensors that lie in the package's data files are inside. Raises NodeError(NETWORK_UNSAFE,
+        DIGEST_MISMATCH).
         """
-        return _read_network(self.folder, step)
+        content, data = _read_network(self.folder, step)
+        try:
+            return whole_onnx(content, data)
+        except UnsafeNetworkError as error:
+            raise NodeError(NETWORK_UNSAFE, path=self.folder / (step.network or ""), reason=error) from error
 
 
 def load_package(folder: Path) -> EnginePackage:
@@ -61,10 +66,11 @@ def load_package(folder: Path) -> EnginePackage:
         raise NodeError(MANIFEST_WRONG, path=path, problems=_listed(problems))
     contents = {MANIFEST_FILE: hashlib.sha256(text).digest()}
     for step in manifest.networks:
-        content = _read_network(folder, step)
+        content, data = _read_network(folder, step)
+        contents |= {name: hashlib.sha256(one).digest() for name, one in data.items()}
         contents[step.network or ""] = hashlib.sha256(content).digest()
         try:
-            check_onnx(content)
+            check_onnx(content, data)
         except UnsafeNetworkError as error:
             raise NodeError(NETWORK_UNSAFE, path=folder / (step.network or ""), reason=error) from error
     return EnginePackage(manifest, folder, _digest(contents))
@@ -78,22 +84,49 @@ def _listed(problems: Sequence[Problem]) -> str:
     return texts[0].rstrip(".") if len(texts) == 1 else "\n  " + "\n  ".join(texts).rstrip(".")
 
 
-def _read_network(folder: Path, step: StepSpec) -> bytes:
-    path = folder / (step.network or "")
+def _read_network(folder: Path, step: StepSpec) -> tuple[bytes, dict[str, bytes]]:
+    """Return a network and its data files by name, all with the digests that engine.toml names."""
+    content = _read_file(folder, step.network or "", step.sha256 or "")
+    return content, {name: _read_file(folder, name, digest) for name, digest in sorted(step.data.items())}
+
+
+def _read_file(folder: Path, name: str, sha256: str) -> bytes:
+    path = folder / name
     try:
         # A link may lead out of the folder, and then the network is not the package's own.
         if path.resolve(strict=True).parent != folder.resolve(strict=True):
             raise NodeError(NETWORK_UNSAFE, path=path, reason="it is a link to outside the engine's folder")
         size = path.stat().st_size
-        if size > LARGEST_NETWORK_BYTES:
+        if size > LARGEST_MESSAGE_BYTES:
             raise NodeError(NETWORK_UNSAFE, path=path, reason=f"it has {size} bytes, more than 2 GiB")
         content = path.read_bytes()
     except OSError as error:
         raise NodeError(NETWORK_UNSAFE, path=path, reason=error.strerror or str(error)) from error
     found = hashlib.sha256(content).hexdigest()
-    if found != step.sha256:
-        raise NodeError(DIGEST_MISMATCH, path=path, found=found, expected=step.sha256)
+    if found != sha256:
+        raise NodeError(DIGEST_MISMATCH, path=path, found=found, expected=sha256)
     return content
+
+
+def check_owner(package: EnginePackage, owners: Sequence[int]) -> None:
+    """Refuse a package that somebody else than `owners` (user numbers) could change.
+
+    Raises NodeError(NETWORK_UNSAFE) for a folder or file that another user owns, or that everybody may
+    write: who can change an engine can change what is said of patients.
+    """
+    names = [MANIFEST_FILE]
+    for step in package.manifest.networks:
+        names += [step.network or "", *step.data]
+    for path in (package.folder, *(package.folder / name for name in names)):
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise NodeError(NETWORK_UNSAFE, path=path, reason=error.strerror or str(error)) from error
+        if status.st_uid not in owners:
+            reason = f"it belongs to user {status.st_uid}, who may not own engines ([[engine]] owners)"
+            raise NodeError(NETWORK_UNSAFE, path=path, reason=reason)
+        if status.st_mode & _OTHERS_MAY_WRITE:
+            raise NodeError(NETWORK_UNSAFE, path=path, reason=f"everybody may write to it: chmod o-w {path}")
 
 
 def _digest(contents: dict[str, bytes]) -> str:

@@ -55,14 +55,30 @@ def _within(inner: str, outer: str) -> bool:
 
 
 def _without_short_forms(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Write out the two short forms: `crop = "lungs"` and `window = "whole"`."""
+    """Write out the short forms: `crop = "lungs"`, `window = "whole"`, `inputs = { image = "ct" }`."""
     steps = table.get("step")
     if not isinstance(steps, list):
         return dict(table)
-    written = [dict(step) if isinstance(step, dict) else step for step in steps]
-    for step in written:
-        if isinstance(step, dict) and isinstance(step.get("crop"), str):
-            step["crop"] = {"of": step["crop"]}
-        if isinstance(step, dict) and isinstance(step.get("window"), str):
-            step["window"] = {}  # check_manifest looks at the word itself
-    return {**table, "step": written}
+    return {**table, "step": [_step(step) if isinstance(step, dict) else step for step in steps]}
+
+
+def _step(step: Mapping[str, Any]) -> dict[str, Any]:
+    written = dict(step)
+    if isinstance(step.get("crop"), str):
+        written["crop"] = {"of": step["crop"]}
+    if isinstance(step.get("window"), str):
+        written["window"] = {}  # check_manifest looks at the word itself
+    if isinstance(step.get("inputs"), dict):
+        written["inputs"] = {name: _feed(feed) for name, feed in step["inputs"].items()}
+    return written
+
+
+def _feed(feed: Any) -> Any:
+    """A feed may be a name, a list of names, or a table whose `of` is one of these."""
+    if isinstance(feed, str):
+        return {"of": [feed]}
+    if isinstance(feed, list):
+        return {"of": feed}
+    if isinstance(feed, dict) and isinstance(feed.get("of"), str):
+        return {**feed, "of": [feed["of"]]}
+    return feed

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from collections.abc import Sequence
 from pathlib import Path
 
-from dicomnode.engine.package import EnginePackage, load_package
+from dicomnode.engine.package import EnginePackage, check_owner, load_package
 from dicomnode.engine.read import MANIFEST_FILE
-from dicomnode.faults import ENGINE_NOT_FOUND, NodeError
+from dicomnode.faults import ENGINE_NOT_FOUND, NETWORK_UNSAFE, NodeError
+from dicomnode.settings import EngineSettings
 
 _PACKAGE_ROOT = Path(__file__).resolve().parent.parent
 
@@ -51,3 +54,22 @@ def find_engine(name: str, path: Path | None = None) -> EnginePackage:
     if package.manifest.name != name:
         raise NodeError(ENGINE_NOT_FOUND, name=name, searched=f"{path} (it holds {package.manifest.name!r})")
     return package
+
+
+def configured_engine(wanted: EngineSettings) -> EnginePackage:
+    """Load the engine that an [[engine]] names, as `find_engine`; one of a site's own folder has its owners.
+
+    Raises NodeError(NETWORK_UNSAFE), too, where somebody else could change the package.
+    """
+    package = find_engine(wanted.name, wanted.path)
+    if wanted.path is not None:
+        check_owner(package, [0, os.getuid(), *(_user(name, wanted.path) for name in wanted.owners)])
+    return package
+
+
+def _user(name: str, path: Path) -> int:
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except KeyError as error:
+        reason = f"[[engine]] owners names the user {name!r}, whom this machine does not know"
+        raise NodeError(NETWORK_UNSAFE, path=path, reason=reason) from error

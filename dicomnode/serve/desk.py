@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 
 from dicomnode.assemble import read_studies
-from dicomnode.engine import EnginePackage, find_engine
+from dicomnode.engine import EnginePackage, configured_engine
 from dicomnode.faults import BUG, DESTINATION_UNKNOWN, NO_ENGINE_WANTS, NodeError
 from dicomnode.journal import Event, Journal, ObjectRecord, TaskKind, TaskRecord
 from dicomnode.report import ReportProfile, make_objects
@@ -55,7 +55,7 @@ class Desk(Clerk):
             if wanted.mode == "off":
                 continue
             try:
-                packages.append(find_engine(wanted.name, wanted.path))
+                packages.append(configured_engine(wanted))
             except NodeError as error:
                 broken[wanted.name] = error
         for name, why in broken.items():

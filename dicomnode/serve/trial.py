@@ -115,7 +115,8 @@ def _walk_study(study: StudyFiles, plan: WalkPlan, progress: Progress, reading_s
         timings["load_engine"] = time.perf_counter() - began
         began = time.perf_counter()
         try:
-            findings, volume = analyse_stack(analyst, choice.stack, plan.occasion, progress)
+            others = [stack for series in study.series for stack in series.stacks]
+            findings, volume = analyse_stack(analyst, choice.stack, plan.occasion, progress, others=others)
         finally:
             analyst.close()
         timings["analyse"] = time.perf_counter() - began

@@ -12,7 +12,7 @@ import structlog
 from dicomnode import __version__
 from dicomnode.analyse import Analyst
 from dicomnode.assemble import Stack, read_studies
-from dicomnode.engine import Manifest, find_engine
+from dicomnode.engine import Manifest, configured_engine, wish_of
 from dicomnode.faults import BUG, NodeError
 from dicomnode.journal import Event, Journal, TaskKind, TaskRecord
 from dicomnode.serve.ahead import AheadOfAnalysis
@@ -78,8 +78,9 @@ class Worker(Clerk):
 
     def _load(self, name: str) -> Analyst:
         wanted = next(engine for engine in self._settings.engine if engine.name == name)
-        package = find_engine(wanted.name, wanted.path)
-        analyst = Analyst(package, threads=self._threads, node_version=__version__)
+        package = configured_engine(wanted)
+        wish = wish_of(self._settings, name)
+        analyst = Analyst(package, threads=self._threads, node_version=__version__, wish=wish)
         analyst.warm()
         log.info("engine.ready", engine=name, version=package.manifest.version, digest=package.digest)
         return analyst
@@ -114,11 +115,11 @@ class Worker(Clerk):
         analyst = self._analysts.get(task.engine)
         if analyst is None:
             analyst = self._analysts[task.engine] = self._load(task.engine)
-        stack = self._stack_of(task)
+        stack, others = self._stacks_of(task, every=len(analyst.package.manifest.volumes) > 1)
         occasion = Occasion(
             study_version=task.study_version, made_at=task.created_at.astimezone(), salt=self._store.salt
         )
-        findings, _ = analyse_stack(analyst, stack, occasion, pulse.progress, self._ahead.slices.get)
+        findings, _ = analyse_stack(analyst, stack, occasion, pulse.progress, self._ahead.slices.get, others)
         path = self._store.save_findings(findings)
         self._journal.finish(
             task,
@@ -129,19 +130,19 @@ class Worker(Clerk):
         )
         return Event.COMMITTED
 
-    def _stack_of(self, task: TaskRecord) -> Stack:
+    def _stacks_of(self, task: TaskRecord, *, every: bool) -> tuple[Stack, list[Stack]]:
+        """Return the stack of the task, and the other ones of its series, or of `every` series."""
         series_uid, number = task.payload["series_instance_uid"], task.payload["stack"]
         files = [
             instance.path
             for instance in self._journal.instances(task.study_instance_uid)
-            if instance.series_instance_uid == series_uid
+            if every or instance.series_instance_uid == series_uid
         ]
         reading = read_studies(files)
-        for study in reading.studies:
-            for series in study.series:
-                for stack in series.stacks:
-                    if (series.series_instance_uid, stack.facts.stack) == (series_uid, number):
-                        return stack
+        stacks = [stack for study in reading.studies for series in study.series for stack in series.stacks]
+        for stack in stacks:
+            if (stack.facts.series_instance_uid, stack.facts.stack) == (series_uid, number):
+                return stack, [one for one in stacks if one is not stack]
         raise NodeError(
             BUG, where="analyse", error=f"stack {number} of series {series_uid} is not there any more"
         )

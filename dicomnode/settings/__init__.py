@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dicomnode.settings.credential import read_credential
 from dicomnode.settings.load import load_settings, located, read_settings
 from dicomnode.settings.peers import peer_side
 from dicomnode.settings.problem import Problem
@@ -41,6 +42,7 @@ __all__ = [
     "load_settings",
     "located",
     "peer_side",
+    "read_credential",
     "read_settings",
     "read_table",
     "template",

@@ -14,6 +14,8 @@ from typing import Any, Final, Literal
 
 SCHEMA: Final = 1
 
+RuntimeName = Literal["auto", "tensorrt", "tensorrt-rtx", "openvino", "onnxruntime"]
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -52,6 +54,10 @@ def _is_name(text: str) -> bool:
 
 
 NAME: Final = Rule("1 to 64 letters, digits, '-', '_' or '.'", _is_name)
+CREDENTIAL_OR_EMPTY: Final = Rule(
+    "credential: and a name, or nothing",
+    lambda text: not text or (text.startswith("credential:") and _is_name(text.partition(":")[2])),
+)
 NOT_EMPTY: Final = Rule("some text", lambda text: bool(text.strip()))
 
 
@@ -99,6 +105,20 @@ class StoreSettings:
 
     path: Path = key(Path("/var/lib/dicomnode"), "Folder of the store, on a local disk.")
     reserve_gb: float = key(5.0, "Free space below which nothing more is accepted (0xA700).", NOT_NEGATIVE)
+    plans: Path | None = key(
+        None,
+        "Folder of the plans that GPU runtimes have compiled; empty: `plans` in the folder of the store.",
+    )
+    plan_key: str = key(
+        "",
+        "What plans are signed with: credential:NAME (systemd LoadCredential=); empty: a key of its own.",
+        CREDENTIAL_OR_EMPTY,
+    )
+
+    @property
+    def plans_path(self) -> Path:
+        """Folder of the plans."""
+        return self.plans or self.path / "plans"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +141,14 @@ class AssembleSettings:
 class AnalyseSettings:
     """[analyse]: the workers."""
 
+    runtime: RuntimeName = key(
+        "auto",
+        "What runs the networks; auto: the best of tensorrt, tensorrt-rtx, openvino, onnxruntime that works here "
+        "and agrees with onnxruntime.",
+    )
+    fallback: bool = key(
+        False, "Whether another runtime takes over from the one named in `runtime` when that one fails."
+    )
     threads: int = key(0, "Threads for one analysis; 0: all cores.", NOT_NEGATIVE)
     time_limit_s: float = key(
         1800.0, "An analysis that takes longer is ended and counted as failed.", POSITIVE
@@ -138,8 +166,23 @@ class EngineSettings:
 
     name: str = needed("Name of a shipped engine, or of the one in `path`.", NAME)
     path: Path | None = key(None, "Folder of the engine package; empty: a shipped one.")
+    owners: tuple[str, ...] = key(
+        (), "Users who may own what lies in `path`, besides root and the user of the service."
+    )
     mode: Literal["live", "shadow", "off"] = key(
         "live", "live: results are sent; shadow: results are kept, not sent; off."
+    )
+    calibration: Path | None = key(
+        None, "Folder of .npz files to calibrate int8 and fp8 with; empty: seeded inputs."
+    )
+    runtime: Literal["", "auto", "tensorrt", "tensorrt-rtx", "openvino", "onnxruntime"] = key(
+        "",
+        "As [analyse] runtime (auto, tensorrt, tensorrt-rtx, openvino, onnxruntime); empty: as there.",
+    )
+    fallback: bool = key(False, "As [analyse] fallback, for the runtime that is named here.")
+    precision: Literal["", "fp32", "fp16", "bf16", "int8", "fp8"] = key(
+        "",
+        "Arithmetic: fp32, fp16, bf16, int8, fp8; empty: the best liked of engine.toml that agrees.",
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
@@ -57,31 +57,37 @@ class Blobs:
 def _fields(cls: type) -> tuple[tuple[str, Any, bool], ...]:
     """Name, declared type, and whether it may be missing, of each field of a value."""
     hints = get_type_hints(cls)
-    return tuple(
-        (field.name, hints[field.name], field.default is not dataclasses.MISSING)
-        for field in dataclasses.fields(cls)
-    )
+    return tuple((field.name, hints[field.name], _has_default(field)) for field in dataclasses.fields(cls))
 
 
-def _kind(hint: Any) -> str:  # noqa: PLR0911  a table, in words
+def _has_default(field: dataclasses.Field[Any]) -> bool:
+    return field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+
+
+_BY_ORIGIN: Final[dict[Any, str]] = {
+    tuple: "tuple",
+    types.UnionType: "optional",
+    Union: "optional",
+    np.ndarray: "array",
+}
+_BY_CLASS: Final[dict[Any, str]] = {
+    np.ndarray: "array",
+    Mapping[str, str]: "words",
+    datetime: "time",
+    bytes: "bytes",
+    **dict.fromkeys(_SCALARS, "scalar"),
+}
+
+
+def _kind(hint: Any) -> str:
     """Which of the few forms of declarations this is."""
-    origin = get_origin(hint)
-    if origin is tuple:
-        return "tuple"
-    if origin in (types.UnionType, Union):
-        return "optional"
-    if origin is np.ndarray or hint is np.ndarray:
-        return "array"
+    found = _BY_CLASS.get(hint) or _BY_ORIGIN.get(get_origin(hint))
+    if found is not None:
+        return found
     if dataclasses.is_dataclass(hint):
         return "value"
-    if isinstance(hint, type):
-        if issubclass(hint, StrEnum):
-            return "word"
-        for name, cls in (("time", datetime), ("bytes", bytes)):
-            if hint is cls:
-                return name
-        if hint in _SCALARS:
-            return "scalar"
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return "word"
     raise TypeError(f"values with {hint!r} cannot be stored yet")
 
 
@@ -146,6 +152,11 @@ def _encode_word(value: Any, hint: Any, blobs: Blobs) -> str:
     return str(hint(value))
 
 
+def _encode_words(value: Any, hint: Any, blobs: Blobs) -> dict[str, str]:
+    del hint, blobs
+    return {str(name): str(text) for name, text in value.items()}
+
+
 def _encode_scalar(value: Any, hint: Any, blobs: Blobs) -> Any:
     del blobs
     return hint(value)  # numpy's numbers are not JSON's
@@ -159,6 +170,7 @@ _ENCODERS: Final[dict[str, Callable[[Any, Any, Blobs], Any]]] = {
     "bytes": _encode_bytes,
     "time": _encode_time,
     "word": _encode_word,
+    "words": _encode_words,
     "scalar": _encode_scalar,
 }
 
@@ -218,6 +230,13 @@ def _decode_word(data: Any, hint: Any, blobs: Blobs) -> Any:
     return hint(data)
 
 
+def _decode_words(data: Any, hint: Any, blobs: Blobs) -> dict[str, str]:
+    del hint, blobs
+    if not isinstance(data, dict) or not all(isinstance(text, str) for text in data.values()):
+        raise Undecodable("an object with texts is wanted")
+    return data
+
+
 def _decode_scalar(data: Any, hint: Any, blobs: Blobs) -> Any:
     del blobs
     if hint is float and type(data) is int:
@@ -235,5 +254,6 @@ _DECODERS: Final[dict[str, Callable[[Any, Any, Blobs], Any]]] = {
     "bytes": _decode_bytes,
     "time": _decode_time,
     "word": _decode_word,
+    "words": _decode_words,
     "scalar": _decode_scalar,
 }

@@ -24,7 +24,9 @@ from dicomnode.values import Findings
 
 log = structlog.get_logger("dicomnode.store")
 
-SCHEMA: Final = 1
+# 2: maps, derived images, feature vectors, scores of slices, intervals, details of the provenance
+SCHEMA: Final = 2
+_READ: Final = (1, 2)  # what 2 has more may be missing: its defaults say "none"
 _JSON: Final = "findings.json"
 _BLOBS: Final = "blobs.bin"
 _SUFFIX: Final = ".findings"
@@ -79,8 +81,9 @@ def load_findings(path: Path) -> Findings:
 
 
 def _check_schema(found: object) -> None:
-    if found != SCHEMA:
-        raise Undecodable(f"it has schema {found}, this version knows {SCHEMA}")
+    if found not in _READ:
+        known = " and ".join(str(schema) for schema in _READ)
+        raise Undecodable(f"it has schema {found}, this version knows {known}")
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:

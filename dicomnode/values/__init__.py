@@ -30,6 +30,13 @@ if TYPE_CHECKING:
     from dicomnode.values.geometry import Float64, Grid
     from dicomnode.values.instance import Instance, Sender
     from dicomnode.values.mask import Mask
+    from dicomnode.values.numbers import (
+        ClassProbability,
+        DerivedImage,
+        FeatureVector,
+        FrameScore,
+        ScalarMap,
+    )
     from dicomnode.values.progress import Progress, no_progress
     from dicomnode.values.study import FACT_TAGS, Fact, Refusal, SeriesFacts, SetAside, Verdict
     from dicomnode.values.uids import derive_uid, is_valid_uid
@@ -61,6 +68,7 @@ _HOMES = {
         "Sender",
     ),
     "mask": ("Mask",),
+    "numbers": ("ClassProbability", "DerivedImage", "FeatureVector", "FrameScore", "ScalarMap"),
     "progress": ("Progress", "no_progress"),
     "study": (
         "FACT_TAGS",
@@ -84,12 +92,16 @@ _HOMES = {
 
 __all__ = [
     "FACT_TAGS",
+    "ClassProbability",
     "Classification",
     "Code",
+    "DerivedImage",
     "Fact",
+    "FeatureVector",
     "FindingKind",
     "Findings",
     "Float64",
+    "FrameScore",
     "Grid",
     "Instance",
     "Mask",
@@ -104,6 +116,7 @@ __all__ = [
     "Remark",
     "RemarkKind",
     "Repair",
+    "ScalarMap",
     "Segment",
     "Sender",
     "SeriesFacts",

@@ -6,13 +6,16 @@ versioned file, so that no later step needs a second inference.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from types import MappingProxyType
 
 from dicomnode.values.codes import Code
 from dicomnode.values.geometry import Grid
 from dicomnode.values.mask import Mask
+from dicomnode.values.numbers import ClassProbability, DerivedImage, FeatureVector, FrameScore, ScalarMap
 from dicomnode.values.volume import Repair, SourceFrame, SourceHeaders
 
 PointLps = tuple[float, float, float]  # x, y, z in LPS mm
@@ -49,6 +52,7 @@ class Measurement:
     """A number with its concept and UCUM unit.
 
     name: the word in engine.toml and JSON ("volume_ml"). derivation: mean, standard deviation … (CID 7464).
+    interval: its lower and upper end, which hold `interval_percent` of the cases.
     """
 
     name: str
@@ -56,10 +60,18 @@ class Measurement:
     value: float
     unit: Code
     derivation: Code | None = None
+    interval: tuple[float, float] | None = None
+    interval_percent: float | None = None
 
     def __post_init__(self) -> None:
         if not abs(self.value) < float("inf"):  # NaN fails too
             raise ValueError(f"Measurement.{self.name} must be finite, got {self.value!r}")
+        if self.interval is not None:
+            low, high = self.interval
+            if not (abs(low) < float("inf") and abs(high) < float("inf") and low <= high):
+                raise ValueError(f"Measurement.{self.name} has no interval from {low!r} to {high!r}")
+        if (self.interval is None) != (self.interval_percent is None):
+            raise ValueError(f"Measurement.{self.name}: an interval says what part of the cases it holds")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -100,7 +112,7 @@ class RegionKind(StrEnum):
     """Shape of a region in patient space."""
 
     POINT = "point"  # one point
-    BOX = "box"  # two opposite corners
+    BOX = "box"  # two corners, smallest and largest x, y, z: parallel to the axes of the patient
     ELLIPSE = "ellipse"  # end points of long and short axis: four points (PS3.3 C.18.9.1.2)
     POLYLINE = "polyline"
 
@@ -124,12 +136,27 @@ class Region:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Classification:
-    """A class with its probability (0 … 1) and the threshold that made it "present" or "absent"."""
+    """A class with its probability (0 … 1) and the threshold that made it "present" or "absent".
+
+    probabilities: of all classes that it was chosen from, itself included, in the order of the network.
+    algorithm: the step that made it ("" in files of schema 1).
+    """
 
     label: str
     type: Code
     probability: float
     threshold: float
+    probabilities: tuple[ClassProbability, ...] = ()
+    algorithm: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.probability <= 1.0:
+            raise ValueError(f"Classification.probability must be 0 to 1, got {self.probability!r}")
+
+    @property
+    def present(self) -> bool:
+        """Whether the probability reaches the threshold."""
+        return self.probability >= self.threshold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +178,7 @@ class Provenance:
     """What made the Findings: goes into every object and into the journal.
 
     engine_digest: SHA-256 of the engine package, 64 hex digits. runtime: "onnxruntime 1.31.1 CPU".
+    details: what else a reader of the result may ask for, by short names: "plan", "tf32", "why not openvino".
     """
 
     engine: str
@@ -162,6 +190,10 @@ class Provenance:
     precision: str
     device: str
     node_version: str
+    details: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "details", MappingProxyType(dict(self.details)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -184,8 +216,8 @@ class Source:
 class Findings:
     """All that one engine says of one study version.
 
-    sources[0] is the series whose grid the masks are in. made_at: time-zone aware; from the journal's
-    clock, so that doing the work again gives the same dates.
+    sources[0] is the series whose grid the masks are in; further ones were looked at with it. made_at:
+    time-zone aware; from the journal's clock, so that doing the work again gives the same dates.
     """
 
     outcome: Outcome
@@ -198,15 +230,18 @@ class Findings:
     classifications: tuple[Classification, ...] = ()
     measurements: tuple[Measurement, ...] = ()
     remarks: tuple[Remark, ...] = ()
+    maps: tuple[ScalarMap, ...] = ()
+    images: tuple[DerivedImage, ...] = ()
+    features: tuple[FeatureVector, ...] = ()
+    frame_scores: tuple[FrameScore, ...] = ()
 
     def __post_init__(self) -> None:
         if self.made_at.tzinfo is None:
             raise ValueError("Findings.made_at must carry a time zone")
         if not self.sources:
             raise ValueError("Findings must name the series that was looked at")
-        labels = [segment.label for segment in self.segments]
-        if len(set(labels)) != len(labels):
-            raise ValueError(f"Findings has two segments of one label: {sorted(labels)}")
+        for several in (self.segments, self.classifications, self.maps, self.images, self.features):
+            _check_labels([one.label for one in several])
         grid = self.sources[0].grid
         for segment in self.segments:
             if grid is None or segment.mask.shape_kji != grid.shape_kji:
@@ -214,3 +249,13 @@ class Findings:
                     f"segment {segment.label!r} lies on {segment.mask.shape_kji}, "
                     f"the source grid is {grid and grid.shape_kji}"
                 )
+        fields = [(one.label, one.grid) for one in self.maps]
+        fields += [(one.label, one.grid) for one in self.images]
+        for label, other in fields:
+            if grid is None or other.frame_of_reference_uid != grid.frame_of_reference_uid:
+                raise ValueError(f"{label!r} lies in another Frame of Reference than the source grid")
+
+
+def _check_labels(labels: list[str]) -> None:
+    if len(set(labels)) != len(labels):
+        raise ValueError(f"Findings has two segments or results of one label: {sorted(labels)}")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from scipy import ndimage
 
-from dicomnode.analyse.algorithms.shapes import components
-from dicomnode.analyse.grids import Bool, Float32
+from dicomnode.analyse.algorithms.shapes import components_of_slices, dilated
+from dicomnode.analyse.grids import Bool, Box, Float32
 
 _SPOT_BELOW_HU: Final = -900.0
 _SPOT_MM2: Final = (60.0, 700.0)  # cross-section of a trachea
@@ -24,6 +25,7 @@ _LEAK_ML: Final = 150.0
 _LEAK_RATIO: Final = 2.0
 _SMALL_ML: Final = 15.0  # below this, doubling is growth and not a leak
 _WALL_MM: Final = 1.5
+_ROOM: Final = 12  # voxels around what was found below one threshold, in which the next is looked for first
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,9 +46,9 @@ def airways_of(hu: Float32, air: Bool, lungs: Bool, mm: float) -> Airways:
     if seed is None:
         return Airways(np.zeros_like(air), 0.0, 0)
     tree = _grow(hu, air, seed, mm)
-    branches = max(int(ndimage.label(plane)[1]) for plane in tree)
+    branches = int(components_of_slices(tree)[1].max())
     wall = max(1, round(_WALL_MM / mm))
-    grown = ndimage.binary_dilation(tree, iterations=wall) if tree.any() else tree
+    grown = dilated(tree, wall)
     return Airways(grown, float(tree.sum()) * mm**3 / 1000.0, branches)
 
 
@@ -83,17 +85,60 @@ def _spots(plane: Bool, mm: float) -> list[tuple[float, float, float]]:
 
 def _grow(hu: Float32, air: Bool, seed: tuple[int, int, int], mm: float) -> Bool:
     """Return what hangs together with `seed` below the highest threshold that does not leak."""
-    tree = np.zeros_like(air)
     before: float | None = None
+
+    def millilitres(piece: Bool) -> float:
+        return float(np.count_nonzero(piece)) * mm**3 / 1000.0
+
+    def leaks(piece: Bool) -> bool:
+        ml = millilitres(piece)
+        return ml > _LEAK_ML or (before is not None and ml > _LEAK_RATIO * max(before, _SMALL_ML))
+
+    tree = np.zeros_like(air)
+    box: Box = (slice(seed[0], seed[0] + 1), slice(seed[1], seed[1] + 1), slice(seed[2], seed[2] + 1))
     for threshold in _THRESHOLDS_HU:
-        labels, counts = components((hu < threshold) & air)
-        label = labels[seed]
-        if label == 0:
+        found = _around(hu, air, threshold, seed, box, leaks)
+        if found is None:
             continue
-        millilitres = float(counts[label]) * mm**3 / 1000.0
-        if millilitres > _LEAK_ML or (
-            before is not None and millilitres > _LEAK_RATIO * max(before, _SMALL_ML)
-        ):
+        box, piece = found
+        if leaks(piece):
             break
-        tree, before = labels == label, millilitres
+        tree[box], before = piece, millilitres(piece)
     return tree
+
+
+def _around(
+    hu: Float32,
+    air: Bool,
+    threshold: float,
+    seed: tuple[int, int, int],
+    box: Box,
+    enough: Callable[[Bool], bool],
+) -> tuple[Box, Bool] | None:
+    """Return the piece of air below `threshold` that holds `seed`, and the box it lies in; None without one.
+
+    It is looked for around `box`, ever farther until the piece ends within, or until what is seen of it is
+    enough: most are small, and to label the whole chest for each threshold costs more than all the rest.
+    """
+    room = _ROOM
+    while True:
+        start = [max(part.start - room, 0) for part in box]
+        stop = [min(part.stop + room, size) for part, size in zip(box, air.shape, strict=True)]
+        wide = (slice(start[0], stop[0]), slice(start[1], stop[1]), slice(start[2], stop[2]))
+        labels, _ = ndimage.label((hu[wide] < threshold) & air[wide])
+        label = labels[tuple(np.subtract(seed, start))]
+        if label == 0:
+            return None
+        piece = labels == label
+        if enough(piece) or _ends(piece, start, stop, air.shape):
+            return wide, piece
+        room *= 2
+
+
+def _ends(piece: Bool, start: Sequence[int], stop: Sequence[int], shape: Sequence[int]) -> bool:
+    """Tell whether `piece` reaches no face of its box that is not one of the whole array."""
+    for axis in range(3):
+        faces = np.moveaxis(piece, axis, 0)
+        if (start[axis] > 0 and faces[0].any()) or (stop[axis] < shape[axis] and faces[-1].any()):
+            return False
+    return True

@@ -5,10 +5,18 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from scipy import ndimage
 
-from dicomnode.analyse.algorithms.shapes import chosen, components, filled_slices, largest
-from dicomnode.analyse.grids import Bool, Float32
+from dicomnode.analyse.algorithms.shapes import (
+    Counts,
+    Labels,
+    chosen,
+    components,
+    dilated,
+    eroded,
+    filled_slices,
+    largest,
+)
+from dicomnode.analyse.grids import Bool, Float32, box_of
 
 AIR_BELOW_HU: Final = -400.0  # half way from lung to soft tissue
 TISSUE_ABOVE_HU: Final = -300.0
@@ -29,21 +37,29 @@ def body_of(hu: Float32, mm: float) -> Bool:
     """
     reach = max(1, round(_OPENING_MM / mm))
     # Beyond the images the body goes on: their edge is not eroded
-    tissue = ndimage.binary_erosion(hu > TISSUE_ABOVE_HU, iterations=reach, border_value=1)
-    core = largest(tissue)
-    return filled_slices(ndimage.binary_dilation(core, iterations=reach + 1))
+    core = largest(eroded(hu > TISSUE_ABOVE_HU, reach))
+    body = np.zeros_like(core)
+    box = box_of(core, margin=reach + 1)
+    if box is not None:
+        body[box] = filled_slices(dilated(core[box], reach + 1))
+    return body
 
 
-def inner_air(hu: Float32, body: Bool, mm: float) -> Bool:
-    """Return the air inside the body; air that goes on to the sides of the field of view is outside.
+def air_of(hu: Float32) -> tuple[Labels, Counts]:
+    """Label what is as dark as air or lung, in the body and outside of it."""
+    return components(hu < AIR_BELOW_HU)
+
+
+def inner_air(hu: Float32, body: Bool, air: tuple[Labels, Counts], mm: float) -> Bool:
+    """Return what of `air` lies in the body; air that goes on to the sides of the field of view is outside.
 
     But lung stays inside although the trachea leads out: through an open mouth, or where the images end in
     air. It is what each slice encloses and what is not air alone, as the space below an arm is.
     """
-    labels, counts = components(hu < AIR_BELOW_HU)
+    labels, counts = air
     outside = np.zeros(len(counts), dtype=bool)
     for face in (labels[:, 0], labels[:, -1], labels[:, :, 0], labels[:, :, -1]):
-        outside[np.unique(face)] = True
+        outside[face] = True
     inside = chosen(labels, ~outside) & body
     enclosed, counts = components(chosen(labels, outside) & body)
     large = counts * mm**3 / 1000.0 > _OPEN_LUNG_ML

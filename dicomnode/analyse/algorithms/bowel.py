@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from dicomnode.analyse.algorithms.shapes import components, grown_back, inner_distance
+from dicomnode.analyse.algorithms.shapes import components, grown_back, inner_squares
 from dicomnode.analyse.grids import Bool, Float32, box_of
 
 _NECKS: Final = (1, 2)  # voxels of radius that a neck is cut through at
@@ -23,12 +23,12 @@ def without_bowel(lung: Bool, hu: Float32) -> Bool:
     box = box_of(lung, margin=1)
     if box is None:
         return lung
-    depth = inner_distance(lung[box])
+    squares = inner_squares(lung[box], max(_NECKS))
     for radius in _NECKS:
-        seeds = _seeds(depth > radius, hu[box])
+        seeds = _seeds(squares > radius * radius, hu[box])
         if seeds is not None:
             kept = np.zeros_like(lung)
-            kept[box], _ = grown_back(seeds, depth, radius)
+            kept[box], _ = grown_back(seeds, squares, radius)
             return kept
     return lung
 

@@ -13,13 +13,14 @@ from typing import Final
 import numpy as np
 
 from dicomnode.analyse.algorithms.airways import Airways, airways_of
-from dicomnode.analyse.algorithms.body import body_of, inner_air, lung_like
+from dicomnode.analyse.algorithms.body import air_of, body_of, inner_air, lung_like
 from dicomnode.analyse.algorithms.bowel import without_bowel
 from dicomnode.analyse.algorithms.contract import Algorithm, Anatomy, Parameters, Part
 from dicomnode.analyse.algorithms.plausible import LungFacts, reasons, refused
-from dicomnode.analyse.algorithms.shapes import closed, components, filled_slices, inner_distance
+from dicomnode.analyse.algorithms.shapes import closed, components, filled_slices, thick, within
 from dicomnode.analyse.algorithms.sides import sides_of
 from dicomnode.analyse.grids import Bool, Box, Float32, box_of
+from dicomnode.analyse.parallel import both, each
 from dicomnode.analyse.prepare import orient
 from dicomnode.analyse.resample import Prepared, resample
 from dicomnode.values import Progress, Remark, RemarkKind
@@ -74,11 +75,8 @@ def _run(image: Prepared, parameters: Parameters, progress: Progress) -> Anatomy
     progress(_STAGE, 2, _STEPS)
     sides = sides_of(airy & ~airways.mask, chest.middle_i, mm)
     progress(_STAGE, 3, _STEPS)
-    found = {
-        side: without_bowel(mask, chest.hu)
-        for side, mask in (("right", sides.right), ("left", sides.left))
-        if mask is not None
-    }
+    seen = [(side, mask) for side, mask in (("right", sides.right), ("left", sides.left)) if mask is not None]
+    found = dict(each(lambda one: (one[0], without_bowel(one[1], chest.hu)), seen))
     shut = _shut(found, airways, parameters["closing_mm"] / mm)
     progress(_STAGE, 4, _STEPS)
     facts = replace(_facts(chest, found, shut, airways), by_plane=sides.by_plane)
@@ -99,8 +97,8 @@ def _run(image: Prepared, parameters: Parameters, progress: Progress) -> Anatomy
 
 def _chest(hu: Float32, mm: float) -> _Chest | None:
     """Crop to the air inside the body: all that follows costs by the voxel."""
-    body = body_of(hu, mm)
-    air = inner_air(hu, body, mm)
+    body, labelled = both(lambda: body_of(hu, mm), lambda: air_of(hu))
+    air = inner_air(hu, body, labelled, mm)
     box = box_of(air, margin=1)
     if box is None:
         return None
@@ -120,12 +118,12 @@ def _shut(found: dict[str, Bool], airways: Airways, radius: float) -> dict[str, 
     taken = airways.mask.copy()
     for mask in found.values():
         taken |= mask
-    for side, mask in found.items():
-        box = box_of(mask, margin=int(np.ceil(radius)) + 1)
-        if box is None:
-            continue
-        more = filled_slices(closed(mask[box], radius)) & ~taken[box]
-        shut = mask.copy()
+    boxes = {side: box_of(mask, margin=int(np.ceil(radius)) + 1) for side, mask in found.items()}
+    some = [(side, box) for side, box in boxes.items() if box is not None]
+    whole = each(lambda one: filled_slices(closed(found[one[0]][one[1]], radius)), some)
+    for (side, box), wide in zip(some, whole, strict=True):
+        more = wide & ~taken[box]
+        shut = found[side].copy()
         shut[box] |= more
         taken[box] |= more
         result[side] = shut
@@ -165,10 +163,10 @@ def _dense_ml(chest: _Chest, found: dict[str, Bool], lungs: Bool) -> float:
     if box is None:
         return 0.0
     radius = _THICKER_MM / chest.mm
-    core = inner_distance(taken[box]) >= radius
+    core = thick(taken[box], radius)
     if not core.any():
         return 0.0
-    around = taken[box] & (inner_distance(~core) <= radius)
+    around = taken[box] & within(core, radius)
     _, counts = components(around)
     return float(counts.max()) * chest.mm**3 / 1000.0
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from dicomnode.analyse.algorithms.shapes import components, grown_back, inner_distance
+from dicomnode.analyse.algorithms.shapes import components, grown_back, inner_squares
 from dicomnode.analyse.grids import Bool, box_of
 
 _APART_SHARE: Final = 0.25  # the second largest piece is a lung if it has this share of the largest
@@ -83,9 +83,10 @@ def _cut(lungs: Bool, middle_i: float, mm: float) -> Sides | None:
 
 def _split(one: Bool, mm: float) -> tuple[Bool, Bool] | None:
     """Erode until it falls into two, then let both grow back along what was eroded."""
-    depth = inner_distance(one)
-    for radius in range(1, int(_SPLIT_AT_MOST_MM / mm) + 1):
-        labels, counts = components(depth > radius)
+    at_most = int(_SPLIT_AT_MOST_MM / mm)
+    squares = inner_squares(one, at_most)
+    for radius in range(1, at_most + 1):
+        labels, counts = components(squares > radius * radius)
         if len(counts) < 3:
             continue
         order = np.argsort(-counts, kind="stable")
@@ -93,7 +94,7 @@ def _split(one: Bool, mm: float) -> tuple[Bool, Bool] | None:
             seeds = np.zeros(one.shape, dtype=np.int8)
             seeds[labels == order[0]] = 1
             seeds[labels == order[1]] = 2
-            return grown_back(seeds, depth, radius)
+            return grown_back(seeds, squares, radius)
     return None
 
 

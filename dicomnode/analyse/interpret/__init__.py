@@ -6,26 +6,50 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from dicomnode.analyse.interpret.anomaly import anomaly
+from dicomnode.analyse.interpret.boxes import boxes
 from dicomnode.analyse.interpret.centre_heat import centre_heat
 from dicomnode.analyse.interpret.classes import labels, sigmoid
 from dicomnode.analyse.interpret.contract import (
+    Field,
+    FoundBox,
+    Index,
     Interpret,
     Outputs,
+    Pass,
     Point,
     Reading,
     Region,
     Shape,
     UnreadableError,
 )
+from dicomnode.analyse.interpret.fields import image, map_
+from dicomnode.analyse.interpret.rows import classes, features, regression, sequence
 
 INTERPRETATIONS: Final[Mapping[str, Interpret]] = MappingProxyType(
-    {"centre_heat": centre_heat, "labels": labels, "sigmoid": sigmoid}
+    {
+        "anomaly": anomaly,
+        "boxes": boxes,
+        "centre_heat": centre_heat,
+        "classes": classes,
+        "features": features,
+        "image": image,
+        "labels": labels,
+        "map": map_,
+        "regression": regression,
+        "sequence": sequence,
+        "sigmoid": sigmoid,
+    }
 )
 
 __all__ = [
     "INTERPRETATIONS",
+    "Field",
+    "FoundBox",
+    "Index",
     "Interpret",
     "Outputs",
+    "Pass",
     "Point",
     "Reading",
     "Region",

@@ -6,21 +6,23 @@ voxels in a third. Sizes and distances are in mm, so the parameters of the manif
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial import cKDTree
 from scipy.special import expit
 
 from dicomnode.analyse.grids import Float32, box_onto, sample
 from dicomnode.analyse.interpret.contract import Outputs, Point, Reading, Region, Shape, UnreadableError
-from dicomnode.engine import CentreHeat, StepSpec
+from dicomnode.engine import CentreHeat, Head
 from dicomnode.values import Float64, Grid, Mask, Remark, RemarkKind
 
 _SUPPRESSED_WITHIN: Final = 0.5  # of the larger diameter of two centres
 _LARGEST_LOG: Final = 4.0  # ln 55 mm: a size beyond is no size
+_ROUNDING: Final = 1e-9  # relative: what a tree of points may round another way than we do
 _FUSED: Final = "sqrt(heat * mask_support)"
 
 
@@ -35,7 +37,7 @@ class Candidate:
     score: float
 
 
-def centre_heat(outputs: Outputs, step: StepSpec) -> Reading:
+def centre_heat(outputs: Outputs, step: Head) -> Reading:
     """Decode heat, size and mask into candidates, by score; those above the threshold get their voxels."""
     how = step.centre_heat
     if how is None:
@@ -46,9 +48,8 @@ def centre_heat(outputs: Outputs, step: StepSpec) -> Reading:
             f"{how.heat} {heat.shape}, {how.size} {size.shape} and {how.mask} {mask.shape} do not go "
             f"together with a stride of {how.stride}"
         )
-    found = _scored(_suppressed(_peaks(heat, size, outputs, how), how), mask, outputs.grid, how)
-    above = [candidate for candidate in found if candidate.score >= how.threshold]
-    below = [candidate.score for candidate in found if candidate.score < how.threshold]
+    found = _suppressed(_peaks(heat, size, outputs, how), how)
+    above, best_below = _scored(found, mask, outputs.grid, how)
     distinct = _distinct([(one, outline(one, mask, outputs, how)) for one in above])
     chosen = distinct[: how.at_most]
     points = tuple(_point(one) for one, voxels in chosen if voxels is None)
@@ -56,7 +57,7 @@ def centre_heat(outputs: Outputs, step: StepSpec) -> Reading:
         shapes=tuple(Shape(mask=voxels, score=one.score) for one, voxels in chosen if voxels is not None),
         points=points,
         remarks=_remarks(len(distinct), len(points), how),
-        none_found=_none_found(below, how),
+        none_found=_none_found(len(found) - len(above), best_below, how),
         region=Region(mask > how.mask_logit, outputs.grid),
     )
 
@@ -111,31 +112,35 @@ def _peaks(heat: Float32, size: Float32, outputs: Outputs, how: CentreHeat) -> l
     # Cell c covers the voxels stride·c … stride·c + stride − 1
     at = cells * float(how.stride) + (how.stride - 1) / 2.0
     centres = outputs.grid.to_lps_mm(at)
-    found = []
-    for cell, index, centre in zip(cells, at, centres, strict=True):
-        if outputs.within is not None and not _near(outputs.within, centre, how.within_mm):
-            continue
-        diameter = float(np.exp(np.clip(size[tuple(cell)], 0.0, _LARGEST_LOG)))
-        warmth = float(expit(np.float64(heat[tuple(cell)])))
-        found.append(Candidate(index, centre, diameter, warmth, warmth))
-    return sorted(found, key=lambda one: -one.heat)
+    if outputs.within is not None:
+        near = _near(outputs.within, centres, how.within_mm)
+        cells, at, centres = cells[near], at[near], centres[near]
+    rows = tuple(cells.T)
+    diameters = np.exp(np.clip(size[rows], 0.0, _LARGEST_LOG))
+    warmth = expit(heat[rows].astype(np.float64))
+    return [
+        Candidate(at[n], centres[n], float(diameters[n]), float(warmth[n]), float(warmth[n]))
+        for n in np.argsort(-warmth, kind="stable")
+    ]
 
 
-def _near(region: Region, centre_lps_mm: Float64, within_mm: float) -> bool:
-    """Tell whether a voxel of the region lies within `within_mm` of the centre, or holds it."""
-    at = region.grid.to_index_kji(centre_lps_mm)
+def _near(region: Region, centres_lps_mm: Float64, within_mm: float) -> NDArray[np.bool_]:
+    """Tell of each centre whether a voxel of the region lies within `within_mm` of it, or holds it."""
+    at = region.grid.to_index_kji(centres_lps_mm)
     spacing = np.array(region.grid.spacing_kji_mm)
+    shape = np.array(region.mask.shape)
     reach = within_mm / spacing + 0.5
-    low = np.maximum(np.ceil(at - reach).astype(int), 0)
-    high = np.minimum(np.floor(at + reach).astype(int) + 1, region.mask.shape)
-    if (high <= low).any():
-        return False
-    near = np.argwhere(region.mask[low[0] : high[0], low[1] : high[1], low[2] : high[2]])
-    if not near.size:
-        return False
-    apart = np.abs(near + low - at) * spacing
-    holds = (apart <= spacing / 2.0 + 1e-6).all(axis=1)
-    return bool((holds | (np.linalg.norm(apart, axis=1) <= within_mm)).any())
+    result = np.zeros(len(at), dtype=bool)
+    first = np.ceil(at - reach).astype(np.intp)
+    for step in np.ndindex(*(int(n) for n in np.floor(2.0 * reach).astype(np.intp) + 1)):
+        open_ = np.flatnonzero(~result)
+        index = first[open_] + step
+        apart = np.abs(index - at[open_]) * spacing
+        close = (apart <= spacing / 2.0 + 1e-6).all(axis=1) | (np.sqrt((apart**2).sum(axis=1)) <= within_mm)
+        close &= ((index >= 0) & (index < shape)).all(axis=1)
+        some = tuple(index[close].T)
+        result[open_[close]] = region.mask[some]
+    return result
 
 
 def _suppressed(candidates: list[Candidate], how: CentreHeat) -> list[Candidate]:
@@ -144,32 +149,42 @@ def _suppressed(candidates: list[Candidate], how: CentreHeat) -> list[Candidate]
         return []
     centres = np.array([one.centre_lps_mm for one in candidates])
     diameters = np.array([one.diameter_mm for one in candidates])
-    kept: list[int] = []
-    for index in range(len(candidates)):
-        apart = np.sqrt(((centres[kept] - centres[index]) ** 2).sum(axis=1))
-        needed = np.maximum(
-            how.suppress_mm, _SUPPRESSED_WITHIN * np.maximum(diameters[kept], diameters[index])
-        )
-        if (apart > needed).all():
-            kept.append(index)
-    return [candidates[index] for index in kept]
+    needed = np.maximum(how.suppress_mm, _SUPPRESSED_WITHIN * diameters)  # around each; the larger counts
+    tree = cKDTree(centres)
+    too_near: list[list[int]] = [[] for _ in candidates]  # the hotter ones of each
+    for one, others in enumerate(tree.query_ball_point(centres, needed * (1.0 + _ROUNDING))):
+        apart = np.sqrt(((centres[others] - centres[one]) ** 2).sum(axis=1))
+        for other, distance in zip(others, apart, strict=True):
+            if other != one and distance <= needed[one]:
+                too_near[max(one, other)].append(min(one, other))
+    kept = np.zeros(len(candidates), dtype=bool)
+    for index, hotter in enumerate(too_near):
+        kept[index] = not kept[hotter].any()
+    return [candidates[index] for index in np.flatnonzero(kept)]
 
 
-def _scored(candidates: list[Candidate], mask: Float32, grid: Grid, how: CentreHeat) -> list[Candidate]:
-    """Give each candidate its score and return them by it, highest first."""
-    if how.score != _FUSED:
-        return candidates
-    scored = [
-        Candidate(
-            one.at,
-            one.centre_lps_mm,
-            one.diameter_mm,
-            one.heat,
-            float(np.sqrt(one.heat * support(one, mask, grid, how.support_part))),
-        )
-        for one in candidates
-    ]
-    return sorted(scored, key=lambda one: -one.score)
+def _scored(
+    candidates: list[Candidate], mask: Float32, grid: Grid, how: CentreHeat
+) -> tuple[list[Candidate], float]:
+    """Return those that reach the threshold by score, highest first, and the best score below it (or 0).
+
+    candidates: hottest first. No score is above the square root of the heat (the support is at most 1), so
+    most need not be computed: of some thousand centres a handful is warm enough to matter.
+    """
+    above: list[Candidate] = []
+    best_below = 0.0
+    for one in candidates:
+        at_most = np.sqrt(one.heat) if how.score == _FUSED else one.heat
+        if at_most < how.threshold and at_most <= best_below:
+            break
+        score = one.heat
+        if how.score == _FUSED:
+            score = float(np.sqrt(one.heat * support(one, mask, grid, how.support_part)))
+        if score >= how.threshold:
+            above.append(replace(one, score=score))
+        else:
+            best_below = max(best_below, score)
+    return sorted(above, key=lambda one: -one.score), best_below
 
 
 def support(candidate: Candidate, mask: Float32, grid: Grid, part: float) -> float:
@@ -227,12 +242,12 @@ def outline(candidate: Candidate, mask: Float32, outputs: Outputs, how: CentreHe
     return Mask.from_crop(labels == label, source.shape_kji, (int(low[0]), int(low[1]), int(low[2])))
 
 
-def _none_found(below: list[float], how: CentreHeat) -> str:
+def _none_found(below: int, best: float, how: CentreHeat) -> str:
     """Say that none is reported, how many have a lower score, and how near the best of them came."""
-    were = "candidate below it was" if len(below) == 1 else "candidates below it were"
+    were = "candidate below it was" if below == 1 else "candidates below it were"
     # Cut, not rounded: a score below the threshold must not be written as the threshold
-    best = f", the highest {np.floor(100.0 * max(below)) / 100.0:.2f}" if below else ""
-    return f"None reaches the score of {how.threshold:g}; {len(below)} {were} not reported{best}."
+    highest = f", the highest {np.floor(100.0 * best) / 100.0:.2f}" if below else ""
+    return f"None reaches the score of {how.threshold:g}; {below} {were} not reported{highest}."
 
 
 def _remarks(above: int, without_outline: int, how: CentreHeat) -> tuple[Remark, ...]:

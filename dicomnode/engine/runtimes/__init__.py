@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dicomnode.engine.runtimes.choose import RUNTIMES, choose_runtime, survey
+from dicomnode.engine.runtimes.choose import REFERENCE, RUNTIMES, Candidate, candidates, survey
 from dicomnode.engine.runtimes.contract import (
     Capability,
     Network,
@@ -11,15 +11,20 @@ from dicomnode.engine.runtimes.contract import (
     Session,
     TensorSpec,
 )
+from dicomnode.engine.runtimes.wish import RuntimeWish, wish_of
 
 __all__ = [
+    "REFERENCE",
     "RUNTIMES",
+    "Candidate",
     "Capability",
     "Network",
     "Reason",
     "Runtime",
+    "RuntimeWish",
     "Session",
     "TensorSpec",
-    "choose_runtime",
+    "candidates",
     "survey",
+    "wish_of",
 ]

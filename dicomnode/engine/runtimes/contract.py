@@ -32,10 +32,11 @@ class Capability:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why a runtime cannot be used on this machine."""
+    """Why a runtime cannot be used on this machine. installed: whether its library is there at all."""
 
     runtime: str
     text: str
+    installed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +62,16 @@ class TensorSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
-    """A verified network on its way into a runtime. engine: for messages. content: the ONNX file."""
+    """A verified network on its way into a runtime.
+
+    engine: for messages. content: the ONNX file as the package has it, in fp32. precision: what it shall run
+    in, one of the capability's; a runtime that converts or compiles does so beforehand, and finds that here.
+    """
 
     engine: str
     file: str
     content: bytes
-    precisions: tuple[str, ...] = ("fp32",)
+    precision: str = "fp32"
     memory_bytes_per_voxel: float = 0.0
 
 
@@ -96,7 +101,8 @@ class Session(Protocol):
     def infer(self, inputs: Mapping[str, Buffer]) -> dict[str, Buffer]:
         """Run it once on buffers by name, wherever they lie; a session moves only what it must.
 
-        Inputs are not changed. Outputs lie where the session computes and are the caller's own, to close.
+        Inputs are not changed and not kept. Outputs lie where the session computes and are the caller's own,
+        to close: no later run writes to them.
         Raises NodeError(NETWORK_FAILED) when names, shapes or types are not the network's, when the
         runtime fails, and after `close`.
         """
@@ -106,7 +112,10 @@ class Session(Protocol):
 
     @property
     def provenance(self) -> Mapping[str, str]:
-        """What else a result must tell of how it was computed, by short names: "driver", "plan", "tf32"."""
+        """What else a result must tell of how it was computed, by short names: "driver", "plan", "tf32".
+
+        "plan" is the identity of what was built for this machine: another one must be accepted anew.
+        """
 
     def memory(self, shape: Sequence[int]) -> int:
         """Estimate the memory in bytes that a run on an input of this shape takes, weights included."""

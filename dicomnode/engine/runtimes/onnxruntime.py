@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from numpy.typing import NDArray
 
+from dicomnode import ORT_IMPORTED_REPORTING
 from dicomnode.device import Buffer, HostBuffer, cpu_device
 from dicomnode.engine.runtimes.contract import (
     Capability,
@@ -28,15 +28,21 @@ _DTYPES: Final = {
     "tensor(uint8)": "uint8",
     "tensor(bool)": "bool",
 }
+_REPORTS: Final = (
+    "it was imported before dicomnode and without ORT_DISABLE_TELEMETRY=1, so that it reports to its maker"
+)
 _ERRORS_ONLY: Final = 3  # severity of its own log; what fails reaches us as an exception
 
 
 def _library() -> Any:
-    """Import onnxruntime with its telemetry off: since 1.29 it reports to its maker unless told not to."""
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # is read when the library is loaded
+    """Import onnxruntime. Its telemetry is off: `dicomnode` has said so before any room could import it.
+
+    Raises ImportError where another program has imported it earlier and without that word.
+    """
+    if ORT_IMPORTED_REPORTING:
+        raise ImportError(_REPORTS)
     import onnxruntime  # noqa: PLC0415  heavy: only a process that runs networks pays for it
 
-    onnxruntime.disable_telemetry_events()
     return onnxruntime
 
 
@@ -49,6 +55,8 @@ class OnnxRuntime:
         """Import the library, in this process as it needs no driver, and look for its CPU provider."""
         try:
             library = _library()
+        except ModuleNotFoundError as error:
+            return Reason(self.name, f"it is not installed ({error})", installed=False)
         except (ImportError, OSError) as error:
             return Reason(self.name, f"it cannot be imported: {error}")
         if _PROVIDER not in library.get_available_providers():

@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicomnode.device import Buffer, Device, HostBuffer
-from dicomnode.engine.onnx_file import UnsafeNetworkError, check_onnx
+from dicomnode.engine.onnx_file import check_onnx
+from dicomnode.engine.onnx_wire import UnsafeNetworkError
 from dicomnode.engine.runtimes.contract import Capability, Network, Reason, TensorSpec, check_inputs
 from dicomnode.faults import NETWORK_FAILED, NodeError
 

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import expit, softmax
 
 from dicomnode.analyse.interpret import INTERPRETATIONS, Outputs, UnreadableError
-from dicomnode.engine import StepSpec
+from dicomnode.analyse.interpret.classes import largest_parts
+from dicomnode.engine import Labels, Sigmoid, StepSpec
 from tests.unit.analyse.test_grids import TURNS, angles, grid_of, rotation
 
 SHAPE = (20, 24, 28)
@@ -94,3 +96,105 @@ def test_nothing_found_is_no_shape_and_an_empty_region(name):
     found = read(name, {"out": values}, grid, grid, wanted=2)
     assert found.shapes == ()
     assert not found.region.mask.any()
+
+
+def doubled(values: np.ndarray, name: str, **how) -> np.ndarray:
+    """Read a map of 2 mm voxels onto a grid of 1 mm along i, whose voxels lie a quarter to either side."""
+    grid = grid_of((2, 2, values.shape[-1]), (1, 1, 2))
+    fine = grid_of((2, 2, 2 * values.shape[-1]), (1, 1, 1))
+    affine = fine.affine_lps.copy()
+    affine[:3, 3] += grid.to_lps_mm([0, 0, -0.25]) - fine.to_lps_mm([0, 0, 0])
+    source = type(fine)(fine.shape_kji, affine, "1.2.3")
+    maps = {"out": np.broadcast_to(values[:, None, None, :], (len(values), 2, 2, values.shape[-1])).copy()}
+    wanted = len(values) - (name == "labels")
+    outputs = Outputs(maps=maps, grid=grid, source=source, within=None, wanted=wanted)
+    parameters = {"labels": Labels, "sigmoid": Sigmoid}[name](**how)
+    found = INTERPRETATIONS[name](outputs, StepSpec(network="n.onnx", **{name: parameters}))
+    return np.array([shape.mask.to_array()[0, 0] for shape in found.shapes])
+
+
+LOGITS = np.array([[0.0, 0.0, 0.0], [-0.2, 9.0, -1.0]], np.float32)
+
+
+def between(values: np.ndarray) -> np.ndarray:
+    """Interpolate linearly a quarter of a voxel to either side, edges held."""
+    at = np.arange(2 * values.shape[-1]) / 2 - 0.25
+    return np.array([np.interp(at, np.arange(values.shape[-1]), row) for row in values])
+
+
+@pytest.mark.parametrize(
+    ("interpolate", "expected"),
+    [
+        ("numbers", between(LOGITS)[1] > 0),
+        ("probabilities", between(softmax(LOGITS, axis=0))[1] > 0.5),
+        ("classes", np.repeat(LOGITS[1] > 0, 2)),
+    ],
+)
+def test_labels_are_decided_before_or_after_interpolation_as_engine_toml_says(interpolate, expected):
+    assert np.array_equal(doubled(LOGITS, "labels", interpolate=interpolate)[0], expected)
+
+
+def test_the_three_ways_differ_so_the_test_above_can_fail():
+    ways = [between(LOGITS)[1] > 0, between(softmax(LOGITS, axis=0))[1] > 0.5, np.repeat(LOGITS[1] > 0, 2)]
+    assert [way.sum() for way in ways] == [4, 3, 2]
+    flat = np.array([[-1.0, 0.5, -0.1]], np.float32)
+    assert [(between(flat) > 0).sum(), np.repeat(flat > 0, 2).sum()] == [3, 2]
+
+
+@pytest.mark.parametrize(
+    ("interpolate", "expected"),
+    [
+        ("numbers", lambda v: between(v)[0] > 0),
+        ("probabilities", lambda v: between(expit(v))[0] > 0.5),
+        ("classes", lambda v: np.repeat(v[0] > 0, 2)),
+    ],
+)
+def test_so_is_a_sigmoid(interpolate, expected):
+    values = np.array([[-1.0, 0.5, -0.1]], np.float32)
+    assert np.array_equal(doubled(values, "sigmoid", interpolate=interpolate)[0], expected(values))
+
+
+def test_classes_taken_over_end_where_the_box_does():
+    grid = grid_of((2, 2, 2), (1, 1, 1))
+    affine = grid.affine_lps.copy()
+    wide = type(grid)((2, 2, 6), affine, "1.2.3")  # three voxels beyond the box along i
+    maps = {"out": np.ones((1, 2, 2, 2), np.float32)}
+    outputs = Outputs(maps=maps, grid=grid, source=wide, within=None, wanted=1)
+    step = StepSpec(network="n.onnx", sigmoid=Sigmoid(interpolate="classes"))
+    (shape,) = INTERPRETATIONS["sigmoid"](outputs, step).shapes
+    assert shape.mask.to_array()[0, 0].tolist() == [True, True, False, False, False, False]
+
+
+@pytest.mark.parametrize("thick_slices", ["same", "nearest"])
+def test_across_thick_slices_the_nearest_plane_is_taken(thick_slices):
+    """A slice of 8 mm half way between two planes of 4 mm, whose pixels are of 1 mm."""
+    grid = grid_of((4, 8, 8), (4, 1, 1))
+    source = grid_of((4, 8, 8), (8, 1, 1))
+    affine = source.affine_lps.copy()
+    affine[:3, 3] += grid.to_lps_mm([0.5, 0, 0]) - source.to_lps_mm([0, 0, 0])  # between two planes
+    source = type(source)((1, 8, 8), affine, "1.2.3")
+    values = np.zeros((1, 4, 8, 8), np.float32)
+    values[0, 0], values[0, 1] = -1.0, np.where(np.arange(8) < 4, 0.5, -1.0)
+    values[0, 0, :, 4] = 3.0
+    outputs = Outputs(maps={"out": values}, grid=grid, source=source, within=None, wanted=1)
+    step = StepSpec(network="n.onnx", sigmoid=Sigmoid(thick_slices=thick_slices))
+    (shape,) = INTERPRETATIONS["sigmoid"](outputs, step).shapes
+    row = shape.mask.to_array()[0, 0]
+    nearest = np.arange(8) < 4  # of two planes equally near the later one
+    linear = (values[0, 0, 0] + values[0, 1, 0]) / 2 > 0
+    assert np.array_equal(row, nearest if thick_slices == "nearest" else linear)
+    assert not np.array_equal(nearest, linear)
+
+
+def test_the_largest_parts_are_kept_and_of_equal_ones_the_first():
+    voxels = np.zeros((3, 5, 12), bool)
+    voxels[0, 0, 0:2] = voxels[1, 1, 2] = True  # three, that touch by a corner
+    voxels[2, 4, 5:7] = voxels[0, 4, 9:11] = True  # two and two
+    assert largest_parts(voxels, None) is voxels
+    assert np.array_equal(largest_parts(voxels, 3), voxels)
+    first = largest_parts(voxels, 1)
+    assert first.sum() == 3
+    assert first[1, 1, 2]
+    second = largest_parts(voxels, 2)
+    assert second.sum() == 5
+    assert second[0, 4, 9]

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dicomnode.analyse.grids import align, box_of, box_onto, cropped, interpolation, sample
+from dicomnode.analyse.grids import align, box_of, box_onto, cropped, interpolation, mapped, sample
+from dicomnode.analyse.parallel import cores
 from dicomnode.values import Grid
 
 TURNS = [(order, signs) for order in permutations(range(3)) for signs in product((1, -1), repeat=3)]
@@ -156,3 +157,44 @@ def test_a_map_that_changes_nothing_knows_it():
     assert interpolation(np.arange(5.0), 5).is_identity
     assert not interpolation(np.arange(5.0) + 0.5, 5).is_identity
     assert not interpolation(np.arange(4.0), 5).is_identity
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+def test_three_maps_are_three_sums_along_the_axes(dtype):
+    rng = np.random.default_rng(4)
+    field = (rng.standard_normal((20, 33, 40)) * 500).astype(dtype)
+    at = [np.linspace(-1.0, size, count) for size, count in zip(field.shape, (9, 50, 23), strict=True)]
+    maps = [interpolation(where, size) for where, size in zip(at, field.shape, strict=True)]
+    whole = [
+        np.stack([row.along_first(np.eye(n, dtype=np.float32))])
+        for row, n in zip(maps, field.shape, strict=True)
+    ]
+    expected = np.einsum("ka,jb,ic,abc->kji", whole[0][0], whole[1][0], whole[2][0], field.astype(np.float64))
+    # Also of a view that is turned and flipped, as orient gives it
+    turned = np.transpose(np.flip(field.transpose(2, 0, 1), 0), (1, 2, 0))[:, :, ::-1]
+    for one in (field, turned):
+        assert np.abs(mapped(one, *maps) - expected).max() < 1e-3
+
+
+def test_one_core_and_two_give_the_same_bits():
+    rng = np.random.default_rng(4)
+    field = rng.standard_normal((40, 64, 50)).astype(np.float32)
+    maps = [interpolation(np.linspace(2.0, size - 2.5, 37), size) for size in field.shape]
+    with cores(1):
+        one = mapped(field, *maps)
+    with cores(2):
+        two = mapped(field, *maps)
+    assert np.array_equal(one, two)
+
+
+def test_how_far_it_is_is_said_plane_by_plane():
+    seen: list[tuple[int, int]] = []
+    same = interpolation(np.arange(20.0), 20)
+    mapped(np.zeros((20, 20, 20), np.int16), same, same, same, lambda *call: seen.append(call))
+    assert seen == [(8, 20), (16, 20), (20, 20)]
+
+
+def test_nothing_asked_for_is_nothing_given():
+    grid = grid_of((4, 5, 6), (1, 1, 1))
+    box = (slice(1, 3), slice(2, 2), slice(0, 6))
+    assert sample(np.zeros((4, 5, 6), np.float32), grid, grid, box).shape == (2, 0, 6)

@@ -10,6 +10,7 @@ import pytest
 from dicomnode.analyse.algorithms import ALGORITHMS, Anatomy
 from dicomnode.analyse.algorithms.lungs import _chest
 from dicomnode.analyse.outline import onto_source
+from dicomnode.analyse.parallel import cores
 from dicomnode.analyse.resample import Prepared
 from dicomnode.values import Grid, RemarkKind, no_progress
 from tests.unit.analyse import chest as drawn
@@ -234,3 +235,16 @@ def test_coarser_and_finer_work_agree():
         found = find(drawn.draw(chest), work_mm=mm)
         assert dice(found, "right", chest) > 0.97
         assert dice(found, "left", chest) > 0.97
+
+
+@pytest.mark.parametrize("touching_mm", [0.0, 12.0], ids=["apart", "touching"])
+def test_one_core_and_two_give_the_same_lungs(touching_mm):
+    hu = drawn.draw(Chest(touching_mm=touching_mm))
+    with cores(1):
+        one = find(hu)
+    with cores(2):
+        two = find(hu)
+    assert one.remarks == two.remarks
+    assert [part.side for part in one.parts] == [part.side for part in two.parts]
+    for first, second in zip(one.parts, two.parts, strict=True):
+        assert np.array_equal(first.mask, second.mask)

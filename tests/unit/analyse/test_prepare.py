@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dicomnode.analyse.prepare import clip, orient, prepare
+from dicomnode.analyse.preparations import PREPARATIONS
+from dicomnode.analyse.preparations.scaling import clip
+from dicomnode.analyse.prepare import orient, prepare
 from dicomnode.analyse.resample import Prepared, resample
 from dicomnode.engine import Preparation
+from dicomnode.engine.preparation import PREPARATION_NAMES
+from dicomnode.engine.preparation_values import Percentile, WindowLevel, ZScore
 from tests.unit.analyse.test_grids import TURNS, angles, grid_of, rotation, shapes, spacings
 
 
@@ -115,7 +121,7 @@ def test_an_axis_shorter_than_a_new_voxel_keeps_one():
 )
 def test_clipping_int16_keeps_the_type_where_it_can(low, high, dtype):
     voxels = np.array([[[-32768, -2048, 0, 5000, 32767]]], dtype=np.int16)
-    after = clip(Prepared(voxels, grid_of((1, 1, 5), (1, 1, 1))), low, high)
+    after = clip(Prepared(voxels, grid_of((1, 1, 5), (1, 1, 1))), (low, high))
     assert after.voxels.dtype == dtype
     assert np.array_equal(after.voxels, np.clip(voxels.astype(np.float64), low, high).astype(dtype))
 
@@ -145,3 +151,39 @@ def test_without_preparations_the_voxels_go_through_as_float32(make_volume):
     assert after.voxels.dtype == np.float32
     assert np.array_equal(after.voxels, voxels)
     assert not after.voxels.flags.writeable
+
+
+def test_every_entry_of_a_manifest_has_a_step_that_does_it():
+    assert tuple(PREPARATIONS) == PREPARATION_NAMES
+
+
+def test_an_observer_sees_each_step_before_and_after(make_volume):
+    voxels = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
+    volume = make_volume(voxels, affine=np.diag([-1.0, 1.0, 2.0, 1.0]))
+    entries = (
+        Preparation(orient="LPS"),
+        Preparation(clip=(3.0, 40.0)),
+        Preparation(window=WindowLevel(centre=20.0, width=40.0)),
+    )
+    seen: list[tuple[str, Prepared, Prepared]] = []
+    after = prepare(volume, entries, observe=lambda *call: seen.append(call))
+    assert [name for name, _, _ in seen] == ["orient", "clip", "window"]
+    assert seen[0][1].voxels is volume.voxels
+    assert all(one[2] is next_one[1] for one, next_one in pairwise(seen))
+    assert [one[2].voxels.dtype for one in seen] == [np.int16, np.int16, np.float32]
+    assert np.array_equal(seen[-1][2].voxels, after.voxels)
+
+
+def test_the_same_list_gives_the_same_numbers_each_time(make_volume):
+    voxels = np.random.default_rng(1).standard_normal((9, 20, 18)).astype(np.float32)
+    volume = make_volume(voxels, spacing=(2.0, 0.7, 0.9))
+    entries = (
+        Preparation(orient="SAR"),
+        Preparation(resample_mm=(1.0, 1.0, 1.0)),
+        Preparation(percentile=Percentile(lower=1.0, upper=99.0, clip=True)),
+        Preparation(z_score=ZScore()),
+    )
+    one, two = prepare(volume, entries), prepare(volume, entries)
+    assert one.voxels.tobytes() == two.voxels.tobytes()
+    assert abs(float(one.voxels.mean(dtype=np.float64))) < 1e-6
+    assert float(one.voxels.std(dtype=np.float64)) == pytest.approx(1.0, abs=1e-6)

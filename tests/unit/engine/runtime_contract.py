@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
+from dicomnode.device import HostBuffer, cpu_device
 from dicomnode.engine.runtimes import Capability, Network, Runtime
 from dicomnode.faults import NETWORK_FAILED, NodeError
 from tests.unit.engine.small_engine import network, with_weight
@@ -63,6 +66,67 @@ class RuntimeContract:
         )
         np.testing.assert_allclose(outputs["logd"], blocks.max((3, 5, 7)), rtol=0, atol=self.tolerance)
         assert {array.dtype for array in outputs.values()} == {np.dtype(np.float32)}
+
+    def test_buffers_in_and_buffers_out_are_the_same_as_arrays(self, session):
+        x = self.sample()
+        outputs = session.infer({"x": HostBuffer(x)})
+        arrays = session.run({"x": x})
+        assert set(outputs) == set(arrays)
+        for name, buffer in outputs.items():
+            assert (buffer.shape, buffer.dtype) == (arrays[name].shape, arrays[name].dtype)
+            assert buffer.nbytes == arrays[name].nbytes
+            assert np.array_equal(buffer.host(), arrays[name])
+            buffer.close()
+
+    def test_buffers_that_it_gave_are_not_written_to_by_later_runs(self, session):
+        first = session.infer({"x": HostBuffer(self.sample())})
+        kept = {name: buffer.host().copy() for name, buffer in first.items()}
+        session.infer({"x": HostBuffer(self.sample() + 1)})
+        session.run({"x": self.sample() - 1})
+        assert all(np.array_equal(first[name].host(), kept[name]) for name in kept)
+
+    def test_what_was_got_from_a_buffer_stays_when_buffer_and_session_are_closed(self, session):
+        x = self.sample()
+        buffer = session.infer({"x": HostBuffer(x)})["mask"]
+        array = buffer.host()
+        buffer.close()
+        buffer.close()
+        session.close()
+        np.testing.assert_allclose(array, -x, rtol=0, atol=self.tolerance)
+
+    def test_an_input_may_be_written_to_after_the_run(self, session):
+        x = self.sample()
+        outputs = session.infer({"x": HostBuffer(x)})
+        expected = -x
+        x[...] = 7.0
+        np.testing.assert_allclose(outputs["mask"].host(), expected, rtol=0, atol=self.tolerance)
+
+    def test_an_output_that_is_an_input_unchanged_is_a_copy(self, runtime, capability):
+        session = runtime.load(self.loadable(network("Identity").SerializeToString()), capability)
+        x = self.sample()
+        outputs = session.run({"x": x})
+        np.testing.assert_allclose(outputs["mask"], x, rtol=0, atol=self.tolerance)
+        assert not np.shares_memory(outputs["mask"], x)
+        session.close()
+
+    @pytest.mark.parametrize("threads", [1, 2])
+    def test_threads_are_those_that_were_given(self, runtime, threads):
+        answer = runtime.probe(threads)
+        assert isinstance(answer, Capability), answer
+        session = runtime.load(self.loadable(), answer)
+        x = self.sample((1, 1, 16, 16, 16))
+        np.testing.assert_allclose(session.run({"x": x})["mask"], -x, rtol=0, atol=self.tolerance)
+        session.close()
+        assert answer.device.kind != "cpu" or answer.device.threads == cpu_device(threads).threads
+
+    def test_it_runs_in_the_thread_that_asks(self, session):
+        with ThreadPoolExecutor(1) as pool:
+            there = pool.submit(session.run, {"x": self.sample()}).result()
+        here = session.run({"x": self.sample()})
+        assert all(np.array_equal(there[name], here[name]) for name in here)
+
+    def test_what_it_tells_beside_is_text(self, session):
+        assert all(isinstance(text, str) for pair in session.provenance.items() for text in pair)
 
     def test_it_gives_the_same_bytes_again(self, session):
         first, again = session.run({"x": self.sample()}), session.run({"x": self.sample()})

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicomnode.engine import Preference, find_engine, match, may_want, read_manifest, wanted_but_refused
+from dicomnode.engine import (
+    Preference,
+    find_engine,
+    match,
+    match_further,
+    may_want,
+    read_manifest,
+    wanted_but_refused,
+)
 from dicomnode.engine.matching import _worth
 from dicomnode.faults import GANTRY_TILT, LOCALIZER
 from dicomnode.values import Refusal, SeriesFacts
@@ -204,3 +212,62 @@ def test_the_shipped_engine_takes_the_thin_soft_axial_series_of_a_chest_ct():
 def test_from_one_instance_an_engine_tells_whether_it_may_want_the_series():
     assert may_want(SMALL, stack(spacing_k_mm=99.0))  # what needs all instances is not asked yet
     assert not may_want(SMALL, stack(modality="MR"))
+
+
+PAIR, _ = read_manifest(
+    Path("engine.toml"),
+    MANIFEST.replace("SHA256", "0" * 64)
+    .replace(
+        "[[step]]",
+        """[[input]]
+name = "mr"
+kind = "volume"
+require = [ { tag = "Modality", equals = "MR" }, { fact = "spacing_k_mm", at_most = 3.0 } ]
+prefer = [ { fact = "spacing_k_mm", smaller = true } ]
+[[input]]
+name = "second"
+kind = "volume"
+require = [ { tag = "Modality", equals = "MR" } ]
+[[input]]
+name = "patient"
+kind = "tags"
+tags = [ { tag = "PatientAge" } ]
+
+[[step]]""",
+        1,
+    )
+    .encode(),
+)
+
+
+def test_each_further_input_gets_the_best_stack_that_is_left():
+    first = stack("1.1")
+    thin, thick = stack("1.2", modality="MR", spacing_k_mm=1.0), stack("1.3", modality="MR", spacing_k_mm=2.0)
+    found = match_further(PAIR, [thick, first, thin], first)
+    assert found == {"mr": thin, "second": thick}
+    rules = {one.series_instance_uid: one.rule for one in match(PAIR, [thick, first, thin])}
+    assert rules["1.2"] == "goes with the chosen one as input mr"
+    assert rules["1.3"] == "goes with the chosen one as input second"
+
+
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [
+        ([], "there is no other series"),
+        ([stack("1.2", modality="PT")], "Modality equals MR, found PT"),
+        (
+            [stack("1.2", modality="PT"), stack("1.3", modality="MR", spacing_k_mm=9.0)],
+            "spacing_k_mm at most 3.0, found 9.0",
+        ),
+        ([stack("1.2", modality="MR", refusal=refused(GANTRY_TILT))], f"refused by {GANTRY_TILT.code}"),
+    ],
+    ids=["none", "another modality", "the nearest is too thick", "refused"],
+)
+def test_a_further_input_that_nothing_fits_says_what_came_nearest(others, said):
+    first = stack("1.1")
+    assert match_further(PAIR, [first, *others], first)["mr"] == said
+
+
+def test_numbers_of_attributes_want_no_series():
+    assert not may_want(PAIR, stack(modality="US"))
+    assert may_want(PAIR, stack(modality="MR"))

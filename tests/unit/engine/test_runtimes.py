@@ -1,18 +1,19 @@
-"""The runtimes that there are, each before the contract; and which one is chosen."""
+"""The runtimes that there are, each before the contract, and what each is to be refused for."""
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
+import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from dicomnode.device import cpu_device
-from dicomnode.engine.runtimes import Capability, Network, Reason, choose_runtime, survey
+from dicomnode.engine.runtimes import Capability, Network, Reason
 from dicomnode.engine.runtimes import onnxruntime as onnx_room
+from dicomnode.engine.runtimes import openvino as openvino_room
 from dicomnode.engine.runtimes.onnxruntime import OnnxRuntime
-from dicomnode.faults import NETWORK_FAILED, RUNTIME_MISSING, NodeError
+from dicomnode.engine.runtimes.openvino import OpenVino
+from dicomnode.faults import NETWORK_FAILED, NodeError
 from tests.unit.engine.runtime_contract import RuntimeContract
 from tests.unit.engine.small_engine import model
 
@@ -25,53 +26,14 @@ class TestOnnxRuntime(RuntimeContract):
         return OnnxRuntime()
 
 
-class Broken:
-    """A runtime that does not work here."""
+class TestOpenVino(RuntimeContract):
+    """OpenVINO on the CPU."""
 
-    name = "broken"
+    tolerance = 1e-6
 
-    def probe(self, threads: int = 0) -> Reason:
-        return Reason("broken", "there is no driver")
-
-    def load(self, network: Network, capability: Capability):
-        raise AssertionError("a runtime that does not work is not used")
-
-
-class Half:
-    """A runtime with half precision alone."""
-
-    name = "half"
-
-    def probe(self, threads: int = 0) -> Capability:
-        return Capability("half", "1", cpu_device(threads), ("fp16",))
-
-    def load(self, network: Network, capability: Capability):
-        raise AssertionError("not used here")
-
-
-def test_the_best_runtime_that_works_and_has_the_precision_is_chosen():
-    runtimes = (Broken(), Half(), OnnxRuntime())
-    assert choose_runtime("small", ["fp32"], 1, runtimes)[0].name == "onnxruntime"
-    assert choose_runtime("small", ["fp16", "fp32"], 1, runtimes)[0].name == "half"
-
-
-def test_when_none_works_the_reasons_are_all_said():
-    with pytest.raises(NodeError) as caught:
-        choose_runtime("small", ["fp32"], 1, (Broken(), Half()))
-    assert caught.value.fault is RUNTIME_MISSING
-    assert "broken: there is no driver; half: it has fp16 only" in str(caught.value)
-
-
-def test_without_any_runtime_that_is_said():
-    with pytest.raises(NodeError, match="none is installed"):
-        choose_runtime("small", ["fp32"], 1, ())
-
-
-def test_all_runtimes_are_surveyed():
-    answers = survey(1, (Broken(), OnnxRuntime()))
-    assert answers[0] == Reason("broken", "there is no driver")
-    assert isinstance(answers[1], Capability)
-    assert answers[1].device.threads == 1
+    @pytest.fixture
+    def runtime(self):
+        return OpenVino()
 
 
 @pytest.mark.parametrize(
@@ -81,14 +43,27 @@ def test_all_runtimes_are_surveyed():
         (OSError("libfoo.so.1: cannot open"), "cannot be imported: libfoo.so.1: cannot open"),
     ],
 )
-def test_a_library_that_does_not_load_is_a_reason_and_no_error(monkeypatch, library, said):
+@pytest.mark.parametrize(
+    ("room", "probe"),
+    [(onnx_room, lambda: OnnxRuntime().probe()), (openvino_room, lambda: OpenVino().try_here())],
+    ids=["onnxruntime", "openvino"],
+)
+def test_a_library_that_does_not_load_is_a_reason_and_no_error(monkeypatch, library, said, room, probe):
     def fail():
         raise library
 
-    monkeypatch.setattr(onnx_room, "_library", fail)
+    monkeypatch.setattr(room, "_library", fail)
+    answer = probe()
+    assert isinstance(answer, Reason)
+    assert answer.installed
+    assert said in answer.text
+
+
+def test_a_library_that_is_not_there_is_told_from_one_that_is_broken(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
     answer = OnnxRuntime().probe()
     assert isinstance(answer, Reason)
-    assert said in answer.text
+    assert not answer.installed
 
 
 def test_a_build_without_a_cpu_provider_is_a_reason(monkeypatch):
@@ -97,29 +72,84 @@ def test_a_build_without_a_cpu_provider_is_a_reason(monkeypatch):
     assert OnnxRuntime().probe() == Reason("onnxruntime", "this build of it has no CPU provider")
 
 
-def test_a_type_of_tensor_that_is_not_known_is_refused():
+def test_onnxruntime_that_was_imported_with_its_telemetry_on_is_not_used(monkeypatch):
+    monkeypatch.setattr(onnx_room, "ORT_IMPORTED_REPORTING", True)
+    answer = OnnxRuntime().probe()
+    assert isinstance(answer, Reason)
+    assert "reports to its maker" in answer.text
+    with pytest.raises(ImportError, match="reports to its maker"):
+        onnx_room._library()
+
+
+def test_openvino_that_was_imported_with_its_telemetry_is_not_used(monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino_telemetry", object())
+    answer = OpenVino().try_here()
+    assert isinstance(answer, Reason)
+    assert "reports to its maker" in answer.text
+
+
+@pytest.fixture
+def openvino_library():
+    return openvino_room._library()
+
+
+def test_openvino_is_tried_with_a_convolution_whose_result_is_known(monkeypatch, openvino_library):
+    assert isinstance(OpenVino().try_here(), Capability)
+    wrong = np.full((1, 1, 6, 6, 6), 26.9, np.float32)
+    monkeypatch.setattr(openvino_room, "_convolution", lambda library: wrong)
+    assert OpenVino().try_here() == Reason("openvino", "it gives 26.9 where 27 is right")
+
+    def fail(library):
+        raise RuntimeError("Exception from src/core.cpp:1:\nno kernel")
+
+    monkeypatch.setattr(openvino_room, "_convolution", fail)
+    answer = OpenVino().try_here()
+    assert answer == Reason("openvino", "it does not work here: Exception from src/core.cpp:1: no kernel")
+
+
+def test_openvino_without_a_cpu_device_is_a_reason(monkeypatch, openvino_library):
+    class Core:
+        available_devices = ("GPU",)
+
+    monkeypatch.setattr(openvino_library, "Core", Core)
+    assert OpenVino().try_here() == Reason("openvino", "it has no CPU device here")
+
+
+def test_openvino_computes_in_fp32_with_the_threads_that_were_given(openvino_library):
+    capability = OpenVino().probe(1)
+    made = model([helper.make_node("Neg", ["x"], ["mask"])], ["mask"])
+    session = OpenVino().load(Network(engine="e", file="f", content=made.SerializeToString()), capability)
+    told = {
+        name: str(session._compiled.get_property(name))
+        for name in ("INFERENCE_PRECISION_HINT", "INFERENCE_NUM_THREADS", "NUM_STREAMS", "ENABLE_CPU_PINNING")
+    }
+    assert told == {
+        "INFERENCE_PRECISION_HINT": "<Type: 'float32'>",
+        "INFERENCE_NUM_THREADS": "1",
+        "NUM_STREAMS": "1",
+        "ENABLE_CPU_PINNING": "False",
+    }
+    session.close()
+
+
+@pytest.mark.parametrize("runtime", [OnnxRuntime(), OpenVino()], ids=lambda one: one.name)
+def test_one_tensor_under_two_names_is_given_out_under_both(runtime):
+    nodes = [
+        helper.make_node("Neg", ["x"], ["heat"]),
+        helper.make_node("Identity", ["heat"], ["mask"]),
+    ]
+    content = model(nodes, ["heat", "mask"]).SerializeToString()
+    session = runtime.load(Network(engine="e", file="f", content=content), runtime.probe(1))
+    outputs = session.run({"x": np.ones((1, 1, 2, 2, 2), np.float32)})
+    session.close()
+    assert list(outputs) == ["heat", "mask"]
+    assert all((array == -1.0).all() for array in outputs.values())
+
+
+@pytest.mark.parametrize("runtime", [OnnxRuntime(), OpenVino()], ids=lambda one: one.name)
+def test_a_type_of_tensor_that_is_not_known_is_refused(runtime):
     made = model([helper.make_node("Cast", ["x"], ["words"], to=TensorProto.STRING)], ["words"])
     made.graph.output[0].type.tensor_type.elem_type = TensorProto.STRING
-    runtime = OnnxRuntime()
-    with pytest.raises(NodeError, match=r"words has the type tensor\(string\)") as caught:
+    with pytest.raises(NodeError) as caught:
         runtime.load(Network(engine="e", file="f", content=made.SerializeToString()), runtime.probe(1))
     assert caught.value.fault is NETWORK_FAILED
-
-
-def test_telemetry_is_off_before_the_library_is_loaded():
-    """The variable stands when the library is first loaded: seen from an import hook in a fresh process."""
-    code = """
-import os, sys
-class Hook:
-    def find_spec(self, name, path=None, target=None):
-        if name == "onnxruntime":
-            print(os.environ.get("ORT_DISABLE_TELEMETRY"))
-        return None
-sys.meta_path.insert(0, Hook())
-from dicomnode.engine.runtimes.onnxruntime import OnnxRuntime
-assert "onnxruntime" not in sys.modules
-OnnxRuntime().probe(1)
-assert "onnxruntime" in sys.modules
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "1\n"

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import pwd
+
 import pytest
 
-from dicomnode.engine import engine_folders, find_engine, list_engines, shelf, shipped_engines_dir
-from dicomnode.faults import ENGINE_NOT_FOUND, MANIFEST_WRONG, NodeError
+from dicomnode.engine import (
+    configured_engine,
+    engine_folders,
+    find_engine,
+    list_engines,
+    shelf,
+    shipped_engines_dir,
+)
+from dicomnode.faults import ENGINE_NOT_FOUND, MANIFEST_WRONG, NETWORK_UNSAFE, NodeError
+from dicomnode.settings import EngineSettings
 from tests.unit.engine.small_engine import write_engine
 
 
@@ -56,3 +67,22 @@ def test_one_broken_package_does_not_hide_the_folders(tmp_path):
     with pytest.raises(NodeError) as caught:
         list_engines([folder])
     assert caught.value.fault is MANIFEST_WRONG
+
+
+def test_a_site_s_own_engine_belongs_to_root_the_service_or_a_user_that_is_named(tmp_path, monkeypatch):
+    folder = write_engine(tmp_path)
+    owner = folder.stat().st_uid
+    assert configured_engine(EngineSettings(name="small", path=folder)).manifest.name == "small"
+    monkeypatch.setattr(os, "getuid", lambda: owner + 1)
+    if owner:  # what root owns nobody else can change
+        with pytest.raises(NodeError, match="may not own engines"):
+            configured_engine(EngineSettings(name="small", path=folder))
+    named = EngineSettings(name="small", path=folder, owners=(pwd.getpwuid(owner).pw_name,))
+    assert configured_engine(named).manifest.name == "small"
+
+
+def test_an_engine_s_owner_whom_nobody_knows_is_refused(tmp_path):
+    folder = write_engine(tmp_path)
+    with pytest.raises(NodeError, match="does not know") as caught:
+        configured_engine(EngineSettings(name="small", path=folder, owners=("no-such-user-here",)))
+    assert caught.value.fault is NETWORK_UNSAFE

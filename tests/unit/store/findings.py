@@ -10,9 +10,13 @@ import numpy as np
 
 from dicomnode.values import (
     Classification,
+    ClassProbability,
     Code,
+    DerivedImage,
+    FeatureVector,
     FindingKind,
     Findings,
+    FrameScore,
     Grid,
     Mask,
     Measurement,
@@ -23,6 +27,7 @@ from dicomnode.values import (
     Remark,
     RemarkKind,
     Repair,
+    ScalarMap,
     Segment,
     Source,
     SourceFrame,
@@ -67,6 +72,7 @@ def provenance(engine: str = "lung-ct", version: str = "1.0.0") -> Provenance:
         precision="fp32",
         device="cpu",
         node_version="0.1.0",
+        details={"tf32": "no", "why not openvino": "not installed"},
     )
 
 
@@ -118,8 +124,62 @@ def full_findings(**changes: Any) -> Findings:
                 score=1.0,
             ),
         ),
-        "classifications": (Classification(label="covid", type=NODULE, probability=0.25, threshold=0.5),),
-        "measurements": (Measurement(name="laa950_percent", concept=LUNG, value=0.0, unit=MILLILITRE),),
+        "classifications": (
+            Classification(
+                label="covid",
+                type=NODULE,
+                probability=0.25,
+                threshold=0.5,
+                probabilities=(
+                    ClassProbability(label="covid", probability=0.25),
+                    ClassProbability(label="other", probability=0.75),
+                ),
+                algorithm="net 1",
+            ),
+        ),
+        "measurements": (
+            Measurement(
+                name="age",
+                concept=LUNG,
+                value=0.0,
+                unit=MILLILITRE,
+                derivation=MEAN,
+                interval=(-1.5, 1 / 3),
+                interval_percent=95.0,
+            ),
+        ),
+        "maps": (
+            ScalarMap(
+                label="error",
+                type=LUNG,
+                unit=MILLILITRE,
+                values=np.linspace(0, 1, 105, dtype=np.float32).reshape(SHAPE),
+                grid=Grid(SHAPE, np.array(AFFINE), "1.2.3.9"),
+                algorithm="net 1",
+            ),
+        ),
+        "images": (
+            DerivedImage(
+                label="denoised",
+                description="Denoised",
+                unit=HOUNSFIELD,
+                values=np.full((2, 2, 2), -1000.25, np.float32),
+                grid=Grid((2, 2, 2), np.eye(4), "1.2.3.9"),
+                algorithm="net 1",
+                type=MEAN,
+            ),
+        ),
+        "features": (
+            FeatureVector(
+                label="deep",
+                names=("f0", "f1"),
+                values=np.array([1 / 3, -2.0], np.float32),
+                algorithm="net 1",
+            ),
+        ),
+        "frame_scores": (
+            FrameScore(label="covid", type=NODULE, frame=SourceFrame("1.2.3.4.2", 7), k=1, score=0.5),
+        ),
         "remarks": (
             Remark(kind=RemarkKind.QUALITY, text="Lunge oben abgeschnitten (žluť)", code="DN-4008"),
             Remark(kind=RemarkKind.LIMIT, text="ten of fourteen", type=NODULE, site=LUNG),
@@ -134,6 +194,8 @@ def not_analysed() -> Findings:
         outcome=Outcome.NOT_ANALYSED,
         sources=(source(grid=False),),
         segments=(),
+        maps=(),
+        images=(),
         made_at=datetime(2026, 3, 1, 14, tzinfo=timezone(timedelta(hours=2))),
         remarks=(Remark(kind=RemarkKind.NOT_ANALYSED, text="slices are missing", code="DN-3005"),),
     )

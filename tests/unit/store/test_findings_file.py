@@ -15,9 +15,17 @@ import pytest
 from dicomnode.faults import FINDINGS_UNREADABLE, NodeError
 from dicomnode.store import Store
 from dicomnode.store.codec import Blobs, Undecodable, decode, encode
-from dicomnode.store.findings_file import pack_findings
-from dicomnode.values import Findings, SourceHeaders
-from tests.unit.store.findings import differences, full_findings, not_analysed, provenance, source
+from dicomnode.store.findings_file import load_findings, pack_findings
+from dicomnode.values import Findings, Measurement, SourceHeaders
+from dicomnode.values.codes import MILLILITRE
+from tests.unit.store.findings import (
+    LUNG,
+    differences,
+    full_findings,
+    not_analysed,
+    provenance,
+    source,
+)
 
 
 @pytest.fixture
@@ -51,6 +59,26 @@ def test_the_example_holds_every_field_of_every_value_with_something_in_it() -> 
     assert empty - filled == {"Segment.short_axis_lps_mm", "Region.site", "Region.measurements"}
 
 
+def test_a_file_of_schema_1_is_read_and_has_nothing_of_what_came_later() -> None:
+    """It was written by version 0.1.0, from an example that had every value of its time."""
+    path = Path(__file__).parents[2] / "fixtures" / "findings" / "schema-1.findings"
+    found = load_findings(path)
+    now = full_findings()
+    old = dataclasses.replace(
+        now,
+        provenance=dataclasses.replace(now.provenance, details={}),
+        classifications=tuple(
+            dataclasses.replace(one, probabilities=(), algorithm="") for one in now.classifications
+        ),
+        measurements=(Measurement(name="laa950_percent", concept=LUNG, value=0.0, unit=MILLILITRE),),
+        maps=(),
+        images=(),
+        features=(),
+        frame_scores=(),
+    )
+    assert differences(old, found) == []
+
+
 def test_arrays_that_come_back_are_read_only_and_hold_no_file_open(store: Store) -> None:
     path = store.save_findings(full_findings())
     found = store.load_findings(path)
@@ -79,7 +107,7 @@ def test_headers_of_a_long_series_cost_little(store: Store) -> None:
 def test_the_file_can_be_read_without_dicomnode(store: Store) -> None:
     with zipfile.ZipFile(store.save_findings(full_findings())) as archive:
         tree = json.loads(archive.read("findings.json"))
-    assert tree["schema"] == 1
+    assert tree["schema"] == 2
     assert tree["findings"]["provenance"]["engine"] == "lung-ct"
 
 
@@ -134,7 +162,7 @@ def test_a_file_that_was_changed_or_cut_anywhere_is_refused_or_reads_the_same(
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda tree: tree.update(schema=2), "schema 2"),
+        (lambda tree: tree.update(schema=3), "schema 3"),
         (lambda tree: tree["findings"].update(colour="red"), "Findings has no 'colour'"),
         (lambda tree: tree["findings"].pop("outcome"), "Findings lacks 'outcome'"),
         (lambda tree: tree["findings"].update(outcome="maybe"), "maybe"),
@@ -142,6 +170,8 @@ def test_a_file_that_was_changed_or_cut_anywhere_is_refused_or_reads_the_same(
         (lambda tree: tree["findings"].update(study_version=True), "int is wanted, found bool"),
         (lambda tree: tree["findings"].update(sources=[]), "name the series"),
         (lambda tree: tree["findings"].update(sources=3), "a list is wanted"),
+        (lambda tree: tree["findings"]["provenance"].update(details={"a": 1}), "texts"),
+        (lambda tree: tree["findings"]["maps"][0].update(label=1), "str is wanted"),
         (lambda tree: tree["findings"].update(provenance=[]), "Provenance must be an object"),
         (
             lambda tree: tree["findings"]["segments"][0]["mask"]["bits"].update(blob=[0, 1 << 40]),

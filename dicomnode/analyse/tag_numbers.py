@@ -1,0 +1,120 @@
+"""Numbers for a network from attributes of the first series: age, sex, dose; never written anywhere.
+
+What an attribute holds is not said in any message or remark: only which one it is, and what is wrong.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import warnings
+from datetime import date
+from io import BytesIO
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from dicomnode.analyse.grids import Float32
+from dicomnode.engine import InputSpec, TagNumber
+from dicomnode.values import Remark, RemarkKind, SourceHeaders
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+_AGE: Final = re.compile(r"(\d{3})([DWMY])")  # PS3.5 6.2, AS
+_PER_YEAR: Final = {"D": 365.25, "W": 365.25 / 7.0, "M": 12.0, "Y": 1.0}
+_DATE: Final = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})")  # DA, and the form of ACR-NEMA
+_DATES: Final = ("PatientBirthDate", "StudyDate")
+
+
+class NoNumberError(ValueError):
+    """An attribute gives no number: `keyword` says which one, `problem` why."""
+
+    def __init__(self, keyword: str, problem: str) -> None:
+        super().__init__(f"{keyword} {problem}")
+        self.keyword = keyword
+        self.problem = problem
+
+
+def numbers_of(spec: InputSpec, headers: SourceHeaders) -> tuple[Float32, list[Remark]]:
+    """Return the numbers of an [[input]] of kind "tags", float32 (n,), and what must be said of them.
+
+    Raises NoNumberError where an attribute has no number and engine.toml no default.
+    """
+    header = _header(headers, [number.tag for number in spec.tags])
+    numbers, remarks = [], []
+    for number in spec.tags:
+        value = _value(header, number)
+        if isinstance(value, str):
+            if number.default is None:
+                raise NoNumberError(number.tag, value)
+            text = f"{number.tag} {value}; the analysis went on with a value that engine.toml gives."
+            remarks.append(Remark(kind=RemarkKind.LIMIT, text=text))
+            value = number.default
+        numbers.append((value - number.mean) / number.sd)
+    return np.array(numbers, dtype=np.float32), remarks
+
+
+def _header(headers: SourceHeaders, keywords: list[str]) -> Dataset | None:
+    # Only an engine that wants such numbers needs it
+    from pydicom import dcmread  # noqa: PLC0415
+
+    if not headers.encoded:
+        return None
+    with warnings.catch_warnings():  # they quote values
+        warnings.simplefilter("ignore")
+        return dcmread(BytesIO(headers.encoded[0]), specific_tags=[*keywords, *_DATES])
+
+
+def _value(header: Dataset | None, number: TagNumber) -> float | str:
+    """Return the number, or why there is none."""
+    text = _text(header, number.tag)
+    if number.values:
+        if text in number.values:
+            return number.values[text]
+        return "is absent" if not text else "has a value that engine.toml gives no number"
+    if number.tag == "PatientAge":
+        return _age_years(header, text)
+    if not text:
+        return "is absent"
+    try:
+        value = float(text)
+    except ValueError:
+        return "is not a number"
+    return value if math.isfinite(value) else "is not a number"
+
+
+def _text(header: Dataset | None, keyword: str) -> str:
+    """Return the first value of an attribute as text; empty if there is none that is valid."""
+    if header is None:
+        return ""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            value = header.get(keyword)
+        except (TypeError, ValueError):
+            return ""
+    if value is None or isinstance(value, bytes):
+        return ""
+    single = value if isinstance(value, str | float | int) else next(iter(value), "")
+    return str(single).strip()
+
+
+def _age_years(header: Dataset | None, text: str) -> float | str:
+    found = _AGE.fullmatch(text)
+    if found is not None:
+        return int(found[1]) / _PER_YEAR[found[2]]
+    born, seen = (_date(_text(header, keyword)) for keyword in _DATES)
+    if born is None or seen is None or seen < born:
+        return "is not an age" if text else "is absent, and so is Patient's Birth Date or Study Date"
+    return float(seen.year - born.year - ((seen.month, seen.day) < (born.month, born.day)))
+
+
+def _date(text: str) -> date | None:
+    found = _DATE.fullmatch(text)
+    if found is None:
+        return None
+    try:
+        return date(int(found[1]), int(found[2]), int(found[3]))
+    except ValueError:
+        return None

@@ -1,0 +1,233 @@
+"""Acceptance: no runtime serves a network before its outputs agree with ONNX Runtime in fp32.
+
+Seeded volumes go through both. What was found is kept in the state folder, so that it is done once for
+each network, runtime, version, device, precision and plan; figures are kept, not the verdict, so that it
+is always held against the limits of today.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicomnode.engine.agreement import Agreement, Limits, compare, limits_of
+from dicomnode.engine.gate import seeded_input
+from dicomnode.engine.manifest import GateSpec, StepSpec
+from dicomnode.engine.runtimes.contract import Capability, Session
+from dicomnode.engine.runtimes.kept import keep, read_kept
+from dicomnode.faults import NodeError
+
+FOLDER: Final = "acceptance"
+# Of the volumes below: a record that was made with others says nothing about these
+_VOLUMES: Final = 1
+_SPACE: Final = 3
+_SEEDED: Final = "the seeded volume"
+_FLAT: Final = "a flat volume"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What was accepted, or not; all of it must be the same for a record to hold.
+
+    network: SHA-256 of the file in the package, before any conversion. device: name, and driver where it has
+    one. plan: identity of what was built for this machine; "" where nothing is built.
+    """
+
+    engine: str
+    step: str
+    network: str
+    runtime: str
+    version: str
+    device: str
+    precision: str
+    plan: str = ""
+
+    @property
+    def file_name(self) -> str:
+        """Name of the record: nothing of it comes from what an engine's author wrote."""
+        facts = json.dumps([_VOLUMES, *asdict(self).values()])
+        return f"{hashlib.sha256(facts.encode()).hexdigest()[:32]}.json"
+
+
+def subject_of(engine: str, step: StepSpec, capability: Capability, session: Session) -> Subject:
+    """Say what a session is that may serve."""
+    device = capability.device
+    return Subject(
+        engine=engine,
+        step=step.name,
+        network=step.sha256 or "",
+        runtime=capability.runtime,
+        version=capability.version,
+        device=f"{device.name}, driver {device.driver}" if device.driver else device.name,
+        precision=session.precision,
+        plan=session.provenance.get("plan", ""),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acceptance:
+    """What a session was found to give, output by output, and the limits that hold for it."""
+
+    subject: Subject
+    agreements: tuple[Agreement, ...]
+    limits: Limits
+
+    @property
+    def passed(self) -> bool:
+        """Whether it may serve: everything could be compared, and every figure holds."""
+        comparable = self.agreements and not any(one.problem for one in self.agreements)
+        figures = (figure for one in self.agreements for figure in one.figures(self.limits))
+        return bool(comparable) and all(figure.passed for figure in figures)
+
+    @property
+    def worst(self) -> str:
+        """What could not be compared, else the figure that is nearest to its limit or beyond it, in words."""
+        for one in self.agreements:
+            if one.problem:
+                return f"{one.output} on {one.volume}: {one.problem}"
+        figures = [
+            (math.inf if math.isnan(figure.strain) else figure.strain, one.volume, figure)
+            for one in self.agreements
+            for figure in one.figures(self.limits)
+        ]
+        if not figures:
+            return "nothing could be compared"
+        _, volume, figure = max(figures, key=lambda entry: entry[0])
+        return f"{figure} on {volume}"
+
+
+def accept(subject: Subject, step: StepSpec, session: Session, reference: Session) -> Acceptance:
+    """Run all volumes through both sessions and compare.
+
+    A volume that the reference itself refuses is no measure, but the gate's own must run. Raises
+    NodeError(NETWORK_FAILED) when it does not, or when the session does not take what the reference takes.
+    """
+    limits = limits_of(subject.precision, _gate(step))
+    agreements: list[Agreement] = []
+    for title, volume in volumes(step, reference, session):
+        try:
+            wanted = reference.run(volume)
+        except NodeError:
+            if title == _SEEDED:
+                raise
+            continue
+        found = compare(step, title, wanted, session.run(volume), limits.of_span)
+        if title == _FLAT:  # numbers about nought say nothing of each other; that they are numbers is enough
+            found = [Agreement(volume=title, output=one.output, problem=one.problem) for one in found]
+        agreements += found
+    return Acceptance(subject=subject, agreements=tuple(agreements), limits=limits)
+
+
+def _gate(step: StepSpec) -> GateSpec:
+    if step.gate is None:  # `read` has made sure that every network has one
+        raise ValueError(f"step {step.name!r} has no gate")
+    return step.gate
+
+
+Volume = dict[str, NDArray[Any]]
+
+
+def volumes(step: StepSpec, reference: Session, session: Session) -> Iterator[tuple[str, Volume]]:
+    """Make the volumes, by the names of the inputs.
+
+    The gate's own; one of other lengths; noise over the whole range, which makes activations large (and
+    overflows first in half precision); and a flat one, in which all deviations are nought (and a
+    normalisation divides by them).
+    """
+    gate = _gate(step)
+    yield _SEEDED, _feeds(reference, gate, seeded_input)
+    turned = _turned if step.window.whole and "plan" not in session.provenance else _doubled
+    other = replace(gate, seed=gate.seed + 1)
+    yield "another volume", _feeds(reference, other, lambda one: seeded_input(turned(one, session)))
+    yield "noise over the whole range", _feeds(reference, replace(gate, seed=gate.seed + 2), _noise)
+    yield _FLAT, _feeds(reference, gate, lambda one: np.full(one.shape, one.low, np.float32))
+
+
+def _feeds(reference: Session, gate: GateSpec, make: Callable[[GateSpec], NDArray[np.float32]]) -> Volume:
+    return {spec.name: make(gate.for_input(spec.name)).astype(spec.dtype) for spec in reference.inputs}
+
+
+def _noise(gate: GateSpec) -> NDArray[np.float32]:
+    raw = np.random.PCG64(gate.seed).random_raw(math.prod(gate.shape))
+    part = (np.asarray(raw, dtype=np.uint64) >> np.uint64(40)).astype(np.float64) / 2.0**24
+    return (gate.low + (gate.high - gate.low) * part.reshape(gate.shape)).astype(np.float32)
+
+
+def _turned(gate: GateSpec, session: Session) -> GateSpec:
+    """The lengths in space turned round, where the network lets all of them vary in every input.
+
+    Only where it sees boxes of any size: windows have one size, and a plan is made for a range of sizes.
+    """
+    free = all(
+        len(spec.shape) > _SPACE and all(n is None for n in spec.shape[-_SPACE:]) for spec in session.inputs
+    )
+    if not free:
+        return gate
+    return replace(gate, shape=(*gate.shape[:-_SPACE], gate.shape[-1], *gate.shape[-_SPACE:-1]))
+
+
+def _doubled(gate: GateSpec, session: Session) -> GateSpec:
+    """Two in a batch, where every input lets that vary: windows go through several at a time."""
+    if not all(spec.shape and spec.shape[0] is None for spec in session.inputs):
+        return gate
+    return replace(gate, shape=(2 * gate.shape[0], *gate.shape[1:]))
+
+
+def find_record(state: Path | None, subject: Subject, step: StepSpec) -> Acceptance | None:
+    """Read the record of a subject; None when it has not been tried, or nothing is kept."""
+    if state is None:
+        return None
+    found = _read(state / FOLDER / subject.file_name, limits_of(subject.precision, _gate(step)))
+    return found if found is not None and found.subject == subject else None
+
+
+def keep_record(state: Path, acceptance: Acceptance) -> None:
+    """Keep a record, whole or not at all; where it cannot be written, the log says so."""
+    keep(
+        state / FOLDER / acceptance.subject.file_name,
+        {
+            "passed": acceptance.passed,  # for people: what counts is reckoned from the figures
+            "worst": acceptance.worst,
+            "subject": asdict(acceptance.subject),
+            "agreements": [asdict(one) for one in acceptance.agreements],
+        },
+    )
+
+
+def records_of(state: Path, engine: str, steps: Sequence[StepSpec]) -> list[tuple[Path, Acceptance]]:
+    """All records of an engine's networks as they are now, with their files; sorted by step and runtime."""
+    gates = {(step.name, step.sha256): _gate(step) for step in steps}
+    found = []
+    for path in sorted((state / FOLDER).glob("*.json")):
+        kept = _read(path, None)
+        if kept is None or kept.subject.engine != engine:
+            continue
+        gate = gates.get((kept.subject.step, kept.subject.network))
+        if gate is not None:
+            limits = limits_of(kept.subject.precision, gate)
+            found.append((path, replace(kept, limits=limits)))
+    key = ("step", "runtime", "precision", "version", "device", "plan")
+    return sorted(found, key=lambda entry: [getattr(entry[1].subject, name) for name in key])
+
+
+_NO_LIMITS: Final = Limits(relative_l2=0.0, of_span=0.0, dice=1.0)
+
+
+def _read(path: Path, limits: Limits | None) -> Acceptance | None:
+    kept: Any = read_kept(path)
+    try:
+        return Acceptance(
+            subject=Subject(**kept["subject"]),
+            agreements=tuple(Agreement(**one) for one in kept["agreements"]),
+            limits=limits or _NO_LIMITS,
+        )
+    except (TypeError, KeyError):
+        return None

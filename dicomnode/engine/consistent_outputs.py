@@ -1,0 +1,99 @@
+"""What is wrong between the keys of [[output]] tables, and with the steps that they name."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterator
+from typing import Final
+
+from dicomnode.engine.entries import exactly_one, given, no_such_keys, repeated
+from dicomnode.engine.interpretation import Head
+from dicomnode.engine.manifest import Manifest
+from dicomnode.engine.outputs import GIVEN_BY, KINDS, OutputSpec
+from dicomnode.settings import Problem
+from dicomnode.settings.reader import nearest
+
+_NAMES: Final = {
+    "kind": '"anatomy", "lesion" or "tissue"',
+    "category": "{ scheme, code, meaning }: the segmented property category",
+    "type": "{ scheme, code, meaning }: what it is",
+    "tracking": "the Tracking Identifier",
+    "unit": '{ scheme = "UCUM", code, meaning }',
+}
+_DEFAULTS: Final = OutputSpec(step="-")
+
+
+def check_outputs(manifest: Manifest) -> Iterator[Problem]:
+    """Find what is wrong with the outputs of a manifest."""
+    steps = [step.name for step in manifest.step]
+    for number, output in enumerate(manifest.output, start=1):
+        where = f"output[{number}]"
+        yield from exactly_one(where, given(output, tuple(KINDS)), tuple(KINDS))
+        if output.step not in steps:
+            hint = nearest(output.step, steps) or f"Steps: {', '.join(steps)}."
+            yield Problem(key=f"{where}.step", value=output.step, expected="the name of a step", hint=hint)
+        elif output.what:
+            yield from _given_by(where, output, manifest)
+        if output.what:
+            yield from _keys(where, output)
+        yield from repeated(f"{where}.measure", list(output.measure))
+    labels = [f"{one.what} {one.label} {one.laterality or ''}".strip() for one in manifest.output]
+    yield from repeated("output", labels)
+
+
+def _given_by(where: str, output: OutputSpec, manifest: Manifest) -> Iterator[Problem]:
+    """Find whether the step has the head that is named, and whether that gives such a thing."""
+    step = manifest.step_named(output.step)
+    names = [head.name for head in step.head]
+    head: Head | None = None
+    if output.head and output.head not in names:
+        hint = nearest(output.head, names) or f"Heads: {', '.join(names) or 'the step has none'}."
+        yield Problem(key=f"{where}.head", value=output.head, expected="a head of the step", hint=hint)
+        return
+    if not output.head and len(names) > 1:
+        yield Problem(
+            key=f"{where}.head", value=None, expected="a head of the step", hint=f"Heads: {', '.join(names)}."
+        )
+        return
+    head = step.head_named(output.head)
+    gives = GIVEN_BY[head.interpret]
+    if output.what not in gives:
+        maker = f"interpret = {head.interpret}" if head.interpret else "an algorithm"
+        yield Problem(
+            key=f"{where}.{output.what}",
+            value=output.label,
+            expected=" or ".join(gives),
+            hint=f"That is what {maker} gives.",
+        )
+
+
+def _keys(where: str, output: OutputSpec) -> Iterator[Problem]:
+    """Find keys that this kind of output needs and has not, or has and does not know."""
+    kind = KINDS[output.what]
+    for name in kind.needs:
+        if getattr(output, name) is None:
+            yield Problem(key=f"{where}.{name}", value=None, expected=_NAMES[name])
+    known = {*kind.needs, *kind.may, "step", "head", *KINDS}
+    strange = [
+        name
+        for name in OutputSpec.__dataclass_fields__
+        if name not in known and getattr(output, name) != getattr(_DEFAULTS, name)
+    ]
+    others = [*kind.needs, *kind.may]
+    hint = f"A {output.what} has {', '.join(others)}." if others else f"{output.what} takes no more keys."
+    yield from no_such_keys(where, strange, hint)
+    if output.tracking is not None and "tracking" in kind.needs:
+        yield from _tracking(f"{where}.tracking", output)
+
+
+def _tracking(key: str, output: OutputSpec) -> Iterator[Problem]:
+    wanted = ["number"] if output.kind == "lesion" or output.what == "region" else []
+    expected = "{number} once, as there can be several" if wanted else "text without { }, as there is one"
+    try:
+        names = [
+            name for _, name, _, _ in string.Formatter().parse(output.tracking or "") if name is not None
+        ]
+    except ValueError:
+        names = ["?"]
+    if names != wanted:
+        yield Problem(key=key, value=output.tracking, expected=expected)

@@ -1,0 +1,69 @@
+"""The wire form of an ONNX file (protobuf): fields one after the other, each with its number and its value.
+
+Nothing is believed: a length beyond the end, a number without end, an unknown wire type are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+# Wire types (protobuf encoding): numbers of 1 to 10 bytes, of 8 bytes, with a length, of 4 bytes
+VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
+_LONGEST_VARINT: Final = 10
+
+
+class UnsafeNetworkError(ValueError):
+    """The file is not what may be given to a runtime; the text says why."""
+
+
+def fields(data: memoryview) -> Iterator[tuple[int, int, int | memoryview]]:
+    """Yield (field number, wire type, value) of one message; raise UnsafeNetworkError where it is broken."""
+    for field, wire, value, _ in spans(data):
+        yield field, wire, value
+
+
+def spans(data: memoryview) -> Iterator[tuple[int, int, int | memoryview, int]]:
+    """Yield the same with the place where the field ends."""
+    at = 0
+    while at < len(data):
+        tag, at = varint(data, at)
+        field, wire = tag >> 3, tag & 7
+        value: int | memoryview
+        if wire == VARINT:
+            value, at = varint(data, at)
+        elif wire in {FIXED64, FIXED32, LENGTH}:
+            size = {FIXED64: 8, FIXED32: 4}.get(wire, -1)
+            if size < 0:
+                size, at = varint(data, at)
+            if size > len(data) - at:
+                raise UnsafeNetworkError("it is cut off or damaged")
+            value = data[at : at + size]
+            at += size
+        else:
+            raise UnsafeNetworkError("it is no ONNX network: it is not protobuf")
+        if field == 0:
+            raise UnsafeNetworkError("it is no ONNX network: it is not protobuf")
+        yield field, wire, value, at
+
+
+def varint(data: memoryview, at: int) -> tuple[int, int]:
+    """Return the number that begins at `at`, and the place behind it; raise UnsafeNetworkError."""
+    value = 0
+    for count in range(_LONGEST_VARINT):
+        if at + count >= len(data):
+            raise UnsafeNetworkError("it is cut off or damaged")
+        byte = data[at + count]
+        value |= (byte & 0x7F) << (7 * count)
+        if byte < 0x80:
+            return value, at + count + 1
+    raise UnsafeNetworkError("it is no ONNX network: it is not protobuf")
+
+
+def varint_bytes(number: int) -> bytes:
+    """Write a varint."""
+    groups = []
+    while number > 0x7F:
+        groups.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*groups, number])

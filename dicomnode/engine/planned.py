@@ -1,0 +1,73 @@
+"""TensorRT for one engine: its plans come from the node's cache, opened when the first is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from dicomnode.engine.acceptance import Acceptance
+from dicomnode.engine.manifest import StepSpec
+from dicomnode.engine.plans import KeptPlans, PlanCache
+from dicomnode.engine.plans.compiled import seeded
+from dicomnode.engine.precision import Calibration
+from dicomnode.engine.runtimes import Capability, Network, Reason, Runtime, RuntimeWish, Session
+from dicomnode.engine.runtimes.tensorrt import TensorRtRuntime
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRuntime:
+    """A flavour of TensorRT that all engines share, probed once, with the plans of one of them."""
+
+    shared: TensorRtRuntime
+    steps: tuple[StepSpec, ...]
+    cache: Path
+    plan_key: str = ""
+    calibration: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """As the settings and messages call it."""
+        return self.shared.name
+
+    def probe(self, threads: int = 0) -> Capability | Reason:
+        """Try it, in a child, once in the life of this process."""
+        return self.shared.probe(threads)
+
+    def load(self, network: Network, capability: Capability) -> Session:
+        """Load the plan of a network; raises NodeError as `TensorRtRuntime.load` and `PlanCache` do."""
+        cache = PlanCache(self.cache, credential=self.plan_key)
+        plans = KeptPlans(cache, self.steps, self._calibration)
+        return TensorRtRuntime(self.shared.flavour, plans).load(network, capability)
+
+    def _calibration(self, step: StepSpec) -> Calibration | None:
+        """What a plan of 8 bits was calibrated with: the site's own inputs are part of what it is."""
+        return (
+            seeded(step) if self.calibration is None else Calibration(folder=str(self.calibration.absolute()))
+        )
+
+
+def with_plans(
+    runtimes: Sequence[Runtime], steps: Sequence[StepSpec], wish: RuntimeWish
+) -> tuple[Runtime, ...]:
+    """Give the runtimes that need plans those of an engine; without a folder of plans they have none."""
+    if wish.plans is None:
+        return tuple(runtimes)
+    return tuple(
+        PlannedRuntime(runtime, tuple(steps), wish.plans, wish.plan_key, wish.calibration)
+        if isinstance(runtime, TensorRtRuntime)
+        else runtime
+        for runtime in runtimes
+    )
+
+
+def judge_plan(wish: RuntimeWish, acceptance: Acceptance) -> None:
+    """Tell the cache how a plan agreed: one that did may stand in for a later one, another serves no more.
+
+    Raises NodeError as `PlanCache` does.
+    """
+    if not acceptance.subject.plan or wish.plans is None:
+        return
+    figures = {"worst": acceptance.worst, "subject": asdict(acceptance.subject)}
+    cache = PlanCache(wish.plans, credential=wish.plan_key)
+    cache.judge(acceptance.subject.plan, passed=acceptance.passed, figures=figures)

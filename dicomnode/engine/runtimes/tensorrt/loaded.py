@@ -1,0 +1,107 @@
+"""A plan in TensorRT's hands: runtime, engine, execution context and its memory; the order of their end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, cast
+
+from dicomnode.engine.runtimes.contract import Network
+from dicomnode.engine.runtimes.tensorrt import api
+from dicomnode.engine.runtimes.tensorrt.flavours import Trt
+from dicomnode.engine.runtimes.tensorrt.logger import logger_of
+from dicomnode.engine.runtimes.tensorrt.plan import fault
+from dicomnode.engine.runtimes.tensorrt.tensors import not_supported, tensors_of
+from dicomnode.faults import PLAN_NOT_LOADED, NodeError
+
+if TYPE_CHECKING:
+    from dicomnode.device.cuda import CudaBuffer, CudaContext
+
+# EngineInvalidityDiagnostics of TensorRT-RTX, in words
+_INVALID: Final = {
+    1: "it was built by another version",
+    2: "this GPU is not supported",
+    4: "the driver is too old",
+    8: "the CUDA runtime is too old",
+    16: "the GPU has too little memory",
+    32: "it is damaged",
+    64: "CUDA failed",
+}
+
+
+class LoadedPlan:
+    """One engine with one execution context, on one CUDA context. Raises NodeError(PLAN_NOT_LOADED).
+
+    The memory that a run works in is ours (USER_MANAGED), of the size that the largest profile takes: it is
+    counted with everything else, and given back with everything else.
+    """
+
+    def __init__(self, trt: Trt, network: Network, plan: bytes, cuda: CudaContext) -> None:
+        logger, self._log = logger_of(trt)
+        self._network, self._device = network, cuda.device.name
+        self._since = self._log.count
+        # In the order in which they end, also where nobody closes them: attributes go as they came
+        self._context: api.IExecutionContext | None = None
+        self._engine: api.ICudaEngine | None = None
+        self._runtime: api.Runtime | None = None
+        self._memory: CudaBuffer | None = None
+        try:
+            self._runtime = trt.Runtime(logger)
+            self._open(trt, plan, cuda)
+        except TypeError as error:  # of pybind11: the library gave nothing
+            self.close()
+            raise self._refused(f"{error}; {self._log.errors(self._since)}") from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, trt: Trt, plan: bytes, cuda: CudaContext) -> None:
+        # No names of our own for what TensorRT made: the traceback of a failure would keep it alive.
+        # Code of the host inside a plan stays forbidden: `engine_host_code_allowed` is False unless set.
+        self._engine = self._runtime.deserialize_cuda_engine(plan) if self._runtime else None
+        if self._engine is None:
+            raise self._refused(self._validity(plan) + self._log.errors(self._since))
+        problem = not_supported(trt, self._engine)
+        if problem:
+            raise self._refused(problem)
+        self.tensors = tensors_of(trt, self._engine)
+        self.memory_bytes = max(
+            self._engine.get_device_memory_size_for_profile_v2(index)
+            for index in range(len(self.tensors.profiles))
+        )
+        user_managed = trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        self._context = self._engine.create_execution_context(user_managed)
+        if self._context is None:
+            raise self._refused(self._log.errors(self._since))
+        self._memory = cuda.empty((max(self.memory_bytes, 1),), "uint8")
+        self._context.set_device_memory(self._memory.address, self._memory.nbytes)
+
+    @property
+    def context(self) -> api.IExecutionContext:
+        """What runs; to be called at once, not kept. ValueError once it is closed."""
+        if self._context is None:
+            raise ValueError("the plan is closed")
+        return self._context
+
+    def said(self) -> str:
+        """What TensorRT has said since this was asked last."""
+        since, self._since = self._since, self._log.count
+        return self._log.errors(since)
+
+    def close(self) -> None:
+        """Let go: execution context, engine, runtime, then memory. What is queued must be done."""
+        self._context = None
+        self._engine = None
+        self._runtime = None
+        if self._memory is not None:
+            self._memory.close()
+            self._memory = None
+
+    def _validity(self, plan: bytes) -> str:
+        """Return why TensorRT-RTX calls a plan invalid; TensorRT itself tells by its log alone."""
+        if not hasattr(self._runtime, "get_engine_validity"):
+            return ""
+        _, why = cast("api.RtxRuntime", self._runtime).get_engine_validity(plan)
+        words = [text for bit, text in _INVALID.items() if why & bit]
+        return f"{', '.join(words)}; " if words else ""
+
+    def _refused(self, reasons: str) -> NodeError:
+        return fault(PLAN_NOT_LOADED, self._network, device=self._device, reasons=reasons)

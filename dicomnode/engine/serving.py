@@ -1,0 +1,309 @@
+"""A session that may serve: the best runtime whose numbers are right, and what was passed over for it.
+
+Numbers first, speed second. Each session passes the package's own gate at each start; one that is not the
+reference (ONNX Runtime in fp32) has agreed with it before, and the record of that is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any, Final
+
+import structlog
+from numpy.typing import NDArray
+
+from dicomnode.device import Buffer
+from dicomnode.engine.acceptance import Acceptance, accept, find_record, keep_record, subject_of
+from dicomnode.engine.gate import GateCheck, failures, run_gate
+from dicomnode.engine.manifest import StepSpec
+from dicomnode.engine.package import EnginePackage
+from dicomnode.engine.planned import judge_plan, with_plans
+from dicomnode.engine.runtimes import (
+    REFERENCE,
+    RUNTIMES,
+    Candidate,
+    Network,
+    Reason,
+    Runtime,
+    RuntimeWish,
+    Session,
+    TensorSpec,
+    candidates,
+)
+from dicomnode.faults import GATE_FAILED, RUNTIME_MISSING, RUNTIME_REFUSED, NodeError
+
+_ANY: Final = RuntimeWish()
+_PLANS_TRIED: Final = 2  # the newest of a network, and the one that served before it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateReport:
+    """All comparisons of an engine's networks on this machine, and what can run them.
+
+    runtimes: of the sessions that would serve. acceptances: of those that are not the reference. reasons: why
+    the other runtimes would not.
+    """
+
+    engine: str
+    version: str
+    digest: str
+    checks: tuple[GateCheck, ...]
+    runtimes: tuple[str, ...]
+    reasons: tuple[Reason, ...]
+    acceptances: tuple[Acceptance, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether the engine may serve here."""
+        return all(check.passed for check in self.checks)
+
+    @property
+    def text(self) -> str:
+        """What did not pass, in a sentence; empty when all did."""
+        return failures(self.checks)
+
+
+class ServingSession:
+    """A session, and how it came to be chosen, which its provenance tells (see `Session`)."""
+
+    def __init__(self, session: Session, wish: RuntimeWish, tried: _Tried) -> None:
+        self._session = session
+        details = {"runtime asked for": wish.runtime, **session.provenance}
+        if tried.acceptance is not None:
+            details["accepted with"] = tried.acceptance.worst
+        for reason in tried.passed_over:
+            key, text = (
+                f"why not {reason.runtime}",
+                reason.text if reason.installed else "it is not installed",
+            )
+            details[key] = f"{details[key]}; {text}" if key in details else text
+        self._provenance = MappingProxyType(details)
+
+    @property
+    def runtime(self) -> str:
+        """Name, version and kind of device."""
+        return self._session.runtime
+
+    @property
+    def precision(self) -> str:
+        """Of the arithmetic."""
+        return self._session.precision
+
+    @property
+    def device(self) -> str:
+        """Name of the device."""
+        return self._session.device
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What the network takes."""
+        return self._session.inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """What it gives."""
+        return self._session.outputs
+
+    @property
+    def provenance(self) -> Mapping[str, str]:
+        """What the runtime tells, what was asked for, and why no other runtime serves."""
+        return self._provenance
+
+    def infer(self, inputs: Mapping[str, Buffer]) -> dict[str, Buffer]:
+        """Run the network once on buffers."""
+        return self._session.infer(inputs)
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run the network once on arrays."""
+        return self._session.run(inputs)
+
+    def memory(self, shape: Sequence[int]) -> int:
+        """Estimate the memory in bytes of a run."""
+        return self._session.memory(shape)
+
+    def close(self) -> None:
+        """Let go of the network."""
+        self._session.close()
+
+
+def open_session(
+    package: EnginePackage,
+    network: str,
+    threads: int = 0,
+    wish: RuntimeWish = _ANY,
+    runtimes: Sequence[Runtime] = RUNTIMES,
+) -> Session:
+    """Load a network of a package as it is wished; its numbers are right when this returns.
+
+    network: name of the step or of its file. threads 0: all that this process may use.
+    Raises NodeError: RUNTIME_MISSING, RUNTIME_REFUSED when the one that is named may not serve,
+    NETWORK_FAILED, GATE_FAILED, and as `EnginePackage.network_bytes`.
+    """
+    opening = _Opening(package, package.step(network), threads, wish)
+    session, tried = opening.choose(runtimes)
+    failed = failures(tried.checks)
+    if failed:
+        session.close()
+        raise NodeError(GATE_FAILED, engine=opening.engine, reason=failed)
+    return ServingSession(session, wish, tried)
+
+
+def check_engine(
+    package: EnginePackage,
+    threads: int = 0,
+    wish: RuntimeWish = _ANY,
+    runtimes: Sequence[Runtime] = RUNTIMES,
+) -> GateReport:
+    """Choose for all networks of a package, and report every comparison.
+
+    An engine without networks passes without a comparison. Raises NodeError as `open_session` does, but
+    not GATE_FAILED.
+    """
+    checks: list[GateCheck] = []
+    served: list[str] = []
+    acceptances: list[Acceptance] = []
+    reasons: list[Reason] = []
+    for step in package.manifest.networks:
+        session, tried = _Opening(package, step, threads, wish).choose(runtimes)
+        served.append(session.runtime)
+        session.close()
+        checks += tried.checks
+        reasons += tried.passed_over
+        if tried.acceptance is not None:
+            acceptances.append(tried.acceptance)
+    return GateReport(
+        engine=package.manifest.name,
+        version=package.manifest.version,
+        digest=package.digest,
+        checks=tuple(checks),
+        runtimes=tuple(dict.fromkeys(served)),
+        reasons=tuple(dict.fromkeys(reasons)),
+        acceptances=tuple(acceptances),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tried:
+    """What was found on the way to a session. checks: of its gate; of the reference they may have failed."""
+
+    checks: tuple[GateCheck, ...]
+    acceptance: Acceptance | None = None
+    passed_over: tuple[Reason, ...] = ()
+
+
+class _RefusedError(Exception):
+    """A runtime may not serve this network; the text says why. again: loading it again gives another plan."""
+
+    def __init__(self, text: str, *, again: bool = False) -> None:
+        super().__init__(text)
+        self.again = again
+
+
+class _Opening:
+    """The choice of a runtime for one network."""
+
+    def __init__(self, package: EnginePackage, step: StepSpec, threads: int, wish: RuntimeWish) -> None:
+        self.engine = f"{package.manifest.name} {package.manifest.version}"
+        self._name = package.manifest.name
+        self._steps = package.manifest.networks
+        self._step = step
+        self._threads = threads
+        self._wish = wish
+        self._log = structlog.get_logger("dicomnode.engine").bind(engine=self._name, step=step.name)
+        self._network = Network(
+            engine=self.engine,
+            file=step.network or "",
+            content=package.network_bytes(step),
+            memory_bytes_per_voxel=step.memory_bytes_per_voxel,
+        )
+
+    def choose(self, runtimes: Sequence[Runtime]) -> tuple[Session, _Tried]:
+        """Take the first candidate that may serve. What the reference says of the network is final."""
+        passed_over: list[Reason] = []
+        able = with_plans(runtimes, self._steps, self._wish)
+        for one in candidates(self._step.precisions, self._wish, self._threads, able):
+            if isinstance(one, Reason):
+                self._pass_over(one, passed_over)
+                continue
+            for _ in range(_PLANS_TRIED):
+                try:
+                    session, tried = self._try(one)
+                except _RefusedError as error:
+                    self._pass_over(Reason(one.runtime.name, str(error)), passed_over)
+                    if not error.again:
+                        break
+                else:
+                    return session, replace(tried, passed_over=tuple(passed_over))
+        reasons = "; ".join(f"{one.runtime}: {one.text}" for one in passed_over) or "none is installed"
+        if self._wish.others_allowed:
+            raise NodeError(RUNTIME_MISSING, engine=self.engine, reasons=reasons)
+        raise NodeError(RUNTIME_REFUSED, engine=self.engine, runtime=self._wish.runtime, reasons=reasons)
+
+    def _pass_over(self, reason: Reason, passed_over: list[Reason]) -> None:
+        say = self._log.warning if reason.installed and self._wish.state is not None else self._log.debug
+        say("runtime.passed_over", runtime=reason.runtime, reason=reason.text)
+        passed_over.append(reason)
+
+    def _try(self, one: Candidate) -> tuple[Session, _Tried]:
+        """Load a candidate and look at its numbers. Raises _RefusedError; of the reference NodeError."""
+        if one.is_reference:
+            session = one.runtime.load(self._network, one.capability)
+            with _closed_on_failure(session):
+                return session, _Tried(checks=tuple(run_gate(session, self._step)))
+        try:
+            session = one.runtime.load(replace(self._network, precision=one.precision), one.capability)
+            with _closed_on_failure(session):
+                checks = tuple(run_gate(session, self._step))
+                _refuse_if(failures(checks), f"in {one.precision} it does not pass the engine's gate")
+                acceptance = self._acceptance(one, session)
+                problem = "" if acceptance.passed else acceptance.worst
+                # A plan that was rejected is not given out again: one that served before may stand in
+                again = bool(acceptance.subject.plan) and self._wish.plans is not None
+                _refuse_if(
+                    problem, f"in {one.precision} it does not agree with {REFERENCE.name}", again=again
+                )
+                return session, _Tried(checks=checks, acceptance=acceptance)
+        except NodeError as error:
+            raise _RefusedError(f"in {one.precision}: {error.fault.text(**error.values)}") from error
+
+    def _acceptance(self, one: Candidate, session: Session) -> Acceptance:
+        """Find the record of this session's acceptance, or make it."""
+        state = self._wish.state
+        subject = subject_of(self._name, self._step, one.capability, session)
+        found = find_record(state, subject, self._step)
+        if found is not None:
+            return found
+        capability = REFERENCE.probe(self._threads)
+        if isinstance(capability, Reason):
+            raise _RefusedError(
+                f"{REFERENCE.name}, which it is compared with, cannot be used: {capability.text}"
+            )
+        reference = REFERENCE.load(self._network, capability)
+        try:
+            found = accept(subject, self._step, session, reference)
+        finally:
+            reference.close()
+        say = {"runtime": session.runtime, "precision": session.precision, "passed": found.passed}
+        self._log.info("runtime.tried", **say, worst=found.worst)
+        if state is not None:
+            keep_record(state, found)
+        judge_plan(self._wish, found)
+        return found
+
+
+def _refuse_if(problem: str, what: str, *, again: bool = False) -> None:
+    """Raise _RefusedError where there is a problem."""
+    if problem:
+        raise _RefusedError(f"{what}: {problem}", again=again)
+
+
+@contextmanager
+def _closed_on_failure(session: Session) -> Iterator[None]:
+    try:
+        yield
+    except (NodeError, _RefusedError):
+        session.close()
+        raise

@@ -1,0 +1,100 @@
+"""`dicomnode engine list|check`: what runs an engine here, and how well it agreed."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+import structlog
+
+from dicomnode.cli import main
+from dicomnode.settings import template
+
+
+@pytest.fixture(autouse=True)
+def _quiet_logs():
+    hook = threading.excepthook
+    yield
+    structlog.reset_defaults()
+    threading.excepthook = hook
+
+
+@pytest.fixture
+def run(capsys):
+    """Run `dicomnode engine …` in this process; give (exit status, stdout)."""
+
+    def call(*arguments: object) -> tuple[int, str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main(["engine", *map(str, arguments)])
+        return int(ended.value.code or 0), capsys.readouterr().out
+
+    return call
+
+
+@pytest.fixture
+def document(run):
+    """The same with --json; give the document."""
+
+    def call(*arguments: object) -> dict:
+        return json.loads(run(*arguments, "--json")[1])
+
+    return call
+
+
+@pytest.fixture
+def config(tmp_path) -> Path:
+    (tmp_path / "state").mkdir()
+    path = tmp_path / "dicomnode.toml"
+    text = template().replace('#path = "/var/lib/dicomnode"', f'path = "{tmp_path}/state"', 1)
+    assert "/state" in text
+    path.write_text(text)
+    return path
+
+
+def test_check_with_a_configuration_takes_openvino_once_it_agrees_and_list_shows_it(document, config):
+    checked = document("check", "lung-ct", "--config", str(config))
+    assert checked["passed"]
+    [runtime] = checked["runtimes"]
+    assert runtime.startswith("openvino ")
+    [accepted] = checked["accepted"]
+    assert (accepted["step"], accepted["precision"], accepted["passed"]) == ("nodules", "fp32", True)
+    [listed] = next(e for e in document("list", "--config", str(config))["engines"])["runtimes"]
+    assert listed.pop("when").endswith("+00:00")
+    assert listed == accepted
+
+
+def test_list_and_check_show_people_how_runtimes_agreed(run, config):
+    for arguments in (["check", "lung-ct"], ["list"]):
+        status, shown = run(*arguments, "--config", config)
+        assert status == 0
+        assert "Agreement with onnxruntime fp32" in shown
+        assert "openvino" in shown
+
+
+def test_without_a_configuration_the_reference_is_tried_and_the_reason_is_said(document):
+    checked = document("check", "lung-ct")
+    assert checked["runtimes"][0].startswith("onnxruntime ")
+    reasons = {one["runtime"]: one["reason"] for one in checked["passed_over"]}
+    assert "no state folder" in reasons["openvino"]
+
+
+def test_a_runtime_can_be_named_and_none_takes_over_from_it(run, document):
+    assert document("check", "lung-ct", "--runtime", "openvino")["runtimes"][0].startswith("openvino ")
+    status, told = run("check", "lung-ct", "--runtime", "tensorrt-rtx", "--json")
+    assert (status, json.loads(told)["error"]["code"]) == (12, "DN-4140")
+
+
+def test_what_the_settings_name_is_what_is_checked(document, config):
+    text = config.read_text()
+    config.write_text(text.replace('name = "lung-ct"', 'name = "lung-ct"\nruntime = "onnxruntime"'))
+    checked = document("check", "lung-ct", "--config", str(config))
+    assert checked["runtimes"][0].startswith("onnxruntime ")
+    assert checked["passed_over"] == []
+    assert checked["accepted"] == []
+
+
+def test_a_configuration_that_is_named_must_be_there(run, tmp_path):
+    assert run("list", "--config", tmp_path / "none.toml")[0] == 10

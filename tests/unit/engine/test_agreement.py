@@ -1,0 +1,233 @@
+"""How well outputs agree: figures, and what results are made of them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from dicomnode.engine import CentreHeat, GateSpec, StepSpec
+from dicomnode.engine.agreement import LIMITS, Agreement, compare, limits_of, peaks_apart, worst_dice
+from dicomnode.engine.interpretation import Head, Sigmoid
+
+GATE = GateSpec(shape=(1, 1, 4, 4, 4), low=0.0, high=1.0)
+DETECTOR = StepSpec(name="net", network="net.onnx", interpret="centre_heat", centre_heat=CentreHeat())
+LABELS = StepSpec(name="net", network="net.onnx", interpret="labels")
+
+
+def ramp(*shape):
+    return np.linspace(-1.0, 1.0, math.prod(shape), dtype=np.float32).reshape(shape)
+
+
+def only(step, wanted, found, name="out"):
+    [agreement] = compare(step, "v", {name: wanted}, {name: found}, LIMITS["fp32"].of_span)
+    return agreement
+
+
+def failing(agreement, precision="fp32"):
+    return [figure.name for figure in agreement.figures(LIMITS[precision]) if not figure.passed]
+
+
+def test_equal_outputs_agree_with_nothing_apart():
+    agreement = only(LABELS, ramp(1, 2, 4, 4, 4), ramp(1, 2, 4, 4, 4))
+    assert (agreement.relative_l2, agreement.max_abs, agreement.dice) == (0.0, 0.0, 1.0)
+    assert failing(agreement) == []
+
+
+def test_the_figures_are_what_their_names_say():
+    wanted = np.array([[3.0, 4.0]], np.float32)
+    agreement = only(LABELS, wanted, wanted + np.array([[0.0, 0.5]], np.float32))
+    assert agreement.relative_l2 == pytest.approx(0.1)  # 0.5 of √(9 + 16)
+    assert (agreement.max_abs, agreement.span) == (0.5, 4.0)
+    assert [str(figure) for figure in agreement.figures(LIMITS["fp32"])] == [
+        "out relative L2 0.1 (limit 0.001)",
+        "out largest difference 0.5 (limit 0.004)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ({}, "it does not give this output"),
+        ({"out": ramp(1, 1, 2, 2)}, "its shape is (1, 1, 2, 2), the reference's (1, 1, 2, 2, 2)"),
+        ({"out": np.full((1, 1, 2, 2, 2), np.nan, np.float32)}, "not a number, or infinite"),
+        ({"out": np.full((1, 1, 2, 2, 2), np.inf, np.float32)}, "not a number, or infinite"),
+    ],
+    ids=["missing", "shape", "nan", "infinite"],
+)
+def test_what_cannot_be_compared_is_said_and_has_no_figures(found, said):
+    [agreement] = compare(LABELS, "v", {"out": ramp(1, 1, 2, 2, 2)}, found, 1e-3)
+    assert said in agreement.problem
+    assert list(agreement.figures(LIMITS["fp32"])) == []
+
+
+def test_a_reference_that_is_not_finite_is_no_measure():
+    wrong = np.full((1, 1, 2, 2, 2), np.nan, np.float32)
+    assert compare(LABELS, "v", {"out": wrong}, {"out": wrong}, 1e-3) == []
+
+
+@pytest.mark.parametrize(
+    ("precision", "part", "passes"),
+    [
+        ("fp32", 1e-4, True),
+        ("fp32", 5e-3, False),
+        ("fp16", 5e-3, True),
+        ("fp16", 5e-2, False),
+        ("bf16", 2e-2, True),
+        ("int8", 5e-2, True),
+        ("fp8", 0.2, False),
+    ],
+)
+def test_fewer_bits_are_held_to_less(precision, part, passes):
+    wanted = ramp(1, 1, 8, 8, 8)
+    agreement = only(replace(LABELS, interpret="map"), wanted, wanted * (1 + part))
+    assert (failing(agreement, precision) == []) is passes
+
+
+def test_a_package_can_tighten_the_limits_and_not_loosen_them():
+    tight = limits_of("fp16", replace(GATE, relative_l2=1e-4, dice=0.9999, max_abs=0.01))
+    assert (tight.relative_l2, tight.dice, tight.max_abs) == (1e-4, 0.9999, 0.01)
+    assert limits_of("fp16", replace(GATE, relative_l2=1.0, dice=0.5)) == LIMITS["fp16"]
+    agreement = Agreement(volume="v", output="out", max_abs=0.02, span=100.0)
+    assert failing(agreement, "fp16") == []
+    assert [one.name for one in agreement.figures(tight) if not one.passed] == ["out largest difference"]
+
+
+def test_an_output_of_one_value_everywhere_must_be_that_value():
+    flat = np.full((1, 1, 2, 2, 2), 3.0, np.float32)
+    assert failing(only(replace(LABELS, interpret="map"), flat, flat)) == []
+    assert failing(only(replace(LABELS, interpret="map"), flat, flat + 1e-5)) == []
+    assert "out largest difference" in failing(only(replace(LABELS, interpret="map"), flat, flat + 0.1))
+    nothing = np.zeros((1, 1, 2, 2, 2), np.float32)
+    assert "out relative L2" in failing(only(replace(LABELS, interpret="map"), nothing, nothing + 1e-5))
+
+
+class TestMasks:
+    """The worst Dice of what a head makes masks of."""
+
+    @pytest.fixture
+    def scores(self):
+        """Three classes on 512 voxels; the last one has 64 of them."""
+        scores = np.zeros((1, 3, 8, 8, 8), np.float32)
+        scores[:, 1] = 1.0
+        scores[:, 2, :1] = 2.0
+        return scores
+
+    def test_of_several_channels_the_largest_labels_the_voxel(self, scores):
+        found = scores.copy()
+        found[:, 2, 0, :2] = 0.0  # 16 of 64 voxels go to class 1
+        assert only(LABELS, scores, found).dice == pytest.approx(2 * 48 / (64 + 48))
+
+    def test_of_one_channel_the_sign_does(self, scores):
+        wanted = np.where(scores[:, 2:] > 0, 1.0, -1.0).astype(np.float32)
+        found = wanted.copy()
+        found[0, 0, 0, :2] = -1.0
+        assert only(LABELS, wanted, found).dice == pytest.approx(2 * 48 / (64 + 48))
+
+    def test_numbers_of_classes_are_compared_as_they_are(self, scores):
+        wanted = scores.argmax(axis=1)[:, None]
+        found = wanted.copy()
+        found[0, 0, 0, :2] = 1
+        assert only(LABELS, wanted, found).dice == pytest.approx(2 * 48 / (64 + 48))
+
+    @pytest.mark.parametrize(
+        ("how", "level"),
+        [
+            (None, 0.0),
+            (Sigmoid(threshold=0.8), math.log(4.0)),
+            (Sigmoid(threshold=0.8, values="probabilities"), 0.8),
+        ],
+    )
+    def test_sigmoid_maps_are_cut_where_the_manifest_says(self, scores, how, level):
+        step = replace(LABELS, interpret="sigmoid", sigmoid=how)
+        wanted = np.where(scores[:, 2:] > 0, level + 0.1, level - 0.1).astype(np.float32)
+        found = wanted.copy()
+        found[0, 0, 0, :2] = level - 0.1
+        assert only(step, wanted, found).dice == pytest.approx(2 * 48 / (64 + 48))
+
+    def test_the_mask_of_a_detector_is_cut_at_its_logit(self, scores):
+        step = replace(DETECTOR, centre_heat=CentreHeat(mask_logit=2.0))
+        wanted = np.where(scores[:, 2:] > 0, 2.1, 1.9).astype(np.float32)
+        found = wanted.copy()
+        found[0, 0, 0, :2] = 1.9
+        assert only(step, wanted, found, "mask").dice == pytest.approx(2 * 48 / (64 + 48))
+        assert only(step, wanted, found, "logd").dice is None
+
+    def test_each_head_reads_its_own_output(self, scores):
+        heads = (
+            Head(name="organs", interpret="labels", output="organs"),
+            Head(name="map", interpret="map", output="map"),
+        )
+        step = StepSpec(name="net", network="net.onnx", head=heads)
+        found = compare(step, "v", {"organs": scores, "map": scores}, {"organs": scores, "map": scores}, 1e-3)
+        assert [one.dice for one in found] == [1.0, None]
+
+    def test_an_output_without_space_labels_nothing(self):
+        assert only(LABELS, ramp(1, 5), ramp(1, 5)).dice is None
+
+    def test_a_class_that_only_one_of_them_has_is_no_agreement(self):
+        a, b = np.zeros(100, bool), np.ones(100, bool)
+        assert worst_dice([a], [b]) == 0.0
+        assert worst_dice([a, a], [a]) == 0.0
+        assert worst_dice([], []) is None
+        assert worst_dice([a], [a]) == 1.0
+
+    def test_one_voxel_of_rounding_is_not_disagreement_and_two_are(self):
+        wanted = np.zeros(100, bool)
+        wanted[:10] = True
+        one, two = wanted.copy(), wanted.copy()
+        one[0] = False
+        two[:2] = False
+        assert worst_dice([wanted], [one]) == 1.0
+        assert worst_dice([wanted], [two]) == pytest.approx(16 / 18)
+
+    @given(arrays.arrays(bool, (4, 5)), arrays.arrays(bool, (4, 5)))
+    def test_dice_lies_between_none_and_all_and_has_no_sides(self, a, b):
+        dice = worst_dice([a], [b])
+        assert 0.0 <= dice <= 1.0
+        assert dice == worst_dice([b], [a])
+
+
+class TestPeaks:
+    """Places of a heat map that only one of two maps has."""
+
+    @staticmethod
+    def heat(*places, shape=(9, 9, 9), at=3.0):
+        heat = np.full((1, 1, *shape), -5.0)
+        for place in places:
+            heat[0, 0][place] = at
+        return heat
+
+    def test_the_same_places_are_none_apart(self):
+        heat = self.heat((1, 1, 1), (6, 6, 6))
+        assert peaks_apart(heat, heat, 0.0, 0.01) == 0
+
+    def test_a_cell_of_shift_is_the_same_place_and_two_are_another(self):
+        assert peaks_apart(self.heat((4, 4, 4)), self.heat((5, 3, 4)), 0.0, 0.01) == 0
+        assert peaks_apart(self.heat((4, 4, 4)), self.heat((6, 4, 4)), 0.0, 0.01) == 2
+
+    def test_missing_and_extra_peaks_count_alike(self):
+        one, two = self.heat((1, 1, 1)), self.heat((1, 1, 1), (6, 6, 6))
+        assert peaks_apart(one, two, 0.0, 0.01) == peaks_apart(two, one, 0.0, 0.01) == 1
+
+    def test_a_peak_at_the_threshold_may_be_on_either_side_of_it(self):
+        above, below = self.heat((4, 4, 4), at=0.005), self.heat((4, 4, 4), at=-0.005)
+        assert peaks_apart(above, below, 0.0, 0.01) == 0
+        assert peaks_apart(above, below, 0.0, 0.001) == 1
+
+    @given(st.integers(0, 2**32 - 1))
+    def test_small_noise_moves_no_peak_of_a_smooth_map(self, seed):
+        axes = np.ogrid[0:9, 0:9, 0:9]
+        heat = 5.0 - sum((axis - 4) ** 2 for axis in axes)[None, None]
+        noise = np.random.default_rng(seed).uniform(-0.001, 0.001, heat.shape)
+        assert peaks_apart(heat, heat + noise, 0.0, 0.01) == 0
+
+    def test_a_detector_that_sees_another_place_does_not_agree(self):
+        agreement = only(DETECTOR, self.heat((1, 1, 1)), self.heat((6, 6, 6)), "heat")
+        assert agreement.peaks_apart == 2
+        assert "heat peaks apart" in failing(agreement)

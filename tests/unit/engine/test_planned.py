@@ -1,0 +1,118 @@
+"""TensorRT with the plans of one engine, and what the cache of plans is told of how they agreed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dicomnode.device import Device
+from dicomnode.engine import RuntimeWish, load_package, open_session
+from dicomnode.engine.acceptance import Acceptance, Subject
+from dicomnode.engine.agreement import LIMITS, Agreement
+from dicomnode.engine.planned import PlannedRuntime, judge_plan, with_plans
+from dicomnode.engine.plans import PlanCache, PlanState
+from dicomnode.engine.runtimes import REFERENCE, RUNTIMES, Capability, Network
+from dicomnode.engine.runtimes.tensorrt import TENSORRT, TensorRtRuntime
+from dicomnode.faults import PLAN_MISSING, NodeError
+from tests.unit.engine.plan_keys import KEY
+from tests.unit.engine.small_engine import network, write_engine
+from tests.unit.engine.spoiled_runtime import SpoiledRuntime
+
+GPU = Device(
+    name="NVIDIA H200",
+    kind="cuda",
+    threads=1,
+    memory_bytes=150 << 30,
+    compute_capability=(9, 0),
+    driver="580.65.06 (CUDA 13.0)",
+)
+CAPABILITY = Capability("tensorrt", "11.4.0.106", GPU, ("fp32", "fp16"))
+
+
+@pytest.fixture
+def package(tmp_path):
+    return load_package(write_engine(tmp_path / "small"))
+
+
+@pytest.fixture
+def wish(tmp_path):
+    (tmp_path / "state").mkdir()
+    return RuntimeWish(state=tmp_path / "state", plans=tmp_path / "plans")
+
+
+def test_both_flavours_get_the_plans_of_the_engine_and_others_stay_as_they_are(package, wish):
+    able = with_plans(RUNTIMES, package.manifest.networks, wish)
+    assert [runtime.name for runtime in able] == ["tensorrt", "tensorrt-rtx", "openvino", "onnxruntime"]
+    assert [isinstance(runtime, PlannedRuntime) for runtime in able] == [True, True, False, False]
+    assert with_plans(RUNTIMES, package.manifest.networks, RuntimeWish()) == RUNTIMES
+    assert not wish.plans.exists()  # nothing is made for who has no GPU
+
+
+def test_what_was_found_out_of_the_gpu_is_shared_by_all_engines(package, wish):
+    class Probed(TensorRtRuntime):
+        def probe(self, threads=0):
+            return CAPABILITY
+
+    [able] = with_plans([Probed(TENSORRT)], package.manifest.networks, wish)
+    assert able.probe(1) is CAPABILITY
+
+
+def test_a_network_without_a_plan_is_not_loaded_and_the_command_that_builds_it_is_told(package, wish):
+    [able] = with_plans([TensorRtRuntime(TENSORRT)], package.manifest.networks, wish)
+    asked = Network(engine="small 0.1.0", file="net.onnx", content=network().SerializeToString())
+    with pytest.raises(NodeError) as caught:
+        able.load(asked, CAPABILITY)
+    assert caught.value.fault is PLAN_MISSING
+    assert "no plan was built for it here" in str(caught.value)
+    assert wish.plans.stat().st_mode & 0o777 == 0o700
+
+
+def judged(plan, *, passed):
+    subject = Subject(
+        engine="small",
+        step="net",
+        network="0" * 64,
+        runtime="tensorrt",
+        version="11.4.0.106",
+        device="NVIDIA H200",
+        precision="fp32",
+        plan=plan,
+    )
+    agreement = Agreement(volume="v", output="mask", relative_l2=0.0 if passed else 0.5, span=1.0)
+    return Acceptance(subject=subject, agreements=(agreement,), limits=LIMITS["fp32"])
+
+
+@pytest.mark.parametrize(("passed", "state"), [(True, PlanState.ACCEPTED), (False, PlanState.REJECTED)])
+def test_the_cache_is_told_how_a_plan_agreed(wish, passed, state):
+    cache = PlanCache(wish.plans)
+    cache.put(KEY, b"a plan", 1.0, {})
+    judge_plan(wish, judged(KEY.digest, passed=passed))
+    [record] = PlanCache(wish.plans).records()
+    assert record.state is state
+
+
+def test_a_runtime_without_plans_tells_the_cache_nothing(wish):
+    judge_plan(wish, judged("", passed=True))
+    judge_plan(replace(wish, plans=None), judged(KEY.digest, passed=True))
+    assert not wish.plans.exists()
+
+
+def test_after_a_plan_was_rejected_the_one_that_served_before_is_tried(package, wish):
+    class Rebuilt(SpoiledRuntime):
+        """Its newest plan is wrong; the one before it is not."""
+
+        def load(self, network, capability):
+            newest = not self.loaded
+            self._plan = "newest" if newest else "before"
+            self._spoil = (lambda o: {n: a + np.float32(0.5) for n, a in o.items()}) if newest else dict
+            return super().load(network, capability)
+
+    runtime = Rebuilt()
+    session = open_session(package, "net", 1, wish, (runtime, REFERENCE))
+    assert session.runtime == "spoiled 1.0 CPU"
+    assert session.provenance["plan"] == "before"
+    assert "does not agree" in session.provenance["why not spoiled"]
+    session.close()
+    assert runtime.open == 0

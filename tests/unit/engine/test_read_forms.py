@@ -1,0 +1,241 @@
+"""The words of engine.toml for every task: what is right is read, what is wrong is named with its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dicomnode.engine import Feed, GateSpec, read_manifest
+from dicomnode.engine.interpretation import Classes
+
+PATH = Path("engine.toml")
+TYPE = '{ scheme = "SCT", code = "52988006", meaning = "Lesion" }'
+UNIT = '{ scheme = "UCUM", code = "mo", meaning = "month" }'
+GOOD = f"""
+schema = 1
+name = "forms"
+version = "1.0.0"
+title = "Forms"
+use = "Tests."
+
+[[input]]
+name = "ct"
+kind = "volume"
+require = [ {{ tag = "Modality", equals = "CT" }} ]
+prepare = [ {{ orient = "LPS" }} ]
+
+[[input]]
+name = "pet"
+kind = "volume"
+require = [ {{ tag = "Modality", equals = "PT" }} ]
+prepare = [ {{ clip = [0.0, 20.0] }} ]
+
+[[input]]
+name = "patient"
+kind = "tags"
+tags = [ {{ tag = "PatientAge" }}, {{ tag = "PatientSex", values = {{ M = 1.0, F = 0.0 }} }} ]
+
+[[step]]
+network = "deep.onnx"
+sha256 = "{"0" * 64}"
+inputs = {{ image = ["ct", "pet"], other = {{ of = "pet", axes = "ncijk" }} }}
+window = "whole"
+interpret = "features"
+[step.gate]
+shapes = {{ image = [1, 2, 8, 8, 8], other = [1, 1, 8, 8, 8] }}
+low = 0.0
+high = 1.0
+relative_l2 = 1e-3
+
+[[step]]
+network = "net.onnx"
+sha256 = "{"0" * 64}"
+inputs = {{ x = ["deep", "patient"] }}
+window = "whole"
+[[step.head]]
+name = "class"
+interpret = "classes"
+output = "probabilities"
+[step.head.classes]
+activation = "none"
+[[step.head]]
+name = "age"
+interpret = "regression"
+output = "age"
+[step.gate]
+shape = [1, 66]
+low = 0.0
+high = 1.0
+
+[[output]]
+classification = "sick"
+step = "net"
+head = "class"
+type = {TYPE}
+channel = 1
+
+[[output]]
+measurement = "age"
+step = "net"
+head = "age"
+type = {TYPE}
+unit = {UNIT}
+plausible = [0.0, 228.0]
+
+[[output]]
+features = "deep"
+step = "deep"
+"""
+
+
+def read(text: str):
+    return read_manifest(PATH, text.encode())
+
+
+def test_inputs_heads_and_outputs_are_read_and_find_each_other():
+    manifest, problems = read(GOOD)
+    assert problems == []
+    deep, net = manifest.step
+    assert deep.inputs == {"image": Feed(of=("ct", "pet")), "other": Feed(of=("pet",), axes="ncijk")}
+    assert [one.name for one in manifest.volumes] == ["ct", "pet"]
+    assert deep.heads == (deep,)
+    assert [head.name for head in net.heads] == ["class", "age"]
+    assert net.heads[0].classes == Classes(activation="none")
+    sick, age, kept = manifest.output
+    assert [(one.what, one.label) for one in manifest.output] == [
+        ("classification", "sick"),
+        ("measurement", "age"),
+        ("features", "deep"),
+    ]
+    assert manifest.of_head("net", "class") == (sick,)
+    assert manifest.of_head("net", "age") == (age,)
+    assert manifest.of_head("deep") == (kept,)
+    assert (manifest.channel_of(sick), manifest.channel_of(age)) == (1, 0)
+
+
+def test_a_gate_has_the_shape_of_each_input():
+    gate = read(GOOD)[0].step[0].gate
+    assert isinstance(gate, GateSpec)
+    assert gate.for_input("image").shape == (1, 2, 8, 8, 8)
+    assert gate.for_input("other").shape == (1, 1, 8, 8, 8)
+    assert gate.relative_l2 == 1e-3
+
+
+# What is replaced, by what, and where and how it is said
+WRONG = [
+    ('kind = "volume"', 'kind = "tags"', "input[1].kind", "Results go back on a series"),
+    ('name = "pet"\nkind = "volume"', 'name = "pet"\nkind = "picture"', "input[2].kind", "reads no pictures"),
+    ('require = [ { tag = "Modality", equals = "PT" } ]\n', "", "input[2].require", "at least one"),
+    ("{ clip = [0.0, 20.0] }", "{ resample_mm = [1.0, 1.0, 1.0] }", "input[2].prepare[1]", "keeps the grid"),
+    (
+        "{ clip = [0.0, 20.0] }",
+        "{ pad = { shape_kji = [8, 8, 8] } }",
+        "input[2].prepare[1]",
+        "grid that the first",
+    ),
+    (
+        '{ tag = "PatientAge" }',
+        '{ tag = "PatientAges" }',
+        "input[3].tags[1].tag",
+        'Did you mean "PatientAge"?',
+    ),
+    ('{ tag = "PatientAge" }', '{ tag = "PatientName" }', "input[3].tags[1].tag", "that can be a number"),
+    (", values = { M = 1.0, F = 0.0 }", "", "input[3].tags[2].values", "the number of each text"),
+    ('{ tag = "PatientAge" }', '{ tag = "PatientAge", sd = 0.0 }', "input[3].tags[1].sd", "above 0"),
+    (
+        'kind = "tags"\n',
+        'kind = "tags"\nprepare = [ { orient = "LPS" } ]\n',
+        "input[3].prepare",
+        "first input's",
+    ),
+    ('of = "pet", axes = "ncijk"', 'of = "pat", axes = "ncijk"', "step[1].inputs.other.of[1]", 'mean "pet"?'),
+    ('["ct", "pet"]', '["ct", "patient"]', "step[1].inputs.image.of", "volumes only, or rows"),
+    ('axes = "ncijk"', 'axes = "ncikj"', "step[1].inputs.other.axes", 'Did you mean "ncij"?'),
+    (
+        '["deep", "patient"]',
+        '["net", "patient"]',
+        "step[2].inputs.x.of[1]",
+        "an earlier step that gives numbers",
+    ),
+    (
+        "other = [1, 1, 8, 8, 8]",
+        "othr = [1, 1, 8, 8, 8]",
+        "step[1].gate.shapes.othr",
+        'Did you mean "other"?',
+    ),
+    ("shape = [1, 66]\n", "", "step[2].gate.shape", "the shape of the input tensor"),
+    ("image = [1, 2, 8, 8, 8]", "image = [1, 2, 8, 8, 0]", "step[1].gate.shapes.image", "above 0"),
+    ('interpret = "features"', 'interpret = "boxes"', "step[1].boxes", "[step.boxes] with the parameters"),
+    ('interpret = "features"', 'interpret = "sequence"', "step[1].inputs", "slices as a sequence"),
+    (
+        'interpret = "features"',
+        'interpret = "features"\nanomaly = { score = "s", normals = [0.0, 1.0] }',
+        "step[1].anomaly",
+        "not the parameters of features",
+    ),
+    (
+        'interpret = "features"',
+        'interpret = "anomaly"\nanomaly = { normals = [0.0, 1.0] }',
+        "step[1].anomaly",
+        "at least one of score, map, reconstruction",
+    ),
+    (
+        'interpret = "features"',
+        'interpret = "anomaly"\nanomaly = { score = "s", normals = [1.0, 0.0] }',
+        "step[1].anomaly.normals",
+        "two numbers that rise",
+    ),
+    (
+        'window = "whole"\ninterpret = "features"',
+        'window = { size_kji = [8, 8, 8] }\ninterpret = "features"',
+        "step[1].window.size_kji",
+        "one answer for the box",
+    ),
+    (
+        'window = "whole"\n[[step.head]]',
+        'window = "whole"\ninterpret = "map"\n[[step.head]]',
+        "step[2].interpret",
+        "[[step.head]]",
+    ),
+    ('interpret = "classes"\n', "", "step[2].head[1].interpret", "what the outputs of the network mean"),
+    ('name = "age"\ninterpret', 'name = "class"\ninterpret', "step[2].head[2]", "another one"),
+    (
+        'activation = "none"',
+        'activation = "non"',
+        "step[2].head[1].classes.activation",
+        'Did you mean "none"?',
+    ),
+    ('head = "class"\n', 'head = "clas"\n', "output[1].head", 'Did you mean "class"?'),
+    ('head = "class"\n', "", "output[1].head", "Heads: class, age."),
+    (
+        'classification = "sick"',
+        'measurement = "sick"',
+        "output[1].measurement",
+        "what interpret = classes gives",
+    ),
+    (
+        'classification = "sick"',
+        'classification = "sick"\nmap = "x"',
+        "output[1]",
+        "exactly one of segment, region",
+    ),
+    (f"type = {TYPE}\nchannel", "channel", "output[1].type", "what it is"),
+    (f"unit = {UNIT}\n", "", "output[2].unit", "UCUM"),
+    ("plausible = [0.0, 228.0]", "plausible = [228.0, 0.0]", "output[2].plausible", "smallest, largest"),
+    ("plausible = [0.0, 228.0]", "threshold = 0.7", "output[2].threshold", "A measurement has type, unit"),
+    ('features = "deep"\n', 'features = "deep"\nchannel = 1\n', "output[3].channel", "takes no more keys"),
+]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "said"), WRONG, ids=[f"{row[2]}: {row[1][:40]}" for row in WRONG]
+)
+def test_what_is_wrong_is_said_with_its_key(old, new, key, said):
+    assert old in GOOD
+    manifest, problems = read(GOOD.replace(old, new, 1))
+    assert manifest is None
+    found = [problem for problem in problems if problem.key == key or problem.key.startswith(f"{key}[")]
+    assert len(found) == 1, [str(problem) for problem in problems]
+    assert said in str(found[0])
+    assert found[0].line is not None
