@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from dicomnode.analyse.preparations import filters, geometry, regrid, scaling
 from dicomnode.analyse.preparations.lines import LINES
-from dicomnode.analyse.resample import Prepared
+from dicomnode.analyse.resample import Prepared, resample
 from dicomnode.engine import Preparation
 from dicomnode.faults import PREPARATION_NEEDS, NodeError
 from dicomnode.values import Progress
@@ -35,7 +35,7 @@ _INSTALLED_AS: Final = {_SIMPLEITK: "SimpleITK", _SKIMAGE: "scikit-image"}
 PREPARATIONS: Final[Mapping[str, PreparationStep]] = MappingProxyType(
     {
         "orient": PreparationStep(geometry.orient),
-        "resample_mm": PreparationStep(regrid.resample_linear),
+        "resample_mm": PreparationStep(resample),
         "resample": PreparationStep(regrid.resample_as),
         "resize": PreparationStep(regrid.resize),
         "letterbox": PreparationStep(regrid.letterbox),

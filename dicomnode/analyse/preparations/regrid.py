@@ -11,11 +11,10 @@ from scipy import ndimage, sparse
 
 from dicomnode.analyse.grids import Float32, mapped
 from dicomnode.analyse.preparations.geometry import padded
-from dicomnode.analyse.resample import STAGE, Prepared, resample
+from dicomnode.analyse.resample import STAGE, Prepared
 from dicomnode.analyse.spacing import (
     Align,
     AxisPlan,
-    allowed,
     axis_to_count,
     axis_to_spacing,
     planned,
@@ -32,15 +31,6 @@ THICK: Final = 3.0
 _BEYOND: Final = 12
 _HELD: Final = 6.0  # voxels beyond the edge from where its value alone is seen
 _ROWS: Final = 16  # rows at a time along k: bounds the float64 copies
-
-
-def resample_linear(
-    image: Prepared, spacing_kji_mm: tuple[float, float, float], progress: Progress
-) -> Prepared:
-    """`resample_mm`: linear, from the outer face on, blurred first where it becomes coarser."""
-    spacings = zip(image.grid.shape_kji, image.grid.spacing_kji_mm, spacing_kji_mm, strict=True)
-    allowed(*(max(1, round(size * have / want)) for size, have, want in spacings))
-    return resample(image, spacing_kji_mm, progress)
 
 
 def resample_as(image: Prepared, how: Resample, progress: Progress) -> Prepared:
