@@ -7,7 +7,7 @@ RUN := $(VENV)/.ready-to-run
 DEV := $(VENV)/.ready-to-develop
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup check fast judges bench clean tools machine kernels
+.PHONY: help demo test setup check fast judges bench clean tools machine kernels style
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -40,12 +40,13 @@ test: $(DEV) tools  ## all tests
 fast: $(DEV)
 	@$(BIN)/pytest -q -n auto tests/unit
 
-check: $(DEV)  ## formatting, lint, types, floors, fast tests
+check: style fast  ## formatting, lint, types, floors, fast tests
+
+style: $(DEV)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(MAKE) --no-print-directory fast
 
 judges: $(DEV)  ## every object on every fixture before every judge (installs Java and PixelMed where it may)
 	@scripts/tools.sh judges
