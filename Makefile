@@ -7,10 +7,10 @@ RUN := $(VENV)/.ready-to-run
 DEV := $(VENV)/.ready-to-develop
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup check fast judges bench clean tools machine kernels style
+.PHONY: help demo test setup check fast judges bench clean tools machine kernels style bench-engine gpu
 
 help:  ## what can be made
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 setup: $(DEV)  ## make the environment (.venv) with what is needed to run and to develop
 
@@ -54,6 +54,15 @@ judges: $(DEV)  ## every object on every fixture before every judge (installs Ja
 
 bench: $(DEV)  ## the figures of docs/benchmarks.md
 	@$(BIN)/python -m tests.bench.walk
+
+bench-engine: $(DEV)  ## the engine room's figures of docs/benchmarks.md (ten minutes, on a quiet machine)
+	@$(BIN)/python -m tests.bench.engine
+	@$(BIN)/python -m tests.bench.sliding
+	@$(BIN)/python -m tests.bench.runtimes --rounds 5
+	@$(BIN)/python -m tests.bench.last_slice
+
+gpu: $(DEV)  ## everything that needs a GPU, in ten minutes
+	@$(BIN)/python -m tests.gpu.run_all
 
 clean:  ## remove what was made
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-out

@@ -706,7 +706,8 @@ CUDA_FAILED = _row(
 CUDA_UNFIT = _row(
     "DN-4164",
     "{device} cannot run the node's own kernels: {error}.",
-    "The kernels need compute capability 7.5 or later, and a driver of release 580 or later; update the driver.",
+    "The kernels need compute capability 7.5 or later, and a driver of release 535 or later (CUDA 12) or 580 or later "
+    "(CUDA 13); update the driver.",
     retry=Retry.NEEDS_PERSON,
     exit_code=EXIT_ENGINE,
 )
@@ -762,29 +763,28 @@ ATTRIBUTE_MISSING = _row(
     "Engine {engine} needs {keyword} of the series as a number, and it {problem}.",
     "Correct the header at its source and send the study again, or give the number a default in engine.toml.",
 )
-
 SOURCE_UNKNOWN = _row(
     "DN-4200",
     "{path} is nothing that an engine can be made of: {reason}.",
-    "{advice}",
+    "{advice} An engine is made of an ONNX file, a MONAI bundle, an nnU-Net v2 result, a TorchScript file or a scikit-learn model.",
     exit_code=EXIT_ENGINE,
 )
 NETWORK_UNFIT = _row(
     "DN-4201",
     "{path} cannot become an engine: {reason}.",
-    "{advice}",
+    "{advice} Then run `dicomnode engine add` again.",
     exit_code=EXIT_ENGINE,
 )
-ANSWERS_MISSING = _row(
+QUESTIONS_OPEN = _row(
     "DN-4202",
-    "{path} does not tell all that an engine must know. Missing:{missing}",
+    "{path} does not tell all that an engine must know. Missing:{missing}.",
     "Answer with --set, or in a file with --answers, such as: {example}. --yes takes what is proposed.",
     exit_code=EXIT_USAGE,
 )
 ANSWER_WRONG = _row(
     "DN-4203",
     "The answer {key} = {value} cannot be: expected {expected}.",
-    "Correct it where it was given (--set, --answers). docs/engine-add.md has all questions.",
+    "Correct it where it was given: --set, or the file of --answers.",
     exit_code=EXIT_USAGE,
 )
 ENGINE_EXISTS = _row(
@@ -802,20 +802,13 @@ ENGINE_NOT_WRITTEN = _row(
 TRIAL_FAILED = _row(
     "DN-4206",
     "{file} was tried in a process of its own, and may not serve: {problem}.",
-    "{advice}",
-    exit_code=EXIT_ENGINE,
-)
-CONVERTER_MISSING = _row(
-    "DN-4207",
-    "An engine from {kind} needs {packages}, which this installation has not.",
-    "Install what is missing: `{command}`.",
-    retry=Retry.NEEDS_PERSON,
+    "{advice} Nothing was written.",
     exit_code=EXIT_ENGINE,
 )
 DRAFT_WRONG = _row(
     "DN-4208",
     "What would be engine.toml of {name} is not right: {problems}.",
-    "Correct the answers that it was made of; its keys are those of docs/reference/engine.md.",
+    "Correct the answers that it was made of; their pieces have the keys of engine.toml.",
     exit_code=EXIT_ENGINE,
 )
 BUNDLE_UNSAFE = _row(
@@ -827,33 +820,27 @@ BUNDLE_UNSAFE = _row(
 CODE_NOT_RUN = _row(
     "DN-4211",
     "{source}: {where} is Python, {code}, which this node never runs.",
-    "Say its value in the answers: config = {{ {key} = … }}.",
+    "Say its value: `--set 'config={{ \"{where}\" = … }}'`.",
     exit_code=EXIT_ENGINE,
 )
 NO_FORM = _row(
     "DN-4212",
     "{source}: {what} has no form in an engine: {reason}.",
-    'Where its result can be done without, say so in the answers: leave_out = ["{what}"]; the engine then says that it was left out.',
+    "Where its work can be done without, say so: `--set 'leave_out=[\"{what}\"]'`; the card of the engine tells of it.",
     exit_code=EXIT_ENGINE,
 )
 PICKLE_REFUSED = _row(
     "DN-4213",
     "{path} is a pickle: whoever reads such a file runs the code that is in it, so this node never does.",
-    "Save it where it was trained, as skops (`import skops.io; skops.io.dump(model, \"model.skops\")`) or as ONNX "
-    "(`from skl2onnx import to_onnx; open(\"model.onnx\", \"wb\").write(to_onnx(model, X[:1].astype(\"float32\"), "
-    "options={{\"zipmap\": False}}).SerializeToString())`), and add that file.",
+    'Save it where it was trained, as skops (`import skops.io; skops.io.dump(model, "model.skops")`) or as ONNX '
+    '(`from skl2onnx import to_onnx; open("model.onnx", "wb").write(to_onnx(model, X[:1].astype("float32"), '
+    'options={{"zipmap": False}}).SerializeToString())`), and add that file.',
     exit_code=EXIT_ENGINE,
 )
 CONVERSION_DIED = _row(
     "DN-4214",
     "The limited process that read {source} came to an end: {status}.",
     "Nothing was written. If the file is what it should be, it may need more memory or time than a conversion is given; convert it on a larger machine.",
-    exit_code=EXIT_ENGINE,
-)
-ANSWERS_MISSING = _row(
-    "DN-4215",
-    "{source} does not tell all that an engine must know: {questions}.",
-    "Say it in the answers; `docs/how-to/add-an-engine.md` has an example.",
     exit_code=EXIT_ENGINE,
 )
 CHECKPOINT_REFUSED = _row(
@@ -892,6 +879,52 @@ TRAIN_MISSING = _row(
     "{what} needs {package}, which is not installed: {error}.",
     "Install it: `pip install 'dicomnode[train]'`.",
     retry=Retry.NEEDS_PERSON,
+    exit_code=EXIT_ENGINE,
+)
+
+DEVICE_OUT = _row(
+    "DN-4250",
+    "{device} is out of service: {reason}.",
+    "Look for Xid messages in the kernel's log (dmesg) and at `nvidia-smi`; a restart of the service takes the device "
+    "in again. What waits for it can run elsewhere meanwhile with fallback = true.",
+    retry=Retry.BACKOFF,
+    exit_code=EXIT_ENGINE,
+)
+ENGINE_LEFT_OUT = _row(
+    "DN-4251",
+    "Engine {engine} is left out: {count} processes ended or hung while they loaded it.",
+    "`dicomnode engine check {engine}` tries it alone; a restart of the service tries it again, then `dicomnode retry "
+    "STUDY` its studies.",
+    retry=Retry.NEEDS_PERSON,
+    exit_code=EXIT_ENGINE,
+)
+PLAN_AWAITED = _row(
+    "DN-4252",
+    "Engine {engine} waits for its plan: {words}.",
+    "Nothing to do: the study is analysed when the plan is there; `dicomnode engine build` shows how far it is.",
+    retry=Retry.BACKOFF,
+    severity=Severity.INFO,
+    exit_code=EXIT_ENGINE,
+)
+DEVICE_FULL = _row(
+    "DN-4260",
+    "{device} has too little memory while {doing}, which takes about {wanted_mb:.0f} MB more in its smallest form; at last: {reason}.",
+    "The study is tried again by itself. `nvidia-smi` shows who holds memory of the GPU; smaller windows in engine.toml "
+    "take less.",
+    retry=Retry.BACKOFF,
+    exit_code=EXIT_ENGINE,
+)
+
+BENCH_NOT_ANALYSED = _row(
+    "DN-4270",
+    "Engine {engine} cannot be measured on this study: {reason}.",
+    "Give a study that it takes: `dicomnode engine bench {engine} --study DIR`.",
+    exit_code=EXIT_NOTHING,
+)
+BENCH_ENDED = _row(
+    "DN-4271",
+    "The process that measured engine {engine} came to an end: {status}.",
+    "See whether it passes its gate (`dicomnode engine check {engine}`) and whether memory was short (dmesg).",
     exit_code=EXIT_ENGINE,
 )
 

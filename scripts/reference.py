@@ -6,7 +6,7 @@ Run after a change of a fault, a setting or a command; a test compares the pages
 from __future__ import annotations
 
 import sys
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -68,17 +68,24 @@ def settings_page() -> str:
         section: Any = inner[0] if inner else hints[entry.name]
         if not is_dataclass(section):
             continue
-        header = f"[[{entry.name}]]" if inner else f"[{entry.name}]"
-        about = (section.__doc__ or "").partition(": ")[2]
-        lines += [f"## {header}", "", about[:1].upper() + about[1:], ""]
-        lines += ["| key | default | meaning |", "| --- | --- | --- |"]
-        for key in fields(section):
-            default = (
-                "needed" if key.default.__class__.__name__ == "_MISSING_TYPE" else f"`{_toml(key.default)}`"
-            )
-            lines.append(f"| `{key.name}` | {default} | {key.metadata['doc']} |")
-        lines.append("")
+        lines += _section(f"[[{entry.name}]]" if inner else f"[{entry.name}]", section)
     return "\n".join(lines)
+
+
+def _section(header: str, section: Any) -> list[str]:
+    """One table of dicomnode.toml, and the tables within it."""
+    about = " ".join((section.__doc__ or "").split()).partition(": ")[2]
+    lines = [f"## {header}", "", about[:1].upper() + about[1:], ""]
+    lines += ["| key | default | meaning |", "| --- | --- | --- |"]
+    within: list[str] = []
+    hints = get_type_hints(section)
+    for key in fields(section):
+        if is_dataclass(hints[key.name]):
+            within += _section(f"{header[:-1]}.{key.name}]", hints[key.name])
+            continue
+        default = "needed" if key.default is MISSING else f"`{_toml(key.default)}`"
+        lines.append(f"| `{key.name}` | {default} | {key.metadata['doc']} |")
+    return [*lines, "", *within]
 
 
 def _toml(value: Any) -> str:

@@ -17,6 +17,10 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! ldconfig -p | grep -
     apt-get update -q >/dev/null
     DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "libpython$version" >/dev/null
 fi
+if [ -e "$folder" ] && [ ! -e "$folder/pyvenv.cfg" ]; then
+    echo "$folder is there and is no environment: it is left alone." >&2
+    exit 1
+fi
 rm -rf "$folder"
 mkdir -p "$(dirname "$folder")"
 if ! "$python" -m venv "$folder" >/dev/null 2>&1; then

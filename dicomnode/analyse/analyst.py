@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -13,6 +12,8 @@ import scipy
 import structlog
 
 from dicomnode.analyse.algorithms import ALGORITHMS
+from dicomnode.analyse.clock import MEASURING, PREPARING, Clock, Stage
+from dicomnode.analyse.device_path import DeviceStudy, MakeRoom, device_path, no_room, run_network_on_device
 from dicomnode.analyse.fitting import empty_inputs, network_problems
 from dicomnode.analyse.networks import run_network
 from dicomnode.analyse.numbers import Numbers, number
@@ -49,6 +50,13 @@ _IMPORTANCE: Final = (
 _SOUGHT: Final = ("region", "classification")  # an engine that gives such a thing looks for something
 _NO_WISH: Final = RuntimeWish()
 
+Watch = Callable[[str, Session], Session]
+"""Is given the session of each network step by its name, and gives one to run in its place."""
+
+
+def _unwatched(step: str, session: Session) -> Session:  # noqa: ARG001  a Watch
+    return session
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Analysis:
@@ -68,15 +76,24 @@ class Analysis:
 class Analyst:
     """An engine that is loaded: its networks have passed their gate and stay in memory. For one thread.
 
-    threads: of the networks; 0: all that this process may use. wish: how the site wants them run. Raises
-    NodeError: MANIFEST_WRONG when a step wants what this version does not know or its network has not, and
-    as `open_session`.
+    threads: of the networks; 0: all that this process may use. wish: how the site wants them run. watch: for
+    who measures what a network is given and how long it takes. make_room: lets other engines go when a device
+    is full. Raises NodeError: MANIFEST_WRONG when a step wants what this version does not know or its network
+    has not, and as `open_session`.
     """
 
     def __init__(
-        self, package: EnginePackage, *, threads: int = 0, node_version: str, wish: RuntimeWish = _NO_WISH
+        self,
+        package: EnginePackage,
+        *,
+        threads: int = 0,
+        node_version: str,
+        wish: RuntimeWish = _NO_WISH,
+        watch: Watch = _unwatched,
+        make_room: MakeRoom = no_room,
     ) -> None:
         self.package = package
+        self.stages: tuple[Stage, ...] = ()  # of the latest analysis
         self._threads = threads
         self._node_version = node_version
         self._log = structlog.get_logger("dicomnode.analyse")
@@ -84,7 +101,8 @@ class Analyst:
         self._sessions: dict[str, Session] = {}
         try:
             for step in package.manifest.networks:
-                self._sessions[step.name] = open_session(package, step.name, threads, wish)
+                session = open_session(package, step.name, threads, wish)
+                self._sessions[step.name] = watch(step.name, session)
             _refuse(
                 package,
                 [
@@ -93,6 +111,7 @@ class Analyst:
                     for problem in network_problems(package.manifest, step, self._sessions[step.name])
                 ],
             )
+            self.path = device_path(self._sessions.values(), make_room)
         except NodeError:
             self.close()
             raise
@@ -115,30 +134,36 @@ class Analyst:
         know. Raises NodeError when the machine or a network fails, KeyError when an input is not given.
         """
         with cores(self._threads):
-            return self._analyse(analysis, progress)
+            if isinstance(self.path, str):
+                return self._analyse(analysis, progress, None)
+            with self.path.study() as study:
+                return self._analyse(analysis, progress, study)
 
-    def _analyse(self, analysis: Analysis, progress: Progress) -> Findings:
+    def _analyse(self, analysis: Analysis, progress: Progress, study: DeviceStudy | None) -> Findings:
         manifest = self.package.manifest
         volume = analysis.volumes[manifest.input[0].name]
-        clock = _Clock()
-        ready = make_ready(manifest, analysis.volumes, progress)
-        clock.took("preparing")
+        clock = Clock()
+        ready = make_ready(manifest, analysis.volumes, progress, study)
+        clock.took(PREPARING)
         if isinstance(ready, Refusal):
-            return self._finish(analysis, _refused(ready), {}, clock)
+            return self._finish(analysis, _refused(ready), _Chained({}, study), clock)
         chain = Chain(
             package=self.package,
             images=ready.images,
+            grid=ready.grid,
             rows=ready.rows,
             source=volume.grid,
             unit=volume.unit,
             progress=progress,
+            part=clock.part,
         )
+        chained = _Chained(chain.results, study)
         for step in manifest.step:
-            result = self._run(chain, step)
+            result = self._run(chain, step, study)
             clock.took(step.name)
             chain.results[step.name] = result
             if result.nothing is not None:
-                return self._finish(analysis, _not_analysed(result), chain.results, clock)
+                return self._finish(analysis, _not_analysed(result), chained, clock)
         occasion = Occasion(
             salt=analysis.salt,
             study_version=analysis.study_version,
@@ -147,24 +172,31 @@ class Analyst:
         )
         placed = place(manifest, chain.results, volume, occasion, progress)
         numbers = number(manifest, chain.results, volume)
-        clock.took("measuring")
+        clock.took(MEASURING)
         numbers.remarks[:0] = ready.remarks
-        return self._finish(analysis, _Described(placed, numbers), chain.results, clock)
+        return self._finish(analysis, _Described(placed, numbers), chained, clock)
 
-    def _run(self, chain: Chain, step: StepSpec) -> Result:
+    def _run(self, chain: Chain, step: StepSpec, study: DeviceStudy | None) -> Result:
         if step.network is None:
+            if study is not None:
+                study.done_here(step.name, "it is an algorithm of the node")
             return run_algorithm(chain, step)
-        return run_network(chain, step, self._sessions[step.name])
+        session = self._sessions[step.name]
+        if study is None or isinstance(self.path, str):
+            return run_network(chain, step, session)
+        if not self.path.serves(session):
+            study.done_here(step.name, f"its network runs on {session.device}")
+            return run_network(chain, step, session)
+        return run_network_on_device(chain, step, session, study)
 
-    def _finish(
-        self, analysis: Analysis, described: _Described, results: Mapping[str, Result], clock: _Clock
-    ) -> Findings:
+    def _finish(self, analysis: Analysis, described: _Described, chained: _Chained, clock: Clock) -> Findings:
         manifest = self.package.manifest
         volume = analysis.volumes[manifest.input[0].name]
         placed, numbers = described.placed, described.numbers
-        remarks = [remark for result in results.values() for remark in result.remarks]
+        remarks = [remark for result in chained.results.values() for remark in result.remarks]
         remarks += [*placed.remarks, *numbers.remarks]
         outcome = self._outcome(described)
+        self.stages = clock.stages
         self._log.debug(
             "analysis.done",
             study_instance_uid=volume.study_instance_uid,
@@ -172,12 +204,12 @@ class Analyst:
             engine=manifest.name,
             outcome=str(outcome),
             segments=len(placed.segments),
-            **clock.seconds,
+            **clock.facts,
         )
         return Findings(
             outcome=outcome,
             sources=tuple(_source(spec.name, analysis.volumes[spec.name]) for spec in manifest.volumes),
-            provenance=self._provenance(),
+            provenance=self._provenance(chained.study),
             made_at=analysis.made_at,
             study_version=analysis.study_version,
             segments=placed.segments,
@@ -205,7 +237,7 @@ class Analyst:
             )
         return Outcome.FINDINGS if found else Outcome.NO_FINDINGS
 
-    def _provenance(self) -> Provenance:
+    def _provenance(self, study: DeviceStudy | None) -> Provenance:
         manifest = self.package.manifest
         sessions = list(self._sessions.values())
         here = f"numpy {np.__version__}, scipy {scipy.__version__}"
@@ -219,8 +251,15 @@ class Analyst:
             precision=", ".join(dict.fromkeys(one.precision for one in sessions)) or "fp32",
             device=", ".join(dict.fromkeys(one.device for one in sessions)) or "CPU",
             node_version=self._node_version,
-            details=_details({name: one.provenance for name, one in self._sessions.items()}),
+            details=_details({name: one.provenance for name, one in self._sessions.items()})
+            | self._where(study),
         )
+
+    def _where(self, study: DeviceStudy | None) -> dict[str, str]:
+        """Tell what was computed on a device, and what on the host beside it."""
+        if study is not None:
+            return study.told
+        return {"why not on the device": self.path} if isinstance(self.path, str) and self.path else {}
 
 
 def _details(sessions: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
@@ -237,24 +276,19 @@ def _details(sessions: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class _Chained:
+    """What the steps found so far, and on which device."""
+
+    results: Mapping[str, Result]
+    study: DeviceStudy | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Described:
     """All that is said of what the steps found."""
 
     placed: Placed
     numbers: Numbers
-
-
-class _Clock:
-    """Seconds that each stage took, for the log; nothing is decided by it."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def took(self, stage: str) -> None:
-        now = time.perf_counter()
-        self.seconds[f"{stage}_s"] = round(now - self._last, 2)
-        self._last = now
 
 
 def _not_analysed(result: Result) -> _Described:

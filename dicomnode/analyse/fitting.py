@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from dicomnode.analyse.interpret import UnreadableError
 from dicomnode.analyse.networks import feeds_of
-from dicomnode.engine import Feed, Head, Manifest, Session, StepSpec
+from dicomnode.engine import Classes, Feed, Head, Manifest, Session, StepSpec
 
 _LEAST_SIDE = 32  # voxels of the box that warms a network up
 
@@ -25,8 +25,19 @@ def network_problems(manifest: Manifest, step: StepSpec, session: Session) -> li
             problems.append(
                 f"step {step.name}: the network takes {spec}, engine.toml gives it the axes {axes}"
             )
+            continue
+        given, taken = _given(manifest, feeds[spec.name]), dict(zip(axes, spec.shape, strict=True))
+        wanted = taken.get("f" if axes == "nf" else "c", 1)
+        if given is not None and wanted and wanted != given:
+            what = "numbers" if axes == "nf" else "channels"
+            problems.append(f"step {step.name}: {spec.name} takes {wanted} {what}, engine.toml gives {given}")
     names = [spec.name for spec in session.outputs]
     for head in step.heads:
+        if _always_certain(head, session):
+            problems.append(
+                f"step {step.name}: a softmax over the only class is always 1; "
+                'activation = "sigmoid" makes a probability of one number'
+            )
         problems += [
             f"step {step.name}: the network has no output {name}, it has {', '.join(names)}"
             for name in _named(head)
@@ -57,6 +68,24 @@ def empty_inputs(manifest: Manifest, step: StepSpec, session: Session) -> dict[s
 def _axes(manifest: Manifest, feed: Feed) -> str:
     """Return the axes of an input: of a row of numbers, "nf"."""
     return "nf" if _is_row(manifest, feed.of[0]) else feed.axes
+
+
+def _given(manifest: Manifest, feed: Feed) -> int | None:
+    """Return how many channels, or numbers, engine.toml gives an input; None where a step decides that."""
+    inputs = {one.name: one for one in manifest.input}
+    if not set(feed.of) <= set(inputs):
+        return None
+    if _is_row(manifest, feed.of[0]):
+        return sum(len(inputs[name].tags) for name in feed.of)
+    return len(feed.of) * (2 * feed.neighbours + 1)
+
+
+def _always_certain(head: Head, session: Session) -> bool:
+    """Tell whether the classes of a head are the softmax of a single number."""
+    if head.interpret != "classes" or (head.classes or Classes()).activation != "softmax":
+        return False
+    shapes = [one.shape for one in session.outputs if head.output in (None, one.name)]
+    return len(shapes) == 1 and len(shapes[0]) > 1 and all(length == 1 for length in shapes[0][1:])
 
 
 def _is_row(manifest: Manifest, source: str) -> bool:

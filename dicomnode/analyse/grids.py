@@ -197,8 +197,15 @@ def sample(
     axes of the target (0 = k, 1 = j, 2 = i) along which the nearest plane is taken instead, of two equally
     near the later one.
     """
+    how, (along_k, along_j, along_i) = sampling(source, target, box, nearest)
+    return mapped(np.transpose(field, how.axes), along_k, along_j, along_i)
+
+
+def sampling(
+    source: Grid, target: Grid, box: Box, nearest: Collection[int] = ()
+) -> tuple[Alignment, tuple[AxisMap, AxisMap, AxisMap]]:
+    """Return what `sample` does: how the axes go, and a map along each axis of the target."""
     how = align(source, target)
-    turned = np.transpose(field, how.axes)
     positions = [
         offset + scale * np.arange(part.start, part.stop)
         for offset, scale, part in zip(how.offset, how.scale, box, strict=True)
@@ -206,9 +213,9 @@ def sample(
     for axis in nearest:
         positions[axis] = np.floor(positions[axis] + 0.5 + _HALF_WAY)
     along_k, along_j, along_i = (
-        interpolation(at, size) for at, size in zip(positions, turned.shape, strict=True)
+        interpolation(at, source.shape_kji[axis]) for at, axis in zip(positions, how.axes, strict=True)
     )
-    return mapped(turned, along_k, along_j, along_i)
+    return how, (along_k, along_j, along_i)
 
 
 def cropped(grid: Grid, box: Box) -> Grid:

@@ -14,6 +14,7 @@ from dicomnode.analyse.concepts import CONCEPTS
 from dicomnode.values import Float64, Mask, Measurement, PointLps, Volume
 
 LOW_ATTENUATION: Final = "laa950_percent"
+IN_HU: Final = ("mean_hu", "sd_hu", LOW_ATTENUATION)  # of volumes in other units these would be wrong
 _LOW_HU: Final = -950.0
 _SOLID_HU: Final = -300.0
 _CORE_PART: Final = 0.5  # of the radius of the sphere of equal volume
@@ -116,10 +117,15 @@ def is_solid(core_mean_hu: float) -> bool:
 def _centroid(mask: Mask) -> Float64:
     """Return the mean index (k, j, i) of what is set."""
     crop = mask.crop()
-    total = int(crop.sum())
-    centre = []
-    for axis, part in enumerate(mask.slices_kji):
-        others = tuple(a for a in range(3) if a != axis)
-        counts = crop.sum(axis=others)
-        centre.append(part.start + float((counts * np.arange(len(counts))).sum()) / total)
-    return np.array(centre)
+    # Two passes over the voxels give the counts of all three axes
+    along_k = np.array([np.count_nonzero(plane) for plane in crop])
+    down = crop.view(np.uint8).sum(axis=0, dtype=np.uint32)
+    total = int(along_k.sum())
+    return np.array(
+        [
+            part.start + float((counts * np.arange(len(counts))).sum()) / total
+            for part, counts in zip(
+                mask.slices_kji, (along_k, down.sum(axis=1), down.sum(axis=0)), strict=True
+            )
+        ]
+    )

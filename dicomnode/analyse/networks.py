@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from dicomnode.analyse.clock import GATHER, INFER, INTERPRET
 from dicomnode.analyse.crop import crop_around, cut_out
 from dicomnode.analyse.grids import Box, Float32
 from dicomnode.analyse.interpret import (
@@ -62,22 +63,25 @@ def run_network(chain: Chain, step: StepSpec, session: Session) -> Result:
     Raises NodeError(NETWORK_FAILED) when the network fails or its outputs are not what engine.toml says.
     """
     label = f"{step.name} {chain.package.manifest.version}"
-    box, within = _box(chain, step)
+    box, within = box_of_step(chain, step)
     if box is None:
         return Result(label=label)
     try:
         meal = _gather(chain, step, session, box)
         if meal is None:
             return Result(label=label)
+        chain.part(GATHER)
         maps, passes = _infer(chain, step, session, meal)
+        chain.part(INFER)
         results = {
-            head.name: _result(label, _read(chain, step, head, meal, (maps, passes, within)))
+            head.name: result_of(label, read_head(chain, step, head, meal, (maps, passes, within)))
             for head in step.heads
         }
+        chain.part(INTERPRET)
     except (OutputShapeError, UnreadableError) as error:
         engine = f"{chain.package.manifest.name} ({step.network})"
         raise NodeError(NETWORK_FAILED, engine=engine, error=error) from error
-    return _together(label, step, results)
+    return together(label, step, results)
 
 
 def feeds_of(step: StepSpec, session: Session, first: str) -> Mapping[str, Feed]:
@@ -95,15 +99,15 @@ def feeds_of(step: StepSpec, session: Session, first: str) -> Mapping[str, Feed]
     return step.inputs
 
 
-def _box(chain: Chain, step: StepSpec) -> tuple[Box | None, Region | None]:
+def box_of_step(chain: Chain, step: StepSpec) -> tuple[Box | None, Region | None]:
     """Return the box that the network sees, and what it is cropped to."""
     if step.crop is None:
-        k, j, i = chain.image.grid.shape_kji
+        k, j, i = chain.grid.shape_kji
         return (slice(0, k), slice(0, j), slice(0, i)), None
     region = chain.results[step.crop.of].region
     if region is None:
         return None, None
-    return crop_around(chain.image, region.mask, region.grid, step.crop), region
+    return crop_around(chain.grid, region.mask, region.grid, step.crop), region
 
 
 # ── what goes in ──
@@ -116,13 +120,13 @@ def _gather(chain: Chain, step: StepSpec, session: Session, box: Box) -> Meal | 
     channels: dict[str, Float32] = {}
     layouts: dict[str, Layout] = {}
     rows: dict[str, Float32] = {}
-    grid = chain.image.grid
+    grid = chain.grid
     for name, feed in feeds.items():
-        found = [_row(chain, source) for source in feed.of]
+        found = [row_of(chain, source) for source in feed.of]
         if any(row is not None for row in found):
             rows[name] = np.concatenate([row for row in found if row is not None])
             continue
-        images = [one for source in feed.of for one in _images(chain, source)]
+        images = [one for source in feed.of for one in images_of(chain, source)]
         if not images:
             return None
         patches = [cut_out(image, box, crop, step.window) for image in images]
@@ -135,17 +139,18 @@ def _gather(chain: Chain, step: StepSpec, session: Session, box: Box) -> Meal | 
     return Meal(channels=channels, layouts=layouts, rows=rows, grid=grid, inside=(k, j, i))
 
 
-def _row(chain: Chain, source: str) -> Float32 | None:
+def row_of(chain: Chain, source: str) -> Float32 | None:
+    """Return the numbers that a source gives; None if it gives images, or had nothing to make some of."""
     if source in chain.images:
         return None
     return chain.rows[source] if source in chain.rows else chain.earlier(source).reading.row
 
 
-def _images(chain: Chain, source: str) -> list[Prepared]:
+def images_of(chain: Chain, source: str) -> list[Prepared]:
     """Return the channels that a source gives, on the grid of the first input."""
     if source in chain.images:
         return [chain.images[source]]
-    grid = chain.image.grid
+    grid = chain.grid
     result = chain.earlier(source)
     if result.reading.field is not None:
         field = result.reading.field
@@ -251,13 +256,14 @@ def _turned(meal: Meal, found: Mapping[str, Array], batch: int, depth: int) -> d
 # ── what comes out ──
 
 
-def _read(
+def read_head(
     chain: Chain,
     step: StepSpec,
     head: Head,
     meal: Meal,
     found: tuple[Mapping[str, Float32], tuple[Pass, ...], Region | None],
 ) -> Reading:
+    """Read the outputs of a head; found: maps, passes, and what the box was cropped to."""
     maps, passes, within = found
     manifest = chain.package.manifest
     wanted = manifest.of_head(step.name, head.name if step.head else "")
@@ -294,7 +300,8 @@ def _check_channels(output: OutputSpec, channel: int, reading: Reading) -> None:
         )
 
 
-def _result(label: str, reading: Reading) -> Result:
+def result_of(label: str, reading: Reading) -> Result:
+    """Make what a head found a result of the step of that label."""
     return Result(
         label=label,
         pieces=tuple(Piece(mask=one.mask, kind=one.kind, score=one.score) for one in reading.shapes),
@@ -306,7 +313,7 @@ def _result(label: str, reading: Reading) -> Result:
     )
 
 
-def _together(label: str, step: StepSpec, results: Mapping[str, Result]) -> Result:
+def together(label: str, step: StepSpec, results: Mapping[str, Result]) -> Result:
     """Return the result of the only head, or that of the first with all of them inside."""
     first = next(iter(results.values()))
     if not step.head:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from scipy import ndimage
@@ -14,7 +14,7 @@ from dicomnode.analyse.preparations import PREPARATIONS
 from dicomnode.analyse.prepare import prepare
 from dicomnode.analyse.resample import Prepared, resample
 from dicomnode.analyse.tag_numbers import NoNumberError, numbers_of
-from dicomnode.engine import InputSpec, Manifest
+from dicomnode.engine import InputSpec, Manifest, Preparation
 from dicomnode.faults import ATTRIBUTE_MISSING, NEEDS_REGISTRATION
 from dicomnode.values import Grid, Progress, Refusal, Remark, RemarkKind, Volume
 
@@ -26,22 +26,57 @@ _WELL_COVERED: Final = 0.999
 class Ready:
     """What the networks of one analysis are fed from.
 
-    images: by name of the [[input]], float32 (k, j, i), all on one grid. rows: float32 (n,), of tags.
+    images: by name of the [[input]], float32 (k, j, i), all on one grid: `grid`. rows: float32 (n,), of tags.
     """
 
     images: Mapping[str, Prepared]
+    grid: Grid
     rows: Mapping[str, Float32]
     remarks: tuple[Remark, ...] = ()
 
 
-def make_ready(manifest: Manifest, volumes: Mapping[str, Volume], progress: Progress) -> Ready | Refusal:
+class Images(Protocol):
+    """Where images are prepared and kept: here, or on a device."""
+
+    def prepare(self, name: str, volume: Volume, entries: Sequence[Preparation], progress: Progress) -> Grid:
+        """Prepare the first input; return its grid. Raises NodeError(PREPARATION_FAILED)."""
+
+    def bring(self, name: str, image: Prepared) -> None:
+        """Keep a further input, prepared on the grid of the first."""
+
+    @property
+    def mapping(self) -> Mapping[str, Prepared]:
+        """All of them by name, on the host."""
+
+
+class HostImages:
+    """`Images` on the host."""
+
+    def __init__(self) -> None:
+        self.mapping: dict[str, Prepared] = {}
+
+    def prepare(self, name: str, volume: Volume, entries: Sequence[Preparation], progress: Progress) -> Grid:
+        """Prepare it with the CPU."""
+        image = self.mapping[name] = prepare(volume, entries, progress)
+        return image.grid
+
+    def bring(self, name: str, image: Prepared) -> None:
+        """Keep it."""
+        self.mapping[name] = image
+
+
+def make_ready(
+    manifest: Manifest, volumes: Mapping[str, Volume], progress: Progress, images: Images | None = None
+) -> Ready | Refusal:
     """Prepare all inputs; a refusal where they do not go together or an attribute has no number.
 
-    Raises NodeError(PREPARATION_FAILED) as `prepare` does, KeyError when a volume is not given.
+    images: where they are prepared, here if it is not said. Raises NodeError(PREPARATION_FAILED) as `prepare`
+    does, KeyError when a volume is not given.
     """
     first = manifest.volumes[0]
     own = volumes[first.name]
-    images = {first.name: prepare(own, first.prepare, progress)}
+    images = HostImages() if images is None else images
+    grid = images.prepare(first.name, own, first.prepare, progress)
     rows: dict[str, Float32] = {}
     remarks: list[Remark] = []
     for spec in manifest.input[1:]:
@@ -56,9 +91,10 @@ def make_ready(manifest: Manifest, volumes: Mapping[str, Volume], progress: Prog
         volume = volumes[spec.name]
         if volume.frame_of_reference_uid != own.frame_of_reference_uid:
             return NEEDS_REGISTRATION.refusal(engine=manifest.name, name=spec.name, first=first.name)
-        images[spec.name], said = _further(spec, volume, images[first.name].grid, progress)
+        image, said = _further(spec, volume, grid, progress)
+        images.bring(spec.name, image)
         remarks += said
-    return Ready(images=images, rows=rows, remarks=tuple(remarks))
+    return Ready(images=images.mapping, grid=grid, rows=rows, remarks=tuple(remarks))
 
 
 def _further(

@@ -9,7 +9,7 @@ from typing import Final
 
 from dicomnode.analyse.acquisition import acquisition_of, low_attenuation_refused
 from dicomnode.analyse.interpret import FoundBox, Point
-from dicomnode.analyse.measure import LOW_ATTENUATION, Measured, core_hu, is_solid, measure
+from dicomnode.analyse.measure import IN_HU, LOW_ATTENUATION, Measured, core_hu, is_solid, measure
 from dicomnode.analyse.occasion import Occasion
 from dicomnode.analyse.place import Organ
 from dicomnode.analyse.steps import Piece, Result
@@ -51,7 +51,7 @@ def place(
     progress: Progress,
 ) -> Placed:
     """Give what has a place in the patient its label, codes, tracking and measurements."""
-    left_out, remarks = _low_attenuation(manifest, volume)
+    left_out, remarks = _left_out(manifest, volume)
     outputs = [output for output in manifest.output if output.what in {"segment", "region"}]
     found = [(output, _pieces(manifest, output, results[output.step])) for output in outputs]
     segments: list[Segment] = []
@@ -219,6 +219,18 @@ def _organ(manifest: Manifest, output: OutputSpec, results: Mapping[str, Result]
         return None
     around = results[crop.of]
     return Organ(around.region, around.parts) if around.region is not None and around.parts else None
+
+
+def _left_out(manifest: Manifest, volume: Volume) -> tuple[frozenset[str], list[Remark]]:
+    """Return the measures that this volume does not have, and what is said of it."""
+    asked = [name for name in IN_HU if any(name in output.measure for output in manifest.output)]
+    if asked and volume.unit != HOUNSFIELD:
+        text = (
+            f"Not measured, as the voxels are in {volume.unit.value} and not in Hounsfield units: "
+            f"{', '.join(asked)}."
+        )
+        return frozenset(asked), [Remark(kind=RemarkKind.LIMIT, text=text)]
+    return _low_attenuation(manifest, volume)
 
 
 def _low_attenuation(manifest: Manifest, volume: Volume) -> tuple[frozenset[str], list[Remark]]:

@@ -6,7 +6,8 @@ Nothing here touches a voxel. The maps made from it run on the CPU or on a devic
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -20,13 +21,15 @@ from dicomnode.values import Grid
 LARGEST_GRID: Final = 2**30  # voxels: 4 GiB of float32; a hostile or mistyped spacing asks for more
 
 _SAME: Final = 1e-6  # relative difference below which a spacing is the one that is asked for
+_MONAI_SAME_MM: Final = 1e-3  # MONAI's AFFINE_TOL: a spacing so near is left as it is
+_MONAI_ROUNDING: Final = 1e-8  # and what numpy.allclose takes for 0
 _ON_THE_EDGE: Final = 1e-6  # voxels: positions nearer to the middle between two voxels are in the middle
 # As in dicomnode.analyse.resample: from a Gaussian of half a fine voxel to one of half a coarse voxel
 _BLUR: Final = 0.5
 _BLUR_AT_MOST: Final = 0.6
 _BLUR_REACH: Final = 4.0  # standard deviations
 
-Align = Literal["faces", "extent", "first_centre", "corners"]
+Align = Literal["faces", "extent", "first_centre", "corners", "monai"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ def axis_to_spacing(size: int, have_mm: float, want_mm: float, align: Align) -> 
     step = want_mm / have_mm
     if abs(step - 1.0) < _SAME:
         return AxisPlan(size, size, 0.0, 1.0)
-    if align == "first_centre":
+    if align in ("first_centre", "monai"):
         return AxisPlan(size, max(1, round((size - 1) / step + 1.0)), 0.0, step)
     if align == "corners":
         return axis_to_count(size, max(1, round((size - 1) / step + 1.0)), "corners", step)
@@ -107,6 +110,37 @@ def axis_to_count(
         return AxisPlan(size, count, 0.0, (size - 1) / (count - 1))
     step = float(size) / count if step_of_one is None else step_of_one
     return AxisPlan(size, count, (size - 1) / 2.0 - step * (count - 1) / 2.0, step)
+
+
+def monai_plans(grid: Grid, spacing_kji_mm: Sequence[float]) -> tuple[AxisPlan, AxisPlan, AxisPlan]:
+    """Plan the axes of `grid` as MONAI's Spacing does for the same image from a NIfTI file.
+
+    Where its axes are exactly at right angles the first voxel keeps its place. The matrix of a NIfTI file is
+    float32, and in an oblique one rounding leaves them a little askew: then MONAI finds no first corner, and
+    index n / 2 keeps its place. Source: monai.data.utils.compute_shape_offset (1.6).
+    """
+    k, j, i = (
+        AxisPlan(size, size, 0.0, 1.0)
+        if abs(want - have) <= _MONAI_SAME_MM
+        else axis_to_spacing(size, have, want, "first_centre")
+        for size, have, want in zip(grid.shape_kji, grid.spacing_kji_mm, spacing_kji_mm, strict=True)
+    )
+    new_mm = [plan.step * mm for plan, mm in zip((k, j, i), grid.spacing_kji_mm, strict=True)]
+    if _has_first_corner(grid, new_mm):
+        return k, j, i
+    k, j, i = (replace(plan, first=plan.size / 2.0 - plan.step * plan.count / 2.0) for plan in (k, j, i))
+    return k, j, i
+
+
+def _has_first_corner(grid: Grid, spacing_kji_mm: Sequence[float]) -> bool:
+    """Tell whether one corner of the image is the lowest along all axes, by the arithmetic of MONAI."""
+    ras = (np.diag([-1.0, -1.0, 1.0, 1.0]) @ grid.affine_lps).astype(np.float32).astype(np.float64)
+    axes = ras[:3, 2::-1]  # MONAI's first axis is k
+    upper = np.linalg.cholesky(axes.T @ axes).T
+    to_new = upper / np.asarray(spacing_kji_mm)[:, None]
+    ends = np.array(list(product(*((0.0, size - 1.0) for size in grid.shape_kji))))
+    lowest = (ends @ to_new.T).min(axis=0)  # the first corner is 0, 0, 0
+    return bool((np.abs(lowest) <= _MONAI_ROUNDING).all())
 
 
 def planned(grid: Grid, axes: Sequence[AxisPlan]) -> Grid:

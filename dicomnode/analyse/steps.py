@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -56,21 +56,27 @@ class Result:
         return self.heads.get(name, self)
 
 
+def _untimed(part: str) -> None:
+    """For a chain that nobody takes the time of."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Chain:
     """What the steps of one analysis share: the prepared inputs, the grid of the source, earlier results.
 
-    images: by name of the [[input]], the first one first, all on one grid. rows: numbers of attributes.
-    unit: of the first input's volume.
+    images: by name of the [[input]], the first one first, all on one `grid`. rows: numbers of attributes.
+    unit: of the first input's volume. part: is told when a part of a step has ended, see `clock`.
     """
 
     package: EnginePackage
     images: Mapping[str, Prepared]
+    grid: Grid
     source: Grid
     unit: Code
     progress: Progress
     rows: Mapping[str, Float32] = field(default_factory=dict)
     results: dict[str, Result] = field(default_factory=dict)
+    part: Callable[[str], None] = _untimed
 
     @property
     def image(self) -> Prepared:

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomnode.analyse.blend import Blend, Corner, OutputShapeError
+from dicomnode.analyse.blend import Blend, Corner, OutputShapeError, Tiles
 from dicomnode.analyse.grids import Float32
 from dicomnode.analyse.tiling import starts_along
 from dicomnode.engine import Window
@@ -69,7 +69,7 @@ def infer_windows_of(
         boxes, low = _padded(boxes, shape, size, window)
     wide = _shape_of(boxes)
     starts = [starts_along(*axis, window, multiple) for axis in zip(wide, size, strict=True)]
-    blend = Blend(wide, size, starts, window)
+    blend = Blend(Tiles(wide, size, starts, window))
     run = mirrored(infer, window.mirror)
     corners = [(k, j, i) for k, j, i in product(*starts)]
     progress(STAGE, 0, len(corners))

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Final
 
-from dicomnode.assemble.decode import ImplausibleError, UndecodableError
+from dicomnode.assemble.decode import ImplausibleError, UndecodableError, is_sturdy
 from dicomnode.assemble.foreign import quiet
 from dicomnode.assemble.headers import read_header
 from dicomnode.assemble.record import Header
@@ -41,13 +41,17 @@ class SlicesAhead:
         return path in self._slices or path in self._passed
 
     def header_of(self, path: Path) -> Header | None:
-        """Read the header of a file; None, and never again, where it is no image that could be decoded."""
+        """Read the header of a file; None, and never again, where it is not to be decoded ahead.
+
+        No image, several frames, damage; or a transfer syntax whose decoder may end the process: an analysis
+        that dies of it is counted against its study, work ahead of it is not.
+        """
         try:
             with quiet():
                 header = read_header(path)
         except NodeError:
             header = None
-        if isinstance(header, Header) and header.has_pixels and header.frames == 1 and header.damage is None:
+        if isinstance(header, Header) and _is_worth_it(header):
             return header
         self.pass_over(path)
         return None
@@ -86,3 +90,8 @@ class SlicesAhead:
         for path in paths & self._slices.keys():
             self.held_bytes -= self._slices.pop(path).nbytes
             self.pass_over(path)
+
+
+def _is_worth_it(header: Header) -> bool:
+    plain = header.has_pixels and header.frames == 1 and header.damage is None
+    return plain and is_sturdy(header.transfer_syntax_uid)

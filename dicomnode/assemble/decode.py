@@ -61,6 +61,9 @@ _DECODERS: Final[dict[UID, tuple[str, ...]]] = {
     RLELossless: ("pydicom",),
 }
 
+# No damaged stream has ended the process in these
+_STURDY: Final = frozenset({"pillow", "pyjpegls", "pydicom"})
+
 # A frame of one value compresses to next to nothing: at most a bit a pixel (lossless JPEG) and its tables.
 _CONSTANT_BITS: Final = 1
 _CONSTANT_OVERHEAD: Final = 4096  # bytes
@@ -146,6 +149,11 @@ def read_frame(header: Header, *, other_than: str | None = None) -> Frame:
     if doubt:
         raise ImplausibleError(doubt)
     raise UndecodableError("there is no decoder for it here")
+
+
+def is_sturdy(transfer_syntax_uid: str) -> bool:
+    """Tell whether no decoder is asked first that a damaged stream can end the process in."""
+    return set(_plugins(transfer_syntax_uid)[:1]) <= _STURDY | {""}
 
 
 def same_pixels(one: Header, other: Header) -> bool:

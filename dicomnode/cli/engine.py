@@ -1,4 +1,4 @@
-"""`dicomnode engine list|check`: the engines that there are, and whether they do here what they should."""
+"""`dicomnode engine list|check|…`: the engines that there are, and whether they do here what they should."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from dicomnode.cli import engine_build
+from dicomnode.cli import engine_add, engine_bench, engine_build, engine_export
 from dicomnode.cli.options import ConfigOption, open_settings, threads
 from dicomnode.cli.output import JsonOption, print_json, print_table
 from dicomnode.faults import EXIT_DONE, EXIT_ENGINE, NodeError
@@ -171,4 +171,7 @@ def _print_check(report: GateReport) -> None:
     print_table("Runtimes", ("runtime", ""), [*served, *passed_over])
 
 
+engine_add.add_to(app)
+engine_bench.add_to(app)
 engine_build.add_to(app)
+engine_export.add_to(app)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
-from scipy import ndimage, sparse
+from scipy import ndimage, sparse, special
 
 from dicomnode.device.buffer import Buffer, HostBuffer
 from dicomnode.device.cpu import Device, cpu_device
@@ -20,8 +22,10 @@ from dicomnode.device.kernels import (
     Statistics,
     WindowWeights,
     affine_of,
-    blended_box,
+    counted_channels,
+    covered,
     expect,
+    joined,
     window_starts,
     within,
 )
@@ -55,6 +59,16 @@ class HostKernels:
     def part(self, values: Buffer, index: int) -> Buffer:
         """Return one entry along the first axis, as a view."""
         return _Room(values.room[index]) if isinstance(values, _Room) else HostBuffer(values.host()[index])
+
+    def reshaped(self, values: Buffer, shape: tuple[int, ...]) -> Buffer:
+        """Return the same buffer under other lengths."""
+        if isinstance(values, _Room):
+            return _Room(values.room.reshape(shape))
+        return HostBuffer(values.host().reshape(shape))
+
+    def join(self, parts: Sequence[Buffer]) -> Buffer:
+        """Concatenate."""
+        return HostBuffer(np.concatenate([one.host() for one in joined(parts)]))
 
     def scale_clip(
         self, values: Buffer, *, slope: float = 1.0, intercept: float = 0.0, low: float, high: float
@@ -158,36 +172,57 @@ class HostKernels:
         starts = window_starts(starts)
         result = np.full((len(starts), 1, *window), outside, dtype=np.float32)
         for start, patch in zip(starts.tolist(), result[:, 0], strict=True):
-            source, target = [], []
-            for low, length, size in zip(start, window, array.shape, strict=True):
-                begin, end = max(low, 0), max(min(low + length, size), 0)
-                source.append(slice(begin, max(begin, end)))
-                target.append(slice(begin - low, max(begin, end) - low))
-            patch[tuple(target)] = array[tuple(source)]
+            source, target = _overlap(start, window, array.shape)
+            patch[target] = array[source]
         return HostBuffer(result)
 
     def blend(self, sums: Buffer, patches: Buffer, starts: Int32, weights: WindowWeights) -> None:
         """Add window after window."""
         array: Float32 = expect(patches, (np.float32,), 5).host()
         starts = window_starts(starts)
-        expect(sums, (np.float32,), 4)
-        if not isinstance(sums, _Room):
-            raise TypeError("sums must be got from zeros")
-        wanted = (len(starts), sums.shape[0], *weights.window)
-        if array.shape != wanted or len(weights.along_k) != len(starts):
-            raise ValueError(f"patches of {array.shape} do not go with {wanted}")
-        k, j, i = sums.shape[1:]
-        blended_box(starts, weights.window, (k, j, i))
+        room = _room(sums)
+        covered(sums, patches, starts, weights.window)
+        if len(weights.along_k) != len(starts):
+            raise ValueError(f"weights of {len(weights.along_k)} windows do not go with {len(starts)}")
         for n, (patch, start) in enumerate(zip(array, starts.tolist(), strict=True)):
             one = weights.along_k[n][:, None, None] * weights.along_j[n][:, None] * weights.along_i[n]
             box = tuple(slice(low, low + length) for low, length in zip(start, weights.window, strict=True))
-            sums.room[(slice(None), *box)] += patch * one
+            room[(slice(None), *box)] += patch * one
+
+    def blend_within(self, sums: Buffer, patches: Buffer, starts: Int32, weights: Buffer) -> None:
+        """Add window after window, all with the same weights."""
+        array: Float32 = expect(patches, (np.float32,), 5).host()
+        room, starts = _room(sums), window_starts(starts)
+        one: Float32 = expect(weights, (np.float32,), 3).host()
+        covered(sums, patches, starts, one.shape)
+        for patch, start in zip(array, starts.tolist(), strict=True):
+            box = tuple(slice(low, low + length) for low, length in zip(start, one.shape, strict=True))
+            room[(slice(None), *box)] += patch * one
+
+    def normalise(self, sums: Buffer, starts_kji: tuple[Int32, Int32, Int32], weights: Buffer) -> None:
+        """Add the weights up, then divide."""
+        room = _room(sums)
+        one: Float32 = expect(weights, (np.float32,), 3).host()
+        total = np.zeros(room.shape[1:], dtype=np.float32)
+        for corner in product(*(along.tolist() for along in starts_kji)):
+            there, here = _overlap(corner, one.shape, total.shape)
+            total[there] += one[here]
+        room /= total
+
+    def softmax(self, values: Buffer) -> Buffer:
+        """Compute in float64."""
+        wide = expect(values, (np.float32,), 4).host().astype(np.float64)
+        return HostBuffer(special.softmax(wide, axis=0).astype(np.float32))
+
+    def sigmoid(self, values: Buffer) -> Buffer:
+        """Compute in float64."""
+        wide = expect(values, (np.float32,)).host().astype(np.float64)
+        return HostBuffer(np.asarray(special.expit(wide)).astype(np.float32))
 
     def argmax(self, values: Buffer) -> Buffer:
         """Return the first of the largest channels."""
         array = expect(values, (np.float32,), 4).host()
-        if len(array) > 256:
-            raise ValueError(f"labels are uint8: at most 256 channels, got {len(array)}")
+        counted_channels(array.shape, 256)
         return HostBuffer(array.argmax(axis=0).astype(np.uint8))
 
     def threshold(self, values: Buffer, above: float) -> Buffer:
@@ -195,11 +230,19 @@ class HostKernels:
         array = expect(values, (np.float32,)).host()
         return HostBuffer((array > np.float32(above)).astype(np.uint8))
 
-    def components(self, values: Buffer, label: int = 1) -> tuple[Buffer, int]:
-        """Label with scipy.ndimage: neighbours by faces."""
+    def last_above(self, values: Buffer, above: float) -> Buffer:
+        """Look from the last channel on."""
+        array = expect(values, (np.float32,), 4).host()
+        counted_channels(array.shape, 255)
+        hit = (array > np.float32(above))[::-1]
+        return HostBuffer(np.where(hit.any(axis=0), len(array) - hit.argmax(axis=0), 0).astype(np.uint8))
+
+    def components(self, values: Buffer, label: int = 1, *, corners: bool = False) -> tuple[Buffer, int]:
+        """Label with scipy.ndimage."""
         array = expect(values, (np.uint8,), 3).host()
         labels = np.empty(array.shape, dtype=np.int32)
-        count = ndimage.label(array == label, output=labels)
+        near = ndimage.generate_binary_structure(3, 3 if corners else 1)
+        count = ndimage.label(array == label, structure=near, output=labels)
         return HostBuffer(labels), int(count)
 
     def sizes(self, labels: Buffer, count: int) -> NDArray[np.int64]:
@@ -234,6 +277,14 @@ class HostKernels:
         return HostBuffer(np.packbits((array[_slices(box)] == label).ravel()))
 
 
+def _room(sums: Buffer) -> Float32:
+    """Return the array of sums, to be written to; TypeError for one that is not of `zeros`."""
+    expect(sums, (np.float32,), 4)
+    if not isinstance(sums, _Room):
+        raise TypeError("sums must be got from zeros")
+    return sums.room
+
+
 _TURNED = (np.uint8, np.int16, np.uint16, np.float32)
 
 
@@ -245,6 +296,18 @@ class _Room(HostBuffer):
     def __init__(self, array: NDArray[Any]) -> None:
         super().__init__(array)
         self.room = array
+
+
+def _overlap(
+    start: Sequence[int], window: Sequence[int], shape: Sequence[int]
+) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Return which part of an array a window at `start` sees, and which part of the window that is."""
+    source, target = [], []
+    for low, length, size in zip(start, window, shape, strict=True):
+        begin, end = max(low, 0), max(min(low + length, size), 0)
+        source.append(slice(begin, max(begin, end)))
+        target.append(slice(begin - low, max(begin, end) - low))
+    return tuple(source), tuple(target)
 
 
 def _slices(box: BoxKji) -> tuple[slice, slice, slice]:

@@ -7,7 +7,8 @@
 //   integer atomics whose result does not depend on their order. So a looped run on the host is exact, and
 //   every result is the same to the last bit on every GPU and in every run.
 // - Products and sums are rounded as they are written: nvcc runs with -fmad=false, g++ with
-//   -ffp-contract=off, and what shall be fused says __fmaf_rn. Nothing here is bound by arithmetic.
+//   -ffp-contract=off, and what shall be fused says __fmaf_rn. Nothing here is bound by arithmetic. Only the
+//   exponential function is each compiler's own, and differs by units in the last place.
 // - Volumes are (k, j, i) in C order. A warp is 32 voxels along i: it reads and writes whole lines.
 //   Offsets are 64 bits wide: channels · k · j · i passes 2^31.
 // - Arguments, blocks and grids stand in launches.py, and only there. "Floor" is the time below which a
@@ -303,6 +304,76 @@ DN_KERNEL dn_blend(const float *__restrict__ patches, float *__restrict__ sums, 
   }
 }
 
+// The same with weights of which none is a product: weights float32 (window_k, window_j, window_i), those of
+// every window. Floor: 4 bytes a voxel of a patch, 8 a voxel that is covered, times channels.
+DN_KERNEL dn_blend_within(const float *__restrict__ patches, float *__restrict__ sums,
+                          const int *__restrict__ starts, const float *__restrict__ weights, int windows,
+                          int channels, int window_k, int window_j, int window_i, int size_k, int size_j,
+                          int size_i, int low_k, int low_j, int low_i, int box_k, int box_j, int box_i) {
+  const int x = dn_x(), y = dn_y(), z = dn_z();
+  if (x >= box_i || y >= box_j || z >= box_k) return;
+  const int k = low_k + z, j = low_j + y, i = low_i + x;
+  const i64 volume = (i64)size_k * size_j * size_i, patch = (i64)window_k * window_j * window_i;
+  float *sum = sums + dn_at(k, j, i, size_j, size_i);
+  for (int n = 0; n < windows; ++n) {
+    const int at_k = k - starts[3 * n], at_j = j - starts[3 * n + 1], at_i = i - starts[3 * n + 2];
+    const bool inside = at_k >= 0 && at_k < window_k && at_j >= 0 && at_j < window_j && at_i >= 0 && at_i < window_i;
+    if (!inside) continue;
+    const i64 at = dn_at(at_k, at_j, at_i, window_j, window_i);
+    const float weight = weights[at];
+    const float *value = patches + n * channels * patch + at;
+#pragma unroll 4
+    for (int c = 0; c < channels; ++c) sum[c * volume] += value[c * patch] * weight;
+  }
+}
+
+// Divide the sums of dn_blend_within by all the weights that a voxel was given: sums float32 (channels,
+// size_k, size_j, size_i), in place. Windows begin at every combination of starts_k, _j and _i (int32, rising),
+// and every voxel lies in one of them; their weights are added up in that order, k slowest.
+// Floor: 8 bytes a voxel and channel; the weights lie in the cache.
+DN_KERNEL dn_normalise(float *__restrict__ sums, const float *__restrict__ weights,
+                       const int *__restrict__ starts_k, const int *__restrict__ starts_j,
+                       const int *__restrict__ starts_i, int count_k, int count_j, int count_i, int channels,
+                       int window_k, int window_j, int window_i, int size_k, int size_j, int size_i) {
+  const int i = dn_x(), j = dn_y(), k = dn_z();
+  if (i >= size_i || j >= size_j || k >= size_k) return;
+  float total = 0.0f;
+  for (int a = 0; a < count_k; ++a) {
+    const int at_k = k - starts_k[a];
+    if (at_k < 0 || at_k >= window_k) continue;
+    for (int b = 0; b < count_j; ++b) {
+      const int at_j = j - starts_j[b];
+      if (at_j < 0 || at_j >= window_j) continue;
+      for (int c = 0; c < count_i; ++c) {
+        const int at_i = i - starts_i[c];
+        if (at_i >= 0 && at_i < window_i) total += weights[dn_at(at_k, at_j, at_i, window_j, window_i)];
+      }
+    }
+  }
+  const i64 volume = (i64)size_k * size_j * size_i;
+  float *sum = sums + dn_at(k, j, i, size_j, size_i);
+#pragma unroll 4
+  for (int c = 0; c < channels; ++c) sum[c * volume] /= total;
+}
+
+// --------------------------------------------------------------------------------------- probabilities
+
+// Softmax over the channels: float32 (channels, count) → the same. Floor: 16 bytes a voxel and channel, for
+// it reads three times and writes once; the last levels of the cache may save some of it.
+DN_KERNEL dn_softmax(const float *__restrict__ values, float *__restrict__ out, int channels, i64 count) {
+  for (i64 t = dn_thread(); t < count; t += dn_threads()) {
+    float most = values[t], sum = 0.0f;
+    for (int c = 1; c < channels; ++c) most = fmaxf(most, values[c * count + t]);
+    for (int c = 0; c < channels; ++c) sum += expf(values[c * count + t] - most);
+    for (int c = 0; c < channels; ++c) out[c * count + t] = expf(values[c * count + t] - most) / sum;
+  }
+}
+
+// 1 / (1 + exp(−value)): float32 (count) → the same. Floor: 8 bytes.
+DN_KERNEL dn_sigmoid(const float *__restrict__ values, float *__restrict__ out, i64 count) {
+  DN_EACH(t, count) out[t] = 1.0f / (1.0f + expf(-values[t]));
+}
+
 // ---------------------------------------------------------------------------------------------- labels
 
 // The channel with the largest value, the first of equal ones: float32 (channels, count) → uint8 (count).
@@ -323,6 +394,17 @@ DN_KERNEL dn_argmax(const float *__restrict__ values, u8 *__restrict__ labels, i
 // 1 where a value is greater than `above`, else 0; NaN is not: float32 (count) → uint8. Floor: 5 bytes.
 DN_KERNEL dn_threshold(const float *__restrict__ values, u8 *__restrict__ mask, i64 count, float above) {
   DN_EACH(t, count) mask[t] = values[t] > above;
+}
+
+// One more than the last channel whose value is greater than `above`, 0 where none is: float32 (channels,
+// count) → uint8 (count). At most 255 channels; NaN is not greater. Floor: 4 bytes a voxel and channel, and 1.
+DN_KERNEL dn_last_above(const float *__restrict__ values, u8 *__restrict__ labels, int channels, i64 count,
+                        float above) {
+  DN_EACH(t, count) {
+    int label = channels;
+    while (label && !(values[(label - 1) * count + t] > above)) --label;
+    labels[t] = (u8)label;
+  }
 }
 
 // 1 where the label is wanted: int32 (count), of 0 … labels, and uint8 (labels + 1) → uint8 (count).
@@ -368,7 +450,7 @@ DN_KERNEL dn_pack_bits(const u8 *__restrict__ values, u8 *__restrict__ bits, int
 
 // ------------------------------------------------------------------------------------------ components
 //
-// What hangs together by faces. Each voxel of the mask has a parent with a smaller index, or is its own: a
+// What hangs together by faces, or by edges and corners too. Each voxel of the mask has a parent with a smaller index, or is its own: a
 // root. Two trees are joined by hooking the root with the larger index onto the other one with one compare
 // and swap; a voxel that has a parent other than itself is never a root again, so paths may be shortened
 // with plain writes at any time. In the end the root of each component is its first voxel, whatever the
@@ -425,6 +507,21 @@ DN_KERNEL dn_components_merge(int *parents, int size_k, int size_j, int size_i) 
   if (parents[t] < 0) return;
   if (j && parents[t - size_i] >= 0) join(parents, t, t - size_i);
   if (i && parents[t - 1] >= 0) join(parents, t, t - 1);
+}
+
+// Step 2 for what hangs together by edges and corners too: join each voxel with all of its 13 lower
+// neighbours. Floor: 8 bytes a voxel; how much more depends on the paths.
+DN_KERNEL dn_components_merge_corners(int *parents, int size_k, int size_j, int size_i) {
+  const int i = dn_x(), j = dn_y(), k = dn_z();
+  if (i >= size_i || j >= size_j || k >= size_k) return;
+  const int t = (int)dn_at(k, j, i, size_j, size_i);
+  if (parents[t] < 0) return;
+  for (int n = 0; n < 13; ++n) {  // of the 27 around it, those before it in the order of the array
+    const int at_k = k + n / 9 - 1, at_j = j + n / 3 % 3 - 1, at_i = i + n % 3 - 1;
+    if (at_k < 0 || at_j < 0 || at_j >= size_j || at_i < 0 || at_i >= size_i) continue;
+    const int near = (int)dn_at(at_k, at_j, at_i, size_j, size_i);
+    if (parents[near] >= 0) join(parents, t, near);
+  }
 }
 
 // Step 3: every voxel onto its root, and how many roots each segment of `segment` voxels holds: firsts int32

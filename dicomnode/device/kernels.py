@@ -8,7 +8,7 @@ once, stays there through all of these, and comes down as packed bits.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -50,6 +50,12 @@ class Kernels(Protocol):
 
     def part(self, values: Buffer, index: int) -> Buffer:
         """Return entry `index` along the first axis, as a view: it ends with the buffer it is a part of."""
+
+    def reshaped(self, values: Buffer, shape: tuple[int, ...]) -> Buffer:
+        """Return the same buffer under other lengths: closing one of the two closes both."""
+
+    def join(self, parts: Sequence[Buffer]) -> Buffer:
+        """Return a copy of the parts one after the other along their first axis; they are of one type."""
 
     def scale_clip(
         self, values: Buffer, *, slope: float = 1.0, intercept: float = 0.0, low: float, high: float
@@ -104,6 +110,22 @@ class Kernels(Protocol):
         lie at `starts` (n, 3) wholly within the sums.
         """
 
+    def blend_within(self, sums: Buffer, patches: Buffer, starts: Int32, weights: Buffer) -> None:
+        """Do the same with the same weights (window) for every window, of which none is a product."""
+
+    def normalise(self, sums: Buffer, starts_kji: tuple[Int32, Int32, Int32], weights: Buffer) -> None:
+        """Divide what `blend_within` has added up by the weights of all windows at a voxel, in place.
+
+        The windows begin at all combinations of `starts_kji` (n,), and cover the sums; they may reach beyond
+        them. Weights are added up in this order, along i first.
+        """
+
+    def softmax(self, values: Buffer) -> Buffer:
+        """Return the softmax of float32 (c, k, j, i) over its channels, of the same shape."""
+
+    def sigmoid(self, values: Buffer) -> Buffer:
+        """Return 1 / (1 + exp(−value)) of float32 values of any shape."""
+
     def argmax(self, values: Buffer) -> Buffer:
         """Return the channel with the largest value, the first of equal ones: (c, k, j, i) → uint8 (k, j, i).
 
@@ -113,10 +135,17 @@ class Kernels(Protocol):
     def threshold(self, values: Buffer, above: float) -> Buffer:
         """Return uint8 1 where a float32 value is greater than `above`, else 0; NaN is not."""
 
-    def components(self, values: Buffer, label: int = 1) -> tuple[Buffer, int]:
+    def last_above(self, values: Buffer, above: float) -> Buffer:
+        """Return uint8 1 + the last channel whose value is greater than `above`, 0 where none is.
+
+        values: float32 (c, k, j, i) of at most 255 channels. NaN is not greater.
+        """
+
+    def components(self, values: Buffer, label: int = 1, *, corners: bool = False) -> tuple[Buffer, int]:
         """Number what hangs together by faces where uint8 `values` are `label`; int32, and how many.
 
-        Components are numbered from 1 in the order of their first voxels, as scipy.ndimage.label does.
+        corners: by edges and corners too. Components are numbered from 1 in the order of their first voxels,
+        as scipy.ndimage.label does.
         """
 
     def sizes(self, labels: Buffer, count: int) -> NDArray[np.int64]:
@@ -327,6 +356,31 @@ def window_starts(starts: NDArray[Any]) -> Int32:
     if starts.ndim != 2 or starts.shape[1] != 3 or not len(starts):
         raise ValueError(f"starts must be (n, 3), got {starts.shape}")
     return np.ascontiguousarray(starts, dtype=np.int32)
+
+
+def counted_channels(shape: tuple[int, ...], most: int) -> None:
+    """Refuse more channels than labels can tell apart (ValueError)."""
+    if shape[0] > most:
+        raise ValueError(f"labels are uint8: at most {most} channels, got {shape[0]}")
+
+
+def joined(parts: Sequence[Buffer]) -> Sequence[Buffer]:
+    """Return parts that can be joined along their first axis; ValueError where they cannot."""
+    kinds = {(one.dtype, one.shape[1:]) for one in parts}
+    if len(kinds) != 1 or any(not one.shape for one in parts):
+        raise ValueError(
+            f"parts to be joined are alike but for their first axis, got {sorted(map(str, kinds))}"
+        )
+    return parts
+
+
+def covered(sums: Buffer, patches: Buffer, starts: Int32, window: tuple[int, ...]) -> BoxKji:
+    """Return the box of the sums that patches at `starts` cover; ValueError where they do not go with it."""
+    wanted = (len(starts), sums.shape[0], *window)
+    if patches.shape != wanted:
+        raise ValueError(f"patches of {patches.shape} do not go with {wanted}")
+    _, k, j, i = sums.shape
+    return blended_box(starts, (window[0], window[1], window[2]), (k, j, i))
 
 
 def blended_box(starts: Int32, window: Shape3, shape: Shape3) -> BoxKji:

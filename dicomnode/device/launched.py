@@ -6,10 +6,10 @@ in the tests of the kernels it is the host, which runs the threads of a grid one
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import prod
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -25,9 +25,11 @@ from dicomnode.device.kernels import (
     View,
     WindowWeights,
     affine_of,
-    blended_box,
     box_of_flags,
+    counted_channels,
+    covered,
     expect,
+    joined,
     reduced,
     size_of,
     window_starts,
@@ -39,43 +41,12 @@ from dicomnode.device.launches import (
     REDUCED,
     RUN,
     SEGMENT,
-    Extent3,
-    Launch,
     parts_of,
     segments_of,
 )
+from dicomnode.device.machine import Machine
 
 _KINDS = {"uint8": "u8", "int16": "i16", "uint16": "u16", "float32": "f32"}
-
-
-class Machine(Protocol):
-    """Memory, and launches that happen one after the other, in the order in which they are asked for.
-
-    A buffer may be closed while a launch that uses it is under way: the machine sees to it that its memory
-    is not used for anything else before.
-    """
-
-    @property
-    def device(self) -> Device:
-        """The device."""
-
-    def upload(self, array: ArrayLike) -> Buffer:
-        """Bring an array to the device."""
-
-    def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Buffer:
-        """Return room for an array."""
-
-    def zeros(self, shape: tuple[int, ...], dtype: DTypeLike) -> Buffer:
-        """Return an array of zeros."""
-
-    def part(self, values: Buffer, index: int) -> Buffer:
-        """Return an entry along the first axis, as a view."""
-
-    def address(self, buffer: Buffer) -> int:
-        """Return where a buffer of this device begins; TypeError for one that is not of it."""
-
-    def launch(self, launch: Launch, grid: Extent3, arguments: tuple[float, ...]) -> None:
-        """Launch a kernel with arguments in their order; pointers are addresses."""
 
 
 class LaunchedKernels:
@@ -104,6 +75,20 @@ class LaunchedKernels:
     def part(self, values: Buffer, index: int) -> Buffer:
         """Return an entry along the first axis, as a view."""
         return self._machine.part(values, index)
+
+    def reshaped(self, values: Buffer, shape: tuple[int, ...]) -> Buffer:
+        """Return the same buffer under other lengths."""
+        return self._machine.reshaped(values, shape)
+
+    def join(self, parts: Sequence[Buffer]) -> Buffer:
+        """Copy the parts into one buffer."""
+        first = joined(parts)[0]
+        out = self.empty((sum(one.shape[0] for one in parts), *first.shape[1:]), first.dtype)
+        offset = 0
+        for one in parts:
+            self._machine.copy(one, out, offset)
+            offset += prod(one.shape)
+        return out
 
     def scale_clip(
         self, values: Buffer, *, slope: float = 1.0, intercept: float = 0.0, low: float, high: float
@@ -202,12 +187,9 @@ class LaunchedKernels:
         expect(sums, (np.float32,), 4)
         expect(patches, (np.float32,), 5)
         starts = window_starts(starts)
-        channels, *shape = sums.shape
-        wanted = (len(starts), channels, *weights.window)
-        if patches.shape != wanted or len(weights.along_k) != len(starts):
-            raise ValueError(f"patches of {patches.shape} do not go with {wanted}")
-        box = blended_box(starts, weights.window, (shape[0], shape[1], shape[2]))
-        sizes = {**_kji("size", shape), **_kji("window", weights.window), **_boxed(box)}
+        sizes = _blending(sums, patches, starts, weights.window)
+        if len(weights.along_k) != len(starts):
+            raise ValueError(f"weights of {len(weights.along_k)} windows do not go with {len(starts)}")
         with (
             self._sent(starts) as places,
             self._sent(weights.along_k) as weights_k,
@@ -216,13 +198,50 @@ class LaunchedKernels:
         ):
             buffers = {"patches": patches, "sums": sums, "starts": places}
             along = {"weights_k": weights_k, "weights_j": weights_j, "weights_i": weights_i}
-            self._run("dn_blend", **buffers, **along, windows=len(starts), channels=channels, **sizes)
+            self._run("dn_blend", **buffers, **along, **sizes)
+
+    def blend_within(self, sums: Buffer, patches: Buffer, starts: Int32, weights: Buffer) -> None:
+        """Launch dn_blend_within over the box that the windows cover."""
+        expect(sums, (np.float32,), 4)
+        expect(patches, (np.float32,), 5)
+        expect(weights, (np.float32,), 3)
+        starts = window_starts(starts)
+        sizes = _blending(sums, patches, starts, _shape3(weights))
+        with self._sent(starts) as places:
+            buffers = {"patches": patches, "sums": sums, "starts": places, "weights": weights}
+            self._run("dn_blend_within", **buffers, **sizes)
+
+    def normalise(self, sums: Buffer, starts_kji: tuple[Int32, Int32, Int32], weights: Buffer) -> None:
+        """Launch dn_normalise."""
+        expect(sums, (np.float32,), 4)
+        expect(weights, (np.float32,), 3)
+        channels, *shape = sums.shape
+        counts = {f"count_{axis}": len(along) for axis, along in zip("kji", starts_kji, strict=True)}
+        sizes = {**_kji("window", weights.shape), **_kji("size", shape)}
+        k, j, i = (np.ascontiguousarray(along, dtype=np.int32) for along in starts_kji)
+        with self._sent(k) as in_k, self._sent(j) as in_j, self._sent(i) as in_i:
+            starts = {"starts_k": in_k, "starts_j": in_j, "starts_i": in_i}
+            buffers = {"sums": sums, "weights": weights, **starts}
+            self._run("dn_normalise", **buffers, **counts, channels=channels, **sizes)
+
+    def softmax(self, values: Buffer) -> Buffer:
+        """Launch dn_softmax."""
+        channels, *shape = expect(values, (np.float32,), 4).shape
+        out = self.empty(values.shape, np.float32)
+        self._run("dn_softmax", values=values, out=out, channels=channels, count=prod(shape))
+        return out
+
+    def sigmoid(self, values: Buffer) -> Buffer:
+        """Launch dn_sigmoid."""
+        expect(values, (np.float32,))
+        out = self.empty(values.shape, np.float32)
+        self._flat("dn_sigmoid", values, values=values, out=out)
+        return out
 
     def argmax(self, values: Buffer) -> Buffer:
         """Launch dn_argmax."""
         expect(values, (np.float32,), 4)
-        if values.shape[0] > 256:
-            raise ValueError(f"labels are uint8: at most 256 channels, got {values.shape[0]}")
+        counted_channels(values.shape, 256)
         labels = self.empty(values.shape[1:], np.uint8)
         self._flat("dn_argmax", labels, values=values, labels=labels, channels=values.shape[0])
         return labels
@@ -234,7 +253,16 @@ class LaunchedKernels:
         self._flat("dn_threshold", values, values=values, mask=mask, above=above)
         return mask
 
-    def components(self, values: Buffer, label: int = 1) -> tuple[Buffer, int]:
+    def last_above(self, values: Buffer, above: float) -> Buffer:
+        """Launch dn_last_above."""
+        expect(values, (np.float32,), 4)
+        counted_channels(values.shape, 255)
+        labels = self.empty(values.shape[1:], np.uint8)
+        how = {"channels": values.shape[0], "above": above}
+        self._flat("dn_last_above", labels, values=values, labels=labels, **how)
+        return labels
+
+    def components(self, values: Buffer, label: int = 1, *, corners: bool = False) -> tuple[Buffer, int]:
         """Launch the five steps; between them the host adds up how many roots lie ahead of each segment."""
         expect(values, (np.uint8,), 3)
         sizes, count = _kji("size", values.shape), prod(values.shape)
@@ -247,7 +275,8 @@ class LaunchedKernels:
             self._cleared((segments,), np.int32) as firsts,
         ):
             self._run("dn_components_init", values=values, parents=parents, label=label, **sizes)
-            self._run("dn_components_merge", parents=parents, **sizes)
+            merge = "dn_components_merge_corners" if corners else "dn_components_merge"
+            self._run(merge, parents=parents, **sizes)
             self._flat("dn_components_flatten", values, parents=parents, firsts=firsts, segment=SEGMENT)
             ahead = np.concatenate([[0], np.cumsum(firsts.host())]).astype(np.int32)
             with self._sent(ahead) as before:
@@ -343,6 +372,13 @@ def _kji(name: str, sizes: list[int] | tuple[int, ...]) -> dict[str, int]:
 
 def _boxed(box: BoxKji) -> dict[str, int]:
     return {**_kji("low", [start for start, _ in box]), **_kji("box", size_of(box))}
+
+
+def _blending(sums: Buffer, patches: Buffer, starts: Int32, window: Shape3) -> dict[str, int]:
+    """Return the sizes that blending goes by; ValueError where the patches do not go with the sums."""
+    box = covered(sums, patches, starts, window)
+    counts = {"windows": len(starts), "channels": sums.shape[0]}
+    return {**counts, **_kji("size", sums.shape[1:]), **_kji("window", window), **_boxed(box)}
 
 
 def _between(source: tuple[int, ...], shape: Shape3, matrix: NDArray[np.float64]) -> dict[str, float]:

@@ -11,6 +11,8 @@ from dicomnode.values.lazy import lazy_face
 
 if TYPE_CHECKING:
     from dicomnode.engine.acceptance import Acceptance, records_of
+    from dicomnode.engine.draft import Draft
+    from dicomnode.engine.drafting import write_draft
     from dicomnode.engine.gate import GateCheck
     from dicomnode.engine.inputs import Feed, TagNumber
     from dicomnode.engine.interpretation import (
@@ -57,6 +59,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "acceptance": ("Acceptance", "records_of"),
+    "draft": ("Draft",),
+    "drafting": ("write_draft",),
     "gate": ("GateCheck",),
     "inputs": ("Feed", "TagNumber"),
     "interpretation": (
@@ -106,6 +110,7 @@ __all__ = [
     "Classes",
     "CodeSpec",
     "Crop",
+    "Draft",
     "EnginePackage",
     "Features",
     "Feed",
@@ -146,6 +151,7 @@ __all__ = [
     "shipped_engines_dir",
     "wanted_but_refused",
     "wish_of",
+    "write_draft",
 ]
 
 __getattr__ = lazy_face(__name__, _HOMES)

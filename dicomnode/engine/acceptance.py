@@ -21,29 +21,35 @@ from numpy.typing import NDArray
 from dicomnode.engine.agreement import Agreement, Limits, compare, limits_of
 from dicomnode.engine.gate import seeded_input
 from dicomnode.engine.manifest import GateSpec, StepSpec
+from dicomnode.engine.plans.profiles import sees_boxes
 from dicomnode.engine.runtimes.contract import Capability, Session
 from dicomnode.engine.runtimes.kept import keep, read_kept
 from dicomnode.faults import NodeError
 
 FOLDER: Final = "acceptance"
 # Of the volumes below: a record that was made with others says nothing about these
-_VOLUMES: Final = 1
+_VOLUMES: Final = 2
+_SEEDS: Final = 8  # of one input: no two volumes, and no two inputs, have the same noise
 _SPACE: Final = 3
 _SEEDED: Final = "the seeded volume"
 _FLAT: Final = "a flat volume"
+_NO_MEASURE: Final = "the reference itself gives what is not a number, or infinite"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
     """What was accepted, or not; all of it must be the same for a record to hold.
 
-    network: SHA-256 of the file in the package, before any conversion. device: name, and driver where it has
-    one. plan: identity of what was built for this machine; "" where nothing is built.
+    network: SHA-256 of the file in the package, before any conversion. asked: SHA-256 of all that engine.toml
+    says of the step but its limits: data files with their digests, the volumes of the gate, what masks are
+    cut at. device: name, and driver where it has one. plan: identity of what was built for this machine; ""
+    where nothing is built.
     """
 
     engine: str
     step: str
     network: str
+    asked: str
     runtime: str
     version: str
     device: str
@@ -64,12 +70,18 @@ def subject_of(engine: str, step: StepSpec, capability: Capability, session: Ses
         engine=engine,
         step=step.name,
         network=step.sha256 or "",
+        asked=_asked(step),
         runtime=capability.runtime,
         version=capability.version,
         device=f"{device.name}, driver {device.driver}" if device.driver else device.name,
         precision=session.precision,
         plan=session.provenance.get("plan", ""),
     )
+
+
+def _asked(step: StepSpec) -> str:
+    gate = replace(_gate(step), expect=(), tolerance=1.0, relative_l2=None, max_abs=None, dice=None)
+    return hashlib.sha256(repr(replace(step, gate=gate)).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +119,9 @@ class Acceptance:
 def accept(subject: Subject, step: StepSpec, session: Session, reference: Session) -> Acceptance:
     """Run all volumes through both sessions and compare.
 
-    A volume that the reference itself refuses is no measure, but the gate's own must run. Raises
-    NodeError(NETWORK_FAILED) when it does not, or when the session does not take what the reference takes.
+    A volume that the reference itself refuses, or gives no finite numbers for, is no measure; but the gate's
+    own must be one for every output. Raises NodeError(NETWORK_FAILED) when the reference does not run on
+    that, or when the session does not take what the reference takes.
     """
     limits = limits_of(subject.precision, _gate(step))
     agreements: list[Agreement] = []
@@ -120,6 +133,9 @@ def accept(subject: Subject, step: StepSpec, session: Session, reference: Sessio
                 raise
             continue
         found = compare(step, title, wanted, session.run(volume), limits.of_span)
+        if title == _SEEDED:
+            missing = wanted.keys() - {one.output for one in found}
+            found += [Agreement(volume=title, output=name, problem=_NO_MEASURE) for name in sorted(missing)]
         if title == _FLAT:  # numbers about nought say nothing of each other; that they are numbers is enough
             found = [Agreement(volume=title, output=one.output, problem=one.problem) for one in found]
         agreements += found
@@ -138,21 +154,26 @@ Volume = dict[str, NDArray[Any]]
 def volumes(step: StepSpec, reference: Session, session: Session) -> Iterator[tuple[str, Volume]]:
     """Make the volumes, by the names of the inputs.
 
-    The gate's own; one of other lengths; noise over the whole range, which makes activations large (and
-    overflows first in half precision); and a flat one, in which all deviations are nought (and a
-    normalisation divides by them).
+    The gate's own; one of other lengths, or two at a time where lengths do not vary; noise over the whole
+    range, which makes activations large (and overflows first in half precision); and a flat one, in which
+    all deviations are nought (and a normalisation divides by them).
     """
     gate = _gate(step)
     yield _SEEDED, _feeds(reference, gate, seeded_input)
-    turned = _turned if step.window.whole and "plan" not in session.provenance else _doubled
+    change = _turned if sees_boxes(step, [spec.shape for spec in session.inputs]) else _doubled
     other = replace(gate, seed=gate.seed + 1)
-    yield "another volume", _feeds(reference, other, lambda one: seeded_input(turned(one, session)))
+    yield "another volume", _feeds(reference, other, lambda one: seeded_input(change(one, session)))
     yield "noise over the whole range", _feeds(reference, replace(gate, seed=gate.seed + 2), _noise)
     yield _FLAT, _feeds(reference, gate, lambda one: np.full(one.shape, one.low, np.float32))
 
 
 def _feeds(reference: Session, gate: GateSpec, make: Callable[[GateSpec], NDArray[np.float32]]) -> Volume:
-    return {spec.name: make(gate.for_input(spec.name)).astype(spec.dtype) for spec in reference.inputs}
+    """Make an array for each input; of several none is like another, so that none can stand for another."""
+    gates = {
+        spec: replace(gate.for_input(spec.name), seed=gate.seed + _SEEDS * number)
+        for number, spec in enumerate(reference.inputs)
+    }
+    return {spec.name: make(one).astype(spec.dtype) for spec, one in gates.items()}
 
 
 def _noise(gate: GateSpec) -> NDArray[np.float32]:
@@ -161,16 +182,8 @@ def _noise(gate: GateSpec) -> NDArray[np.float32]:
     return (gate.low + (gate.high - gate.low) * part.reshape(gate.shape)).astype(np.float32)
 
 
-def _turned(gate: GateSpec, session: Session) -> GateSpec:
-    """The lengths in space turned round, where the network lets all of them vary in every input.
-
-    Only where it sees boxes of any size: windows have one size, and a plan is made for a range of sizes.
-    """
-    free = all(
-        len(spec.shape) > _SPACE and all(n is None for n in spec.shape[-_SPACE:]) for spec in session.inputs
-    )
-    if not free:
-        return gate
+def _turned(gate: GateSpec, _session: Session) -> GateSpec:
+    """The lengths in space turned round."""
     return replace(gate, shape=(*gate.shape[:-_SPACE], gate.shape[-1], *gate.shape[-_SPACE:-1]))
 
 
@@ -204,13 +217,13 @@ def keep_record(state: Path, acceptance: Acceptance) -> None:
 
 def records_of(state: Path, engine: str, steps: Sequence[StepSpec]) -> list[tuple[Path, Acceptance]]:
     """All records of an engine's networks as they are now, with their files; sorted by step and runtime."""
-    gates = {(step.name, step.sha256): _gate(step) for step in steps}
+    gates = {(step.name, step.sha256, _asked(step)): _gate(step) for step in steps}
     found = []
     for path in sorted((state / FOLDER).glob("*.json")):
         kept = _read(path, None)
         if kept is None or kept.subject.engine != engine:
             continue
-        gate = gates.get((kept.subject.step, kept.subject.network))
+        gate = gates.get((kept.subject.step, kept.subject.network, kept.subject.asked))
         if gate is not None:
             limits = limits_of(kept.subject.precision, gate)
             found.append((path, replace(kept, limits=limits)))

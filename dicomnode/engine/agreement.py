@@ -19,6 +19,9 @@ from dicomnode.engine.interpretation import Head, Sigmoid
 from dicomnode.engine.manifest import GateSpec, StepSpec
 
 _SPATIAL: Final = 4  # axes of an output that has at least two of space: (n, c, j, i)
+_CHANNELS: Final = 1  # axis
+_SUM_TOLERANCE: Final = 1e-3
+_LEAST_PROPORTION: Final = 1e-6  # fp16 has its smallest steps, of 6e-8, below it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +92,9 @@ class Agreement:
 
     problem: why there is nothing to compare, in words: another shape, no finite numbers. relative_l2,
     max_abs, span as in `Limits`. dice: of the worst class; None for an output that labels nothing.
-    peaks_apart: places of a heat map that only one of the two has; None for another output.
+    peaks_apart: places of a heat map that only one of the two has; None for another output. log_l2: relative
+    L2 of the logarithms of proportions; None for another output. Where the reference sees nothing but
+    background, its small proportions alone tell a runtime that sees like it from one that is blind.
     """
 
     volume: str = ""
@@ -100,6 +105,7 @@ class Agreement:
     span: float = 0.0
     dice: float | None = None
     peaks_apart: int | None = None
+    log_l2: float | None = None
 
     def figures(self, limits: Limits) -> Iterator[Figure]:
         """Hold what was found against the limits; empty when there was nothing to compare."""
@@ -110,6 +116,15 @@ class Agreement:
             ("relative L2", self.relative_l2, limits.relative_l2, self.relative_l2 / limits.relative_l2),
             ("largest difference", self.max_abs, most, _part(self.max_abs, most)),
         ]
+        if self.log_l2 is not None:
+            rows.append(
+                (
+                    "relative L2 of logarithms",
+                    self.log_l2,
+                    limits.relative_l2,
+                    self.log_l2 / limits.relative_l2,
+                )
+            )
         if self.dice is not None:
             strain = _part(1.0 - self.dice, 1.0 - limits.dice)
             rows.append(("Dice", self.dice, limits.dice, strain))
@@ -145,6 +160,8 @@ def compare(
             agreements.append(Agreement(volume=volume, output=name, problem=problem))
             continue
         agreement = replace(_numbers(wanted, found[name]), volume=volume, output=name)
+        if _sums_to_one(wanted):
+            agreement = replace(agreement, log_l2=_log_l2(wanted, found[name]))
         for head in step.heads:
             if head.output == name or (head.output is None and (len(reference) == 1 or head.centre_heat)):
                 agreement = _meaning(head, agreement, (wanted, found[name]), of_span)
@@ -172,6 +189,20 @@ def _numbers(wanted: NDArray[Any], found: NDArray[Any]) -> Agreement:
     )
 
 
+def _sums_to_one(wanted: NDArray[Any]) -> bool:
+    """Whether an output is a softmax: (n, c, …) proportions of several channels."""
+    if wanted.ndim <= _CHANNELS or wanted.shape[_CHANNELS] < 2 or wanted.dtype.kind != "f" or not wanted.size:
+        return False
+    return bool(wanted.min() >= 0.0 and np.abs(wanted.sum(axis=_CHANNELS) - 1.0).max() < _SUM_TOLERANCE)
+
+
+def _log_l2(wanted: NDArray[Any], found: NDArray[Any]) -> float:
+    exact, here = (
+        np.log(np.maximum(array.astype(np.float64), _LEAST_PROPORTION)) for array in (wanted, found)
+    )
+    return _part(float(np.linalg.norm(here - exact)), float(np.linalg.norm(exact)))
+
+
 def _meaning(
     head: Head, numbers: Agreement, arrays: tuple[NDArray[Any], NDArray[Any]], of_span: float
 ) -> Agreement:
@@ -187,10 +218,14 @@ def _meaning(
         masks = [array[:, n] > spec.mask_logit for array in arrays for n in range(wanted.shape[1])]
     elif head.interpret == "sigmoid":
         how = head.sigmoid or Sigmoid()
+        if how.values == "probabilities":
+            numbers = replace(numbers, log_l2=_log_l2(wanted, found))
         least = _logit(how.threshold) if how.values == "logits" else how.threshold
         masks = [array[:, n] > least for array in arrays for n in range(wanted.shape[1])]
     elif head.interpret == "labels":
-        masks = [one for array in arrays for one in _classes(array, wanted)]
+        masks = [one for array in arrays for one in _classes(array, arrays)]
+        if wanted.dtype.kind in "biu":  # numbers of classes: how far they are apart says nothing
+            numbers = replace(numbers, relative_l2=0.0, max_abs=0.0)
     else:
         return numbers
     half = len(masks) // 2
@@ -203,10 +238,14 @@ def _logit(proportion: float) -> float:
     return math.log(proportion / (1.0 - proportion)) if proportion < 1.0 else math.inf
 
 
-def _classes(array: NDArray[Any], wanted: NDArray[Any]) -> list[NDArray[np.bool_]]:
-    """One mask a class: of numbers of classes, of the sign of one channel, or of the largest of several."""
+def _classes(array: NDArray[Any], both: tuple[NDArray[Any], NDArray[Any]]) -> list[NDArray[np.bool_]]:
+    """One mask a class: of numbers of classes, of the sign of one channel, or of the largest of several.
+
+    both: the output of either; a class that only one of them has counts.
+    """
+    wanted, found = both
     if wanted.dtype.kind in "biu":
-        return [array == label for label in np.unique(wanted)]
+        return [array == label for label in np.union1d(wanted, found)]
     if wanted.shape[1] == 1:
         return [array > 0]
     labels = array.argmax(axis=1)
@@ -231,23 +270,23 @@ def _dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
 
 
 def peaks_apart(wanted: NDArray[Any], found: NDArray[Any], at_least: float, margin: float) -> int:
-    """Count the peaks of one heat map that have no counterpart in the other, within one cell.
+    """Count the peaks of one heat map that have no counterpart in the other, within one cell in space.
 
     wanted, found: (n, c, …). A peak is as high as all its neighbours and at least `at_least`; one that is
     less than `margin` above that may be missing in the other map, where it may lie below.
     """
     sure, likely = at_least + margin, at_least - margin
-    return _lonely(_peaks(wanted, sure), _peaks(found, likely)) + _lonely(
-        _peaks(found, sure), _peaks(wanted, likely)
-    )
+    pairs = [(_peaks(a, sure), _peaks(b, likely)) for a, b in ((wanted, found), (found, wanted))]
+    return sum(int(np.count_nonzero(peaks & ~_largest_around(others))) for peaks, others in pairs)
 
 
-def _peaks(heat: NDArray[Any], at_least: float) -> NDArray[np.intp]:
+def _peaks(heat: NDArray[Any], at_least: float) -> NDArray[np.bool_]:
+    return np.asarray((heat == _largest_around(heat)) & (heat >= at_least))
+
+
+def _largest_around(array: NDArray[Any]) -> NDArray[Any]:
+    """The largest of each place and its neighbours in space: (n, c, …)."""
     from scipy.ndimage import maximum_filter  # noqa: PLC0415  heavy, and only needed by a detector
 
-    around = (1, 1) + (3,) * (heat.ndim - 2)
-    return np.argwhere((heat == maximum_filter(heat, size=around, mode="nearest")) & (heat >= at_least))
-
-
-def _lonely(places: NDArray[np.intp], others: NDArray[np.intp]) -> int:
-    return sum(not bool((np.abs(others - place).max(axis=1, initial=0) <= 1).any()) for place in places)
+    around = (1, 1) + (3,) * (array.ndim - 2)
+    return np.asarray(maximum_filter(array, size=around, mode="nearest"))

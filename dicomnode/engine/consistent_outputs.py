@@ -21,6 +21,8 @@ _NAMES: Final = {
     "unit": '{ scheme = "UCUM", code, meaning }',
 }
 _DEFAULTS: Final = OutputSpec(step="-")
+_BY_CHANNEL: Final = ("labels", "sigmoid")
+_WITHOUT_CHANNELS: Final = (None, "centre_heat", "anomaly")
 
 
 def check_outputs(manifest: Manifest) -> Iterator[Problem]:
@@ -37,8 +39,16 @@ def check_outputs(manifest: Manifest) -> Iterator[Problem]:
         if output.what:
             yield from _keys(where, output)
         yield from repeated(f"{where}.measure", list(output.measure))
-    labels = [f"{one.what} {one.label} {one.laterality or ''}".strip() for one in manifest.output]
-    yield from repeated("output", labels)
+    yield from repeated("output", [_given_label(one) for one in manifest.output])
+
+
+def _given_label(output: OutputSpec) -> str:
+    """Return what a label will be; tracking UIDs are made of it, so segments and regions share none."""
+    if output.what == "region" or output.kind == "lesion":
+        return f"{output.label}-{{number}}"
+    if output.what == "segment":
+        return f"{output.label}-{output.laterality}" if output.laterality else output.label
+    return f"{output.what} {output.label}"
 
 
 def _given_by(where: str, output: OutputSpec, manifest: Manifest) -> Iterator[Problem]:
@@ -65,6 +75,39 @@ def _given_by(where: str, output: OutputSpec, manifest: Manifest) -> Iterator[Pr
             expected=" or ".join(gives),
             hint=f"That is what {maker} gives.",
         )
+        return
+    yield from _passed_over(where, output, head)
+    yield from _again(where, output, head, manifest)
+
+
+def _passed_over(where: str, output: OutputSpec, head: Head) -> Iterator[Problem]:
+    """Find keys that what reads the head would pass over."""
+    reader = head.interpret or "An algorithm"
+    if head.interpret == "anomaly" and output.threshold != _DEFAULTS.threshold:
+        yield from no_such_keys(where, ["threshold"], "Of anomaly it is the quantile of its table.")
+    if head.interpret not in _BY_CHANNEL and output.largest is not None:
+        yield from no_such_keys(where, ["largest"], f"{reader} does not tell parts apart by their size.")
+    if head.interpret in _WITHOUT_CHANNELS and output.channel:
+        yield from no_such_keys(where, ["channel"], f"{reader} has no channels.")
+
+
+def _again(where: str, output: OutputSpec, head: Head, manifest: Manifest) -> Iterator[Problem]:
+    """Find whether an earlier output is the same voxels, or the same boxes."""
+    if head.interpret not in (*_BY_CHANNEL, "boxes", "centre_heat"):
+        return
+    channel = 0 if head.interpret == "centre_heat" else manifest.channel_of(output)
+    for other in manifest.of_head(output.step, output.head):
+        if other is output:
+            return
+        same = head.interpret == "centre_heat" or manifest.channel_of(other) == channel
+        if same and _given_label(other) != _given_label(output):  # else one word on it is enough
+            yield Problem(
+                key=f"{where}.channel",
+                value=channel,
+                expected="a channel that no earlier [[output]] is",
+                hint=f"{other.label} is that of {head.interpret}.",
+            )
+            return
 
 
 def _keys(where: str, output: OutputSpec) -> Iterator[Problem]:
@@ -90,8 +133,11 @@ def _tracking(key: str, output: OutputSpec) -> Iterator[Problem]:
     wanted = ["number"] if output.kind == "lesion" or output.what == "region" else []
     expected = "{number} once, as there can be several" if wanted else "text without { }, as there is one"
     try:
+        # A width or a conversion is none of the few things that a number can be written as
         names = [
-            name for _, name, _, _ in string.Formatter().parse(output.tracking or "") if name is not None
+            f"{name}{form}{turn or ''}"
+            for _, name, form, turn in string.Formatter().parse(output.tracking or "")
+            if name is not None
         ]
     except ValueError:
         names = ["?"]

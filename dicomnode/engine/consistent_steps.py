@@ -9,7 +9,7 @@ from typing import Final
 from dicomnode.engine.entries import exactly_one, given, no_such_keys, repeated
 from dicomnode.engine.inputs import Feed
 from dicomnode.engine.interpretation import NEEDED_TABLES, PARAMETER_TABLES, Anomaly, Head
-from dicomnode.engine.manifest import GateSpec, Manifest, StepSpec
+from dicomnode.engine.manifest import GateSpec, Manifest, StepSpec, Window
 from dicomnode.settings import Problem
 from dicomnode.settings.reader import nearest
 
@@ -21,6 +21,10 @@ _NETWORK_KEYS: Final = ("sha256", "crop", "gate", "head", "inputs", *_HEAD_KEYS)
 # One answer for the whole box: windows would give several
 _OF_THE_WHOLE: Final = ("classes", "sequence", "regression", "features")
 _SLICES: Final = ("t", "k")
+# Keys of [step.window] that only the rules of other frameworks know, and that only outputs on a grid know
+_OF_RULES: Final = ("pad", "pad_value")
+_OF_MAPS: Final = ("rule", *_OF_RULES, "mirror", "batch")
+_WINDOW: Final = Window()
 
 
 def check_steps(manifest: Manifest) -> Iterator[Problem]:
@@ -61,10 +65,25 @@ def _network(where: str, step: StepSpec) -> Iterator[Problem]:
         hint = "{name} belongs to one of the [[step.head]] tables."
         yield from no_such_keys(where, given(step, _HEAD_KEYS), hint)
         yield from repeated(f"{where}.head", [head.name for head in step.head])
+    yield from _window(f"{where}.window", step)
     for number, head in enumerate(step.heads, start=1):
         yield from _head(f"{where}.head[{number}]" if step.head else where, head, step)
     if step.gate is not None:
         yield from _gate(f"{where}.gate", step.gate, step)
+
+
+def _window(where: str, step: StepSpec) -> Iterator[Problem]:
+    """Find keys of [step.window] that its rule, or what reads the network, would pass over."""
+    if step.window.whole:
+        return
+    known_to: tuple[str, ...] = ()
+    hint = ""
+    if any(head.interpret == "boxes" for head in step.heads):
+        known_to, hint = _OF_MAPS, "boxes are looked for window by window, by the node's own rule."
+    elif step.window.rule == "even":
+        known_to, hint = _OF_RULES, 'By the rule "even" [step.crop] says what lies around a small box.'
+    names = [name for name in known_to if getattr(step.window, name) != getattr(_WINDOW, name)]
+    yield from no_such_keys(where, names, hint)
 
 
 def _head(where: str, head: Head, step: StepSpec) -> Iterator[Problem]:
@@ -92,6 +111,11 @@ def _head(where: str, head: Head, step: StepSpec) -> Iterator[Problem]:
         )
     if head.anomaly is not None:
         yield from _anomaly(f"{where}.anomaly", head.anomaly)
+    for name in ("classes", "sequence"):
+        how = getattr(head, name)
+        if how is not None and how.activation == "none" and how.temperature != 1.0:
+            hint = "A temperature divides logits: what needs no activation has none."
+            yield from no_such_keys(f"{where}.{name}", ["temperature"], hint)
 
 
 def _anomaly(where: str, anomaly: Anomaly) -> Iterator[Problem]:

@@ -1,7 +1,7 @@
 """Codes for the names that people give to classes: from DICOM's own dictionary of concepts (PS3.16).
 
-A name that the dictionary does not know gets a code of a private scheme, so that the engine runs; the card says
-that it wants a real one.
+A name that the dictionary does not know gets a code of a private scheme, so that the engine runs; the card
+says that it wants a real one.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def stem_of(name: str) -> str:
 
 
 def concept_of(name: str) -> Code:
-    """Return the code for a name, from SNOMED CT as DICOM has it; one of a private scheme where there is none."""
+    """Return the code for a name, of SNOMED CT as DICOM has it, or of a private scheme."""
     from pydicom.sr.codedict import codes  # noqa: PLC0415  a large table, for who makes an engine
 
     for keyword in _keywords(name):

@@ -14,6 +14,8 @@ from typing import Final
 
 from dicomnode.engine.onnx_wire import LENGTH, UnsafeNetworkError, fields, spans, varint_bytes
 
+__all__ = ["LARGEST_MESSAGE_BYTES", "UnsafeNetworkError", "check_onnx", "whole_onnx"]
+
 # Message type → field number → message type of that field, for all ways that lead to a TensorProto.
 _WAYS: Final[Mapping[str, Mapping[int, str]]] = {
     "Model": {7: "Graph", 20: "TrainingInfo", 25: "Function"},
@@ -36,6 +38,7 @@ _TENSOR_EXTERNAL_DATA: Final = 13
 _TENSOR_DATA_LOCATION: Final = 14
 _TENSOR_RAW_DATA: Final = 9
 _EXTERNAL: Final = 1  # TensorProto.DataLocation
+_INT32: Final = 0xFFFF_FFFF  # of a number for an enum, what protobuf keeps
 _MODEL_GRAPH: Final = 7
 _DEEPEST: Final = 64  # subgraphs within subgraphs; networks have one or two
 
@@ -114,7 +117,7 @@ def _outside(tensor: memoryview, data: Mapping[str, bytes]) -> memoryview | None
         if field == _TENSOR_EXTERNAL_DATA:
             key, text = _entry(_message("Tensor", field, wire, value, 0))
             entries[key], named = text, True
-        elif field == _TENSOR_DATA_LOCATION and value == _EXTERNAL:
+        elif field == _TENSOR_DATA_LOCATION and isinstance(value, int) and value & _INT32 == _EXTERNAL:
             named = True
     if not named:
         return None

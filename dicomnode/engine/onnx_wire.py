@@ -11,6 +11,9 @@ from typing import Final
 # Wire types (protobuf encoding): numbers of 1 to 10 bytes, of 8 bytes, with a length, of 4 bytes
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
 _LONGEST_VARINT: Final = 10
+# A tag has 32 bits, of which 29 are the number. Of a longer one protobuf in C++ drops what is too much, and
+# sees another field than we do: one that names a file, say.
+_LARGEST_FIELD: Final = 2**29 - 1
 
 
 class UnsafeNetworkError(ValueError):
@@ -42,7 +45,7 @@ def spans(data: memoryview) -> Iterator[tuple[int, int, int | memoryview, int]]:
             at += size
         else:
             raise UnsafeNetworkError("it is no ONNX network: it is not protobuf")
-        if field == 0:
+        if not 0 < field <= _LARGEST_FIELD:
             raise UnsafeNetworkError("it is no ONNX network: it is not protobuf")
         yield field, wire, value, at
 

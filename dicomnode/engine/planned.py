@@ -38,7 +38,7 @@ class PlannedRuntime:
         """Load the plan of a network; raises NodeError as `TensorRtRuntime.load` and `PlanCache` do."""
         cache = PlanCache(self.cache, credential=self.plan_key)
         plans = KeptPlans(cache, self.steps, self._calibration)
-        return TensorRtRuntime(self.shared.flavour, plans).load(network, capability)
+        return self.shared.with_plans(plans).load(network, capability)
 
     def _calibration(self, step: StepSpec) -> Calibration | None:
         """What a plan of 8 bits was calibrated with: the site's own inputs are part of what it is."""

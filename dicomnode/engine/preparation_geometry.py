@@ -63,8 +63,9 @@ class Resample(Declaration):
     `align`, for n voxels of `have` mm and a spacing of `want` mm: "faces" begins at the outer face of the
     first voxel and takes round(n · have / want) voxels of exactly `want`; "extent" keeps both outer faces
     and lets the spacing give (scikit-image, nnU-Net); "first_centre" keeps the first voxel's centre and
-    takes round((n − 1) · have / want) + 1 voxels of exactly `want` (MONAI's Spacing); "corners" keeps the
-    first and the last centre and lets the spacing give.
+    takes round((n − 1) · have / want) + 1 voxels of exactly `want`; "corners" keeps the first and the last
+    centre and lets the spacing give; "monai" is MONAI's Spacing: as first_centre with as many voxels, but of
+    images that lie obliquely index n / 2 keeps its place, and a spacing within 0.001 mm stays.
     """
 
     spacing_kji_mm: tuple[float, float, float] = needed(
@@ -73,7 +74,7 @@ class Resample(Declaration):
     interpolation: Interpolation = key(
         "linear", "linear; nearest (of two equally near the later one); or cubic: a spline, kept in range."
     )
-    align: Literal["faces", "extent", "first_centre", "corners"] = key(
+    align: Literal["faces", "extent", "first_centre", "corners", "monai"] = key(
         "faces", "What the old and the new grid share, see above."
     )
     blur: bool = key(True, "Whether axes that become coarser are blurred first; nearest never is.")

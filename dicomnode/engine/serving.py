@@ -10,15 +10,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from numpy.typing import NDArray
 
 from dicomnode.device import Buffer
+from dicomnode.device.cuda import ends_process
 from dicomnode.engine.acceptance import Acceptance, accept, find_record, keep_record, subject_of
 from dicomnode.engine.gate import GateCheck, failures, run_gate
 from dicomnode.engine.manifest import StepSpec
+from dicomnode.engine.memory import SessionMemory, session_memory
 from dicomnode.engine.package import EnginePackage
 from dicomnode.engine.planned import judge_plan, with_plans
 from dicomnode.engine.runtimes import (
@@ -32,8 +34,12 @@ from dicomnode.engine.runtimes import (
     Session,
     TensorSpec,
     candidates,
+    cuda_of,
 )
-from dicomnode.faults import GATE_FAILED, RUNTIME_MISSING, RUNTIME_REFUSED, NodeError
+from dicomnode.faults import GATE_FAILED, PLAN_NOT_LOADED, RUNTIME_MISSING, RUNTIME_REFUSED, NodeError
+
+if TYPE_CHECKING:
+    from dicomnode.device.cuda import CudaContext
 
 _ANY: Final = RuntimeWish()
 _PLANS_TRIED: Final = 2  # the newest of a network, and the one that served before it
@@ -111,6 +117,15 @@ class ServingSession:
     def provenance(self) -> Mapping[str, str]:
         """What the runtime tells, what was asked for, and why no other runtime serves."""
         return self._provenance
+
+    @property
+    def cuda(self) -> CudaContext | None:
+        """The CUDA context that it computes in; None on the CPU."""
+        return cuda_of(self._session)
+
+    def memory_parts(self, shapes: Mapping[str, Sequence[int]]) -> SessionMemory:
+        """Estimate the memory of a run in parts."""
+        return session_memory(self._session, shapes)
 
     def infer(self, inputs: Mapping[str, Buffer]) -> dict[str, Buffer]:
         """Run the network once on buffers."""
@@ -267,7 +282,12 @@ class _Opening:
                 )
                 return session, _Tried(checks=checks, acceptance=acceptance)
         except NodeError as error:
-            raise _RefusedError(f"in {one.precision}: {error.fault.text(**error.values)}") from error
+            if ends_process(error):
+                raise  # no other runtime is right in this process either
+            # A plan that TensorRT makes nothing of is gone by now: one that served before may stand in
+            again = error.fault is PLAN_NOT_LOADED and self._wish.plans is not None
+            text = f"in {one.precision}: {error.fault.text(**error.values)}"
+            raise _RefusedError(text, again=again) from error
 
     def _acceptance(self, one: Candidate, session: Session) -> Acceptance:
         """Find the record of this session's acceptance, or make it."""

@@ -8,6 +8,7 @@ from dicomnode.values.lazy import lazy_face
 
 if TYPE_CHECKING:
     from dicomnode.serve.analysis import Occasion
+    from dicomnode.serve.benching import measure_in_child, volumes_for
     from dicomnode.serve.logs import set_up_logging
     from dicomnode.serve.notify import Notifier
     from dicomnode.serve.supervisor import Supervisor
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "analysis": ("Occasion",),
+    "benching": ("measure_in_child", "volumes_for"),
     "logs": ("set_up_logging",),
     "notify": ("Notifier",),
     "supervisor": ("Supervisor",),
@@ -30,7 +32,9 @@ __all__ = [
     "Supervisor",
     "VolumeSummary",
     "WalkPlan",
+    "measure_in_child",
     "set_up_logging",
+    "volumes_for",
     "walk",
 ]
 

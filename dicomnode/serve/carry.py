@@ -11,7 +11,15 @@ from typing import Final
 import structlog
 
 from dicomnode.deliver import next_try_s
-from dicomnode.faults import JOURNAL_FAILED, LEASE_LOST, STORE_FULL, NodeError, Retry
+from dicomnode.faults import (
+    DEVICE_OUT,
+    JOURNAL_FAILED,
+    LEASE_LOST,
+    PLAN_AWAITED,
+    STORE_FULL,
+    NodeError,
+    Retry,
+)
 from dicomnode.journal import Event, Journal, TaskRecord
 from dicomnode.serve.logs import bug, fault_facts
 from dicomnode.serve.pulse import Pulse
@@ -20,10 +28,15 @@ log = structlog.get_logger("dicomnode.serve")
 
 _RETRY_FIRST_S: Final = 5.0
 _RETRY_LONGEST_S: Final = 600.0
+# What is on its way is looked for more often: a study must not wait long for what is there
+_AWAITED_LONGEST_S: Final = 60.0
 # A failure that comes back so often will not go away by itself: a person must look
 _ATTEMPTS: Final = 5
 # No two retries compete here: the middle of the jitter is as good as any
 _NO_JITTER: Final = 0.5
+
+# Nothing is wrong with the task: it waits until its engine can run
+_AWAITED: Final = (PLAN_AWAITED, DEVICE_OUT)
 
 # What is short today may be there tomorrow, and says nothing about the task
 _SHORTAGE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
@@ -66,17 +79,21 @@ def carry_out(
         _fail(task, bug(error, f"{task.kind} task"), journal, facts)
     else:
         word = "task.done" if ended is Event.COMMITTED else "task.waits"
-        log.info(word, duration_s=round(time.monotonic() - began, 2), **facts)
+        log.info(word, duration_s=round(time.monotonic() - began, 2), **pulse.facts, **facts)
 
 
 def _fail(task: TaskRecord, error: NodeError, journal: Journal, facts: dict[str, object]) -> None:
     if error.fault is LEASE_LOST:  # somebody else has it now, or nobody needs it any more
         log.info("task.dropped", attempt=task.attempt, **facts)
         return
-    log.error("task.failed", attempt=task.attempt, **facts, **fault_facts(error))
+    awaited = error.fault in _AWAITED
+    say = log.info if awaited else log.error
+    say("task.waits" if awaited else "task.failed", attempt=task.attempt, **facts, **fault_facts(error))
     now = datetime.now(UTC)
-    again = is_shortage(error) or (error.fault.retry is Retry.BACKOFF and task.attempt < _ATTEMPTS)
-    wait_s = next_try_s(task.attempt, _RETRY_FIRST_S, _RETRY_LONGEST_S, _NO_JITTER)
+    tried_again = error.fault.retry is Retry.BACKOFF and task.attempt < _ATTEMPTS
+    again = awaited or is_shortage(error) or tried_again
+    longest_s = _AWAITED_LONGEST_S if awaited else _RETRY_LONGEST_S
+    wait_s = next_try_s(task.attempt, _RETRY_FIRST_S, longest_s, _NO_JITTER)
     try:
         journal.finish(
             task,

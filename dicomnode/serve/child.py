@@ -19,6 +19,7 @@ from dicomnode.faults import EXIT_DONE, EXIT_FAILED, NodeError
 from dicomnode.serve.frame import ChildFrame
 from dicomnode.serve.line import ChildLine, die_with_parent
 from dicomnode.serve.logs import bug, fault_facts, set_up_logging
+from dicomnode.serve.place import Place, read_place
 from dicomnode.settings import LogSettings, load_settings
 
 
@@ -56,6 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--line", type=int, required=True)
     parser.add_argument("--listener", type=int)
     parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--place", type=read_place, default=Place())
     given = parser.parse_args(arguments)
     die_with_parent(given.parent)
     faulthandler.enable()  # a watchdog's SIGABRT leaves the stacks in the log
@@ -72,7 +74,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = load_settings(given.config)
         set_up_logging(settings.log)
-        ROLES[given.role](ChildFrame(settings=settings, line=line, listener=listener))
+        frame = ChildFrame(settings=settings, line=line, listener=listener, place=given.place)
+        ROLES[given.role](frame)
     except NodeError as error:
         log.error("process.failed", process=given.role, pid=os.getpid(), **fault_facts(error))
         return error.fault.exit_code or EXIT_FAILED

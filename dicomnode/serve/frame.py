@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from dicomnode.serve.line import ChildLine
+from dicomnode.serve.place import Place
 from dicomnode.settings import Settings
 
 _DRAIN_SHARE: Final = 0.8
@@ -14,11 +15,15 @@ _DRAIN_SHARE: Final = 0.8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildFrame:
-    """What every child gets: settings, its line to the supervisor, the listening socket where it has one."""
+    """What every child gets: settings, its line to the supervisor, the listening socket where it has one.
+
+    place: where a worker works.
+    """
 
     settings: Settings
     line: ChildLine
     listener: socket.socket | None
+    place: Place = field(default_factory=Place)
 
     @property
     def drain_s(self) -> float:

@@ -10,7 +10,7 @@ import signal
 import socket
 import threading
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 
 _MESSAGE_MAX: Final = 4096
@@ -24,12 +24,14 @@ class Beat:
     """What a child says each second.
 
     state: a word for STATUS= ("listening", "ready", "analysing"). busy_s: how long the present piece of work
-    has taken, None when idle; the supervisor ends a child whose work takes longer than its limit.
+    has taken, None when idle; the supervisor ends a child whose work takes longer than its limit. loading:
+    the engine that it loads; `busy_s` is of that then, and has another limit.
     """
 
     state: str
     busy_s: float | None = None
     port: int | None = None
+    loading: str | None = None
 
 
 def line_pair() -> tuple[socket.socket, socket.socket]:
@@ -47,7 +49,7 @@ class ChildLine:
 
     def beat(self, beat: Beat) -> None:
         """Tell the supervisor; a full line is no reason to wait, the next beat comes soon."""
-        message = json.dumps({"state": beat.state, "busy_s": beat.busy_s, "port": beat.port}).encode()
+        message = json.dumps(asdict(beat)).encode()
         try:
             self._end.send(message, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
         except BlockingIOError:

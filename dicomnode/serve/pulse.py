@@ -23,7 +23,8 @@ _BEATS_A_LEASE: Final = 3
 class Pulse:
     """Makes the lease longer while the block runs, and writes the task's progress when it has changed.
 
-    It bounds nothing: what takes too long is the supervisor's to end.
+    It bounds nothing: what takes too long is the supervisor's to end. facts: what the work adds to the
+    log line of its end.
     """
 
     def __init__(self, journal: Journal, task: TaskRecord, lease_s: float, look_s: float = _LOOK_S) -> None:
@@ -31,6 +32,7 @@ class Pulse:
         self._lease_s, self._look_s = lease_s, look_s
         self._began = time.monotonic()
         self._stage: tuple[str, int, int] | None = None
+        self.facts: dict[str, float] = {}
         self._lost = threading.Event()
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)

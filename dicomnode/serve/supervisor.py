@@ -19,13 +19,16 @@ from typing import Final
 
 import structlog
 
-from dicomnode.faults import CHILD_DIED, EXIT_DONE, EXIT_STORAGE, NodeError
+from dicomnode.faults import CHILD_DIED, DEVICE_OUT, EXIT_DONE, EXIT_STORAGE, NodeError
 from dicomnode.journal import Event, Journal, TaskState
 from dicomnode.receive import open_listening
 from dicomnode.serve.clerk import is_of
+from dicomnode.serve.crew import Crew
+from dicomnode.serve.devices import Survey
 from dicomnode.serve.line import Beat, ParentLine, line_pair, wait_readable
 from dicomnode.serve.logs import fault_facts
 from dicomnode.serve.notify import Notifier
+from dicomnode.serve.place import DEVICE_BROKE, OUT_BECAUSE, Place
 from dicomnode.settings import ReceiveSettings, Settings
 from dicomnode.store import Store
 
@@ -47,9 +50,10 @@ _FIRST_INHERITED_FD: Final = 3  # sd_listen_fds(3)
 
 @dataclass(slots=True)
 class Child:
-    """One child process and what is known of it; times are of the monotonic clock."""
+    """One child process and what is known of it; times are of the monotonic clock. place: of a worker."""
 
     role: str
+    place: Place | None = None
     process: subprocess.Popen[bytes] | None = None
     line: ParentLine | None = None
     beat: Beat | None = None
@@ -57,6 +61,12 @@ class Child:
     heard_at: float = 0.0
     start_again_at: float = 0.0
     failures: int = 0
+    killed: bool = False
+
+    @property
+    def name(self) -> str:
+        """Of the process, in logs and for STATUS=."""
+        return self.role if self.place is None else self.place.name
 
     @property
     def state(self) -> str:
@@ -80,7 +90,7 @@ class Supervisor:
     Only receiving must be up for READY=1: no association ever waits for an engine.
     """
 
-    ROLES: Final = ("receiver", "scheduler", "worker")
+    ALWAYS: Final = ("receiver", "scheduler")
 
     def __init__(
         self,
@@ -89,12 +99,16 @@ class Supervisor:
         *,
         notifier: Notifier,
         clock: Callable[[], float] = time.monotonic,
+        survey: Callable[[], Sequence[Place] | None] | None = None,
     ) -> None:
+        """Prepare to run. survey: tells where workers shall work, None while it does not know."""
         self._settings = settings
         self._config = config
         self._notifier = notifier
         self._clock = clock
-        self._children = [Child(role) for role in self.ROLES]
+        self._children = [Child(role) for role in self.ALWAYS]
+        self._survey = survey or Survey(settings).places
+        self._crew: Crew | None = None
         self._stopping = False
         self._exit = EXIT_DONE
         self._told_ready = False
@@ -127,39 +141,47 @@ class Supervisor:
 
     def _loop(self, listener: socket.socket) -> None:
         while not self._stopping:
-            now = self._clock()
-            for child in self._children:
-                self._tend(child, listener, now)
-            self._tell_systemd(now)
-            lines = [child.line for child in self._children if child.line is not None]
+            self._turn(listener, self._clock())
+            # The line of one that was killed has ended: it would wake us all the time until it is gone
+            lines = [child.line for child in self._children if child.line is not None and not child.killed]
             wait_readable(lines, _LOOP_S)
+
+    def _turn(self, listener: socket.socket, now: float) -> None:
+        if self._crew is None and (places := self._survey()) is not None:
+            self._crew = Crew(places)
+            self._children += [Child("worker", place) for place in places]
+        for child in list(self._children):
+            self._tend(child, listener, now)
+        self._tell_systemd(now)
 
     def _tend(self, child: Child, listener: socket.socket, now: float) -> None:
         if child.process is None:
             if now >= child.start_again_at:
                 self._start(child, listener, now)
             return
-        if child.line is not None:
+        status = child.process.poll()
+        if child.line is not None:  # after that look: the last words of one that has ended count
             for beat in child.line.beats():
                 child.beat, child.heard_at = beat, now
-        status = child.process.poll()
         if status is not None:
             self._bury(child, status, now)
-        elif self._hangs(child, now):
-            log.error("process.hangs", process=child.role, pid=child.process.pid)
+        elif not child.killed and self._hangs(child, now):
+            child.killed = True
+            log.error("process.hangs", process=child.name, pid=child.process.pid, state=child.state)
             child.process.kill()
 
     def _hangs(self, child: Child, now: float) -> bool:
-        limit = _FIRST_BEAT_S if child.beat is None else _SILENCE_S
-        busy_s = child.beat.busy_s if child.beat is not None else None
-        too_long = busy_s is not None and busy_s > self._settings.analyse.time_limit_s
-        return too_long or now - child.heard_at > limit
+        if child.beat is None:
+            return now - child.heard_at > _FIRST_BEAT_S
+        analyse, busy_s = self._settings.analyse, child.beat.busy_s
+        limit_s = analyse.time_limit_s if child.beat.loading is None else analyse.load_limit_s
+        return (busy_s is not None and busy_s > limit_s) or now - child.heard_at > _SILENCE_S
 
     def _start(self, child: Child, listener: socket.socket, now: float) -> None:
         try:
             self._spawn(child, listener, now)
         except OSError as error:  # no process, memory or descriptor is left; there may be one later
-            log.error("process.not_started", process=child.role, error=str(error))
+            log.error("process.not_started", process=child.name, error=str(error))
             self._wait_longer(child, now)
 
     def _spawn(self, child: Child, listener: socket.socket, now: float) -> None:
@@ -171,15 +193,21 @@ class Supervisor:
         if child.role == "receiver":
             command += ["--listener", str(listener.fileno())]
             keep.append(listener.fileno())
+        environment = dict(os.environ)
+        if child.place is not None:
+            command += ["--place", child.place.text()]
+            environment = child.place.environment(environment)
         with theirs:
             try:
-                child.process = subprocess.Popen(command, pass_fds=keep, stdin=subprocess.DEVNULL)
+                child.process = subprocess.Popen(
+                    command, pass_fds=keep, stdin=subprocess.DEVNULL, env=environment
+                )
             except OSError:
                 ours.close()
                 raise
         child.line = ParentLine(ours)
-        child.beat, child.started_at, child.heard_at = None, now, now
-        log.info("process.started", process=child.role, pid=child.process.pid)
+        child.beat, child.started_at, child.heard_at, child.killed = None, now, now, False
+        log.info("process.started", process=child.name, pid=child.process.pid)
 
     def _wait_longer(self, child: Child, now: float) -> None:
         child.failures = 0 if now - child.started_at > _STEADY_S else child.failures + 1
@@ -192,18 +220,34 @@ class Supervisor:
         words = f"signal {-status}" if status < 0 else f"exit status {status}"
         log.error(
             "process.ended",
-            process=child.role,
+            process=child.name,
             code=CHILD_DIED.code,
-            text=CHILD_DIED.text(process=child.role, status=words),
+            text=CHILD_DIED.text(process=child.name, status=words),
         )
         if child.line is not None:
             child.line.close()
+        in_order = status >= 0 and status != DEVICE_BROKE
         if child.process is not None:
-            self._release(child.role, child.process.pid, in_order=status >= 0)
+            self._release(child.role, child.process.pid, in_order=in_order)
+        loading = child.beat.loading if child.beat is not None else None
         child.process, child.line, child.beat = None, None, None
+        if not in_order:
+            self._settle(child, loading, now)
         if child.role in _OF_THE_DISK and status == EXIT_STORAGE:
             self._exit, self._stopping = EXIT_STORAGE, True
             self._notifier.tell(STATUS="storage failed: see the log")
+
+    def _settle(self, child: Child, loading: str | None, now: float) -> None:
+        """Decide where the next worker in the place of one that was ended works, if there shall be one."""
+        if self._crew is None or child.place is None:
+            return
+        before, after = child.place, self._crew.after_crash(child.place.number, loading, now)
+        if after is None or after.without != before.without:
+            error = NodeError(DEVICE_OUT, device=before.device, reason=OUT_BECAUSE)
+            log.error("device.out", process=child.name, **fault_facts(error))
+        if after is None:
+            self._children.remove(child)
+        child.place = after
 
     def _release_all(self) -> None:
         """Let the leases end that the last run has left: the store is ours alone, nobody works on it."""
@@ -240,7 +284,7 @@ class Supervisor:
             self._told_ready = True
             self._notifier.tell(READY=1)
             log.info("node.ready", port=receiver.port)
-        status = ", ".join(f"{child.role} {child.state}" for child in self._children)
+        status = ", ".join(f"{child.name} {child.state}" for child in self._children)
         self._feed_watchdog(now, status)
 
     def _feed_watchdog(self, now: float, status: str) -> None:
@@ -258,13 +302,13 @@ class Supervisor:
         began = self._clock()
         end = began + self._settings.serve.stop_timeout_s
         while (waiting := self._alive()) and self._clock() < end:
-            self._feed_watchdog(self._clock(), f"stopping: {', '.join(child.role for child in waiting)}")
+            self._feed_watchdog(self._clock(), f"stopping: {', '.join(child.name for child in waiting)}")
             wait_ended([child.process for child in waiting if child.process is not None], _LOOP_S)
         for child in self._children:
             if child.process is None:
                 continue
             if child.process.poll() is None:
-                log.warning("process.killed", process=child.role, pid=child.process.pid)
+                log.warning("process.killed", process=child.name, pid=child.process.pid)
                 child.process.kill()  # the journal and the store are made for this
                 child.process.wait()
             self._release(child.role, child.process.pid, in_order=True)

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import time
 from datetime import UTC, datetime
 from typing import Final
 
-import structlog
-
-from dicomnode import __version__
-from dicomnode.analyse import Analyst
 from dicomnode.assemble import Stack, read_studies
-from dicomnode.engine import Manifest, configured_engine, wish_of
-from dicomnode.faults import BUG, NodeError
+from dicomnode.faults import BUG, DEVICE_OUT, NodeError
 from dicomnode.journal import Event, Journal, TaskKind, TaskRecord
 from dicomnode.serve.ahead import AheadOfAnalysis
 from dicomnode.serve.analysis import Occasion, analyse_stack
+from dicomnode.serve.building import PlanBuilding
 from dicomnode.serve.clerk import Clerk, Post, owner_name
+from dicomnode.serve.engines import Engines, end_if_broken
 from dicomnode.serve.frame import ChildFrame
 from dicomnode.serve.heart import Heart
 from dicomnode.serve.line import Beat
-from dicomnode.serve.logs import fault_facts
+from dicomnode.serve.place import OUT_BECAUSE
 from dicomnode.serve.plan import report_tasks
 from dicomnode.serve.pulse import Pulse
 from dicomnode.settings import Settings
 from dicomnode.store import Store
-
-log = structlog.get_logger("dicomnode.serve")
 
 _LEASE_S: Final = 30.0
 # Claiming waits for the journal, which others may hold for some seconds
@@ -41,56 +35,50 @@ class Worker(Clerk):
         post = Post(name=owner_name("worker"), kinds=(TaskKind.ANALYSE,), lease_s=_LEASE_S)
         super().__init__(post, journal, frame.line.stopping)
         self._settings: Settings = frame.settings
+        self._line = frame.line
+        self._place = frame.place
         self._store = store
-        self._analysts: dict[str, Analyst] = {}
-        self._ahead = AheadOfAnalysis(journal, self._manifests, int(frame.settings.analyse.ahead_gb * 1e9))
+        self._plans = PlanBuilding(frame.settings, frame.place, frame.line.stopping)
+        self.engines = Engines(frame.settings, frame.place, self._tell, self._plans.awaited)
+        ahead_bytes = int(frame.settings.analyse.ahead_gb * 1e9)
+        self._ahead = AheadOfAnalysis(journal, lambda: self.engines.manifests, ahead_bytes)
         self._at_work: tuple[str, Pulse] | None = None
-        self._loading: tuple[str, float] | None = None  # which engine, since when (monotonic)
 
     def beat(self) -> Beat | None:
         """Tell what is going on; None when the loop does not turn though nothing is at work."""
-        now = time.monotonic()
-        if self._at_work is not None:
-            engine, pulse = self._at_work
-            return Beat(state=f"{engine}: {pulse.words}", busy_s=pulse.busy_s)
-        if self._loading is not None:
-            engine, since = self._loading
-            return Beat(state=f"loading {engine}", busy_s=now - since)
+        now, loading, at_work = time.monotonic(), self.engines.loading, self._at_work
+        if loading is not None:
+            engine, since = loading
+            return Beat(state=self._state(f"loading {engine}"), busy_s=now - since, loading=engine)
+        if at_work is not None:
+            engine, pulse = at_work
+            return Beat(state=self._state(f"{engine}: {pulse.words}"), busy_s=pulse.busy_s)
         if now - self.turned_at > _TURN_S:
             return None
-        return Beat(state=f"ready, {len(self._analysts)} engines")
+        return Beat(state=self._state(f"ready, {len(self.engines)} engines"))
+
+    def _state(self, doing: str) -> str:
+        out = DEVICE_OUT.text(device=self._place.without, reason=OUT_BECAUSE) if self._place.without else ""
+        return "; ".join(filter(None, (doing, self._plans.words, out)))
+
+    def _tell(self) -> None:
+        """Beat at once: if the next line ends this process, the supervisor knows what was at work."""
+        beat = self.beat()
+        if beat is not None:
+            self._line.beat(beat)
 
     def warm_up(self) -> None:
-        """Load every engine that is not off; each network runs its gate, and is warm then.
-
-        An engine that fails is left out, loudly: its tasks then say why they cannot be done.
-        """
-        for wanted in self._settings.engine:
-            if wanted.mode == "off":
-                continue
-            self._loading = (wanted.name, time.monotonic())
-            try:
-                self._analysts[wanted.name] = self._load(wanted.name)
-            except NodeError as error:
-                log.error("engine.failed", engine=wanted.name, **fault_facts(error))
-        self._loading = None
+        """Begin to build the plans that are missing; load every engine that is not off, by its gate."""
+        self._plans.start()
+        self.engines.load(self.engines.wanted(), goes_on=lambda: not self._stopping.is_set())
         self.turned_at = time.monotonic()
 
-    def _load(self, name: str) -> Analyst:
-        wanted = next(engine for engine in self._settings.engine if engine.name == name)
-        package = configured_engine(wanted)
-        wish = wish_of(self._settings, name)
-        analyst = Analyst(package, threads=self._threads, node_version=__version__, wish=wish)
-        analyst.warm()
-        log.info("engine.ready", engine=name, version=package.manifest.version, digest=package.digest)
-        return analyst
-
-    @property
-    def _threads(self) -> int:
-        return self._settings.analyse.threads or len(os.sched_getaffinity(0))
-
-    def _manifests(self) -> list[Manifest]:
-        return [analyst.package.manifest for analyst in self._analysts.values()]
+    def _claim(self) -> TaskRecord | None:
+        """Between two studies, take the plans that have come meanwhile."""
+        for name in self._plans.offered:
+            self.engines.reload(name)
+            self._plans.taken(name)
+        return super()._claim()
 
     def aside(self) -> bool:
         """Decode what arrives, ahead of its analysis."""
@@ -98,23 +86,26 @@ class Worker(Clerk):
 
     def close(self) -> None:
         """Let go of the engines."""
-        for analyst in self._analysts.values():
-            analyst.close()
+        self._plans.join()
+        self.engines.close()
 
     def work(self, task: TaskRecord, pulse: Pulse) -> Event:
         """Analyse one series, from its files to Findings."""
         self._at_work = (task.engine or "", pulse)
         try:
             return self._analyse(task, pulse)
+        except NodeError as error:
+            end_if_broken(error, task=task.id, study=task.study_instance_uid, engine=task.engine)
+            raise
         finally:
             self._at_work = None
 
     def _analyse(self, task: TaskRecord, pulse: Pulse) -> Event:
         if task.engine is None:
             raise NodeError(BUG, where="analyse", error="a task without an engine")
-        analyst = self._analysts.get(task.engine)
-        if analyst is None:
-            analyst = self._analysts[task.engine] = self._load(task.engine)
+        began = time.monotonic()
+        analyst = self.engines.get(task.engine)
+        pulse.facts["load_s"] = round(time.monotonic() - began, 2)
         stack, others = self._stacks_of(task, every=len(analyst.package.manifest.volumes) > 1)
         occasion = Occasion(
             study_version=task.study_version, made_at=task.created_at.astimezone(), salt=self._store.salt
@@ -157,6 +148,9 @@ def run_worker(frame: ChildFrame) -> None:
         with Heart(frame.line, worker.beat):
             worker.warm_up()
             worker.run()
+    except NodeError as error:
+        end_if_broken(error)
+        raise
     finally:
         worker.close()
         journal.close()

@@ -21,6 +21,7 @@ from dicomnode.settings.schema import (
     ServeSettings,
     Settings,
     StoreSettings,
+    TritonSettings,
 )
 from dicomnode.settings.template import template
 
@@ -39,6 +40,7 @@ __all__ = [
     "ServeSettings",
     "Settings",
     "StoreSettings",
+    "TritonSettings",
     "load_settings",
     "located",
     "peer_side",

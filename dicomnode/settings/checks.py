@@ -25,6 +25,7 @@ def check(settings: Settings, table: Mapping[str, Any]) -> list[Problem]:
         *_duplicates("sender", [f"{e.ae_title.strip()} {e.address}" for e in settings.sender], "ae_title"),
         *_destinations(settings),
         *_journal(settings),
+        *_triton(settings),
         *_storage_classes(settings.receive.storage_classes),
     ]
 
@@ -104,6 +105,17 @@ def _journal(settings: Settings) -> Iterator[Problem]:
             value=settings.journal.url,
             expected="an SQLAlchemy URL as sqlite:////var/lib/dicomnode/journal.sqlite",
         )
+
+
+def _triton(settings: Settings) -> Iterator[Problem]:
+    if settings.analyse.triton.url:
+        return
+    asked: dict[str, str] = {"analyse.runtime": settings.analyse.runtime}
+    asked |= {f"engine[{number}].runtime": entry.runtime for number, entry in enumerate(settings.engine, 1)}
+    for key, runtime in asked.items():
+        if runtime == "triton":
+            hint = "Say where the server is: [analyse.triton] with url."
+            yield Problem(key=key, value=runtime, expected="a runtime that is configured", hint=hint)
 
 
 def _storage_classes(names: Iterable[str]) -> Iterator[Problem]:

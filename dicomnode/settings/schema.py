@@ -11,10 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
+from urllib.parse import urlsplit
 
 SCHEMA: Final = 1
 
-RuntimeName = Literal["auto", "tensorrt", "tensorrt-rtx", "openvino", "onnxruntime"]
+RuntimeName = Literal["auto", "tensorrt", "tensorrt-rtx", "triton", "openvino", "onnxruntime"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,33 @@ CREDENTIAL_OR_EMPTY: Final = Rule(
     lambda text: not text or (text.startswith("credential:") and _is_name(text.partition(":")[2])),
 )
 NOT_EMPTY: Final = Rule("some text", lambda text: bool(text.strip()))
+
+
+def _is_server(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        port_is_right = parts.port is None or parts.port > 0
+    except ValueError:  # a port that is no number, a bracket that is not closed
+        return False
+    plain = not (parts.path.strip("/") or parts.query or parts.fragment or parts.username)
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and plain and port_is_right
+
+
+SERVER_OR_EMPTY: Final = Rule(
+    "http:// or https://, a host and perhaps a port, or nothing", lambda url: not url or _is_server(url)
+)
+
+
+def _are_devices(devices: tuple[str, ...]) -> bool:
+    named = [one for one in devices if one != "cpu"]
+    each = all(one.startswith(("GPU-", "MIG-")) for one in named)
+    return devices == ("auto",) or (bool(devices) and each and len(set(named)) == len(named))
+
+
+DEVICES: Final = Rule(
+    'a list: "auto" alone, or GPU-… and MIG-… as `nvidia-smi -L` shows them, each once, and "cpu"',
+    _are_devices,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,26 +166,51 @@ class AssembleSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TritonSettings:
+    """[analyse.triton]: a Triton Inference Server that runs networks. Voxels leave this machine, headers do not."""
+
+    url: str = key(
+        "", "Where the server is, as https://gpu-farm:8000; empty: there is none.", SERVER_OR_EMPTY
+    )
+    timeout_s: float = key(300.0, "Longest wait for an answer.", POSITIVE)
+    ca_file: Path | None = key(
+        None, "Certificates that the server's own is checked against; empty: those of the system."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AnalyseSettings:
     """[analyse]: the workers."""
 
     runtime: RuntimeName = key(
         "auto",
-        "What runs the networks; auto: the best of tensorrt, tensorrt-rtx, openvino, onnxruntime that works here "
-        "and agrees with onnxruntime.",
+        "What runs the networks; auto: the best of tensorrt, tensorrt-rtx, triton (where [analyse.triton] has a url), "
+        "openvino, onnxruntime that works here and agrees with onnxruntime.",
     )
     fallback: bool = key(
         False, "Whether another runtime takes over from the one named in `runtime` when that one fails."
     )
-    threads: int = key(0, "Threads for one analysis; 0: all cores.", NOT_NEGATIVE)
+    devices: tuple[str, ...] = key(
+        ("auto",),
+        "One worker for each: GPU-… or MIG-… as `nvidia-smi -L` shows them, cpu; auto: every GPU that a runtime "
+        "here can use, else the CPU.",
+        DEVICES,
+    )
+    threads: int = key(0, "Threads for one analysis; 0: all cores, shared by the workers.", NOT_NEGATIVE)
     time_limit_s: float = key(
         1800.0, "An analysis that takes longer is ended and counted as failed.", POSITIVE
+    )
+    load_limit_s: float = key(
+        600.0,
+        "Loading and trying an engine that takes longer is ended; the third time it is left out.",
+        POSITIVE,
     )
     ahead_gb: float = key(
         1.0,
         "Memory for slices that are decoded while their study still arrives; 0: none are.",
         NOT_NEGATIVE,
     )
+    triton: TritonSettings = field(default_factory=TritonSettings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,9 +228,9 @@ class EngineSettings:
     calibration: Path | None = key(
         None, "Folder of .npz files to calibrate int8 and fp8 with; empty: seeded inputs."
     )
-    runtime: Literal["", "auto", "tensorrt", "tensorrt-rtx", "openvino", "onnxruntime"] = key(
+    runtime: Literal["", "auto", "tensorrt", "tensorrt-rtx", "triton", "openvino", "onnxruntime"] = key(
         "",
-        "As [analyse] runtime (auto, tensorrt, tensorrt-rtx, openvino, onnxruntime); empty: as there.",
+        "As in [analyse]: auto, tensorrt, tensorrt-rtx, triton, openvino, onnxruntime; empty: as there.",
     )
     fallback: bool = key(False, "As [analyse] fallback, for the runtime that is named here.")
     precision: Literal["", "fp32", "fp16", "bf16", "int8", "fp8"] = key(

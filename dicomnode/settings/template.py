@@ -60,13 +60,17 @@ def _section(header: str, cls: Any, example: Mapping[str, Any]) -> str:
     more = " There can be several." if header.startswith("[[") else ""
     lines = [*_comment(f"── {about[:1].upper()}{about[1:]}{more}"), header]
     hints = get_type_hints(cls)
+    within: list[str] = []
     for entry in fields(cls):
+        if is_dataclass(hints[entry.name]):
+            within.append(_section(f"{header[:-1]}.{entry.name}]", hints[entry.name], {}))
+            continue
         lines += _comment(_doc(entry, hints[entry.name]))
         if entry.name in example:
             lines.append(f"{entry.name} = {toml_text(example[entry.name])}")
         else:
             lines.append(f"#{entry.name} = {_default(entry)}")
-    return "\n".join(lines) + "\n"
+    return "\n".join(["\n".join(lines) + "\n", *within])
 
 
 def _doc(entry: Field[Any], hint: Any) -> str:

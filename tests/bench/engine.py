@@ -1,120 +1,35 @@
-"""What lung-ct takes, stage by stage: python -m tests.bench.engine [--rounds N] [--runtimes …] [--json FILE].
+"""What lung-ct takes, stage by stage: python -m tests.bench.engine [--processes N] [--rounds N].
 
-Studies: a phantom of 300 slices of 512 × 512, and the real scans of the test data, where they are. Each round
-of a study and runtime has a process of its own, rounds are interleaved: start until ready, a first study, a
-second one, and the network alone on the same tensors. "around it" is the second study less the network alone;
-the figures of a table are the least of all rounds, as other work on the machine only adds.
+Studies: a phantom of 300 slices of 512 × 512, and the real scans of the test data, where they are. Measured
+by what `dicomnode engine bench` measures with, in processes of their own: start until ready, a first study,
+a second one, then rounds of a study and of its network alone on the same tensors. Processes of all studies
+and runtimes take turns. The figures of a table are medians over the processes, of medians over their rounds.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import pickle
-import platform
-import subprocess
-import sys
+import statistics
 import tempfile
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dicomnode.analyse.benching_child import BenchJob
+from dicomnode.device import usable_cores
+from dicomnode.engine import RuntimeWish, find_engine
+from dicomnode.serve import measure_in_child, volumes_for
+from tests.bench.told import data_folder, machine
+
+ENGINE: Final = "lung-ct"
 SHAPE: Final = (300, 512, 512)
 SCANS: Final = ("chest-ct-nlst-101287/ct", "chest-ct-acrin-042/ct")
-STAGES: Final = {
-    "preparing_s": "prepare",
-    "lungs_s": "lungs",
-    "nodules_s": "network step",
-    "measuring_s": "measure",
-}
-ROWS: Final = (
-    *STAGES.values(),
-    "network in it",
-    "window, blend, interpret",
-    "whole path, second study",
-    "whole path, first study",
-    "CPU, second study",
-    "network alone",
-    "around it, % of network",
-    "start until ready",
-    "peak MB",
-)
 
-
-def memory_mb() -> float:
-    """The largest resident memory of this process so far."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
-
-
-class Spied:
-    """A session that keeps what it was given and counts how long it took."""
-
-    def __init__(self, session: Any) -> None:
-        self._session = session
-        self.seconds = 0.0
-        self.given: Mapping[str, NDArray[Any]] = {}
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._session, name)
-
-    def run(self, arrays: Mapping[str, NDArray[Any]]) -> Any:
-        begun = time.perf_counter()
-        outputs = self._session.run(arrays)
-        self.seconds += time.perf_counter() - begun
-        self.given = arrays
-        return outputs
-
-
-class Spy:
-    """In the place of the log: the seconds of the stages."""
-
-    def __init__(self) -> None:
-        self.facts: dict[str, Any] = {}
-
-    def debug(self, _event: str, **facts: Any) -> None:
-        self.facts = facts
-
-
-def one_study(study: Path, runtime: str, threads: int, started: float) -> dict[str, float]:
-    """Load the engine, analyse the study twice, and run the network alone."""
-    from dicomnode.analyse import Analysis, Analyst
-    from dicomnode.engine import find_engine
-    from dicomnode.engine.runtimes import RuntimeWish
-
-    wish = RuntimeWish(runtime=runtime)
-    analyst = Analyst(find_engine("lung-ct"), threads=threads, node_version="0", wish=wish)
-    analyst.warm()
-    figures = {"start until ready": time.time() - started}
-    volume = pickle.loads(study.read_bytes())
-    spied, spy = Spied(analyst._sessions["nodules"]), Spy()
-    analyst._sessions["nodules"], analyst._log = spied, spy  # type: ignore[assignment]
-    analysis = Analysis(
-        volumes={"ct": volume}, salt=b"b" * 32, study_version=1, made_at=datetime(2026, 1, 1, tzinfo=UTC)
-    )
-    for name in ("first", "second"):
-        spied.seconds, cpu, wall = 0.0, time.process_time(), time.perf_counter()
-        analyst.analyse(analysis)
-        figures[f"whole path, {name} study"] = time.perf_counter() - wall
-        figures["CPU, second study"] = time.process_time() - cpu
-    figures |= {stage: spy.facts[key] for key, stage in STAGES.items()}
-    figures["network in it"] = spied.seconds
-    figures["window, blend, interpret"] = figures["network step"] - spied.seconds
-    figures["peak MB"] = memory_mb()
-    alone = []
-    for _ in range(3):
-        begun = time.perf_counter()
-        spied._session.run(spied.given)
-        alone.append(time.perf_counter() - begun)
-    figures["network alone"] = min(alone)
-    return figures
+Figures = dict[str, float]
 
 
 def phantom() -> Any:
@@ -129,78 +44,84 @@ def phantom() -> Any:
     finer = resample(Prepared(made.voxels, made.grid), (spacing[0], spacing[1], spacing[2]))
     with tempfile.TemporaryDirectory() as folder:
         write_series(np.rint(finer.voxels).astype(np.int16), finer.grid, Path(folder), seed=7)
-        return loaded(Path(folder))
+        return volumes_for(find_engine(ENGINE), Path(folder))
 
 
-def loaded(folder: Path) -> Any:
-    """Assemble the one stack of a folder."""
-    from dicomnode.assemble import load_volume, read_studies
+def studies(data: Path) -> dict[str, Any]:
+    """Assemble all studies once."""
+    found = {f"phantom {' × '.join(map(str, SHAPE))}": phantom()}
+    package = find_engine(ENGINE)
+    found |= {
+        name.split("/")[0]: volumes_for(package, data / name) for name in SCANS if (data / name).is_dir()
+    }
+    return found
 
-    (study,) = read_studies([folder]).studies
-    (stack,) = [stack for series in study.series for stack in series.stacks]
-    return load_volume(stack)
 
-
-def studies(data: Path, folder: Path) -> dict[str, Path]:
-    """Assemble all studies once, and keep them for the processes that measure."""
-    kept: dict[str, Path] = {}
-    found = {f"phantom {' x '.join(map(str, SHAPE))}": phantom()}
-    found |= {name.split("/")[0]: loaded(data / name) for name in SCANS if (data / name).is_dir()}
-    for number, (name, volume) in enumerate(found.items()):
-        kept[name] = folder / f"{number}.pickle"
-        kept[name].write_bytes(pickle.dumps(volume))
-    return kept
+def one_process(volumes: Any, runtime: str, threads: int, rounds: int) -> Figures:
+    """Measure in one process; figures by the rows of the table."""
+    wish = RuntimeWish(runtime=runtime)
+    job = BenchJob(name=ENGINE, path=None, wish=wish, threads=threads, rounds=rounds, started=time.time())
+    told = measure_in_child(job, volumes)
+    times = told["times"]
+    figures: Figures = {}
+    around = 0.0
+    for stage in times["stages"]:
+        if stage["network"] is None:
+            figures[stage["name"]] = stage["seconds"]
+            continue
+        figures["network"] = stage["network"]
+        around += stage["seconds"] - stage["network"]
+        figures["window, blend, interpret"] = around
+    return figures | {
+        "whole path, p50": times["latency"]["p50"],
+        "CPU of a study": times["cpu"],
+        "network alone": times["plain"],
+        "around it, % of the network alone": times["around_percent"],
+        "first study": times["first"],
+        "second study": times["second"],
+        "start until ready": told["ready"]["seconds"],
+        "peak MB": times["peak_mb"],
+    }
 
 
 def measured(
-    kept: Mapping[str, Path], runtimes: list[str], rounds: int, threads: int
-) -> dict[str, dict[str, float]]:
-    """Measure each study in each runtime, rounds interleaved; the least of each figure."""
-    found: dict[str, list[dict[str, float]]] = {}
-    for _ in range(rounds):
-        for runtime in runtimes:
-            for name, path in kept.items():
-                command = [sys.executable, "-m", "tests.bench.engine", "--study", str(path)]
-                command += ["--runtimes", runtime, "--threads", str(threads), "--started", str(time.time())]
-                done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-                figures = json.loads(done.stdout.splitlines()[-1])
-                found.setdefault(f"{name}, {runtime}", []).append(figures)
-    least = {name: {key: min(one[key] for one in some) for key in some[0]} for name, some in found.items()}
-    for figures in least.values():
-        around = figures["whole path, second study"] - figures["network in it"]
-        figures["around it, % of network"] = 100.0 * around / figures["network alone"]
-    return least
+    found: Mapping[str, Any], pairs: list[tuple[str, str]], processes: int, rounds: int, threads: int
+) -> dict[str, Figures]:
+    """Measure each study in each runtime, taking turns; medians over the processes."""
+    several: dict[str, list[Figures]] = {}
+    for _ in range(processes):
+        for name, runtime in pairs:
+            figures = one_process(found[name], runtime, threads, rounds)
+            several.setdefault(f"{name}, {runtime}", []).append(figures)
+    return {
+        name: {row: statistics.median(one[row] for one in some) for row in some[0]}
+        for name, some in several.items()
+    }
 
 
 def main() -> None:
     """Measure and print."""
-    beside = Path(__file__).resolve().parents[2].parent / "shared" / "data"
     parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--runtimes", nargs="*", default=["onnxruntime"])
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("DICOMNODE_TEST_DATA", beside)))
+    parser.add_argument("--processes", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2, help="of each process")
+    parser.add_argument("--runtimes", nargs="*", default=["onnxruntime", "openvino"], help="for the phantom")
+    parser.add_argument("--threads", type=int, default=usable_cores())
+    parser.add_argument("--data", type=Path, default=data_folder())
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--study", type=Path, help="measure this study once, and print its figures as JSON")
-    parser.add_argument("--started", type=float, default=time.time())
     given = parser.parse_args()
-    if given.study:
-        print(json.dumps(one_study(given.study, given.runtimes[0], given.threads, given.started)))
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        kept = studies(given.data, Path(folder))
-        figures = measured(kept, given.runtimes, given.rounds, given.threads)
+    found = studies(given.data)
+    first, *scans = found
+    pairs = [(first, runtime) for runtime in given.runtimes] + [(name, given.runtimes[0]) for name in scans]
+    figures = measured(found, pairs, given.processes, given.rounds, given.threads)
+    print(f"### {ENGINE}, from the volume to the findings\n")
     print(f"| seconds | {' | '.join(figures)} |")
     print("| --- |" + " ---: |" * len(figures))
-    for row in ROWS:
+    for row in next(iter(figures.values())):
         form = ".0f" if row.startswith(("around", "peak")) else ".2f"
         print(f"| {row} | " + " | ".join(format(one[row], form) for one in figures.values()) + " |")
     packages = ("numpy", "scipy", "onnxruntime", "openvino")
-    versions = ", ".join(f"{one} {metadata.version(one)}" for one in packages)
-    print(
-        f"\nThe best of {given.rounds} rounds; {given.threads} threads, {platform.machine()}, Python", end=" "
-    )
-    print(f"{platform.python_version()}, {versions}.")
+    print(f"\nMedians of {given.processes} processes with {given.rounds} rounds each, taking turns;")
+    print(f"{machine(packages, given.threads)}\n")
     if given.json:
         given.json.write_text(json.dumps(figures, indent=1))
 

@@ -1,7 +1,7 @@
 """Runtimes of the CPU on a shipped network: python -m tests.bench.runtimes [--engine NAME] [--rounds N].
 
-All in one process, one after the other in each round, on the same volume; each has passed the gate. Prints
-the block that docs/benchmarks.md holds: medians of the time of a run, and of its ratio to ONNX Runtime's.
+All in one process, taking turns in each round, on the same volume; each has passed the gate. Prints the
+block that docs/benchmarks.md holds: medians of the time of a run, and of its ratio to ONNX Runtime's.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 
 from dicomnode.device import HostBuffer
 from dicomnode.engine import RuntimeWish, Session, find_engine, open_session
+from tests.bench.told import machine
 
 RUNTIMES = ("onnxruntime", "openvino")
 SIDES = ((64, 64, 64), (96, 96, 96), (208, 192, 256), (256, 224, 304))
@@ -24,7 +25,8 @@ def measure(sessions: dict[str, Session], shape: tuple[int, ...], rounds: int) -
     noise = np.random.default_rng(0).normal(-860.0, 70.0, (1, 1, *shape)).astype(np.float32)
     outputs, seconds = {}, {name: [] for name in sessions}
     for number in range(rounds + 1):  # the first is not counted: kernels are made for the shape
-        for name, session in sessions.items():
+        turned = list(sessions.items())[:: -1 if number % 2 else 1]  # neither is always the first
+        for name, session in turned:
             given = {spec.name: HostBuffer(noise) for spec in session.inputs}
             begun = time.perf_counter()
             outputs[name] = session.infer(given)
@@ -53,14 +55,14 @@ def main() -> None:
     sessions = {
         name: open_session(package, step.name, given.threads, RuntimeWish(runtime=name)) for name in RUNTIMES
     }
+    print("### Runtimes of the CPU on one network\n")
     print(f"| voxels | {' ms | '.join(RUNTIMES)} ms | ratio | largest difference |")
     print("| --- |" + " ---: |" * 4)
     for shape in SIDES:
         measure(sessions, shape, given.rounds)
-    print(
-        f"\n{given.rounds} rounds, {given.threads} threads, "
-        + ", ".join(s.runtime for s in sessions.values())
-    )
+    packages = ("numpy", "onnxruntime", "openvino")
+    print(f"\nMedians of {given.rounds} rounds in one process; the ratio is the median of theirs;")
+    print(f"{machine(packages, given.threads)}\n")
 
 
 if __name__ == "__main__":

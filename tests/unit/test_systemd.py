@@ -54,3 +54,36 @@ def test_the_unit_is_as_hardened_as_the_readme_says(analyze):
         check=False,
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_the_drop_in_for_gpus_has_no_line_that_systemd_does_not_understand(analyze, tmp_path):
+    shutil.copy(FOLDER / "dicomnode.service", tmp_path)
+    (tmp_path / "dicomnode.service.d").mkdir()
+    drop_in = shutil.copy(FOLDER / "gpu.conf", tmp_path / "dicomnode.service.d")
+
+    def complaints() -> list[str]:
+        done = subprocess.run(
+            [analyze, "verify", str(tmp_path / "dicomnode.service")],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return [line for line in done.stderr.splitlines() if "gpu.conf" in line]
+
+    assert complaints() == []
+    Path(drop_in).write_text("[Service]\nDeviceAllowed=char-nvidia* rw\n", encoding="utf-8")
+    assert complaints(), "the drop-in was not read"
+
+
+def test_the_service_alone_sees_no_device_and_the_drop_in_lets_in_those_of_nvidia_only():
+    unit = (FOLDER / "dicomnode.service").read_text(encoding="utf-8").splitlines()
+    drop_in = (FOLDER / "gpu.conf").read_text(encoding="utf-8").splitlines()
+    assert "PrivateDevices=yes" in unit
+    assert [line for line in drop_in if line.startswith("DeviceAllow=")] == ["DeviceAllow=char-nvidia* rw"]
+    assert "DevicePolicy=closed" in drop_in
+
+
+def test_no_runtime_reports_to_anybody_from_the_service():
+    unit = (FOLDER / "dicomnode.service").read_text(encoding="utf-8")
+    (environment,) = [line for line in unit.splitlines() if line.startswith("Environment=")]
+    assert "ORT_DISABLE_TELEMETRY=1" in environment.split()

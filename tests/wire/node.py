@@ -32,6 +32,8 @@ class Node:
     quiet_time_s: float = 1.0
     mode: str = "live"
     stop_timeout_s: float = 20.0
+    analyse: dict[str, Any] = field(default_factory=dict)  # keys of [analyse]; a table within it as a dict
+    environment: dict[str, str] | None = None
     process: subprocess.Popen[bytes] | None = None
     port: int = 0
     starts: int = field(default=0)
@@ -54,6 +56,7 @@ class Node:
         lines += ["[[sender]]", 'ae_title = "SCANNER"', 'address = "127.0.0.1"']
         lines += ["[store]", f"path = {json.dumps(str(self.folder / 'store'))}", "reserve_gb = 0.1"]
         lines += ["[assemble]", f"quiet_time_s = {self.quiet_time_s}"]
+        lines += tables("analyse", self.analyse)
         lines += ["[serve]", f"stop_timeout_s = {self.stop_timeout_s}", "[log]", 'format = "json"']
         for engine in self.engines:
             name = engine if isinstance(engine, str) else engine.name
@@ -75,6 +78,7 @@ class Node:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                env=self.environment,
             )
         end = time.monotonic() + START_S
         while not (ready := self.lines("node.ready")):
@@ -135,6 +139,18 @@ class Node:
                             return study
                 time.sleep(STEP_S)
         raise AssertionError(f"study {study_uid} did not end: {known}\n{self.log.read_text()[-6000:]}")
+
+
+def tables(name: str, keys: dict[str, Any]) -> list[str]:
+    """A table of TOML and those within it, as lines."""
+    plain = [f"{key} = {json.dumps(value)}" for key, value in keys.items() if not isinstance(value, dict)]
+    within = [
+        line
+        for key, value in keys.items()
+        if isinstance(value, dict)
+        for line in tables(f"{name}.{key}", value)
+    ]
+    return [f"[{name}]", *plain, *within]
 
 
 @contextlib.contextmanager

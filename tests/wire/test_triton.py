@@ -16,12 +16,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dicomnode.engine import RuntimeWish, load_package, open_session
 from dicomnode.engine.runtimes import Capability, Network, Reason
 from dicomnode.engine.runtimes.triton import TritonRuntime, TritonServer, model_name
-from dicomnode.faults import NETWORK_FAILED, NodeError
-from tests.unit.engine.runtime_contract import RuntimeContract
-from tests.unit.engine.small_engine import network, with_weight
+from dicomnode.faults import NETWORK_FAILED, RUNTIME_REFUSED, NodeError
+from tests.unit.engine.runtime_contract import HostRuntimeContract
+from tests.unit.engine.small_engine import network, with_weight, write_engine
+from tests.wire.node import running_node
 from tests.wire.peers import free_port
+from tests.wire.plain_engines import mean_engine, series
+from tests.wire.test_walk import NOWHERE
+from tests.wire.test_walk_gpu import analysed
 
 ROOT = Path(__file__).parent.parent.parent
 PYTHON = ROOT / "build" / "triton" / "bin" / "python"
@@ -37,7 +42,14 @@ def server():
         assert os.environ.get("CI") != "true", "scripts/triton.sh was not run"
         pytest.skip("no Triton Inference Server here: scripts/triton.sh installs one")
     folder = Path(tempfile.mkdtemp(prefix="triton-"))
-    files = [served(folder, network()), served(folder, with_weight(np.zeros((1, 1, 2, 2, 2), np.float32)))]
+    mean = mean_engine(folder / "mean").joinpath("net.onnx").read_bytes()
+    files = [
+        served(folder, network().SerializeToString()),
+        served(folder, network("Identity").SerializeToString()),
+        served(folder, with_weight(np.zeros((1, 1, 2, 2, 2), np.float32)).SerializeToString()),
+        served(folder, mean, "mean 1.0.0"),
+        served(folder, network("Identity").SerializeToString(), "other 0.1.0", as_if=network()),
+    ]
     port = free_port()
     command = [str(PYTHON), str(ROOT / "tests/fixtures/triton/serve.py"), str(port), str(free_port()), *files]
     with (folder / "log").open("wb") as log:
@@ -57,15 +69,16 @@ def server():
         shutil.rmtree(folder)
 
 
-def served(folder: Path, model) -> str:
-    content = model.SerializeToString()
-    path = folder / f"{model_name(loadable(content))}.onnx"
+def served(folder: Path, content: bytes, engine: str = "small 0.1.0", as_if=None) -> str:
+    """Write a network for the server; as_if: under the name of another one, as no release would."""
+    named = content if as_if is None else as_if.SerializeToString()
+    path = folder / f"{model_name(loadable(named, engine))}.onnx"
     path.write_bytes(content)
     return str(path)
 
 
-def loadable(content: bytes) -> Network:
-    return Network(engine="small 0.1.0", file="net.onnx", content=content)
+def loadable(content: bytes, engine: str = "small 0.1.0") -> Network:
+    return Network(engine=engine, file="net.onnx", content=content)
 
 
 def until_ready(process: subprocess.Popen[bytes], port: int, models: list[str], log: Path) -> None:
@@ -84,7 +97,7 @@ def until_ready(process: subprocess.Popen[bytes], port: int, models: list[str], 
             pause.wait(0.2)
 
 
-class TestTriton(RuntimeContract):
+class TestTriton(HostRuntimeContract):
     """Outputs come from ONNX Runtime behind Triton: the same numbers."""
 
     @pytest.fixture
@@ -163,3 +176,43 @@ def test_a_server_that_dies_between_two_runs_is_a_failure_that_is_tried_again(se
     with pytest.raises(NodeError) as caught:
         session.run({"x": np.ones((1, 1, 2, 2, 2), np.float32)})
     assert caught.value.fault is NETWORK_FAILED
+
+
+def test_the_server_serves_an_engine_whose_numbers_agree_with_the_reference(server, tmp_path):
+    package = load_package(write_engine(tmp_path / "small"))
+    (tmp_path / "state").mkdir()
+    wish = RuntimeWish(runtime="triton", state=tmp_path / "state", triton=server)
+    session = open_session(package, "net", 1, wish)
+    assert session.runtime.startswith("triton 2.")
+    assert "limit" in session.provenance["accepted with"]
+    session.close()
+    assert len(list((tmp_path / "state").rglob("*.json"))) == 1  # the record; the server is asked each time
+
+
+def test_a_server_that_computes_something_else_does_not_serve(server, tmp_path):
+    """Its model has the right name, and another network behind it."""
+    package = load_package(write_engine(tmp_path / "other", **{'name = "small"': 'name = "other"'}))
+    with pytest.raises(NodeError) as caught:
+        open_session(package, "net", 1, RuntimeWish(runtime="triton", triton=server))
+    assert caught.value.fault is RUNTIME_REFUSED
+    assert "does not agree with onnxruntime" in str(caught.value)
+
+
+def test_a_study_is_analysed_on_the_server_and_the_result_says_so(server, tmp_path):
+    engine = mean_engine(tmp_path / "mean")
+    analyse = {"triton": {"url": server.url, "timeout_s": 30.0}, "runtime": "triton"}
+    with running_node(tmp_path / "node", [engine], NOWHERE, analyse=analyse) as node:
+        told = analysed(node, series(tmp_path / "ct", 1))
+    assert told["runtime"].startswith("triton 2.")
+    assert told["server"] == server.place
+    assert told["model"].startswith("mean.net.")
+
+
+def test_a_server_that_is_not_there_lets_the_cpu_serve_and_says_why(tmp_path):
+    engine = mean_engine(tmp_path / "mean")
+    away = f"127.0.0.1:{free_port()}"
+    analyse = {"triton": {"url": f"http://{away}"}}
+    with running_node(tmp_path / "node", [engine], NOWHERE, analyse=analyse) as node:
+        told = analysed(node, series(tmp_path / "ct", 1))
+    assert "CPU" in told["runtime"]
+    assert away in told["why not triton"]

@@ -24,7 +24,7 @@ from dicomnode.engine import Head, Labels, Sigmoid
 from dicomnode.values import Grid, Mask
 
 _SLAB: Final = 16  # source slices at a time: many classes must not cost many full arrays
-_ALL_AXES: Final = (0, 1, 2)
+ALL_AXES: Final = (0, 1, 2)
 _CORNERS: Final = ndimage.generate_binary_structure(3, 3)  # voxels touch by faces, edges and corners
 
 Decide = Callable[[Float32, int], Bool]
@@ -66,7 +66,7 @@ def labels(outputs: Outputs, head: Head) -> Reading:
             channels=channels,
             some=some,
             decide=lambda sampled, channel: sampled.argmax(axis=0) == channel,
-            nearest=_thick(outputs, how.thick_slices),
+            nearest=thick(outputs.grid, outputs.source, how.thick_slices),
         ),
     )
 
@@ -94,7 +94,7 @@ def sigmoid(outputs: Outputs, head: Head) -> Reading:
     if how.interpolate == "classes":
         decided = np.array([decide(values, channel) for channel in channels])
         return _taken_over(outputs, channels, some, decided)
-    nearest = _thick(outputs, how.thick_slices)
+    nearest = thick(outputs.grid, outputs.source, how.thick_slices)
     return _read(outputs, _Way(values=values, channels=channels, some=some, decide=decide, nearest=nearest))
 
 
@@ -108,13 +108,13 @@ def _whole_map(outputs: Outputs, head: Head, channels: tuple[int, ...]) -> Float
     return values
 
 
-def _thick(outputs: Outputs, thick_slices: str) -> tuple[int, ...]:
+def thick(grid: Grid, source: Grid, thick_slices: str) -> tuple[int, ...]:
     """Return the axis of the source across thick slices, where planes are not interpolated along it."""
     if thick_slices == "same":
         return ()
-    own = outputs.grid.spacing_kji_mm
-    turned = [own[axis] for axis in align(outputs.grid, outputs.source).axes]
-    axis = thick_axis(turned, outputs.source.spacing_kji_mm)
+    own = grid.spacing_kji_mm
+    turned = [own[axis] for axis in align(grid, source).axes]
+    axis = thick_axis(turned, source.spacing_kji_mm)
     return () if axis is None else (axis,)
 
 
@@ -126,7 +126,7 @@ def _taken_over(outputs: Outputs, channels: tuple[int, ...], some: Bool, decided
         channels=channels,
         some=some,
         decide=lambda sampled, channel: sampled[order[channel]] > 0.5,
-        nearest=_ALL_AXES,
+        nearest=ALL_AXES,
         only_inside=True,
     )
     return _read(outputs, way)
@@ -163,21 +163,21 @@ def _read(outputs: Outputs, way: _Way) -> Reading:
 
 def _inside(grid: Grid, source: Grid, box: Box) -> Bool:
     """Tell which voxels of `source` within `box` have their centre between the outer faces of `grid`."""
-    how = align(grid, source)
-    sizes = [grid.shape_kji[axis] for axis in how.axes]
-    k, j, i = (
-        (at >= -0.5) & (at < size - 0.5)
-        for at, size in zip(
-            (
-                offset + scale * np.arange(part.start, part.stop)
-                for offset, scale, part in zip(how.offset, how.scale, box, strict=True)
-            ),
-            sizes,
-            strict=True,
-        )
-    )
+    k, j, i = inside_along(grid, source, box)
     inside: Bool = k[:, None, None] & j[:, None] & i
     return inside
+
+
+def inside_along(grid: Grid, source: Grid, box: Box) -> tuple[Bool, Bool, Bool]:
+    """Tell it along k, j and i: a voxel is inside where it is along each of them."""
+    how = align(grid, source)
+    sizes = [grid.shape_kji[axis] for axis in how.axes]
+    positions = [
+        offset + scale * np.arange(part.start, part.stop)
+        for offset, scale, part in zip(how.offset, how.scale, box, strict=True)
+    ]
+    k, j, i = ((at >= -0.5) & (at < size - 0.5) for at, size in zip(positions, sizes, strict=True))
+    return k, j, i
 
 
 def largest_parts(voxels: Bool, most: int | None) -> Bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from dicomnode.analyse.grids import Bool, Float32
 from dicomnode.engine import Head
 from dicomnode.values import Float64, Grid, Mask, PointLps, Remark
+
+T = TypeVar("T")
 
 Index = tuple[int, int, int]
 
@@ -69,14 +71,14 @@ class Outputs:
 
     def map_of(self, name: str | None) -> Float32:
         """Return the map that is named, or the only one; raises UnreadableError."""
-        values: Float32 = _named(self.maps, name, "map on the grid of its input")
+        values: Float32 = named(self.maps, name, "map on the grid of its input")
         return values
 
     def single(self, name: str | None) -> NDArray[Any]:
         """Return an output of the only run, by its name or the only one; raises UnreadableError."""
         if len(self.passes) != 1:
             raise UnreadableError(f"the network ran {len(self.passes)} times, one answer is needed")
-        return _named(self.passes[0].outputs, name, "output")
+        return named(self.passes[0].outputs, name, "output")
 
     def row(self, name: str | None) -> Float64:
         """Return an output of one row, (n,), (1, n) or (1, n, 1 …), as float64 (n,).
@@ -91,7 +93,8 @@ class Outputs:
         return _finite(row)
 
 
-def _named(found: Mapping[str, NDArray[Any]], name: str | None, what: str) -> NDArray[Any]:
+def named(found: Mapping[str, T], name: str | None, what: str) -> T:
+    """Return what is named, or the only one; raises UnreadableError. what: "output", for its text."""
     if name is None:
         if len(found) != 1:
             raise UnreadableError(

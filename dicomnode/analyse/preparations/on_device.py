@@ -214,7 +214,7 @@ def _pad(kernels: Kernels, image: DeviceImage, how: Pad) -> DeviceImage:
         return _cut(kernels, image, box, how.value or 0.0)
     allowed(*(stop - start for start, stop in box))
     taken = [np.pad(np.arange(n), margin, mode=how.mode) for n, margin in zip(sizes, margins, strict=True)]
-    maps = [_taking(columns, size) for columns, size in zip(taken, sizes, strict=True)]
+    maps = [taking(columns, size) for columns, size in zip(taken, sizes, strict=True)]
     return DeviceImage(_mapped(kernels, image.voxels, maps), _box_grid(image.grid, box))
 
 
@@ -222,7 +222,7 @@ def _widened(sizes: Sequence[int], margins: Margins) -> list[tuple[int, int]]:
     return [(-before, size + after) for (before, after), size in zip(margins, sizes, strict=True)]
 
 
-def _taking(columns: Any, size: int) -> AxisMap:
+def taking(columns: Any, size: int) -> AxisMap:
     """Return the map that takes old voxels as they are, each for a new one."""
     rows = np.arange(len(columns))
     return AxisMap(sparse.csr_array((np.ones(len(columns)), (rows, columns)), shape=(len(columns), size)))

@@ -17,6 +17,7 @@ from dicomnode.analyse.spacing import (
     AxisPlan,
     axis_to_count,
     axis_to_spacing,
+    monai_plans,
     planned,
 )
 from dicomnode.engine.preparation_geometry import Letterbox, Resample, Resize
@@ -62,6 +63,8 @@ def letterbox(image: Prepared, how: Letterbox, progress: Progress) -> Prepared:
 
 def spacing_plans(grid: Grid, spacing_kji_mm: Sequence[float], align: Align) -> Plans:
     """Plan the axes of `grid` for a new spacing."""
+    if align == "monai":
+        return monai_plans(grid, spacing_kji_mm)
     k, j, i = (
         axis_to_spacing(size, have, want, align)
         for size, have, want in zip(grid.shape_kji, grid.spacing_kji_mm, spacing_kji_mm, strict=True)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from dicomnode.device.cuda.buffers import CudaBuffer
     from dicomnode.device.cuda.context import CudaContext, Memory
     from dicomnode.device.cuda.errors import ends_process
-    from dicomnode.device.cuda.kernels import CudaKernels
+    from dicomnode.device.cuda.kernels import CudaKernels, kernels_of
     from dicomnode.device.cuda.probe import probe_cuda
     from dicomnode.device.cuda.streams import Event, Stream
     from dicomnode.device.cuda.transfers import Traffic
@@ -19,7 +19,7 @@ _HOMES = {
     "buffers": ("CudaBuffer",),
     "context": ("CudaContext", "Memory"),
     "errors": ("ends_process",),
-    "kernels": ("CudaKernels",),
+    "kernels": ("CudaKernels", "kernels_of"),
     "probe": ("probe_cuda",),
     "streams": ("Event", "Stream"),
     "transfers": ("Traffic",),
@@ -34,6 +34,7 @@ __all__ = [
     "Stream",
     "Traffic",
     "ends_process",
+    "kernels_of",
     "probe_cuda",
 ]
 

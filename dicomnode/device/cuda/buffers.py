@@ -22,7 +22,17 @@ class CudaBuffer:
     queued by then. A buffer that is dropped unclosed, on whatever thread, is found by the context later.
     """
 
-    __slots__ = ("__weakref__", "_context", "_dtype", "_open", "_release", "_shape", "_start", "_whole")
+    __slots__ = (
+        "__weakref__",
+        "_closes_whole",
+        "_context",
+        "_dtype",
+        "_open",
+        "_release",
+        "_shape",
+        "_start",
+        "_whole",
+    )
 
     def __init__(
         self,
@@ -30,8 +40,12 @@ class CudaBuffer:
         shape: tuple[int, ...],
         dtype: DTypeLike,
         view_of: tuple[CudaBuffer, int] | None = None,
+        *,
+        closes_whole: bool = False,
     ) -> None:
         """Take memory for it; what lies in it is not said. view_of: a part of another from this byte on.
+
+        closes_whole: such a view, when it is closed, closes the other one too.
 
         Raises NodeError(CUDA_MEMORY) where there is no memory.
         """
@@ -39,6 +53,7 @@ class CudaBuffer:
         self._shape = tuple(int(length) for length in shape)
         self._dtype = np.dtype(dtype)
         self._whole: CudaBuffer | None = None
+        self._closes_whole = closes_whole
         self._release: Any = None
         if view_of is None:
             self._start = context.pool.allocate(self.nbytes)
@@ -87,10 +102,10 @@ class CudaBuffer:
         return array
 
     def reshaped(self, shape: tuple[int, ...]) -> CudaBuffer:
-        """Return the same numbers under other lengths, as a view."""
+        """Return the same buffer under other lengths: closing one of the two closes both."""
         if math.prod(shape) != math.prod(self._shape):
             raise ValueError(f"{self!r} cannot be seen as {tuple(shape)}")
-        return self._view(0, tuple(shape))
+        return self._view(0, tuple(shape), closes_whole=True)
 
     def part(self, index: int) -> CudaBuffer:
         """Return entry `index` along the first axis, as a view."""
@@ -105,9 +120,13 @@ class CudaBuffer:
             self._context.take_back(self._start)
             self._release.detach()
         self._open = False
+        if self._closes_whole and self._whole is not None:
+            self._whole.close()
 
-    def _view(self, offset: int, shape: tuple[int, ...]) -> CudaBuffer:
-        view = CudaBuffer(self._context, shape, self._dtype, view_of=(self, offset))
+    def _view(self, offset: int, shape: tuple[int, ...], *, closes_whole: bool = False) -> CudaBuffer:
+        view = CudaBuffer(
+            self._context, shape, self._dtype, view_of=(self, offset), closes_whole=closes_whole
+        )
         if not view.address:  # asks every buffer up to the whole, which may be closed
             raise ValueError(f"{self!r} is closed")
         return view

@@ -191,7 +191,7 @@ class CudaContext:
 
     # ── End ──────────────────────────────────────────────────────────────────────────────────────
 
-    def before_close(self, ending: Callable[[], None]) -> None:
+    def before_close(self, ending: Callable[[], object]) -> None:
         """Have `ending` called when it closes, the latest first: sessions, engines, modules."""
         self._endings.callback(ending)
 

@@ -36,6 +36,17 @@ class CudaKernels(LaunchedKernels):
         return self._context
 
 
+_loaded: dict[int, CudaKernels] = {}
+
+
+def kernels_of(context: CudaContext) -> CudaKernels:
+    """Return the kernels of a context, loaded once for all who work in it. Raises as `CudaKernels`."""
+    if id(context) not in _loaded:
+        _loaded[id(context)] = CudaKernels(context)
+        context.before_close(lambda: _loaded.pop(id(context), None))
+    return _loaded[id(context)]
+
+
 class _CudaMachine:
     """The `Machine` of a context: its memory, and launches in its stream."""
 
@@ -68,6 +79,18 @@ class _CudaMachine:
     def part(self, values: Buffer, index: int) -> CudaBuffer:
         """Return an entry along the first axis, as a view."""
         return self._here(values).part(index)
+
+    def reshaped(self, values: Buffer, shape: tuple[int, ...]) -> CudaBuffer:
+        """Return the same buffer under other lengths."""
+        return self._here(values).reshaped(shape)
+
+    def copy(self, values: Buffer, target: Buffer, offset: int) -> None:
+        """Queue a copy on the device."""
+        where = self._here(target).address + offset * target.dtype.itemsize
+        with self._context.working("copying on the device") as driver:
+            driver.memcpy_dtod_async(
+                where, self._here(values).address, values.nbytes, self._context.stream.raw
+            )
 
     def address(self, buffer: Buffer) -> int:
         """Return where a buffer begins; TypeError for one that does not lie in this context."""

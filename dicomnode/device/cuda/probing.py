@@ -13,7 +13,8 @@ from typing import Final
 from dicomnode.device.cuda import driver
 from dicomnode.faults import NodeError
 
-_NO_DRIVER: Final = "there is no NVIDIA driver ({error}): install release 580 or later"
+_RELEASE: Final = "install release 580 or later (535 or later with dicomnode[gpu-cu12])"
+_NO_DRIVER: Final = "there is no NVIDIA driver ({error}): " + _RELEASE
 _NO_INIT: Final = (
     "the NVIDIA driver does not start ({error}): see whether nvidia-smi works, and whether "
     "CUDA_VISIBLE_DEVICES, if set, names a device that is there"
@@ -32,7 +33,7 @@ def answer() -> dict[str, object]:
     except driver.DriverError as error:
         return {"reason": _NO_INIT.format(error=error)}
     except AttributeError as error:  # ctypes: the library has no such function
-        return {"reason": f"the NVIDIA driver is too old ({error}): install release 580 or later"}
+        return {"reason": f"the NVIDIA driver is too old ({error}): {_RELEASE}"}
     try:
         driver.pycuda_driver()
     except NodeError as error:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dicomnode.engine.plans.compiled import Compiler, KeptPlans, compiler_of, plan_order
     from dicomnode.engine.plans.job import BuildJob, BuildProgress, PlanBuilder, Tell
     from dicomnode.engine.plans.key import GpuIdentity, PlanKey
-    from dicomnode.engine.plans.order import PlanOrder, ensure_plan, find_plan
+    from dicomnode.engine.plans.order import PlanOrder, ensure_plan
     from dicomnode.engine.plans.record import PlanRecord, PlanState
     from dicomnode.engine.plans.wanted import find_compilers, orders_of
 
@@ -26,7 +26,7 @@ _HOMES = {
     "compiled": ("Compiler", "KeptPlans", "compiler_of", "plan_order"),
     "job": ("BuildJob", "BuildProgress", "PlanBuilder", "Tell"),
     "key": ("GpuIdentity", "PlanKey"),
-    "order": ("PlanOrder", "ensure_plan", "find_plan"),
+    "order": ("PlanOrder", "ensure_plan"),
     "record": ("PlanRecord", "PlanState"),
     "wanted": ("find_compilers", "orders_of"),
 }
@@ -50,7 +50,6 @@ __all__ = [
     "compiler_of",
     "ensure_plan",
     "find_compilers",
-    "find_plan",
     "open_plans",
     "orders_of",
     "plan_order",

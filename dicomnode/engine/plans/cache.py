@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
+import shutil
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,9 +22,9 @@ import structlog
 from dicomnode.engine.plans.key import PlanKey
 from dicomnode.engine.plans.locks import Held, hold, hold_unless_used
 from dicomnode.engine.plans.private import (
+    TEMPORARY,
     PrivateDisk,
     UntrustedFileError,
-    left_over,
     make_private,
     read_private,
     require_private,
@@ -43,6 +44,9 @@ _PLAN, _RECORD = ".plan", ".json"
 _LARGEST_RECORD: Final = 1 << 20
 # Of a slot, so many accepted plans stay: the one that serves and the one before it
 _KEPT: Final = 2
+# In quarantine so many plans stay with their bytes, which may be a gigabyte each
+_KEPT_ASIDE: Final = 4
+_TEMPORARIES: Final = f".*{TEMPORARY}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +183,8 @@ class PlanCache:
         """Remove plans that nobody needs; return what was removed.
 
         What stays of each slot: its two newest accepted plans (one to go back to), its newest plan of any
-        state, those of `wanted`, and every plan that a session uses. What dead builds left goes too.
+        state, those of `wanted`, and every plan that a session uses. What dead builds left goes too, and of
+        what lies in quarantine the bytes of all but the newest: records and reasons stay.
         """
         with self._locked(), self._writing():
             records = self._records()
@@ -293,14 +298,15 @@ class PlanCache:
         for path in sorted(self.root.glob(f"*{_PLAN}")):
             if path.stem not in known and not (self.root / f"{path.stem}{_RECORD}").exists():
                 self._disk.unlink(path)  # its build was cut off before its record
-        for path in left_over(self.root):
+        for path in (*self.root.glob(_TEMPORARIES), *(self.root / QUARANTINE).glob(_TEMPORARIES)):
+            self._disk.unlink(path)  # who writes has the folder alone, as we do now: he is dead
+        put_aside = (self.root / QUARANTINE).glob(f"*{_PLAN}")
+        for path in sorted(put_aside, key=lambda path: -path.lstat().st_ctime_ns)[_KEPT_ASIDE:]:
             self._disk.unlink(path)
         for folder in sorted((self.root / WORK).iterdir()):
             held = hold_unless_used(self.root / LOCKS / f"{folder.name}.build")
             if held is not None:
-                for path in folder.iterdir():
-                    path.unlink()
-                folder.rmdir()
+                shutil.rmtree(folder)
                 held.close()
 
     def _path(self, key: PlanKey, suffix: str) -> Path:

@@ -132,15 +132,19 @@ class KeptPlans:
             order = plan_order(engine, step, network.content, network.precision, one, self.calibrations(step))
             held = self.cache.use(order.key)
             if held is not None and held.plan.record.state is not PlanState.REJECTED:
-                return ready_plan(held)
+                return self._ready(held)
             if held is not None:
                 rejected = True
                 held.close()
             stand_in = self._stand_in(order.key)
             if stand_in is not None:
-                return ready_plan(stand_in)
+                return self._ready(stand_in)
         why = "its plan did not agree with the reference" if rejected else "no plan was built for it here"
         return Reason(capability.runtime, f"{why}: `dicomnode engine build {engine}`")
+
+    def _ready(self, held: PlanInUse) -> ReadyPlan:
+        key = held.plan.key
+        return ready_plan(held, lambda reason: self.cache.discard(key, reason))
 
     def _stand_in(self, key: PlanKey) -> PlanInUse | None:
         older = self.cache.serving(key)

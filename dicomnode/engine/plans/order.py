@@ -35,11 +35,6 @@ class PlanOrder:
     calibration: Calibration | None = None
 
 
-def find_plan(cache: PlanCache, key: PlanKey) -> Plan | None:
-    """Return the verified plan of a key, or None. It never builds: this is what a study's way may call."""
-    return cache.find(key)
-
-
 def ensure_plan(
     cache: PlanCache,
     order: PlanOrder,
@@ -97,5 +92,5 @@ def _build(cache: PlanCache, order: PlanOrder, following: Following) -> Plan:
     if not content:
         raise NodeError(PLAN_BUILD_FAILED, plan=key.title, reason="the builder gave an empty plan", log=path)
     plan = cache.put(key, content, following.clock() - begun, facts)
-    log.info("plan.built", plan=key.title, digest=key.digest, bytes=len(content), s=plan.record.build_s)
+    log.info("plan.built", plan=key.title, digest=key.digest, bytes=len(content), build_s=plan.record.build_s)
     return plan

@@ -10,7 +10,6 @@ import contextlib
 import itertools
 import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -121,11 +120,3 @@ def write_private(disk: Disk, path: Path, content: bytes) -> None:
             disk.unlink(temporary)
         raise
     disk.fsync_dir(path.parent)
-
-
-def left_over(folder: Path) -> Iterator[Path]:
-    """Temporary files that a dead process has left."""
-    for path in sorted(folder.glob(f".*{TEMPORARY}")):
-        pid = path.name.rsplit(".", 3)[1]
-        if not Path(f"/proc/{pid}").exists():
-            yield path

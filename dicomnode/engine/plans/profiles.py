@@ -5,11 +5,12 @@ Windows of an engine have one size, so only the batch varies; a network that see
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from dicomnode.engine.manifest import GateSpec, StepSpec
+from dicomnode.engine.manifest import StepSpec
 from dicomnode.engine.onnx_wire import UnsafeNetworkError
 from dicomnode.engine.onnx_wire import fields as fields_of
 from dicomnode.faults import PLAN_BUILD_FAILED, NodeError
@@ -20,6 +21,8 @@ _BATCH_LARGEST: Final = 8
 # Voxels along an axis of a whole box. 384³ x 32 channels are below the 2³¹ elements that TensorRT allows a
 # tensor; at 1.25 mm it is a box of 480 mm. In the plane there is room for the largest radiographs.
 _WHOLE_LARGEST: Final = {3: 384, 2: 4096, 1: 65536}
+# So of a whole batch: the memory of a run is that of the largest, taken when the plan is loaded
+_VOXELS_LARGEST: Final = 384**3
 _DEFAULT_AXES: Final = "nckji"
 _SPACE: Final = "kji"
 
@@ -80,24 +83,37 @@ def profile_of(step: StepSpec, content: bytes) -> list[list[object]]:
         raise _failed(step, str(error)) from error
     if all(None not in one.shape for one in inputs):
         return []
-    return [_range(step, one) for one in inputs if None in one.shape]
+    boxes = sees_boxes(step, [one.shape for one in inputs])
+    return [_range(step, one, 1 if boxes else 2) for one in inputs if None in one.shape]
 
 
-def _range(step: StepSpec, one: OnnxInput) -> list[object]:
-    gate = step.gate.for_input(one.name) if step.gate is not None else None
-    known = _known(gate, one)
+def sees_boxes(step: StepSpec, shapes: Sequence[Sequence[int | None]]) -> bool:
+    """Whether a network sees whole boxes of any size, one at a time. shapes: of its inputs.
+
+    It is accepted with boxes of two sizes; any other with one size, and with two in a batch.
+    """
+    return step.window.whole and all(
+        len(shape) > len(_SPACE) and set(shape[-len(_SPACE) :]) == {None} for shape in shapes
+    )
+
+
+def _range(step: StepSpec, one: OnnxInput, batches: int) -> list[object]:
+    """Return the range of one input. batches: as many gates as the acceptance puts into a batch."""
     feed = step.inputs.get(one.name)
     axes = feed.axes if feed is not None else _DEFAULT_AXES
-    if len(axes) != len(one.shape) or (known is not None and len(known) != len(one.shape)):
+    if len(axes) != len(one.shape):
         raise _failed(step, f"input {one.name} has {len(one.shape)} axes, engine.toml says {len(axes)}")
     spatial = sum(letter in _SPACE for letter in axes)
-    triples = []
-    for index, (letter, length) in enumerate(zip(axes, one.shape, strict=True)):
-        if length is not None:
-            triples.append((length, length, length))
-        else:
-            here = known[index] if known is not None else None
-            triples.append(_varying(step, one, letter, here, spatial))
+    known = _known(step, one)
+    triples = [
+        (length, length, length) if length is not None else _varying(step, one, letter, gate, spatial)
+        for letter, length, gate in zip(axes, one.shape, known, strict=True)
+    ]
+    if axes[0] == "n" and one.shape[0] is None:
+        voxels = math.prod(
+            most for letter, (_, _, most) in zip(axes, triples, strict=True) if letter in _SPACE
+        )
+        triples[0] = _batch(known[0] or 1, voxels, batches)
     low, best, high = ([triple[which] for triple in triples] for which in range(3))
     return [one.name, low, best, high]
 
@@ -105,11 +121,9 @@ def _range(step: StepSpec, one: OnnxInput) -> list[object]:
 def _varying(
     step: StepSpec, one: OnnxInput, letter: str, gate: int | None, spatial: int
 ) -> tuple[int, int, int]:
-    """Return the smallest, the best and the largest length of an axis that may vary."""
-    if letter == "n" and spatial == len(_SPACE) and step.window.whole:
-        return 1, 1, 2 * (gate or 1)  # one box at a time; two where the acceptance tries a batch
+    """Return the smallest, the best and the largest length of an axis that may vary; "n" is seen to after."""
     if letter == "n":
-        return 1, max(_BATCH_BEST, gate or 1), max(_BATCH_LARGEST, 2 * (gate or 1))
+        return 1, 1, 1
     if letter in _SPACE and step.window.size_kji is not None:
         length = dict(zip(_SPACE, step.window.size_kji, strict=True))[letter]
         return min(length, gate or length), length, max(length, gate or length)
@@ -122,8 +136,16 @@ def _varying(
     raise _failed(step, f"the length of axis {letter} of input {one.name} is not known")
 
 
-def _known(gate: GateSpec | None, one: OnnxInput) -> tuple[int, ...] | None:
-    return gate.shape if gate is not None and len(gate.shape) == len(one.shape) else None
+def _batch(gate: int, voxels: int, batches: int) -> tuple[int, int, int]:
+    """Return the smallest, the best and the largest batch. voxels: of the largest item."""
+    fit = max(_VOXELS_LARGEST // max(voxels, 1), 1)
+    return 1, max(min(_BATCH_BEST, fit), gate), max(min(_BATCH_LARGEST, fit), batches * gate)
+
+
+def _known(step: StepSpec, one: OnnxInput) -> tuple[int | None, ...]:
+    """Return the shape that the gate has for an input; of None where it has none."""
+    shape = step.gate.for_input(one.name).shape if step.gate is not None else ()
+    return shape if len(shape) == len(one.shape) else (None,) * len(one.shape)
 
 
 def _failed(step: StepSpec, reason: str) -> NodeError:

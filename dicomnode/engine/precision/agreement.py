@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from dicomnode.device import cpu_device
 from dicomnode.engine.precision.calibration import Calibration
-from dicomnode.engine.runtimes.onnxruntime import _error_types as error_types
-from dicomnode.engine.runtimes.onnxruntime import _library as onnxruntime_library
+from dicomnode.engine.runtimes.onnxruntime import error_types, import_onnxruntime
 
 _CHANNELS: Final = 1  # axis
 _ERRORS_ONLY: Final = 3
@@ -112,7 +111,7 @@ class _Runner:
     """
 
     def __init__(self, content: bytes) -> None:
-        library = onnxruntime_library()
+        library = import_onnxruntime()
         self._errors = error_types(library)
         options = library.SessionOptions()
         options.graph_optimization_level = library.GraphOptimizationLevel.ORT_DISABLE_ALL

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 from dicomnode.faults import CALIBRATION_WRONG, NodeError
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SUFFIX = ".npz"
+# Of numpy and zipfile, on what is no archive, is cut off or damaged, or is one array (TypeError)
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +47,17 @@ class Calibration:
 
     @property
     def digest(self) -> str:
-        """What a key says of it: 16 hex digits over the contents, wherever they lie."""
+        """What a key says of it: 16 hex digits over the contents, wherever they lie.
+
+        Raises NodeError(CALIBRATION_WRONG).
+        """
         digest = hashlib.sha256()
         if self.folder:
             for path in self._files():
-                digest.update(hashlib.sha256(path.read_bytes()).digest())
+                try:
+                    digest.update(hashlib.sha256(path.read_bytes()).digest())
+                except OSError as error:
+                    raise NodeError(CALIBRATION_WRONG, reason=f"{path}: {error.strerror}") from error
         else:
             digest.update(
                 repr((sorted(self.shapes.items()), self.low, self.high, self.seed, self.count)).encode()
@@ -82,9 +92,10 @@ class Calibration:
 
         for path in self._files():
             try:
-                with np.load(path, allow_pickle=False) as arrays:
+                # Opened here: of what is no archive numpy leaves the file open
+                with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                     yield {name: arrays[name].astype(dtypes[name]) for name in names}
-            except (OSError, ValueError, KeyError) as error:
+            except _UNREADABLE as error:
                 raise NodeError(CALIBRATION_WRONG, reason=f"{path}: {error}") from error
 
     def _files(self) -> list[Path]:

@@ -140,6 +140,7 @@ def _converted(
     from onnx import TensorProto  # noqa: PLC0415
 
     from dicomnode.engine.precision.narrow import narrow, weight_bytes  # noqa: PLC0415
+    from dicomnode.engine.precision.types import opset_of  # noqa: PLC0415
 
     model = _ready(model, precision)
     before = weight_bytes(model.graph)
@@ -149,13 +150,13 @@ def _converted(
         if calibration is None:
             raise ValueError("no calibration")  # `convert` has refused it
         model = quantise(model, precision, calibration)
-        return model, _Done(_opset(model), before, weight_bytes(model.graph))
+        return model, _Done(opset_of(model), before, weight_bytes(model.graph))
     if precision in _HALF:
         target = TensorProto.FLOAT16 if precision == "fp16" else TensorProto.BFLOAT16
         done = narrow(model, target)
         counts = (done.casts, dict(done.kept), done.flushed)
-        return model, _Done(_opset(model), before, weight_bytes(model.graph), *counts)
-    return model, _Done(_opset(model), before, before)
+        return model, _Done(opset_of(model), before, weight_bytes(model.graph), *counts)
+    return model, _Done(opset_of(model), before, before)
 
 
 def _ready(model: ModelProto, precision: str) -> ModelProto:
@@ -163,8 +164,9 @@ def _ready(model: ModelProto, precision: str) -> ModelProto:
     import onnx  # noqa: PLC0415
 
     from dicomnode.engine.precision.narrow import fold_constants  # noqa: PLC0415
+    from dicomnode.engine.precision.types import opset_of  # noqa: PLC0415
 
-    opset, wanted = _opset(model), _BF16_OPSET if precision == "bf16" else _OPSET_AT_LEAST
+    opset, wanted = opset_of(model), _BF16_OPSET if precision == "bf16" else _OPSET_AT_LEAST
     if opset < wanted:
         model = onnx.version_converter.convert_version(model, wanted)
     weights = {tensor.name for tensor in model.graph.initializer}
@@ -176,13 +178,6 @@ def _ready(model: ModelProto, precision: str) -> ModelProto:
     model.ir_version = min(max(model.ir_version, _IR_AT_LEAST), _IR_AT_MOST)
     fold_constants(model.graph)
     return onnx.shape_inference.infer_shapes(model)
-
-
-def _opset(model: ModelProto) -> int:
-    versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
-    if not versions:
-        raise ValueError("it uses no standard operators")
-    return int(versions[0])
 
 
 def _report(

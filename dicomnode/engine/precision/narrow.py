@@ -13,15 +13,14 @@ bf16), or float32; Casts stand where two meet. The decision is made node by node
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
-import onnx
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from dicomnode.engine.precision.types import Types, parameter, schema_of, types_of
+from dicomnode.engine.precision.types import Types, opset_of, parameter, schema_of, types_of
 
 # Normalisation and statistics, what sums many numbers, and what places voxels
 KEPT: Final = frozenset(
@@ -107,9 +106,8 @@ def narrow(model: ModelProto, target: int) -> Narrowed:
 
     The model has types for all of its values (`onnx.shape_inference`). Raises WeightTooLargeError.
     """
-    opsets = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
     done = Narrowed()
-    _Graph(model.graph, target, opsets["ai.onnx"], done, None).rewrite()
+    _Graph(model.graph, target, opset_of(model), done, None).rewrite()
     return done
 
 
@@ -342,10 +340,3 @@ def weight_bytes(graph: GraphProto) -> int:
         if tensor.data_type != TensorProto.STRING
     )
     return own + sum(weight_bytes(inner) for node in graph.node for inner in _subgraphs(node))
-
-
-def operators(graph: GraphProto) -> Sequence[onnx.NodeProto]:
-    """All nodes, those of subgraphs too."""
-    return [
-        one for node in graph.node for one in (node, *(x for g in _subgraphs(node) for x in operators(g)))
-    ]

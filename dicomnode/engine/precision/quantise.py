@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from dicomnode.engine.precision.calibration import Calibration
-from dicomnode.engine.runtimes.onnxruntime import _error_types as error_types
-from dicomnode.engine.runtimes.onnxruntime import _library as onnxruntime_library
+from dicomnode.engine.precision.types import opset_of
+from dicomnode.engine.runtimes.onnxruntime import error_types, import_onnxruntime
 from dicomnode.faults import CONVERSION_REFUSED, CONVERTER_MISSING, NodeError
 
 _OPERATORS: Final = ["Conv"]
@@ -41,15 +41,15 @@ def quantise(model: ModelProto, precision: str, calibration: Calibration) -> Mod
 
     Raises NodeError: CONVERTER_MISSING, CONVERSION_REFUSED where nothing could be quantised.
     """
-    errors: tuple[type[Exception], ...] = (*error_types(onnxruntime_library()), *_ITS_OWN)
     try:
+        errors: tuple[type[Exception], ...] = (*error_types(import_onnxruntime()), *_ITS_OWN)
         from onnxruntime import quantization  # noqa: PLC0415  needs onnx, an extra
     except ImportError as error:
         package = "onnxruntime.quantization"
         raise NodeError(CONVERTER_MISSING, precision=precision, package=package, error=error) from error
     if not any(node.op_type in _OPERATORS for node in model.graph.node):
         raise NodeError(CONVERSION_REFUSED, precision=precision, reason="it has no convolution")
-    if precision == "fp8" and model.opset_import[0].version < _FP8_OPSET:
+    if precision == "fp8" and opset_of(model) < _FP8_OPSET:
         model = onnx.version_converter.convert_version(model, _FP8_OPSET)
     with tempfile.TemporaryDirectory(prefix="dicomnode-quantise-") as folder, _quiet():
         output = Path(folder) / "quantised.onnx"

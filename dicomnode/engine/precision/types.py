@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
-from onnx import GraphProto, NodeProto, TensorProto, defs
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, defs
 
 _STANDARD: Final = ("", "ai.onnx")
 
@@ -18,6 +18,14 @@ class Types(dict[str, int]):
     def __init__(self, own: Mapping[str, int], outer: Mapping[str, int]) -> None:
         super().__init__({**outer, **own})
         self.own = frozenset(own)
+
+
+def opset_of(model: ModelProto) -> int:
+    """Return the version of the standard operators that a network uses; ValueError when it uses none."""
+    versions = [entry.version for entry in model.opset_import if entry.domain in _STANDARD]
+    if not versions:
+        raise ValueError("it uses no standard operators")
+    return int(versions[0])
 
 
 def types_of(graph: GraphProto, outer: Mapping[str, int], opset: int) -> Types:

@@ -13,6 +13,7 @@ from dicomnode.engine.runtimes.openvino import OpenVino
 from dicomnode.engine.runtimes.probing import TriedInChild, probe
 from dicomnode.engine.runtimes.tensorrt import TENSORRT, TENSORRT_RTX, TensorRtRuntime
 from dicomnode.engine.runtimes.tensorrt.flavours import installed
+from dicomnode.engine.runtimes.triton import TritonRuntime
 from dicomnode.engine.runtimes.wish import RuntimeWish
 
 # The measure for all others, in fp32, and always there
@@ -44,8 +45,17 @@ def survey(
     threads: int = 0, wish: RuntimeWish | None = None, runtimes: Sequence[Runtime] = RUNTIMES
 ) -> list[Capability | Reason]:
     """Probe all runtimes, best first."""
-    state = wish.state if wish is not None else None
-    return [probe(runtime, threads, state) for runtime in runtimes]
+    wish = wish or RuntimeWish()
+    return [probe(runtime, threads, wish.state) for runtime in with_server(runtimes, wish)]
+
+
+def with_server(runtimes: Sequence[Runtime], wish: RuntimeWish) -> list[Runtime]:
+    """Put the inference server, where the site has one, behind the GPU of this machine and before its CPU."""
+    if wish.triton is None:
+        return list(runtimes)
+    of_gpu = [runtime.name in (TENSORRT.name, TENSORRT_RTX.name) for runtime in runtimes]
+    behind = len(of_gpu) - of_gpu[::-1].index(True) if True in of_gpu else 0
+    return [*runtimes[:behind], TritonRuntime(wish.triton), *runtimes[behind:]]
 
 
 def candidates(
@@ -59,7 +69,7 @@ def candidates(
     precisions: of the network, best liked first. It probes as it goes: who takes the first pays for no other.
     """
     wanted = _precisions(precisions, wish)
-    for runtime in _ordered(wish, runtimes):
+    for runtime in _ordered(wish, with_server(runtimes, wish)):
         answer = _not_worth_it(runtime, wish) or probe(runtime, threads, wish.state)
         if isinstance(answer, Reason):
             yield answer

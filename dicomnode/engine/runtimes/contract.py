@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from numpy.typing import NDArray
 
 from dicomnode.device import Buffer, Device
 from dicomnode.faults import NETWORK_FAILED, NodeError
+
+if TYPE_CHECKING:
+    from dicomnode.device.cuda import CudaContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,12 @@ class Runtime(Protocol):
 
     def load(self, network: Network, capability: Capability) -> Session:
         """Load a network; raises NodeError(NETWORK_FAILED) when the runtime refuses it."""
+
+
+def cuda_of(session: Session) -> CudaContext | None:
+    """Return the CUDA context that a session computes in, as its property `cuda` says; None on the CPU."""
+    context: CudaContext | None = getattr(session, "cuda", None)
+    return context
 
 
 def arrays_of(outputs: Mapping[str, Buffer]) -> dict[str, NDArray[Any]]:

@@ -27,7 +27,7 @@ def read_kept(path: Path) -> dict[str, Any] | None:
     try:
         with path.open("rb") as file:
             found = json.loads(file.read(_LARGEST_BYTES))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) and found.get("schema") == SCHEMA else None
 

@@ -34,7 +34,7 @@ _REPORTS: Final = (
 _ERRORS_ONLY: Final = 3  # severity of its own log; what fails reaches us as an exception
 
 
-def _library() -> Any:
+def import_onnxruntime() -> Any:
     """Import onnxruntime. Its telemetry is off: `dicomnode` has said so before any room could import it.
 
     Raises ImportError where another program has imported it earlier and without that word.
@@ -54,7 +54,7 @@ class OnnxRuntime:
     def probe(self, threads: int = 0) -> Capability | Reason:
         """Import the library, in this process as it needs no driver, and look for its CPU provider."""
         try:
-            library = _library()
+            library = import_onnxruntime()
         except ModuleNotFoundError as error:
             return Reason(self.name, f"it is not installed ({error})", installed=False)
         except (ImportError, OSError) as error:
@@ -72,10 +72,10 @@ class OnnxSession:
     """A network loaded by ONNX Runtime (see `Session`)."""
 
     def __init__(self, network: Network, capability: Capability) -> None:
-        library = _library()
+        library = import_onnxruntime()
         self._network = network
         self._capability = capability
-        self._errors = _error_types(library)
+        self._errors = error_types(library)
         try:
             self._session: Any = library.InferenceSession(
                 network.content, sess_options=_options(library, capability), providers=[_PROVIDER]
@@ -174,13 +174,15 @@ def _options(library: Any, capability: Capability) -> Any:
     # and 456 MB without (1.31.1, one thread), and it was not faster.
     options.enable_cpu_mem_arena = False
     options.log_severity_level = _ERRORS_ONLY
+    # Bytes that begin as its own format does are not taken for that: only ONNX was looked through
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     # Threads that wait in a loop take the cores that receiving and the other worker need.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     return options
 
 
-def _error_types(library: Any) -> tuple[type[Exception], ...]:
+def error_types(library: Any) -> tuple[type[Exception], ...]:
     """Return what the library raises: its own exceptions derive from Exception alone, and grow in number."""
     names = vars(library.capi.onnxruntime_pybind11_state).values()
     own = [kind for kind in names if isinstance(kind, type) and issubclass(kind, Exception)]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from dicomnode.engine.runtimes.triton import TritonServer
 from dicomnode.settings import Settings
 
 AUTO: Final = "auto"
@@ -19,6 +20,7 @@ class RuntimeWish:
     one of engine.toml that does. fallback: whether another runtime may take over from one that is named.
     state: folder where answers of probes and records of acceptance are kept; None: nothing is kept. plans:
     folder of what was compiled for the GPU; plan_key: as [store] plan_key; calibration: as [[engine]] says.
+    triton: the inference server of the site.
     """
 
     runtime: str = AUTO
@@ -28,6 +30,7 @@ class RuntimeWish:
     plans: Path | None = None
     plan_key: str = ""
     calibration: Path | None = None
+    triton: TritonServer | None = None
 
     @property
     def others_allowed(self) -> bool:
@@ -47,4 +50,10 @@ def wish_of(settings: Settings, engine: str) -> RuntimeWish:
         plans=settings.store.plans_path,
         plan_key=settings.store.plan_key,
         calibration=own.calibration if own is not None else None,
+        triton=_server(settings),
     )
+
+
+def _server(settings: Settings) -> TritonServer | None:
+    said = settings.analyse.triton
+    return TritonServer(url=said.url, timeout_s=said.timeout_s, ca_file=said.ca_file) if said.url else None

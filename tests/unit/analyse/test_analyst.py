@@ -139,6 +139,14 @@ def test_a_lesion_is_numbered_and_described(tmp_path, make_volume):
     assert any(remark.text == "Soft 1: solid core (40 HU)." for remark in found.remarks)
 
 
+def test_what_is_not_in_hounsfield_units_has_no_mean_in_them(tmp_path, make_volume):
+    ones = Code("1", "UCUM", "no units")
+    found = analyse(tissue_engine(tmp_path / "tissue", kind="lesion"), make_volume(blocks(), unit=ones))
+    assert [one.name for one in by_label(found)["soft-1"].measurements] == ["volume_ml", "long_axis_mm"]
+    said = [remark.text for remark in found.remarks if remark.kind == RemarkKind.LIMIT]
+    assert said == ["Not measured, as the voxels are in 1 and not in Hounsfield units: mean_hu."]
+
+
 def test_nothing_at_all_is_no_findings_with_a_remark_for_each_kind(tmp_path, make_volume):
     found = analyse(tissue_engine(tmp_path / "tissue"), make_volume(np.full((16, 16, 16), -1000, np.int16)))
     assert found.outcome == Outcome.NO_FINDINGS

@@ -291,3 +291,30 @@ def test_axes_and_outputs_that_the_network_does_not_have_are_refused_when_it_is_
         run(package, make_volume(even(0.0)))
     assert "engine.toml gives it the axes ncji" in str(caught.value)
     assert "the network has no output no, it has out" in str(caught.value)
+
+
+def test_a_softmax_over_the_only_class_is_refused_when_the_engine_is_loaded(tmp_path, make_volume):
+    """It would be 1 whatever the network says."""
+    body = step(keys='interpret = "classes"') + classification("sick", "channel = 0")
+    package = engine(tmp_path / "e", body, {"net.onnx": of_the_mean([1.0], [0.0])})
+    with pytest.raises(NodeError, match="over the only class is always 1") as caught:
+        run(package, make_volume(even(-9.0)))
+    assert caught.value.fault is MANIFEST_WRONG
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ('inputs = { x = ["ct", "ct"] }', "x takes 1 channels, engine.toml gives 2"),
+        ('inputs = { x = { of = "ct", neighbours = 1 } }', "x takes 1 channels, engine.toml gives 3"),
+    ],
+)
+def test_channels_that_the_network_does_not_take_are_refused_when_it_is_loaded(
+    tmp_path, make_volume, keys, said
+):
+    body = step(keys=f'{keys}\ninterpret = "regression"')
+    body += f'[[output]]\nmeasurement = "age"\nstep = "net"\ntype = {LESION}\nunit = {LESION}\n'
+    package = engine(tmp_path / "e", body, {"net.onnx": of_the_mean([1.0], [0.0])})
+    with pytest.raises(NodeError, match=said) as caught:
+        run(package, make_volume(even(0.0)))
+    assert caught.value.fault is MANIFEST_WRONG

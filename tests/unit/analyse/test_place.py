@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dicomnode.analyse.algorithms import Part
+from dicomnode.analyse.algorithms.shapes import inner_distance
 from dicomnode.analyse.interpret import Region
-from dicomnode.analyse.place import Organ
+from dicomnode.analyse.place import Organ, _least_distance
 from dicomnode.values import Mask
 from tests.unit.analyse.test_grids import grid_of
 
@@ -55,3 +58,35 @@ def test_the_distance_is_from_the_nearest_voxel_to_the_border(organ, box, expect
 def test_what_lies_outside_the_images_of_the_organ_has_no_distance(organ):
     source = grid_of((4, 4, 4), (1.0, 1.0, 1.0), (500.0, 0.0, 0.0))
     assert organ.to_border_mm(Mask.from_array(np.ones((4, 4, 4))), source) == 0.0
+
+
+@given(
+    shape=st.tuples(*[st.integers(1, 45)] * 3),
+    holes=st.integers(0, 4),
+    count=st.integers(1, 6),
+    seed=st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=80, deadline=None)
+def test_the_least_distance_is_that_of_a_transform_of_the_whole_organ(shape, holes, count, seed):
+    random = np.random.default_rng(seed)
+    organ = np.ones(shape, dtype=bool)
+    organ[tuple(random.integers(0, shape, (holes, 3)).T)] = False
+    at = random.integers(0, shape, (count, 3))
+    assert _least_distance(organ, at) == inner_distance(organ)[tuple(at.T)].min()
+
+
+@given(
+    at=st.tuples(*[st.floats(-6.0, 26.0) | st.integers(-12, 52).map(lambda n: n / 2)] * 3),
+    seed=st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=80, deadline=None)
+def test_the_side_is_that_of_the_nearest_voxel_and_of_equal_ones_the_first_by_name(at, seed):
+    grid = grid_of((8, 9, 10), (2.5, 2.0, 2.0))
+    labels = np.random.default_rng(seed).integers(0, 8, grid.shape_kji)
+    parts = [Part(side, labels == label) for side, label in (("right", 1), ("left", 2))]
+    index = grid.to_index_kji(at)
+    apart = []
+    for part in parts:
+        away = (np.argwhere(part.mask) - index) * np.array(grid.spacing_kji_mm)
+        apart.append((float((away**2).sum(axis=1).min()), part.side))
+    assert Organ(Region(labels > 0, grid), parts).side_of(at) == min(apart)[1]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dicomnode.assemble import SlicesAhead, load_volume, read_studies
+from dicomnode.assemble.decode import is_sturdy
 from dicomnode.assemble.slices import decode_slice
 from dicomnode.faults import DECODE_FAILED, NodeError
 from tests.unit.assemble.series import Series
@@ -86,3 +87,18 @@ def test_what_is_no_image_is_looked_at_once(tmp_path):
     assert ahead.header_of(path) is None
     assert ahead.header_of(tmp_path / "nowhere") is None
     assert ahead.knows(path)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "sturdy"),
+    [
+        ("1.2.840.10008.1.2.1", True),  # native
+        ("1.2.840.10008.1.2.5", True),  # RLE
+        ("1.2.840.10008.1.2.4.80", True),  # JPEG-LS
+        ("1.2.840.10008.1.2.4.90", True),  # JPEG 2000
+        ("1.2.840.10008.1.2.4.70", False),  # JPEG lossless: GDCM alone reads it
+    ],
+)
+def test_only_decoders_that_survive_damage_work_ahead(syntax, sturdy):
+    """A worker that dies of an analysis is counted against its study; of work ahead, nobody is to blame."""
+    assert is_sturdy(syntax) is sturdy

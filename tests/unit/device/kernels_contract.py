@@ -6,11 +6,13 @@ them against another implementation of ours.
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scipy import ndimage, sparse
+from scipy import ndimage, sparse, special
 
 from dicomnode.device.kernels import AxisWeights, Kernels, WindowWeights
 
@@ -319,6 +321,105 @@ class KernelsContract:
         patches = kernels.gather(kernels.upload(values), starts, (8, 8, 8))
         kernels.blend(sums, patches, starts, weights)
         np.testing.assert_allclose(sums.host()[0], values, atol=1e-6)
+
+    @some
+    @given(window=shapes, channels=st.integers(1, 3), seed=seeds)
+    def test_weights_that_are_no_product_are_blended_and_divided_by(self, kernels, window, channels, seed):
+        random = np.random.default_rng(seed)
+        shape = tuple(size + int(more) for size, more in zip(window, random.integers(0, 9, 3), strict=True))
+        along = [
+            np.unique([*range(0, size - one, max(one // 2, 1)), size - one]).astype(np.int32)
+            for size, one in zip(shape, window, strict=True)
+        ]
+        starts = np.array(list(product(*along)), np.int32)
+        patches = noise((len(starts), channels, *window), seed, scale=1.0)
+        weights = (random.random(window) + 0.1).astype(np.float32)
+        sums, within = kernels.zeros((channels, *shape), np.float32), kernels.upload(weights)
+        kernels.blend_within(sums, kernels.upload(patches), starts, within)
+        blended, total = np.zeros((channels, *shape), np.float32), np.zeros(shape, np.float32)
+        for patch, start in zip(patches, starts, strict=True):
+            where = tuple(slice(s, s + size) for s, size in zip(start, window, strict=True))
+            blended[(slice(None), *where)] += patch * weights
+            total[where] += weights
+        np.testing.assert_array_equal(sums.host(), blended)
+        part = kernels.reshaped(sums, (channels, shape[0], shape[1] * shape[2]))
+        first = shape[0] // 2  # of a part of the sums, whose windows reach beyond it
+        cut_off = kernels.crop(part, ((0, channels), (first, shape[0]), (0, shape[1] * shape[2])))
+        below = kernels.zeros((channels, shape[0] - first, *shape[1:]), np.float32)
+        whole = np.zeros((1, 3), np.int32)
+        ones = WindowWeights(
+            **{f"along_{a}": np.ones((1, n), np.float32) for a, n in zip("kji", below.shape[1:], strict=True)}
+        )
+        kernels.blend(below, kernels.reshaped(cut_off, (1, *below.shape)), whole, ones)
+        kernels.normalise(below, (along[0] - np.int32(first), along[1], along[2]), within)
+        kernels.normalise(sums, (along[0], along[1], along[2]), within)
+        np.testing.assert_array_equal(sums.host(), blended / total)
+        np.testing.assert_array_equal(below.host(), (blended / total)[:, first:])
+
+    def test_weights_of_another_window_are_refused(self, kernels):
+        sums, patches = kernels.zeros((1, 4, 4, 4), np.float32), kernels.upload(noise((1, 1, 2, 2, 2)))
+        with pytest.raises(ValueError, match="do not go with"):
+            kernels.blend_within(sums, patches, np.zeros((1, 3), np.int32), kernels.upload(noise((2, 2, 3))))
+
+    @some
+    @given(shape=shapes, channels=st.integers(1, 6), seed=seeds)
+    def test_probabilities_are_those_of_scipy(self, kernels, shape, channels, seed):
+        values = noise((channels, *shape), seed, scale=20.0)
+        buffer = kernels.upload(values)
+        wide = values.astype(np.float64)
+        np.testing.assert_allclose(kernels.softmax(buffer).host(), special.softmax(wide, axis=0), atol=1e-6)
+        np.testing.assert_allclose(kernels.sigmoid(buffer).host(), special.expit(wide), atol=1e-6)
+
+    def test_probabilities_of_large_numbers_are_numbers(self, kernels):
+        values = np.array([[[[-3e38, 3e38, 100.0]]], [[[3e38, 3e38, -100.0]]]], np.float32)
+        buffer = kernels.upload(values)
+        assert kernels.softmax(buffer).host()[:, 0, 0].tolist() == [[0, 0.5, 1], [1, 0.5, 0]]
+        assert kernels.sigmoid(buffer).host()[0, 0, 0].tolist() == [0, 1, 1]
+
+    @some
+    @given(shape=shapes, channels=st.integers(1, 9), seed=seeds)
+    def test_the_last_channel_above_wins(self, kernels, shape, channels, seed):
+        values = np.random.default_rng(seed).integers(-2, 3, (channels, *shape)).astype(np.float32)
+        values[0, 0, 0, 0] = np.nan
+        labels = kernels.last_above(kernels.upload(values), 0.5).host()
+        expected = np.zeros(shape, np.uint8)
+        for channel in range(channels):
+            expected[values[channel] > 0.5] = channel + 1
+        assert labels.dtype == np.uint8
+        np.testing.assert_array_equal(labels, expected)
+
+    def test_more_channels_than_there_are_numbers_are_refused(self, kernels):
+        with pytest.raises(ValueError, match="255"):
+            kernels.last_above(kernels.zeros((256, 1, 1, 1), np.float32), 0.0)
+
+    @some
+    @given(shape=shapes, parts=st.integers(1, 4), seed=seeds)
+    def test_parts_are_joined_and_seen_under_other_lengths(self, kernels, shape, parts, seed):
+        arrays = [noise((n + 1, *shape[1:]), seed + n) for n in range(parts)]
+        joined = kernels.join([kernels.upload(array) for array in arrays])
+        whole = np.concatenate(arrays)
+        np.testing.assert_array_equal(joined.host(), whole)
+        seen = kernels.reshaped(joined, (len(whole), 1, shape[1] * shape[2]))
+        assert seen.shape == (len(whole), 1, shape[1] * shape[2])
+        np.testing.assert_array_equal(
+            kernels.threshold(seen, 0.0).host().ravel(), (whole > 0).ravel().astype(np.uint8)
+        )
+
+    def test_what_cannot_be_joined_or_seen_so_is_refused(self, kernels):
+        first, second = kernels.upload(noise((2, 3, 4))), kernels.upload(noise((2, 4, 3)))
+        with pytest.raises(ValueError, match="alike"):
+            kernels.join([first, second])
+        with pytest.raises(ValueError, match=r"\(5, ?5\)"):
+            kernels.reshaped(first, (5, 5))
+
+    @some
+    @given(shape=shapes, density=st.sampled_from([0.02, 0.1, 0.3, 0.9]), seed=seeds)
+    def test_components_by_corners_are_numbered_as_scipy_does(self, kernels, shape, density, seed):
+        mask = blobs(shape, seed, density)
+        labels, count = kernels.components(kernels.upload(mask), corners=True)
+        expected, expected_count = ndimage.label(mask, np.ones((3, 3, 3)))
+        assert count == expected_count
+        np.testing.assert_array_equal(labels.host(), expected)
 
     @pytest.mark.parametrize("start", [[-1, 0, 0], [0, 0, 1]])
     def test_a_window_that_leaves_the_sums_is_refused(self, kernels, start):

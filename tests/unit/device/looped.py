@@ -86,6 +86,12 @@ class LoopedMachine:
     def part(self, values, index):
         return _Block(values.room[index], values.raw)
 
+    def reshaped(self, values, shape):
+        return _Block(values.room.reshape(shape), values.raw)
+
+    def copy(self, values, target, offset):
+        target.room.reshape(-1)[offset : offset + values.room.size] = values.room.reshape(-1)
+
     def address(self, buffer):
         if not isinstance(buffer, _Block):
             raise TypeError("a buffer of another device")

@@ -184,6 +184,16 @@ def test_views_share_the_memory_and_end_with_it():
         assert buffer.reshaped((6, 4)).part(5).host().tolist() == [20, 21, 22, 23]
         part.close()
         assert buffer.host().shape == (2, 3, 4)
+        other = context.upload(np.arange(24))
+        seen = other.reshaped((4, 6)).reshaped((2, 12))
+        used = context.pool.used
+        seen.close()
+        seen.close()
+        assert context.pool.used < used
+        with pytest.raises(ValueError, match="is closed"):
+            other.host()
+        buffer.part(0).reshaped((12,)).close()
+        assert buffer.host().shape == (2, 3, 4)
         late = buffer.part(0)
         buffer.close()
         for use in (late.host, buffer.host, lambda: buffer.part(0)):

@@ -18,7 +18,14 @@ from tests.fixtures.cuda_driver.child import STAND_IN, counted, on_test_driver, 
 
 # Equal to the last bit, but for sums in another order, and indices in float32: 4e-6 of a voxel at these
 # sizes, times the step of 800 that neighbours may differ by.
-_RELATIVE = {"statistics": 1e-12, "sifted": 1e-6, "blended": 1e-6}
+_RELATIVE = {
+    "statistics": 1e-12,
+    "sifted": 1e-6,
+    "blended": 1e-6,
+    "normalised": 1e-6,
+    "softmax": 1e-6,
+    "sigmoid": 1e-6,
+}
 _ABSOLUTE = {"trilinear": 3e-3, "held": 3e-3}
 
 
@@ -122,8 +129,20 @@ def _walk(kernels: Kernels) -> dict[str, np.ndarray]:
     sums = kernels.zeros((1, 13, 22, 31), np.float32)
     kernels.blend(sums, windows, starts, weights)
     kept("blended", sums)
+    within = kernels.upload(rng.random((8, 8, 8), np.float32))
+    open_.append(within)
+    sums = kernels.zeros((1, 13, 22, 31), np.float32)
+    kernels.blend_within(sums, windows, starts, within)
+    covering = tuple(np.arange(0, size - 7, 1, np.int32) for size in (13, 22, 31))
+    kernels.normalise(sums, covering, within)
+    kept("normalised", sums)
     channels = kernels.upload(rng.random((4, 13, 22, 31), np.float32))
     open_.append(channels)
+    for name in ("softmax", "sigmoid"):
+        kept(name, getattr(kernels, name)(channels))
+    kept("last above", kernels.last_above(channels, 0.6))
+    flat = kernels.reshaped(channels, (4, 13, 22 * 31))
+    kept("joined", kernels.join([flat, flat]))
     kept("part", kernels.part(channels, 2))
     labels = kept("argmax", kernels.argmax(channels))
     kept("nearest", kernels.nearest(labels, matrix, (14, 20, 25), outside=9))
@@ -131,6 +150,7 @@ def _walk(kernels: Kernels) -> dict[str, np.ndarray]:
     kept("threshold", kernels.threshold(values, 400.0))
     parts, count = kernels.components(labels, 3)
     kept("components", parts)
+    kept("components by corners", kernels.components(labels, 3, corners=True)[0])
     sizes = kernels.sizes(parts, count)
     out["sizes"] = sizes
     kept("chosen", kernels.chosen(parts, sizes >= 4))

@@ -117,7 +117,8 @@ def test_without_a_driver_the_process_lives_and_says_so(tmp_path):
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("there is no NVIDIA driver (")
-    assert done.stdout.strip().endswith("install release 580 or later")
+    told = "install release 580 or later (535 or later with dicomnode[gpu-cu12])"
+    assert done.stdout.strip().endswith(told)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -115,10 +116,6 @@ def exact_where_there_is_a_weight(network, capability):
 class TestTensorRt(RuntimeContract):
     """TensorRT's session."""
 
-    # A GPU is one thread's, and its memory is what the plan says: both are tested below as they are here
-    test_it_runs_in_the_thread_that_asks = None
-    test_memory_grows_with_the_box = None
-
     @pytest.fixture
     def runtime(self, cuda):
         return Here(cuda, exact_where_there_is_a_weight)
@@ -137,6 +134,7 @@ def test_an_input_on_the_device_is_read_where_it_lies_and_outputs_stay_there(cud
 
 def test_an_input_on_the_host_goes_up_once_and_its_memory_comes_back(cuda):
     session = opened(cuda)
+    session.run({"x": np.ones((1, 1, 4, 6, 8), np.float32)})
     used, before = cuda.pool.used, cuda.traffic
     outputs = session.infer({"x": HostBuffer(np.ones((1, 1, 4, 6, 8), np.float32))})
     assert (cuda.traffic - before).arrays_up == 1
@@ -216,8 +214,28 @@ def test_results_say_how_they_were_computed(cuda):
 def test_memory_is_weights_work_inputs_and_outputs(cuda):
     session = opened(cuda)
     small, large = session.memory((1, 1, 4, 4, 4)), session.memory((1, 1, 8, 4, 4))
-    assert large - small == 64 * 4 * 2 + 8 * 4 * 2  # input and mask, heat and logd
-    assert small > double.WORK_BYTES + 64 * 4 * 2
+    in_and_out, work = 64 * 4 * 2 + 8 * 4 * 2, double.WORK_BYTES // 64  # of the largest shape 64 voxels' part
+    assert large - small == in_and_out + work  # input and mask, heat and logd
+    parts = session.memory_parts({"x": (1, 1, 4, 4, 4)})
+    assert (parts.context, parts.io) == (work, in_and_out)
+    assert small == parts.weights + parts.context + parts.io
+
+
+def test_a_run_works_in_the_memory_that_its_shapes_take(cuda):
+    session = opened(cuda)
+
+    def held(shape):
+        for buffer in session.infer({"x": HostBuffer(np.zeros(shape, np.float32))}).values():
+            buffer.close()
+        return cuda.pool.used
+
+    largest, small = held((1, 1, 16, 16, 16)), held((1, 1, 2, 2, 2))
+    assert largest - small > double.WORK_BYTES // 2
+    assert session.memory((1, 1, 16, 16, 16)) > 0  # asked between two runs of one shape
+    assert held((1, 1, 2, 2, 2)) == small
+    with pytest.raises(NodeError, match="its plan takes"):
+        session.run({"x": np.zeros((1, 1, 17, 2, 2), np.float32)})
+    assert held((1, 1, 16, 16, 16)) == largest
 
 
 def test_it_ends_in_order_and_gives_everything_back(cuda):
@@ -276,14 +294,19 @@ def test_a_network_without_a_plan_is_told_how_to_get_one(cuda):
 @pytest.mark.parametrize("content", [b"", b"garbage", b"\0" * 4096])
 def test_a_plan_that_does_not_load_is_a_row_with_tensorrts_words(cuda, content):
     plan = ReadyPlan(
-        content=content, key="k", precision="fp32", tf32=False, release=lambda: RELEASED.append(1)
+        content=content,
+        key="k",
+        precision="fp32",
+        tf32=False,
+        release=lambda: RELEASED.append(1),
+        discard=RELEASED.append,
     )
     runtime = TensorRtRuntime(TENSORRT, lambda network, capability: plan, lambda device: cuda)
     with pytest.raises(NodeError) as caught:
         runtime.load(given(network()), capability_of(cuda))
     assert caught.value.fault is PLAN_NOT_LOADED
     assert "magic tag does not match" in str(caught.value)
-    assert RELEASED == [1]
+    assert [1, str(caught.value)] == RELEASED
 
 
 def test_tensorrt_rtx_says_why_it_calls_a_plan_invalid(cuda, monkeypatch):
@@ -332,8 +355,15 @@ def test_a_type_that_numpy_has_not_is_refused(cuda, monkeypatch):
 
 def test_a_tensor_that_carries_a_shape_is_refused(cuda, monkeypatch):
     monkeypatch.setattr(double._Engine, "get_tensor_location", lambda self, name: double.TensorLocation.HOST)
+    discarded = []
+
+    def plans(network, capability):
+        return replace(plans_of(ANY)(network, capability), discard=discarded.append)
+
+    runtime = TensorRtRuntime(TENSORRT, plans, lambda device: cuda)
     with pytest.raises(NodeError, match="x carries a shape, which is not supported"):
-        opened(cuda)
+        runtime.load(given(network()), capability_of(cuda))
+    assert discarded == []  # the plan is as good as any that would be built
 
 
 def test_outputs_whose_shape_depends_on_the_numbers_are_refused(cuda, monkeypatch):
@@ -344,6 +374,7 @@ def test_outputs_whose_shape_depends_on_the_numbers_are_refused(cuda, monkeypatc
 
 def test_a_run_that_tensorrt_refuses_is_a_failure_and_frees_its_outputs(cuda, monkeypatch):
     session = opened(cuda)
+    session.run({"x": np.zeros((1, 1, 2, 2, 2), np.float32)})
     used = cuda.pool.used
 
     def refuse(self, stream_handle):

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 from dicomnode.engine import load_package
 from dicomnode.engine.acceptance import (
@@ -21,6 +22,7 @@ from dicomnode.engine.acceptance import (
     volumes,
 )
 from dicomnode.engine.manifest import Window
+from dicomnode.engine.plans.profiles import profile_of
 from dicomnode.engine.runtimes import REFERENCE, Network
 from dicomnode.engine.runtimes import kept as kept_room
 from dicomnode.faults import NETWORK_FAILED, NodeError
@@ -31,6 +33,7 @@ SUBJECT = Subject(
     engine="small",
     step="net",
     network="0" * 64,
+    asked="0" * 64,
     runtime="spoiled",
     version="1.0",
     device="CPU",
@@ -137,11 +140,18 @@ def test_on_a_flat_volume_numbers_must_be_numbers_and_no_more(step, value):
     assert found.passed or "mask on a flat volume: it gives what is not a number" in found.worst
 
 
-def test_windows_have_one_size_and_plans_are_made_for_theirs(step):
+def test_a_plan_that_takes_boxes_of_any_size_is_tried_in_another_size_too(step):
+    planned = load(SpoiledRuntime(plan="a"))
+    assert shapes(step, planned)[1] == (1, 1, 8, 4, 6)
+    _, _, _, high = profile_of(step, network().SerializeToString())[0]
+    assert all(
+        most >= length for volume in shapes(step, planned) for length, most in zip(volume, high, strict=True)
+    )
+
+
+def test_windows_have_one_size(step):
     windows = replace(step, window=Window(size_kji=(4, 6, 8)))
     assert set(shapes(windows)) == {(1, 1, 4, 6, 8)}
-    planned = load(SpoiledRuntime(plan="a"))
-    assert set(shapes(step, planned)) == {(1, 1, 4, 6, 8)}
 
 
 def test_windows_are_tried_two_in_a_batch_where_the_network_takes_that(step):
@@ -169,9 +179,33 @@ def test_a_size_that_the_reference_refuses_is_no_measure_but_the_gates_own_must_
     assert caught.value.fault is NETWORK_FAILED
 
 
+def test_what_the_reference_gives_no_numbers_for_is_never_accepted(step):
+    """Else an output that was never compared would serve."""
+    content = with_weight(np.full((1, 1, 1, 1, 1), np.nan, np.float32)).SerializeToString()
+    plain = replace(step, centre_heat=None, interpret="labels")
+    session, reference = load(), load(content=content)
+    found = accept(SUBJECT, plain, session, reference)
+    assert not found.passed
+    assert "the reference itself gives what is not a number" in found.worst
+
+
 def test_each_input_gets_a_volume_of_its_own_shape(step):
     gate = replace(step.gate, shapes={"x": (1, 1, 2, 2, 4)})
     assert shapes(replace(step, gate=gate))[0] == (1, 1, 2, 2, 4)
+
+
+def test_a_runtime_that_takes_one_input_for_the_other_is_found(step):
+    def difference(*names):
+        tensors = [
+            helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, 1, 4, 6, 8]) for n in ("a", "b", "mask")
+        ]
+        graph = helper.make_graph([helper.make_node("Sub", names, ["mask"])], "g", tensors[:2], tensors[2:])
+        opset = [helper.make_opsetid("", 20)]
+        return load(content=helper.make_model(graph, opset_imports=opset, ir_version=10).SerializeToString())
+
+    plain = replace(step, centre_heat=None, interpret="map")
+    assert accept(SUBJECT, plain, difference("a", "b"), difference("a", "b")).passed
+    assert not accept(SUBJECT, plain, difference("b", "a"), difference("a", "b")).passed
 
 
 def test_volumes_are_the_same_each_time(step):
@@ -195,6 +229,7 @@ class TestRecord:
         "change",
         [
             {"network": "1" * 64},
+            {"asked": "1" * 64},
             {"runtime": "other"},
             {"version": "1.1"},
             {"device": "another CPU"},
@@ -221,7 +256,7 @@ class TestRecord:
         path.write_text(path.read_text().replace('"passed": true', '"passed": false'))
         assert find_record(tmp_path, SUBJECT, step).passed
 
-    @pytest.mark.parametrize("content", ["", "[]", "{", '{"schema": 1}', '{"schema": 2}'])
+    @pytest.mark.parametrize("content", ["", "[]", "{", "[" * 200_000, '{"schema": 1}', '{"schema": 2}'])
     def test_one_that_cannot_be_read_is_as_good_as_none(self, step, tmp_path, content):
         keep_record(tmp_path, accepted(step))
         path = next((tmp_path / FOLDER).glob("*.json"))
@@ -256,17 +291,40 @@ class TestRecord:
         assert not (tmp_path / FOLDER).exists()
 
     def test_the_list_has_those_of_the_networks_as_they_are_now(self, step, tmp_path):
-        now = replace(SUBJECT, network=step.sha256)
+        runtime = SpoiledRuntime()
+        now = subject_of("small", step, runtime.probe(1), load(runtime))
         for subject in (
             replace(now, runtime="b"),
             replace(now, runtime="a"),
             SUBJECT,
             replace(now, engine="large"),
+            replace(now, asked="0" * 64),
+            replace(now, network="0" * 64),
         ):
             keep_record(tmp_path, accepted(step, subject=subject))
         listed = records_of(tmp_path, "small", [step])
         assert [record.subject.runtime for _, record in listed] == ["a", "b"]
         assert all(record.passed and path.exists() for path, record in listed)
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        (lambda step: replace(step, data={"weights.bin": "1" * 64}), False),
+        (lambda step: replace(step, gate=replace(step.gate, seed=7)), False),
+        (lambda step: replace(step, gate=replace(step.gate, low=-500.0)), False),
+        (lambda step: replace(step, window=Window(size_kji=(4, 6, 8))), False),
+        (lambda step: replace(step, centre_heat=replace(step.centre_heat, heat_at_least=0.2)), False),
+        (lambda step: replace(step, gate=replace(step.gate, dice=0.9999, tolerance=1e-6, expect=())), True),
+    ],
+    ids=["weights in a data file", "seed", "range", "window", "level of a peak", "limits"],
+)
+def test_a_step_that_asks_something_else_is_another_subject_and_tighter_limits_are_not(step, change, same):
+    runtime = SpoiledRuntime()
+    session = load(runtime)
+    before, after = (subject_of("small", one, runtime.probe(1), session) for one in (step, change(step)))
+    assert (before == after) is same
+    assert (before.file_name == after.file_name) is same
 
 
 def test_the_subject_names_what_the_session_is(step):

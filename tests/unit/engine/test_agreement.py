@@ -133,7 +133,24 @@ class TestMasks:
         wanted = scores.argmax(axis=1)[:, None]
         found = wanted.copy()
         found[0, 0, 0, :2] = 1
-        assert only(LABELS, wanted, found).dice == pytest.approx(2 * 48 / (64 + 48))
+        agreement = only(LABELS, wanted, found)
+        assert agreement.dice == pytest.approx(2 * 48 / (64 + 48))
+        assert failing(agreement) == [
+            "out Dice"
+        ]  # 2 instead of 1 is no larger difference than 1 instead of 0
+
+    def test_of_numbers_of_classes_one_voxel_of_rounding_is_not_disagreement(self, scores):
+        wanted = scores.argmax(axis=1)[:, None]
+        found = wanted.copy()
+        found[0, 0, 7, 7, 7] = 2
+        assert failing(only(LABELS, wanted, found), "fp16") == []
+
+    def test_a_class_that_the_reference_does_not_see_is_disagreement_however_small(self):
+        wanted = np.zeros((1, 1, 64, 64, 64), np.int64)
+        found = wanted.copy()
+        found[0, 0, 5, 5, 5:8] = 3  # three voxels of 262 144: the background's Dice is 0.99999
+        assert only(LABELS, wanted, found).dice == 0.0
+        assert failing(only(LABELS, wanted, found), "int8") == ["out Dice"]
 
     @pytest.mark.parametrize(
         ("how", "level"),
@@ -169,6 +186,36 @@ class TestMasks:
 
     def test_an_output_without_space_labels_nothing(self):
         assert only(LABELS, ramp(1, 5), ramp(1, 5)).dice is None
+
+    @pytest.mark.parametrize("precision", LIMITS)
+    @pytest.mark.parametrize("kind", ["softmax", "sigmoid"])
+    def test_a_runtime_that_sees_nothing_is_found_where_the_reference_sees_nothing_either(
+        self, precision, kind
+    ):
+        """Half precision gave black masks in the field; on a phantom all masks are black."""
+        logits = np.random.default_rng(3).normal(-9.0, 0.7, (1, 1, 16, 16, 16))
+        wanted = (1.0 / (1.0 + np.exp(-logits))).astype(np.float32)
+        rounded = 1.0 / (1.0 + np.exp(-logits * (1 + 0.4 * LIMITS[precision].relative_l2)))
+        black, step = np.zeros_like(wanted), LABELS
+        if kind == "softmax":
+            wanted, black, rounded = (
+                np.concatenate([1 - one, one], axis=1) for one in (wanted, black, rounded)
+            )
+        else:
+            step = replace(LABELS, interpret="sigmoid", sigmoid=Sigmoid(values="probabilities"))
+        found = only(step, wanted, black.astype(np.float32))
+        assert found.dice == 1.0
+        assert "out relative L2 of logarithms" in failing(found, precision)
+        near = only(step, wanted, rounded.astype(np.float32))
+        assert "out relative L2 of logarithms" not in failing(near, precision)
+
+    def test_other_outputs_have_no_logarithms(self, scores):
+        assert only(LABELS, scores, scores).log_l2 is None
+        assert (
+            only(replace(LABELS, interpret="map"), abs(ramp(1, 1, 4, 4)), abs(ramp(1, 1, 4, 4))).log_l2
+            is None
+        )
+        assert only(LABELS, ramp(1, 5), ramp(1, 5)).log_l2 is None
 
     def test_a_class_that_only_one_of_them_has_is_no_agreement(self):
         a, b = np.zeros(100, bool), np.ones(100, bool)
@@ -210,6 +257,17 @@ class TestPeaks:
     def test_a_cell_of_shift_is_the_same_place_and_two_are_another(self):
         assert peaks_apart(self.heat((4, 4, 4)), self.heat((5, 3, 4)), 0.0, 0.01) == 0
         assert peaks_apart(self.heat((4, 4, 4)), self.heat((6, 4, 4)), 0.0, 0.01) == 2
+
+    def test_a_place_in_another_item_or_channel_is_another_place(self):
+        here, there = self.heat((4, 4, 4)), self.heat()
+        for axis in (0, 1):
+            one, other = np.concatenate([here, there], axis), np.concatenate([there, here], axis)
+            assert peaks_apart(one, other, 0.0, 0.01) == 2
+
+    def test_a_map_that_is_one_plateau_is_compared_in_no_time(self):
+        plateau = np.full((1, 1, 64, 64, 64), 3.0, np.float32)
+        assert peaks_apart(plateau, plateau, 0.0, 0.01) == 0
+        assert peaks_apart(plateau, plateau - 4.0, 0.0, 0.01) == 64**3
 
     def test_missing_and_extra_peaks_count_alike(self):
         one, two = self.heat((1, 1, 1)), self.heat((1, 1, 1), (6, 6, 6))

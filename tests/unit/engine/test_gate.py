@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dicomnode.engine import GateSpec, check_engine, load_package, open_session
-from dicomnode.engine.gate import PROBES, expectations, fingerprint, seeded_input
+from dicomnode.engine.gate import PROBES, fingerprint, seeded_input
 from dicomnode.engine.runtimes import onnxruntime as onnx_room
 from dicomnode.faults import GATE_FAILED, NETWORK_FAILED, RUNTIME_MISSING, NodeError
 from tests.unit.engine.small_engine import network, write_engine
@@ -20,10 +20,11 @@ def with_expectations(folder, **changes):
     """Write what the small engine gives on this machine into its manifest; `changes` spoil it."""
     package = load_package(write_engine(folder))
     session = open_session(package, "net", 1)
+    outputs = session.run({"x": seeded_input(package.step("net").gate)})
     rows = [
         f'{{ output = "{one.output}", mean = {one.mean}, std = {one.std}, smallest = {one.smallest}, '
         f"largest = {one.largest}, probes = {list(one.probes)} }}"
-        for one in expectations(session, package.step("net").gate)
+        for one in (fingerprint(name, array, PROBES) for name, array in outputs.items())
     ]
     session.close()
     text = ", ".join(rows)
@@ -117,7 +118,7 @@ def test_without_a_runtime_the_engine_is_not_served(tmp_path, monkeypatch):
         raise ImportError("not installed")
 
     package = load_package(write_engine(tmp_path))
-    monkeypatch.setattr(onnx_room, "_library", fail)
+    monkeypatch.setattr(onnx_room, "import_onnxruntime", fail)
     with pytest.raises(NodeError, match="not installed") as caught:
         open_session(package, "net", 1)
     assert caught.value.fault is RUNTIME_MISSING
@@ -156,3 +157,10 @@ def test_a_turned_axis_is_seen_in_the_fingerprint():
         wrong = fingerprint("x", turned, PROBES)
         assert wrong.mean == pytest.approx(right.mean)
         assert max(abs(a - b) for a, b in zip(wrong.probes, right.probes, strict=True)) > 0.01
+
+
+def test_an_output_without_numbers_is_nothing_that_was_expected():
+    """A detector that lists nothing where it listed something fails its gate, and not with a traceback."""
+    found = fingerprint("boxes", np.zeros((0, 4), np.float32), 3)
+    assert all(np.isnan([found.mean, found.std, found.smallest, found.largest, *found.probes]))
+    assert len(found.probes) == 3

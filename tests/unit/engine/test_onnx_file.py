@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from dicomnode.engine.onnx_file import _WAYS, UnsafeNetworkError, check_onnx
+from dicomnode.engine.onnx_wire import LENGTH, varint_bytes
 from tests.unit.engine.small_engine import model, network, with_weight
 
 
@@ -146,6 +147,32 @@ def test_a_network_that_was_cut_off_is_refused_wherever_it_was_cut():
 def test_no_bytes_at_all_make_it_fail_in_another_way(content):
     with contextlib.suppress(UnsafeNetworkError):
         check_onnx(content)
+
+
+@pytest.mark.parametrize("number", [13, 14, 7])
+def test_a_field_number_that_only_a_runtime_would_read_as_another_is_refused(number):
+    """Protobuf in C++ drops what is beyond 32 bits of a tag: OpenVINO read a file that was named so."""
+    hidden = varint_bytes((number << 3 | LENGTH) + 2**32) + varint_bytes(0)
+    with pytest.raises(UnsafeNetworkError, match="not protobuf"):
+        check_onnx(network().SerializeToString() + hidden)
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[1]).SerializeToString() + hidden
+    made = HIDING_PLACES["initializer"](numpy_helper.from_array(np.zeros(1, np.float32), "w"))
+    del made.graph.initializer[:]
+    graph = made.graph.SerializeToString() + _field(5, tensor)
+    made.ClearField("graph")
+    with pytest.raises(UnsafeNetworkError, match="not protobuf"):
+        check_onnx(made.SerializeToString() + _field(7, graph))
+
+
+def test_a_place_of_data_that_a_runtime_would_cut_to_another_is_seen_as_that():
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[1]).SerializeToString()
+    tensor += varint_bytes(14 << 3) + varint_bytes(2**32 + TensorProto.EXTERNAL)
+    made = HIDING_PLACES["initializer"](numpy_helper.from_array(np.zeros(1, np.float32), "w"))
+    del made.graph.initializer[:]
+    graph = made.graph.SerializeToString() + _field(5, tensor)
+    made.ClearField("graph")
+    with pytest.raises(UnsafeNetworkError, match="another file"):
+        check_onnx(made.SerializeToString() + _field(7, graph))
 
 
 def _field(number: int, content: bytes) -> bytes:

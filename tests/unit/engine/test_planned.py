@@ -14,8 +14,9 @@ from dicomnode.engine.agreement import LIMITS, Agreement
 from dicomnode.engine.planned import PlannedRuntime, judge_plan, with_plans
 from dicomnode.engine.plans import PlanCache, PlanState
 from dicomnode.engine.runtimes import REFERENCE, RUNTIMES, Capability, Network
-from dicomnode.engine.runtimes.tensorrt import TENSORRT, TensorRtRuntime
-from dicomnode.faults import PLAN_MISSING, NodeError
+from dicomnode.engine.runtimes.tensorrt import TENSORRT, ReadyPlan, TensorRtRuntime
+from dicomnode.engine.runtimes.tensorrt import runtime as runtime_module
+from dicomnode.faults import CUDA_MISSING, PLAN_MISSING, PLAN_NOT_LOADED, NodeError
 from tests.unit.engine.plan_keys import KEY
 from tests.unit.engine.small_engine import network, write_engine
 from tests.unit.engine.spoiled_runtime import SpoiledRuntime
@@ -59,6 +60,25 @@ def test_what_was_found_out_of_the_gpu_is_shared_by_all_engines(package, wish):
     assert able.probe(1) is CAPABILITY
 
 
+def test_all_engines_work_in_the_cuda_context_that_the_shared_runtime_was_given(monkeypatch):
+    asked, released = [], []
+
+    def contexts(device):
+        asked.append(device)
+        raise NodeError(CUDA_MISSING, reason="there is none here")
+
+    def plans(network, capability):
+        return ReadyPlan(
+            content=b"plan", key="k", precision="fp32", tf32=False, release=lambda: released.append(1)
+        )
+
+    monkeypatch.setattr(runtime_module, "bindings", lambda flavour: object())
+    runtime = TensorRtRuntime(TENSORRT, contexts=contexts).with_plans(plans)
+    with pytest.raises(NodeError, match="there is none here"):
+        runtime.load(Network(engine="small 0.1.0", file="net.onnx", content=b""), CAPABILITY)
+    assert (asked, released) == ([GPU], [1])
+
+
 def test_a_network_without_a_plan_is_not_loaded_and_the_command_that_builds_it_is_told(package, wish):
     [able] = with_plans([TensorRtRuntime(TENSORRT)], package.manifest.networks, wish)
     asked = Network(engine="small 0.1.0", file="net.onnx", content=network().SerializeToString())
@@ -74,6 +94,7 @@ def judged(plan, *, passed):
         engine="small",
         step="net",
         network="0" * 64,
+        asked="0" * 64,
         runtime="tensorrt",
         version="11.4.0.106",
         device="NVIDIA H200",
@@ -116,3 +137,30 @@ def test_after_a_plan_was_rejected_the_one_that_served_before_is_tried(package, 
     assert "does not agree" in session.provenance["why not spoiled"]
     session.close()
     assert runtime.open == 0
+
+
+def test_after_a_plan_that_does_not_load_the_one_that_served_before_is_tried(package, wish):
+    class Damaged(SpoiledRuntime):
+        """TensorRT makes nothing of its newest plan, which is put aside."""
+
+        tried = 0
+
+        def load(self, network, capability):
+            self.tried += 1
+            if self.tried == 1:
+                raise NodeError(
+                    PLAN_NOT_LOADED,
+                    engine="small",
+                    name="small",
+                    file="net.onnx",
+                    device="GPU",
+                    reasons="old",
+                )
+            self._plan = "before"
+            return super().load(network, capability)
+
+    runtime = Damaged()
+    session = open_session(package, "net", 1, wish, (runtime, REFERENCE))
+    assert (session.runtime, runtime.tried) == ("spoiled 1.0 CPU", 2)
+    assert "does not load on GPU: old" in session.provenance["why not spoiled"]
+    session.close()

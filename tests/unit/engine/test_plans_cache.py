@@ -180,12 +180,16 @@ def test_what_a_dead_build_left_goes(cache):
     work = cache.work_path(NEW_DRIVER)
     work.mkdir()
     (work / "network.onnx").write_bytes(b"x")
+    (work / "folder of a library").mkdir()
     (cache.root / ".x.json.999999999.ab12.tmp").write_bytes(b"half")
-    (cache.root / f".y.json.{os.getpid()}.ab12.tmp").write_bytes(b"of a process that lives")
+    # In a container the dead had the number that we have
+    (cache.root / f".y.json.{os.getpid()}.ab12.tmp").write_bytes(b"half")
+    (cache.root / "quarantine" / ".z.txt.999999999.ab12.tmp").write_bytes(b"half")
     cache.prune()
     left = {path.name for path in cache.root.iterdir()}
-    assert left == {"key", "locks", "log", "work", "quarantine", f".y.json.{os.getpid()}.ab12.tmp"}
+    assert left == {"key", "locks", "log", "work", "quarantine"}
     assert list((cache.root / "work").iterdir()) == []
+    assert list((cache.root / "quarantine").iterdir()) == []
 
 
 def test_the_work_of_a_build_that_runs_stays(cache):
@@ -342,6 +346,16 @@ def test_what_is_put_aside_a_second_time_overwrites_nothing(cache):
         assert cache.find(KEY) is None
     assert len(quarantined(cache)) == 3
     assert len(list((cache.root / "quarantine").glob("*.plan"))) == 3
+
+
+def test_a_plan_that_is_put_aside_again_and_again_does_not_fill_the_disk(cache):
+    for number in range(6):
+        cache.put(KEY, PLAN + bytes([number]))
+        cache.discard(KEY, f"deserialisation failed, {number}")
+    cache.prune()
+    folder = cache.root / "quarantine"
+    assert sorted(path.read_bytes()[-1] for path in folder.glob("*.plan")) == [2, 3, 4, 5]
+    assert len(quarantined(cache)) == len(list(folder.glob("*.json"))) == 6
 
 
 def test_a_plan_that_its_runtime_does_not_load_is_put_aside(cache):

@@ -89,7 +89,7 @@ BY_16 = Crop(of="lungs", multiple=16)
             [8, 1, 96, 96, 96],
         ),
         (STEP, [1, 1, "k", "j", "i"], [1, 1, 1, 1, 1], [1, 1, 32, 48, 64], [1, 1, 384, 384, 384]),
-        (STEP, ["n", 1, "k", "j", "i"], [1, 1, 1, 1, 1], [1, 1, 32, 48, 64], [2, 1, 384, 384, 384]),
+        (STEP, ["n", 1, "k", "j", "i"], [1, 1, 1, 1, 1], [1, 1, 32, 48, 64], [1, 1, 384, 384, 384]),
         (
             replace(STEP, crop=BY_16),
             [1, 1, "k", "j", "i"],
@@ -108,8 +108,22 @@ BY_16 = Crop(of="lungs", multiple=16)
             replace(STEP, inputs=FLAT, gate=replace(GATE, shape=(3, 1, 64, 64))),
             ["n", 1, "j", "i"],
             [1, 1, 1, 1],
-            [4, 1, 64, 64],
-            [8, 1, 4096, 4096],
+            [3, 1, 64, 64],
+            [6, 1, 4096, 4096],
+        ),
+        (
+            replace(STEP, inputs=FLAT, gate=replace(GATE, shape=(1, 1, 64, 64))),
+            ["n", 1, "j", "i"],
+            [1, 1, 1, 1],
+            [3, 1, 64, 64],
+            [3, 1, 4096, 4096],
+        ),
+        (
+            with_window(256, 256, 256, gate=replace(GATE, shape=(1, 1, 256, 256, 256))),
+            ["n", 1, 256, 256, 256],
+            [1, 1, 256, 256, 256],
+            [3, 1, 256, 256, 256],
+            [3, 1, 256, 256, 256],
         ),
         (
             replace(STEP, inputs=LAST, gate=replace(GATE, shape=(1, 32, 32, 32, 2))),
@@ -127,7 +141,9 @@ BY_16 = Crop(of="lungs", multiple=16)
         "whole, batch",
         "multiple",
         "turned",
+        "slices, three in the gate",
         "slices",
+        "large windows",
         "channels last",
     ],
 )
@@ -269,3 +285,14 @@ def test_a_plan_of_rtx_that_is_bound_to_no_device_serves_every_device(cache):
     own = ordered(compiler=compiler_of(capability))
     cache.put(own, b"for this one")
     assert asked(cache, capability).content == b"for this one"
+
+
+def test_a_plan_that_does_not_load_is_put_aside_and_given_to_nobody_else(cache):
+    key = ordered(compiler=replace(COMPILER, cuda_runtime=compiler_of(CAPABILITY).cuda_runtime))
+    cache.put(key, b"the plan")
+    found = asked(cache)
+    found.release()
+    found.discard("magic tag does not match")
+    assert isinstance(asked(cache), Reason)
+    (reason,) = (cache.root / "quarantine").glob("*.txt")
+    assert reason.read_text().endswith(": magic tag does not match\n")

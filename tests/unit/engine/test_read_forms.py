@@ -239,3 +239,211 @@ def test_what_is_wrong_is_said_with_its_key(old, new, key, said):
     assert len(found) == 1, [str(problem) for problem in problems]
     assert said in str(found[0])
     assert found[0].line is not None
+
+
+CODE = f"type = {TYPE}"
+PLACED = f"""
+schema = 1
+name = "placed"
+version = "1.0.0"
+title = "Placed"
+use = "Tests."
+
+[[input]]
+name = "ct"
+kind = "volume"
+require = [ {{ tag = "Modality", equals = "CT" }} ]
+
+[[step]]
+network = "organs.onnx"
+sha256 = "{"0" * 64}"
+window = {{ size_kji = [8, 8, 8] }}
+interpret = "labels"
+[step.gate]
+shape = [1, 1, 8, 8, 8]
+low = 0.0
+high = 1.0
+
+[[step]]
+network = "list.onnx"
+sha256 = "{"0" * 64}"
+window = {{ size_kji = [8, 8, 8], overlap = 0.25 }}
+interpret = "boxes"
+[step.boxes]
+scores = "scores"
+[step.gate]
+shape = [1, 1, 8, 8, 8]
+low = 0.0
+high = 1.0
+
+[[step]]
+network = "usual.onnx"
+sha256 = "{"0" * 64}"
+window = "whole"
+interpret = "anomaly"
+[step.anomaly]
+score = "score"
+normals = [0.0, 1.0]
+[step.gate]
+shape = [1, 1, 8, 8, 8]
+low = 0.0
+high = 1.0
+
+[[step]]
+network = "class.onnx"
+sha256 = "{"0" * 64}"
+window = "whole"
+interpret = "classes"
+[step.classes]
+activation = "none"
+[step.gate]
+shape = [1, 1, 8, 8, 8]
+low = 0.0
+high = 1.0
+
+[[step]]
+network = "centres.onnx"
+sha256 = "{"0" * 64}"
+window = "whole"
+interpret = "centre_heat"
+[step.centre_heat]
+[step.gate]
+shape = [1, 1, 8, 8, 8]
+low = 0.0
+high = 1.0
+
+[[output]]
+segment = "lung"
+step = "organs"
+kind = "anatomy"
+category = {TYPE}
+{CODE}
+tracking = "Lung"
+laterality = "left"
+largest = 1
+
+[[output]]
+segment = "lung"
+step = "organs"
+kind = "anatomy"
+category = {TYPE}
+{CODE}
+tracking = "Other lung"
+laterality = "right"
+channel = 2
+
+[[output]]
+region = "fracture"
+step = "list"
+{CODE}
+tracking = "Fracture {{number}}"
+channel = 1
+
+[[output]]
+region = "crack"
+step = "list"
+{CODE}
+tracking = "Crack {{number}}"
+channel = 2
+
+[[output]]
+classification = "unusual"
+step = "usual"
+{CODE}
+
+[[output]]
+classification = "sick"
+step = "class"
+{CODE}
+threshold = 0.3
+
+[[output]]
+segment = "nodule"
+step = "centres"
+kind = "lesion"
+category = {TYPE}
+{CODE}
+tracking = "Nodule {{number}}"
+"""
+SECOND = f"""
+[[output]]
+segment = "other"
+step = "centres"
+kind = "lesion"
+category = {TYPE}
+{CODE}
+tracking = "Other {{number}}"
+"""
+
+# Each would be read without a word, and do nothing or something else
+PASSED_OVER = [
+    (
+        "channel = 2\n\n[[output]]\nregion",
+        "channel = 1\n\n[[output]]\nregion",
+        "output[2].channel",
+        "lung is that",
+    ),
+    (
+        '"Crack {number}"\nchannel = 2',
+        '"Crack {number}"\nchannel = 1',
+        "output[4].channel",
+        "fracture is that",
+    ),
+    (
+        '"Nodule {number}"\n',
+        '"Nodule {number}"\n' + SECOND,
+        "output[8].channel",
+        "nodule is that of centre_heat",
+    ),
+    ('"Nodule {number}"\n', '"Nodule {number}"\nlargest = 1\n', "output[7].largest", "no such key"),
+    ('"Nodule {number}"\n', '"Nodule {number}"\nchannel = 1\n', "output[7].channel", "has no channels"),
+    ('"Nodule {number}"', '"Nodule {number:999999}"', "output[7].tracking", "{number} once"),
+    ('segment = "nodule"', 'segment = "crack"', "output[7]", "another one"),
+    (
+        'tracking = "Lung"\nlaterality = "left"',
+        'tracking = "Lung"\nlaterality = "right"',
+        "output[2]",
+        "another one",
+    ),
+    (
+        f'classification = "unusual"\nstep = "usual"\n{CODE}',
+        f'classification = "unusual"\nstep = "usual"\n{CODE}\nthreshold = 0.9',
+        "output[5].threshold",
+        "it is the quantile",
+    ),
+    ("overlap = 0.25", 'rule = "monai"', "step[2].window.rule", "window by window"),
+    ("overlap = 0.25", 'mirror = ["k"]', "step[2].window.mirror", "window by window"),
+    ("overlap = 0.25", "batch = 2", "step[2].window.batch", "window by window"),
+    (
+        "size_kji = [8, 8, 8] }",
+        "size_kji = [8, 8, 8], pad_value = -1.0 }",
+        "step[1].window.pad_value",
+        "step.crop",
+    ),
+    (
+        'activation = "none"',
+        'activation = "none"\ntemperature = 1.5',
+        "step[4].classes.temperature",
+        "logits",
+    ),
+]
+
+
+def test_outputs_with_a_place_are_read():
+    manifest, problems = read(PLACED)
+    assert problems == []
+    assert [manifest.channel_of(one) for one in manifest.output[:4]] == [1, 2, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "said"), PASSED_OVER, ids=[f"{row[2]}: {row[3]}" for row in PASSED_OVER]
+)
+def test_what_would_be_passed_over_is_refused(old, new, key, said):
+    assert old in PLACED
+    manifest, problems = read(PLACED.replace(old, new, 1))
+    assert manifest is None
+    found = [problem for problem in problems if problem.key == key or problem.key.startswith(f"{key}[")]
+    if key.endswith("]") and not found:  # one too many among the outputs
+        found = [problem for problem in problems if problem.key.startswith("output[")]
+    assert len(found) == 1, [str(problem) for problem in problems]
+    assert said in str(found[0])

@@ -14,11 +14,11 @@ from dicomnode.engine.runtimes import openvino as openvino_room
 from dicomnode.engine.runtimes.onnxruntime import OnnxRuntime
 from dicomnode.engine.runtimes.openvino import OpenVino
 from dicomnode.faults import NETWORK_FAILED, NodeError
-from tests.unit.engine.runtime_contract import RuntimeContract
-from tests.unit.engine.small_engine import model
+from tests.unit.engine.runtime_contract import HostRuntimeContract
+from tests.unit.engine.small_engine import model, network
 
 
-class TestOnnxRuntime(RuntimeContract):
+class TestOnnxRuntime(HostRuntimeContract):
     """ONNX Runtime on the CPU."""
 
     @pytest.fixture
@@ -26,7 +26,7 @@ class TestOnnxRuntime(RuntimeContract):
         return OnnxRuntime()
 
 
-class TestOpenVino(RuntimeContract):
+class TestOpenVino(HostRuntimeContract):
     """OpenVINO on the CPU."""
 
     tolerance = 1e-6
@@ -44,15 +44,18 @@ class TestOpenVino(RuntimeContract):
     ],
 )
 @pytest.mark.parametrize(
-    ("room", "probe"),
-    [(onnx_room, lambda: OnnxRuntime().probe()), (openvino_room, lambda: OpenVino().try_here())],
+    ("room", "name", "probe"),
+    [
+        (onnx_room, "import_onnxruntime", lambda: OnnxRuntime().probe()),
+        (openvino_room, "_library", lambda: OpenVino().try_here()),
+    ],
     ids=["onnxruntime", "openvino"],
 )
-def test_a_library_that_does_not_load_is_a_reason_and_no_error(monkeypatch, library, said, room, probe):
+def test_a_library_that_does_not_load_is_a_reason_and_no_error(monkeypatch, library, said, room, name, probe):
     def fail():
         raise library
 
-    monkeypatch.setattr(room, "_library", fail)
+    monkeypatch.setattr(room, name, fail)
     answer = probe()
     assert isinstance(answer, Reason)
     assert answer.installed
@@ -67,7 +70,7 @@ def test_a_library_that_is_not_there_is_told_from_one_that_is_broken(monkeypatch
 
 
 def test_a_build_without_a_cpu_provider_is_a_reason(monkeypatch):
-    library = onnx_room._library()
+    library = onnx_room.import_onnxruntime()
     monkeypatch.setattr(library, "get_available_providers", lambda: ["Other"])
     assert OnnxRuntime().probe() == Reason("onnxruntime", "this build of it has no CPU provider")
 
@@ -78,7 +81,7 @@ def test_onnxruntime_that_was_imported_with_its_telemetry_on_is_not_used(monkeyp
     assert isinstance(answer, Reason)
     assert "reports to its maker" in answer.text
     with pytest.raises(ImportError, match="reports to its maker"):
-        onnx_room._library()
+        onnx_room.import_onnxruntime()
 
 
 def test_openvino_that_was_imported_with_its_telemetry_is_not_used(monkeypatch):
@@ -152,4 +155,19 @@ def test_a_type_of_tensor_that_is_not_known_is_refused(runtime):
     made.graph.output[0].type.tensor_type.elem_type = TensorProto.STRING
     with pytest.raises(NodeError) as caught:
         runtime.load(Network(engine="e", file="f", content=made.SerializeToString()), runtime.probe(1))
+    assert caught.value.fault is NETWORK_FAILED
+
+
+def test_bytes_in_the_format_of_onnxruntime_itself_are_not_loaded(tmp_path):
+    """Only ONNX is looked through before a runtime gets it."""
+    library = onnx_room.import_onnxruntime()
+    options = library.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "net.ort")
+    options.add_session_config_entry("session.save_model_format", "ORT")
+    library.InferenceSession(network().SerializeToString(), options, providers=["CPUExecutionProvider"])
+    content = (tmp_path / "net.ort").read_bytes()
+    library.InferenceSession(content, providers=["CPUExecutionProvider"])
+    capability = OnnxRuntime().probe(1)
+    with pytest.raises(NodeError) as caught:
+        OnnxRuntime().load(Network(engine="small", file="net.onnx", content=content), capability)
     assert caught.value.fault is NETWORK_FAILED

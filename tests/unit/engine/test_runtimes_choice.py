@@ -17,7 +17,9 @@ from dicomnode.engine.runtimes import (
     survey,
     wish_of,
 )
-from dicomnode.settings import Settings
+from dicomnode.engine.runtimes.choose import with_server
+from dicomnode.engine.runtimes.triton import TritonServer
+from dicomnode.settings import Settings, TritonSettings
 from dicomnode.settings.schema import AnalyseSettings, EngineSettings, RuntimeName, StoreSettings
 
 
@@ -160,3 +162,30 @@ def test_an_engine_that_names_its_runtime_also_says_whether_another_may_take_ove
 )
 def test_others_may_take_over_from_auto_and_where_it_is_allowed(wish, allowed):
     assert wish.others_allowed is allowed
+
+
+SERVER = TritonServer(url="http://127.0.0.1:1")
+
+
+def test_the_inference_server_stands_behind_the_gpu_of_this_machine_and_before_its_cpu(tmp_path):
+    wish = RuntimeWish(state=tmp_path, triton=SERVER)
+    names = [runtime.name for runtime in with_server(RUNTIMES, wish)]
+    assert names == ["tensorrt", "tensorrt-rtx", "triton", "openvino", "onnxruntime"]
+    assert with_server(RUNTIMES, RuntimeWish()) == list(RUNTIMES)
+    assert [runtime.name for runtime in with_server([REFERENCE], wish)] == ["triton", "onnxruntime"]
+    assert [one.runtime for one in survey(1, wish)] == names
+
+
+def test_a_server_that_is_named_and_away_is_not_replaced(tmp_path, runtimes):
+    wish = RuntimeWish(runtime="triton", state=tmp_path, triton=SERVER)
+    (only,) = offered(wish, runtimes)
+    assert only.startswith("triton: 127.0.0.1:1: ")
+
+
+def test_the_wish_has_the_server_of_the_settings(tmp_path):
+    said = TritonSettings(url="https://farm:8443", timeout_s=5.0, ca_file=tmp_path / "ca.pem")
+    settings = Settings(analyse=AnalyseSettings(triton=said))
+    assert wish_of(settings, "lung-ct").triton == TritonServer(
+        url="https://farm:8443", timeout_s=5.0, ca_file=tmp_path / "ca.pem"
+    )
+    assert wish_of(Settings(), "lung-ct").triton is None

@@ -13,6 +13,7 @@ from dicomnode.engine.acceptance import FOLDER
 from dicomnode.engine.runtimes import REFERENCE, Network, Reason
 from dicomnode.engine.runtimes.openvino import OpenVino
 from dicomnode.faults import (
+    CUDA_BROKEN,
     GATE_FAILED,
     NETWORK_FAILED,
     RUNTIME_MISSING,
@@ -236,3 +237,13 @@ def test_openvino_agrees_on_the_engine_that_ships(wish):
     session = open_session(find_engine("lung-ct"), "nodules", 1, named, (OpenVino(), REFERENCE))
     assert session.runtime.startswith("openvino ")
     session.close()
+
+
+def test_a_device_that_broke_is_no_reason_to_go_on_with_the_cpu_in_the_same_process(package, wish):
+    class Breaks(SpoiledRuntime):
+        def load(self, network, capability):
+            raise NodeError(CUDA_BROKEN, device="GPU", doing="loading", error="illegal address")
+
+    with pytest.raises(NodeError) as caught:
+        open_session(package, "net", 1, wish, (Breaks(), REFERENCE))
+    assert caught.value.fault is CUDA_BROKEN

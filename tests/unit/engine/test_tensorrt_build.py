@@ -219,11 +219,6 @@ def test_progress_is_the_steps_of_phases_within_phases():
     assert phases.finish("unknown").part == 0.5
 
 
-@pytest.mark.parametrize(("part", "left"), [(0.0, None), (0.25, 30.0), (1.0, 0.0)])
-def test_the_time_that_is_left_is_estimated_from_what_is_done(part, left):
-    assert Progress(phase="any", part=part).left_s(10.0) == left
-
-
 @pytest.mark.parametrize(
     "wrong",
     [

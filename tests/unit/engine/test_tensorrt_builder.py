@@ -53,7 +53,7 @@ def test_a_plan_is_built_in_a_child_and_ready_for_a_session(monkeypatch, cache):
     seen = []
     plan = ensure_plan(cache, order(), Following(watch=seen.append))
     assert len(plan.content) > 10_000
-    assert max(progress.part or 0 for progress in seen) > 0.5
+    assert (seen[-1].phase, seen[-1].part) == ("done", 1.0)
     assert "network tensors" in cache.log_path(plan.key).read_text(encoding="utf-8")
     held = cache.use(plan.key)
     assert held is not None

@@ -15,9 +15,11 @@ from pydicom import dcmread
 
 from dicomnode.deliver import FileOutcome
 from dicomnode.faults import (
+    DEVICE_OUT,
     ENGINE_NOT_FOUND,
     JOURNAL_FAILED,
     PEER_UNREACHABLE,
+    PLAN_AWAITED,
     STORE_WRITE_FAILED,
     NodeError,
 )
@@ -35,10 +37,11 @@ from dicomnode.serve.line import ChildLine, line_pair
 from dicomnode.serve.pulse import Pulse
 from dicomnode.serve.scheduler import Scheduler
 from dicomnode.serve.worker import Worker
-from dicomnode.settings import DestinationSettings, EngineSettings, Settings
+from dicomnode.settings import AnalyseSettings, DestinationSettings, EngineSettings, Settings
 from dicomnode.store import Store
 from dicomnode.values import Grid, Outcome
 from tests.unit.store.part10 import NOON, receive
+from tests.wire.plain_engines import mean_engine, series
 from tests.wire.receive_peer import wait_until
 
 ARCHIVE = DestinationSettings(name="archive", ae_title="ARCHIVE", host="127.0.0.1", port=104)
@@ -159,13 +162,67 @@ def test_a_worker_whose_study_has_a_later_version_changes_nothing(room, torn, lo
 def test_a_worker_beats_while_it_loads_and_works_and_is_silent_when_its_loop_hangs(room):
     worker = Worker(room.frame, room.store, room.journal)
     assert worker.beat().state == "ready, 0 engines"
-    worker._loading = ("lungs", time.monotonic() - 50)
-    assert (worker.beat().state, round(worker.beat().busy_s)) == ("loading lungs", 50)
     worker._at_work = ("lungs", SimpleNamespace(words="window 3 of 9", busy_s=7.0))
     assert (worker.beat().state, worker.beat().busy_s) == ("lungs: window 3 of 9", 7.0)
-    worker._at_work = worker._loading = None
+    worker.engines.loading = ("lungs", time.monotonic() - 50)
+    beat = worker.beat()
+    assert (beat.state, beat.loading, round(beat.busy_s)) == ("loading lungs", "lungs", 50)
+    worker._at_work = worker.engines.loading = None
     worker.turned_at -= 61
     assert worker.beat() is None
+
+
+@pytest.fixture
+def mean_room(store, journal, tmp_path):
+    """A room whose engine has a network."""
+    engine = EngineSettings(name="mean", path=mean_engine(tmp_path / "mean"))
+    analyse = AnalyseSettings(runtime="onnxruntime")
+    room = Room(store, journal, Settings(engine=(engine,), analyse=analyse, destination=(ARCHIVE,)))
+    yield room
+    room.ours.close()
+    assert room.stopping.wait(5)
+    room.theirs.close()
+
+
+def test_the_second_study_of_an_engine_loads_nothing(mean_room, tmp_path, logged):
+    worker = Worker(mean_room.frame, mean_room.store, mean_room.journal)
+    sessions = []
+    for seed in (1, 2):
+        mean_room.receive(series(tmp_path / f"ct{seed}", seed))
+        mean_room.do(TaskKind.DISPATCH, mean_room.desk.work)
+        assert mean_room.do(TaskKind.ANALYSE, worker.work) is TaskState.DONE
+        sessions.append(list(worker.engines.get("mean")._sessions.values()))
+    worker.close()
+    first, second = [line for line in logged if line["event"] == "task.done" and line["kind"] == "analyse"]
+    assert first["load_s"] > 0
+    assert second["load_s"] == 0
+    assert [id(one) for one in sessions[0]] == [id(one) for one in sessions[1]]
+    assert len([line for line in logged if line["event"] == "engine.ready"]) == 1
+
+
+@pytest.mark.parametrize(
+    "waits_for",
+    [
+        NodeError(PLAN_AWAITED, engine="mean", words="building plan for mean (tensorrt, fp16) 40%"),
+        NodeError(DEVICE_OUT, device="NVIDIA H200", reason="it ended 3 processes within an hour"),
+    ],
+    ids=["a plan", "a device"],
+)
+def test_a_study_whose_engine_will_come_waits_and_says_for_what(mean_room, tmp_path, logged, waits_for):
+    uid = mean_room.receive(series(tmp_path / "ct", 1))
+    mean_room.do(TaskKind.DISPATCH, mean_room.desk.work)
+
+    def wait(task, pulse):
+        raise waits_for
+
+    for _ in range(9):  # as often as it takes: it is no failure of the study
+        assert mean_room.do(TaskKind.ANALYSE, wait) is TaskState.RETRY
+        mean_room.journal.retry(uid, None, datetime.now(UTC))
+    mean_room.do(TaskKind.ANALYSE, wait)
+    study = mean_room.journal.study(uid)
+    assert study.state is StudyState.QUEUED
+    assert waits_for.fault.text(**waits_for.values) in study.reason
+    assert not [line for line in logged if line["log_level"] == "error"]
 
 
 def test_a_report_for_a_destination_that_is_gone_waits_for_a_person_and_says_so(room, torn):

@@ -20,6 +20,7 @@ from dicomnode.journal import Journal, TaskKind, TaskState
 from dicomnode.serve import supervisor as room
 from dicomnode.serve.clerk import is_of
 from dicomnode.serve.notify import Notifier
+from dicomnode.serve.place import DEVICE_BROKE, Place, read_place
 from dicomnode.serve.supervisor import Supervisor, open_listener
 from dicomnode.settings import ReceiveSettings, Settings
 from tests.unit.journal.world import NOON, STUDY, claim, complete, receive
@@ -35,6 +36,8 @@ class FakeProcess:
     status: int | None = None
     obeys: bool = True
     killed: bool = False
+    place: Place | None = None
+    env: dict[str, str] = field(default_factory=dict)
 
     def beat(self, **beat: object) -> None:
         self.line.send(json.dumps({"state": "well", **beat}).encode())
@@ -63,6 +66,7 @@ class World:
     now: float = 1000.0
     started: list[FakeProcess] = field(default_factory=list)
     refuse: OSError | None = None
+    places: tuple[Place, ...] | None = (Place(),)
 
     def __post_init__(self) -> None:
         listening = ReceiveSettings(address="127.0.0.1", port=0)
@@ -70,16 +74,22 @@ class World:
         self.settings = replace(
             settings,
             store=replace(settings.store, path=self.folder / "store", reserve_gb=0.0),
-            analyse=replace(settings.analyse, time_limit_s=300.0),
+            analyse=replace(settings.analyse, time_limit_s=300.0, load_limit_s=30.0),
             serve=replace(settings.serve, stop_timeout_s=0.3),
         )
         (self.folder / "store").mkdir(parents=True, exist_ok=True)
         self.node = Supervisor(
-            self.settings, self.folder / "x.toml", notifier=Notifier({}), clock=lambda: self.now
+            self.settings,
+            self.folder / "x.toml",
+            notifier=Notifier({}),
+            clock=lambda: self.now,
+            survey=lambda: self.places,
         )
         self.listener = socket.socket()
 
-    def popen(self, command: list[str], *, pass_fds: list[int], stdin: int) -> FakeProcess:
+    def popen(
+        self, command: list[str], *, pass_fds: list[int], stdin: int, env: dict[str, str]
+    ) -> FakeProcess:
         assert stdin == subprocess.DEVNULL
         if self.refuse is not None:
             raise self.refuse
@@ -87,15 +97,14 @@ class World:
         assert (str(self.listener.fileno()) in command) is (role == "receiver")
         line = socket.socket(fileno=os.dup(pass_fds[0]))
         # A process that is there, so that a descriptor of it can be had; it is never signalled
-        self.started.append(FakeProcess(role, line, os.getpid()))
+        place = read_place(command[command.index("--place") + 1]) if role == "worker" else None
+        self.started.append(FakeProcess(role, line, os.getpid(), place=place, env=env))
         return self.started[-1]
 
     def turn(self, seconds: float = 0.0) -> None:
         """One turn of the loop, `seconds` later."""
         self.now += seconds
-        for child in self.node._children:
-            self.node._tend(child, self.listener, self.now)
-        self.node._tell_systemd(self.now)
+        self.node._turn(self.listener, self.now)
 
     def last(self, role: str) -> FakeProcess:
         return [process for process in self.started if process.role == role][-1]
@@ -147,7 +156,7 @@ def test_a_child_that_dies_again_and_again_is_started_again_after_a_growing_wait
     assert waits == [1, 2, 4, 8, 16, 30, 30, 30]
     assert (world.count("receiver"), world.count("scheduler")) == (1, 1)
     ended = [line for line in logged if line["event"] == "process.ended"]
-    assert "worker ended with signal 11" in ended[0]["text"]
+    assert "worker-0 ended with signal 11" in ended[0]["text"]
 
 
 def test_a_child_that_lived_long_is_started_again_soon(world):
@@ -310,7 +319,7 @@ def test_a_stop_gives_back_what_runs_and_kills_who_does_not_listen(world, monkey
     assert [process.killed for process in world.started] == [False, False, True]
     task, events = _task(world)
     assert (task.state, events[-1]) == (TaskState.READY, "dispatch.given_back")
-    assert [line["process"] for line in logged if line["event"] == "process.killed"] == ["worker"]
+    assert [line["process"] for line in logged if line["event"] == "process.killed"] == ["worker-0"]
 
 
 def test_what_the_last_run_left_running_is_claimed_again_at_once(world, monkeypatch):
@@ -361,3 +370,105 @@ def test_a_port_that_is_taken_is_named():
         with pytest.raises(NodeError) as caught:
             open_listener(ReceiveSettings(address="127.0.0.1", port=port), {})
     assert (caught.value.fault, caught.value.values["port"]) == (PORT_IN_USE, port)
+
+
+TWO = tuple(Place(number=n, workers=2, device=f"NVIDIA H200 (GPU-{n})", visible=f"GPU-{n}") for n in range(2))
+
+
+def workers(world) -> list[FakeProcess]:
+    return [process for process in world.started if process.role == "worker"]
+
+
+def crash(world, number: int, status: int = -signal.SIGSEGV) -> None:
+    """End the newest worker of a number, and wait until its successor, if any, was started."""
+    of_number = [process for process in workers(world) if process.place.number == number]
+    of_number[-1].status = status
+    world.turn()
+    for _ in range(70):
+        for process in world.started:
+            if process.status is None:
+                process.beat()
+        world.turn(0.5)
+
+
+def test_one_worker_is_started_for_each_device_and_sees_no_other(world):
+    world.places = TWO
+    world.turn()
+    assert [process.place for process in workers(world)] == list(TWO)
+    assert [process.env["CUDA_VISIBLE_DEVICES"] for process in workers(world)] == ["GPU-0", "GPU-1"]
+    assert all("CUDA_VISIBLE_DEVICES" not in one.env for one in world.started if one.role != "worker")
+
+
+def test_workers_wait_for_the_driver_and_nothing_else_does(world):
+    world.places = None
+    world.turn()
+    assert [process.role for process in world.started] == ["receiver", "scheduler"]
+    world.places = TWO
+    world.turn(1)
+    assert len(workers(world)) == 2
+
+
+def test_a_device_that_ends_three_workers_is_out_of_service_and_says_so(world, logged):
+    world.places = TWO
+    world.turn()
+    for _ in range(3):
+        crash(world, 0)
+    assert [process.place.number for process in workers(world)] == [0, 1, 0, 0]
+    (out,) = [line for line in logged if line["event"] == "device.out"]
+    assert out["code"] == "DN-4250"
+    assert "NVIDIA H200 (GPU-0) is out of service: it ended 3 processes within an hour" in out["text"]
+
+
+def test_the_cpu_serves_when_the_last_device_is_out(world, logged):
+    world.places = TWO[:1]
+    world.turn()
+    for _ in range(3):
+        crash(world, 0, DEVICE_BROKE)
+    last = workers(world)[-1]
+    assert (last.place.visible, last.place.without) == ("", "NVIDIA H200 (GPU-0)")
+    assert last.env["CUDA_VISIBLE_DEVICES"] == ""
+    assert [line["process"] for line in logged if line["event"] == "device.out"] == ["worker-0"]
+
+
+def test_workers_that_end_by_themselves_take_no_device_with_them(world):
+    world.places = TWO[:1]
+    world.turn()
+    for _ in range(5):
+        crash(world, 0, status=1)
+    assert [process.place for process in workers(world)] == [TWO[0]] * 6
+
+
+def test_a_worker_whose_device_broke_is_counted_as_lost_by_its_task(world):
+    world.turn()
+    _running_task(world)
+    world.last("worker").status = DEVICE_BROKE
+    world.turn()
+    with world.journal() as journal:
+        assert journal.claim([TaskKind.DISPATCH], "w2", 60, NOON.replace(year=2100)) is not None
+        happened = [event.what for event in journal.events(STUDY)]
+    assert "dispatch.lease_expired" in happened
+    assert "dispatch.given_back" not in happened
+
+
+def test_loading_has_a_limit_of_its_own_and_what_was_loaded_is_told_to_the_next_worker(world):
+    world.turn()
+    world.last("worker").beat(busy_s=29.0, loading="lung-ct")
+    world.turn(1)
+    assert not world.last("worker").killed
+    world.last("worker").beat(busy_s=31.0, loading="lung-ct")
+    world.turn(1)
+    assert world.last("worker").killed
+    world.turn()
+    world.turn(5)
+    assert workers(world)[-1].place.lost == {"lung-ct": 1}
+
+
+def test_the_last_word_of_a_worker_that_has_ended_is_heard(world):
+    world.turn()
+    world.last("worker").beat()
+    world.turn(1)
+    world.last("worker").beat(busy_s=0.0, loading="lung-ct")
+    world.last("worker").status = -signal.SIGSEGV
+    world.turn()
+    world.turn(5)
+    assert workers(world)[-1].place.lost == {"lung-ct": 1}

@@ -66,6 +66,15 @@ def test_paths_are_relative_to_the_file() -> None:
         ("[receive]\nstorage_classes = ['1.2.3', 'CTImageStorag']", ("receive.storage_classes[2]", 11)),
         ("[receive]\nstorage_classes = ['Verification']", ("receive.storage_classes[1]", 11)),
         ("[assemble]\nquiet_time = 5", ("assemble.quiet_time", 11)),
+        ("[analyse]\ndevices = ['cpu', '0']", ("analyse.devices", 11)),
+        ("[analyse]\ndevices = ['auto', 'cpu']", ("analyse.devices", 11)),
+        ("[analyse]\ndevices = []", ("analyse.devices", 11)),
+        ("[analyse]\ndevices = ['GPU-1', 'GPU-1']", ("analyse.devices", 11)),
+        ("[analyse]\nruntime = 'triton'", ("analyse.runtime", 11)),
+        ("[analyse.triton]\nurl = 'gpu-farm:8000'", ("analyse.triton.url", 11)),
+        ("[analyse.triton]\nurl = 'http://gpu-farm:http'", ("analyse.triton.url", 11)),
+        ("[analyse.triton]\nurl = 'http://user@gpu-farm/v2'", ("analyse.triton.url", 11)),
+        ("[analyse.triton]\nurls = 'http://gpu-farm'", ("analyse.triton.urls", 11)),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )  # fmt: skip
@@ -73,6 +82,19 @@ def test_what_does_not_fit_together_is_found_with_its_line(more: str, place: tup
     problems = problems_of(_GOOD + more)
     assert [(p.key, p.line) for p in problems] == [place]
     assert problems[0].file == str(_FILE)
+
+
+def test_an_inference_server_and_devices_are_named_in_their_section() -> None:
+    more = (
+        "runtime = 'triton'\n[analyse]\ndevices = ['GPU-1', 'MIG-2', 'cpu', 'cpu']\n"
+        "[analyse.triton]\nurl = 'https://gpu-farm:8001'\nca_file = 'farm.pem'\ntimeout_s = 5"
+    )
+    settings, problems = read_settings(_FILE, _GOOD + more)
+    assert problems == []
+    assert settings is not None
+    assert settings.analyse.devices == ("GPU-1", "MIG-2", "cpu", "cpu")
+    assert settings.analyse.triton.ca_file == Path("/etc/dicomnode/farm.pem")
+    assert settings.engine[0].runtime == "triton"
 
 
 def test_networks_of_either_family_and_known_keywords_are_right() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
@@ -35,16 +36,23 @@ def test_what_is_commented_out_is_the_default() -> None:
     assert replace(as_is, sender=(), engine=(), destination=()) == Settings()
 
 
+def _tables(cls: Any, above: str = "") -> Iterator[tuple[str, Any]]:
+    """Give the header and the class of every table, those within a table too."""
+    for name, hint in get_type_hints(cls).items():
+        inner: Any = (get_args(hint) or (hint,))[0]
+        if is_dataclass(inner):
+            yield f"[[{above}{name}]]" if get_args(hint) else f"[{above}{name}]", inner
+            yield from _tables(inner, f"{above}{name}.")
+
+
 def test_every_key_of_the_schema_stands_there_with_its_documentation() -> None:
     lines = template().splitlines()
-    for section, hint in get_type_hints(Settings).items():
-        cls: Any = (get_args(hint) or (hint,))[0]
-        if not is_dataclass(cls):
-            continue
-        header = f"[[{section}]]" if get_args(hint) else f"[{section}]"
+    for header, cls in _tables(Settings):
         start = lines.index(header)
         end = next((n for n in range(start + 1, len(lines)) if lines[n].startswith("[")), len(lines))
         for entry in fields(cls):
+            if is_dataclass(get_type_hints(cls)[entry.name]):
+                continue
             (place,) = [n for n in range(start, end) if re.match(rf"#?{entry.name} = ", lines[n])]
             assert lines[place - 1].startswith("# ")
             assert entry.metadata["doc"][-20:] in " ".join(lines[place - 3 : place])

@@ -8,7 +8,7 @@ from dicomnode.engine.runtimes.contract import Network
 from dicomnode.engine.runtimes.tensorrt import api
 from dicomnode.engine.runtimes.tensorrt.flavours import Trt
 from dicomnode.engine.runtimes.tensorrt.logger import logger_of
-from dicomnode.engine.runtimes.tensorrt.plan import fault
+from dicomnode.engine.runtimes.tensorrt.plan import SpoiledPlanError, fault
 from dicomnode.engine.runtimes.tensorrt.tensors import not_supported, tensors_of
 from dicomnode.faults import PLAN_NOT_LOADED, NodeError
 
@@ -30,8 +30,8 @@ _INVALID: Final = {
 class LoadedPlan:
     """One engine with one execution context, on one CUDA context. Raises NodeError(PLAN_NOT_LOADED).
 
-    The memory that a run works in is ours (USER_MANAGED), of the size that the largest profile takes: it is
-    counted with everything else, and given back with everything else.
+    The memory that a run works in is ours (USER_MANAGED), of the size that its shapes take: it is counted
+    with everything else, and given back with everything else.
     """
 
     def __init__(self, trt: Trt, network: Network, plan: bytes, cuda: CudaContext) -> None:
@@ -43,9 +43,10 @@ class LoadedPlan:
         self._engine: api.ICudaEngine | None = None
         self._runtime: api.Runtime | None = None
         self._memory: CudaBuffer | None = None
+        self._cuda = cuda
         try:
             self._runtime = trt.Runtime(logger)
-            self._open(trt, plan, cuda)
+            self._open(trt, plan)
         except TypeError as error:  # of pybind11: the library gave nothing
             self.close()
             raise self._refused(f"{error}; {self._log.errors(self._since)}") from error
@@ -53,26 +54,21 @@ class LoadedPlan:
             self.close()
             raise
 
-    def _open(self, trt: Trt, plan: bytes, cuda: CudaContext) -> None:
+    def _open(self, trt: Trt, plan: bytes) -> None:
         # No names of our own for what TensorRT made: the traceback of a failure would keep it alive.
         # Code of the host inside a plan stays forbidden: `engine_host_code_allowed` is False unless set.
         self._engine = self._runtime.deserialize_cuda_engine(plan) if self._runtime else None
         if self._engine is None:
-            raise self._refused(self._validity(plan) + self._log.errors(self._since))
+            refused = self._refused(self._validity(plan) + self._log.errors(self._since))
+            raise SpoiledPlanError(refused.fault, **refused.values)
         problem = not_supported(trt, self._engine)
         if problem:
             raise self._refused(problem)
         self.tensors = tensors_of(trt, self._engine)
-        self.memory_bytes = max(
-            self._engine.get_device_memory_size_for_profile_v2(index)
-            for index in range(len(self.tensors.profiles))
-        )
         user_managed = trt.ExecutionContextAllocationStrategy.USER_MANAGED
         self._context = self._engine.create_execution_context(user_managed)
         if self._context is None:
             raise self._refused(self._log.errors(self._since))
-        self._memory = cuda.empty((max(self.memory_bytes, 1),), "uint8")
-        self._context.set_device_memory(self._memory.address, self._memory.nbytes)
 
     @property
     def context(self) -> api.IExecutionContext:
@@ -80,6 +76,23 @@ class LoadedPlan:
         if self._context is None:
             raise ValueError("the plan is closed")
         return self._context
+
+    def memory_bytes(self) -> int:
+        """Return the memory that a run works in, for the shapes that the context was given."""
+        return int(self.context.update_device_memory_size_for_shapes())
+
+    def make_room(self) -> None:
+        """Give the context memory of the size that its shapes take; raises NodeError(CUDA_MEMORY).
+
+        What it had goes back first: in the order of the stream, so behind the runs that are queued.
+        """
+        wanted = max(self.memory_bytes(), 1)
+        if self._memory is not None and self._memory.nbytes != wanted:
+            self._memory.close()
+            self._memory = None
+        if self._memory is None:
+            self._memory = self._cuda.empty((wanted,), "uint8")
+        self.context.set_device_memory(self._memory.address, self._memory.nbytes)
 
     def said(self) -> str:
         """What TensorRT has said since this was asked last."""

@@ -11,8 +11,16 @@ from dicomnode.engine.runtimes.contract import Capability, Network, Reason
 from dicomnode.faults import Fault, NodeError
 
 
+class SpoiledPlanError(NodeError):
+    """TensorRT makes nothing of the bytes of a plan: no later try will either."""
+
+
 def _nothing() -> None:
     return
+
+
+def _leave_it(reason: str) -> None:
+    """For a plan that nobody keeps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +28,8 @@ class ReadyPlan:
     """A plan that was verified by whoever keeps it: it is code, and loading it runs it.
 
     key: of the plan in its cache, for results. precision: of the ONNX that it was built from: "fp16".
-    tf32: whether its fp32 convolutions may round. release: is called when the session lets go of it.
+    tf32: whether its fp32 convolutions may round. release: is called when the session lets go of it; discard:
+    with the reason, after that, when TensorRT makes nothing of it, so that it is given to nobody else.
     """
 
     content: bytes = field(repr=False)
@@ -28,6 +37,7 @@ class ReadyPlan:
     precision: str
     tf32: bool
     release: Callable[[], None] = field(default=_nothing, repr=False, compare=False)
+    discard: Callable[[str], None] = field(default=_leave_it, repr=False, compare=False)
 
 
 class PlanSource(Protocol):
@@ -42,7 +52,7 @@ def no_plans(network: Network, capability: Capability) -> Reason:  # noqa: ARG00
     return Reason(capability.runtime, "no plans are kept here")
 
 
-def ready_plan(held: PlanInUse) -> ReadyPlan:
+def ready_plan(held: PlanInUse, discard: Callable[[str], None] = _leave_it) -> ReadyPlan:
     """Make a plan of the cache ready for a session, which holds it until it is closed."""
     key = held.plan.key
     return ReadyPlan(
@@ -51,6 +61,7 @@ def ready_plan(held: PlanInUse) -> ReadyPlan:
         precision=key.precision,
         tf32=bool(key.options.get("tf32")),
         release=held.close,
+        discard=discard,
     )
 
 

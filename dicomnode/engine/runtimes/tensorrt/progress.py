@@ -22,10 +22,6 @@ class Progress:
     phase: str
     part: float
 
-    def left_s(self, elapsed_s: float) -> float | None:
-        """Estimate the seconds that are left after so many; None while nothing is done."""
-        return elapsed_s * (1 - self.part) / self.part if self.part > 0 else None
-
 
 def _go_on(_progress: Progress) -> bool:
     return True

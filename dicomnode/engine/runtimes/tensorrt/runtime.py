@@ -17,7 +17,7 @@ from dicomnode.engine.runtimes.tensorrt.flavours import (
     installed,
     not_installed,
 )
-from dicomnode.engine.runtimes.tensorrt.plan import PlanSource, fault, no_plans
+from dicomnode.engine.runtimes.tensorrt.plan import PlanSource, SpoiledPlanError, fault, no_plans
 from dicomnode.engine.runtimes.tensorrt.session import TensorRtSession
 from dicomnode.faults import PLAN_MISSING, RUNTIME_MISSING, NodeError
 
@@ -58,6 +58,10 @@ class TensorRtRuntime:
         self._contexts = contexts
         self._probed: Capability | Reason | None = None
 
+    def with_plans(self, plans: PlanSource) -> TensorRtRuntime:
+        """Return the same with plans from elsewhere, on the same CUDA contexts."""
+        return TensorRtRuntime(self.flavour, plans, self._contexts)
+
     @property
     def name(self) -> str:
         """As the settings and messages call it: "tensorrt", "tensorrt-rtx"."""
@@ -86,6 +90,10 @@ class TensorRtRuntime:
             raise NodeError(RUNTIME_MISSING, engine=network.engine, reasons=f"{trt.runtime}: {trt.text}")
         try:
             session = TensorRtSession(trt, network, capability, plan, self._contexts(capability.device))
+        except SpoiledPlanError as error:
+            plan.release()
+            plan.discard(str(error))
+            raise
         except BaseException:
             plan.release()
             raise

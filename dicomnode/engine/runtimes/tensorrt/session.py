@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicomnode.device import Buffer, HostBuffer
+from dicomnode.engine.memory import SessionMemory
 from dicomnode.engine.runtimes.contract import Capability, Network, TensorSpec, arrays_of, check_inputs
 from dicomnode.engine.runtimes.tensorrt.flavours import Trt
 from dicomnode.engine.runtimes.tensorrt.loaded import LoadedPlan
@@ -42,6 +43,7 @@ class TensorRtSession:
         self._plan = plan
         self._cuda = cuda
         self._profile = 0
+        self._shapes: dict[str, Shape] = {}  # that the context has memory for
         self._closed = False
         self._loaded = LoadedPlan(trt, network, plan.content, cuda)
         self._version = trt.__version__
@@ -88,6 +90,11 @@ class TensorRtSession:
             "tf32": "on" if self._plan.tf32 else "off",
         }
 
+    @property
+    def cuda(self) -> CudaContext:
+        """Where it computes."""
+        return self._cuda
+
     def infer(self, inputs: Mapping[str, Buffer]) -> dict[str, Buffer]:
         """Queue one run; see `Session`. Inputs may be closed and written to by later work when this returns.
 
@@ -96,7 +103,11 @@ class TensorRtSession:
         """
         self._check_open()
         check_inputs(self._network.engine, self.inputs, inputs)
+        fitted, self._shapes = self._shapes, {}
         shapes = self._set_shapes({name: buffer.shape for name, buffer in inputs.items()})
+        if shapes != fitted:
+            self._loaded.make_room()
+        self._shapes = shapes
         with ExitStack() as ours:
             for name, buffer in inputs.items():
                 self._place(name, self._on_device(buffer, ours))
@@ -143,13 +154,20 @@ class TensorRtSession:
         The plan's own figures, but for its weights: those are about the size of the plan. Raises
         NodeError(NETWORK_FAILED) for a shape that no profile takes.
         """
+        parts = self.memory_parts({spec.name: shape for spec in self.inputs})
+        return parts.weights + parts.context + parts.io
+
+    def memory_parts(self, shapes: Mapping[str, Sequence[int]]) -> SessionMemory:
+        """Return the same in parts, for inputs of several shapes."""
         self._check_open()
-        shapes = self._set_shapes({spec.name: tuple(shape) for spec in self.inputs})
+        found = self._set_shapes({name: tuple(shape) for name, shape in shapes.items()})
+        self._shapes = {}  # the context was told of other shapes: it is fitted anew before it runs
         sizes = [
-            math.prod(shapes[spec.name]) * np.dtype(spec.dtype).itemsize
+            math.prod(found[spec.name]) * np.dtype(spec.dtype).itemsize
             for spec in (*self.inputs, *self.outputs)
         ]
-        return len(self._plan.content) + self._loaded.memory_bytes + sum(sizes)
+        weights, context = len(self._plan.content), self._loaded.memory_bytes()
+        return SessionMemory(weights=weights, context=context, io=sum(sizes))
 
     def close(self) -> None:
         """Wait for what is queued, then let go of everything; a second call does nothing."""
