@@ -820,7 +820,7 @@ BUNDLE_UNSAFE = _row(
 CODE_NOT_RUN = _row(
     "DN-4211",
     "{source}: {where} is Python, {code}, which this node never runs.",
-    "Say its value: `--set 'config={{ \"{where}\" = … }}'`.",
+    "Say its value in the answers, in the table [config]; docs/how-to/add-an-engine.md shows how.",
     exit_code=EXIT_ENGINE,
 )
 NO_FORM = _row(
@@ -834,7 +834,7 @@ PICKLE_REFUSED = _row(
     "{path} is a pickle: whoever reads such a file runs the code that is in it, so this node never does.",
     'Save it where it was trained, as skops (`import skops.io; skops.io.dump(model, "model.skops")`) or as ONNX '
     '(`from skl2onnx import to_onnx; open("model.onnx", "wb").write(to_onnx(model, X[:1].astype("float32"), '
-    'options={{"zipmap": False}}).SerializeToString())`), and add that file.',
+    'options=dict(zipmap=False)).SerializeToString())`), and add that file.',
     exit_code=EXIT_ENGINE,
 )
 CONVERSION_DIED = _row(
@@ -903,7 +903,7 @@ PLAN_AWAITED = _row(
     "Engine {engine} waits for its plan: {words}.",
     "Nothing to do: the study is analysed when the plan is there; `dicomnode engine build` shows how far it is.",
     retry=Retry.BACKOFF,
-    severity=Severity.INFO,
+    severity=Severity.WARNING,
     exit_code=EXIT_ENGINE,
 )
 DEVICE_FULL = _row(

@@ -25,6 +25,7 @@ _AGE: Final = re.compile(r"(\d{3})([DWMY])")  # PS3.5 6.2, AS
 _PER_YEAR: Final = {"D": 365.25, "W": 365.25 / 7.0, "M": 12.0, "Y": 1.0}
 _DATE: Final = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})")  # DA, and the form of ACR-NEMA
 _DATES: Final = ("PatientBirthDate", "StudyDate")
+_OLDEST_YEARS: Final = 130.0  # beyond it a slip, or what somebody wrote to hide the age
 
 
 class NoNumberError(ValueError):
@@ -103,11 +104,15 @@ def _text(header: Dataset | None, keyword: str) -> str:
 def _age_years(header: Dataset | None, text: str) -> float | str:
     found = _AGE.fullmatch(text)
     if found is not None:
-        return int(found[1]) / _PER_YEAR[found[2]]
+        years = int(found[1]) / _PER_YEAR[found[2]]
+        return years if years <= _OLDEST_YEARS else "is not an age"
     born, seen = (_date(_text(header, keyword)) for keyword in _DATES)
-    if born is None or seen is None or seen < born:
+    if born is None or seen is None:
         return "is not an age" if text else "is absent, and so is Patient's Birth Date or Study Date"
-    return float(seen.year - born.year - ((seen.month, seen.day) < (born.month, born.day)))
+    years = seen.year - born.year - ((seen.month, seen.day) < (born.month, born.day))
+    if not 0 <= years <= _OLDEST_YEARS:
+        return "is not an age" if text else "is absent, and Patient's Birth Date and Study Date give no age"
+    return float(years)
 
 
 def _date(text: str) -> date | None:

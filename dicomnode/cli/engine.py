@@ -115,7 +115,7 @@ def check(
         Path | None, typer.Option("--path", help="Its folder, if it is not a shipped one.")
     ] = None,
     runtime: Annotated[
-        Literal["auto", "tensorrt", "tensorrt-rtx", "openvino", "onnxruntime"] | None,
+        Literal["auto", "tensorrt", "tensorrt-rtx", "triton", "openvino", "onnxruntime"] | None,
         typer.Option("--runtime", help="What it shall run on; default: as configured, else auto."),
     ] = None,
     config: ConfigOption = None,

@@ -87,6 +87,10 @@ def _passed_over(where: str, output: OutputSpec, head: Head) -> Iterator[Problem
         yield from no_such_keys(where, ["threshold"], "Of anomaly it is the quantile of its table.")
     if head.interpret not in _BY_CHANNEL and output.largest is not None:
         yield from no_such_keys(where, ["largest"], f"{reader} does not tell parts apart by their size.")
+    if output.interval_channels is None and output.interval_percent != _DEFAULTS.interval_percent:
+        yield from no_such_keys(
+            where, ["interval_percent"], "It is of the interval that interval_channels give."
+        )
     if head.interpret in _WITHOUT_CHANNELS and output.channel:
         yield from no_such_keys(where, ["channel"], f"{reader} has no channels.")
 

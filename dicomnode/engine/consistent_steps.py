@@ -74,6 +74,7 @@ def _network(where: str, step: StepSpec) -> Iterator[Problem]:
 
 def _window(where: str, step: StepSpec) -> Iterator[Problem]:
     """Find keys of [step.window] that its rule, or what reads the network, would pass over."""
+    yield from repeated(f"{where}.mirror", list(step.window.mirror))
     if step.window.whole:
         return
     known_to: tuple[str, ...] = ()

@@ -59,7 +59,11 @@ class CentreHeat:
     within_mm: float = key(
         0.0, "A centre lies at most so far outside the mask that `crop` names.", NOT_NEGATIVE
     )
-    heat_at_least: float = key(0.03, "Local maxima of heat below it are no candidates.", PROPORTION)
+    heat_at_least: float = key(
+        0.03,
+        "Local maxima of heat below it are no candidates.",
+        Rule("0 or more, and below 1", lambda n: 0 <= n < 1),
+    )
     suppress_mm: float = key(
         4.0, "Of two centres closer than this, or than half the larger diameter, the hotter stays.", POSITIVE
     )

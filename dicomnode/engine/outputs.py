@@ -115,7 +115,9 @@ class OutputSpec:
     )
     threshold: float = key(0.5, "Probability from which a class is present.", PROPORTION)
     unit: CodeSpec | None = key(None, "Unit of the numbers (UCUM); of an image by default that of the input.")
-    scale: float = key(1.0, "Multiplies the network's number …")
+    scale: float = key(
+        1.0, "Multiplies the network's number …", Rule("a number other than 0", lambda n: n != 0)
+    )
     offset: float = key(0.0, "… before this is added, to come to the unit.")
     plausible: tuple[float, float] | None = key(
         None, "Smallest and largest plausible value; others are given with a remark.", RANGE

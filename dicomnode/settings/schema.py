@@ -167,7 +167,10 @@ class AssembleSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TritonSettings:
-    """[analyse.triton]: a Triton Inference Server that runs networks. Voxels leave this machine, headers do not."""
+    """[analyse.triton]: a Triton Inference Server that runs networks.
+
+    Voxels leave this machine, and the numbers of attributes (age, sex) that an engine takes; headers do not.
+    """
 
     url: str = key(
         "", "Where the server is, as https://gpu-farm:8000; empty: there is none.", SERVER_OR_EMPTY

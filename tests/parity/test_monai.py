@@ -209,7 +209,6 @@ def test_an_engine_gives_the_masks_that_monai_gives(name, workshop, tmp_path):
     assert mine.voxels.shape == wanted.shape
     assert np.abs(mine.voxels - wanted).max() < 1e-4
     agreed = dice(found, theirs, case.labels)
-    print(name, agreed)
     assert min(agreed.values()) >= 0.999
 
 

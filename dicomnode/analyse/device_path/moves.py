@@ -7,7 +7,6 @@ from typing import Final
 
 import numpy as np
 
-from dicomnode.analyse.device_path.held import Held
 from dicomnode.analyse.grids import AxisMap
 from dicomnode.analyse.preparations.on_device import weights_of
 from dicomnode.device import Buffer, WindowWeights
@@ -16,14 +15,6 @@ from dicomnode.device.kernels import Kernels
 Corner = tuple[int, int, int]
 
 _SAME: Final = (0, 1, 2)
-
-
-def on(kernels: Kernels, held: Held, buffer: Buffer) -> Buffer:
-    """Return a buffer where the kernels work: itself, or a copy of it if it lies elsewhere."""
-    here = "cuda" if kernels.device.kind == "cuda" else "host"
-    if buffer.place == here:
-        return buffer
-    return held.keep(kernels.upload(buffer.host()))
 
 
 def add(kernels: Kernels, sums: Buffer, values: Buffer, first: int = 0) -> None:

@@ -2,7 +2,8 @@
 
 The server holds the networks itself; each stands there under a name with its digest in it
 (`dicomnode engine export` writes the folder), so that no other version can answer. What the server
-computes passes the same gates as any runtime here. Voxels leave this machine, headers do not.
+computes passes the same gates as any runtime here. Voxels leave this machine, and the numbers of attributes
+(age, sex) that an engine's "tags" input takes; headers do not.
 """
 
 from __future__ import annotations

@@ -49,7 +49,6 @@ NETWORKS: Final = frozenset(
         "UNet",
         "Unet",
         "VNet",
-        "ViT",
         "resnet10",
         "resnet18",
         "resnet34",

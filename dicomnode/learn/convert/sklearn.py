@@ -135,8 +135,8 @@ def _outputs(told: Mapping[str, Any], said: Answers) -> list[dict[str, Any]]:
     if kind == "anomaly":
         return [_classification("abnormal", 0)]
     question = (
-        f"what are its {told['outputs']} numbers? A list of tables with measurement (a label), type and unit, "
-        "as [[output]] has them"
+        f"what are its {told['outputs']} numbers? A list of tables with measurement (a label), type and "
+        "unit, as [[output]] has them"
     )
     said.get("outputs", question, None, items)
     return []

@@ -227,22 +227,6 @@ def test_when_nothing_helps_others_are_asked_to_go_and_the_study_is_tried_again_
     assert same(analyse(analyst, ct), expected)
 
 
-@short_of_memory()
-def test_a_device_that_breaks_ends_the_study_at_once_and_the_process_must_end(cuda, tmp_path):
-    asked = []
-    analyst = opened(
-        cuda, a_large_engine(tmp_path / "e"), make_room=lambda wanted: bool(asked.append(wanted))
-    )
-    analyse(analyst, {"ct": volume()})
-    set_driver("FAULT", 700)
-    set_driver("FAULT_AT", counted("launches") + 12)
-    with pytest.raises(NodeError) as caught:
-        analyse(analyst, {"ct": volume()})
-    assert ends_process(caught.value)
-    assert cuda.broken
-    assert not asked
-
-
 @pytest.mark.slow
 def test_the_shipped_engine_goes_over_the_device_and_what_has_no_form_there_comes_down_once(cuda):
     package = find_engine("lung-ct")
@@ -282,3 +266,20 @@ def volume_of(voxels, affine):
         frames=made.frames,
         headers=made.headers,
     )
+
+
+@short_of_memory()
+def test_a_device_that_breaks_ends_the_study_at_once_and_the_process_must_end(cuda, tmp_path):
+    """The last test of this file: after it this process cannot use the device."""
+    asked = []
+    analyst = opened(
+        cuda, a_large_engine(tmp_path / "e"), make_room=lambda wanted: bool(asked.append(wanted))
+    )
+    analyse(analyst, {"ct": volume()})
+    set_driver("FAULT", 700)
+    set_driver("FAULT_AT", counted("launches") + 12)
+    with pytest.raises(NodeError) as caught:
+        analyse(analyst, {"ct": volume()})
+    assert ends_process(caught.value)
+    assert cuda.broken
+    assert not asked

@@ -163,3 +163,22 @@ def test_a_number_that_is_needed_and_not_there_is_said(tmp_path, make_volume):
     (remark,) = found.remarks
     assert remark.code == ATTRIBUTE_MISSING.code
     assert "needs PatientAge of the series as a number, and it is absent" in remark.text
+
+
+@pytest.mark.parametrize(
+    ("attributes", "said"),
+    [
+        ({"PatientAge": "999Y"}, "it is not an age"),
+        ({"PatientBirthDate": "18000101", "StudyDate": "20200101"}, "Study Date give no age"),
+        ({"PatientBirthDate": "20300101", "StudyDate": "20200101"}, "Study Date give no age"),
+        ({"PatientBirthDate": "20200102", "StudyDate": "20200101"}, "Study Date give no age"),
+        ({"PatientBirthDate": "20200101"}, "so is Patient's Birth Date or Study Date"),
+    ],
+)
+def test_what_no_person_can_be_is_no_age(tmp_path, make_volume, attributes, said):
+    volume = dataclasses.replace(make_volume(even(3.0)), headers=headers(PatientSex="F", **attributes))
+    found = run(tabular_engine(tmp_path / "e"), volume)
+    assert found.outcome == Outcome.NOT_ANALYSED
+    (remark,) = found.remarks
+    assert said in remark.text
+    assert not any(value in remark.text for value in attributes.values())

@@ -52,14 +52,20 @@ def test_a_volume_goes_up_once_as_it_is_and_little_else(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["labels, even, batch of 3", "labels, nnunet, mirrored", "two heads", "chained"]
+    ("name", "most_bytes"),
+    [
+        ("labels, even, batch of 3", 60_000),
+        ("labels, nnunet, mirrored", 60_000),
+        ("two heads", 60_000),
+        ("chained", 90_000),
+    ],
 )
-def test_where_sums_of_all_planes_have_no_room_those_of_a_few_do(tmp_path, name):
+def test_where_sums_of_all_planes_have_no_room_those_of_a_few_do(tmp_path, name, most_bytes):
     package, volumes = CASES[name](tmp_path / "engine")
     expected = analysed(package, volumes)
-    kernels = CountingKernels(most_bytes=60_000)
+    kernels = CountingKernels(most_bytes)
     assert same(analysed(package, volumes, kernels), expected)
-    assert kernels.refused >= 3
+    assert kernels.refused >= 2
 
 
 def test_a_device_that_stays_full_ends_the_study_for_now(tmp_path):

@@ -429,6 +429,26 @@ PASSED_OVER = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("plausible = [0.0, 228.0]", "interval_percent = 80.0", "output[2].interval_percent"),
+        ("plausible = [0.0, 228.0]", "scale = 0.0", "output[2].scale"),
+    ],
+)
+def test_numbers_that_say_nothing_are_refused(old, new, key):
+    manifest, problems = read(GOOD.replace(old, new, 1))
+    assert manifest is None
+    assert [problem.key for problem in problems] == [key]
+
+
+def test_an_axis_is_mirrored_once_and_a_heat_of_one_is_never_reached():
+    twice = PLACED.replace("size_kji = [8, 8, 8] }", 'size_kji = [8, 8, 8], mirror = ["k", "k"] }', 1)
+    assert [problem.key for problem in read(twice)[1]] == ["step[1].window.mirror[2]"]
+    never = PLACED.replace("[step.centre_heat]", "[step.centre_heat]\nheat_at_least = 1.0")
+    assert [problem.key for problem in read(never)[1]] == ["step[5].centre_heat.heat_at_least"]
+
+
 def test_outputs_with_a_place_are_read():
     manifest, problems = read(PLACED)
     assert problems == []
