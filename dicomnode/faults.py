@@ -834,7 +834,7 @@ PICKLE_REFUSED = _row(
     "{path} is a pickle: whoever reads such a file runs the code that is in it, so this node never does.",
     'Save it where it was trained, as skops (`import skops.io; skops.io.dump(model, "model.skops")`) or as ONNX '
     '(`from skl2onnx import to_onnx; open("model.onnx", "wb").write(to_onnx(model, X[:1].astype("float32"), '
-    'options=dict(zipmap=False)).SerializeToString())`), and add that file.',
+    "options=dict(zipmap=False)).SerializeToString())`), and add that file.",
     exit_code=EXIT_ENGINE,
 )
 CONVERSION_DIED = _row(

@@ -78,8 +78,8 @@ class Analyst:
 
     threads: of the networks; 0: all that this process may use. wish: how the site wants them run. watch: for
     who measures what a network is given and how long it takes. make_room: lets other engines go when a device
-    is full. Raises NodeError: MANIFEST_WRONG when a step wants what this version does not know or its network
-    has not, and as `open_session`.
+    is full, also while networks are loaded. Raises NodeError: MANIFEST_WRONG when a step wants what this
+    version does not know or its network has not, and as `open_session`.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Analyst:
         self._sessions: dict[str, Session] = {}
         try:
             for step in package.manifest.networks:
-                session = open_session(package, step.name, threads, wish)
+                session = open_session(package, step.name, threads, wish, make_room=make_room)
                 self._sessions[step.name] = watch(step.name, session)
             _refuse(
                 package,
@@ -224,10 +224,11 @@ class Analyst:
         )
 
     def _outcome(self, described: _Described) -> Outcome:
-        """Tell how it ended: an engine that looks for something has found something when it has found one."""
+        """Tell how it ended: an engine that looks for something has found something when it has found one.
+
+        Where it found nothing and did not look for all that it should, nobody may read that nothing is there.
+        """
         placed, numbers = described.placed, described.numbers
-        if any(remark.kind == RemarkKind.NOT_ANALYSED for remark in placed.remarks):
-            return Outcome.NOT_ANALYSED
         seeks = any(one.kind == _LESION or one.what in _SOUGHT for one in self.package.manifest.output)
         lesions = any(segment.kind == FindingKind.LESION for segment in placed.segments)
         found = bool(lesions or placed.regions or any(one.present for one in numbers.classifications))
@@ -235,7 +236,11 @@ class Analyst:
             found = bool(
                 placed.segments or numbers.measurements or numbers.maps or numbers.images or numbers.features
             )
-        return Outcome.FINDINGS if found else Outcome.NO_FINDINGS
+        if found:
+            return Outcome.FINDINGS
+        remarks = (*placed.remarks, *numbers.remarks)
+        unseen = any(remark.kind == RemarkKind.NOT_ANALYSED for remark in remarks)
+        return Outcome.NOT_ANALYSED if unseen else Outcome.NO_FINDINGS
 
     def _provenance(self, study: DeviceStudy | None) -> Provenance:
         manifest = self.package.manifest

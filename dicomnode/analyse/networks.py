@@ -35,6 +35,7 @@ from dicomnode.values import Grid
 Array = NDArray[Any]
 
 _NUMBERS: Final = "fiub"  # kinds of dtype; networks of classical heads give texts too
+UNSEEN: Final = "there was nothing to look at"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -65,13 +66,16 @@ def run_network(chain: Chain, step: StepSpec, session: Session) -> Result:
     label = f"{step.name} {chain.package.manifest.version}"
     box, within = box_of_step(chain, step)
     if box is None:
-        return Result(label=label)
+        return Result(label=label, unseen=UNSEEN)
     try:
         meal = _gather(chain, step, session, box)
         if meal is None:
-            return Result(label=label)
+            return Result(label=label, unseen=UNSEEN)
         chain.part(GATHER)
         maps, passes = _infer(chain, step, session, meal)
+        for name, values in maps.items():
+            if not _finite(values):
+                raise no_number(chain, step, name)
         chain.part(INFER)
         results = {
             head.name: result_of(label, read_head(chain, step, head, meal, (maps, passes, within)))
@@ -114,21 +118,24 @@ def box_of_step(chain: Chain, step: StepSpec) -> tuple[Box | None, Region | None
 
 
 def _gather(chain: Chain, step: StepSpec, session: Session, box: Box) -> Meal | None:
-    """Cut the channels out and take the rows; None where an earlier step had nothing to make a row of."""
+    """Cut the channels out and take the rows; None where an earlier step had nothing to make one of."""
     feeds = feeds_of(step, session, chain.package.manifest.input[0].name)
-    crop = step.crop or Crop(of="")
+    crop = step.crop or Crop(of="", pad=step.window.pad_value)
     channels: dict[str, Float32] = {}
     layouts: dict[str, Layout] = {}
     rows: dict[str, Float32] = {}
     grid = chain.grid
     for name, feed in feeds.items():
-        found = [row_of(chain, source) for source in feed.of]
-        if any(row is not None for row in found):
-            rows[name] = np.concatenate([row for row in found if row is not None])
+        some = [row for row in (row_of(chain, source) for source in feed.of) if row is not None]
+        if some:
+            if len(some) < len(feed.of):
+                return None
+            rows[name] = np.concatenate(some)
             continue
-        images = [one for source in feed.of for one in images_of(chain, source)]
-        if not images:
+        by_source = [images_of(chain, source) for source in feed.of]
+        if not all(by_source):
             return None
+        images = [image for of_source in by_source for image in of_source]
         patches = [cut_out(image, box, crop, step.window) for image in images]
         voxels = [np.asarray(patch.voxels, np.float32) for patch in patches]
         stacked = np.stack(voxels) if len(voxels) > 1 else voxels[0][np.newaxis]
@@ -190,6 +197,18 @@ def _infer(
     multiple = step.crop.multiple if step.crop else 1
     maps = infer_windows_of(infer, meal.channels, step.window, multiple=multiple, progress=chain.progress)
     return maps, ()
+
+
+def no_number(chain: Chain, step: StepSpec, output: str) -> NodeError:
+    """Return what is raised where an output on a grid holds what is not a number: it means nothing."""
+    error = f"its output {output} holds what is not a number (NaN), or is infinite"
+    return NodeError(NETWORK_FAILED, engine=f"{chain.package.manifest.name} ({step.network})", error=error)
+
+
+def _finite(values: Float32) -> bool:
+    """Tell whether all are numbers: a sum of float32 in float64 is finite then, and takes no memory."""
+    with np.errstate(invalid="ignore"):  # inf - inf is what it is asked for
+        return bool(np.isfinite(values.sum(dtype=np.float64)))
 
 
 def _once(session: Session, meal: Meal) -> tuple[dict[str, Float32], tuple[Pass, ...]]:

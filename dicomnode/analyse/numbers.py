@@ -58,7 +58,8 @@ def number(manifest: Manifest, results: Mapping[str, Result], volume: Volume) ->
             result = results[output.step].of_head(output.head)
             made = makers[output.what](numbers, output, result, (manifest.channel_of(output), volume))
             if not made:
-                numbers.say(f"{output.label}: not determined, as there was nothing to look at.")
+                why = result.unseen or "the network gave none"
+                numbers.say(f"{output.label}: not determined, as {why}.", RemarkKind.NOT_ANALYSED)
     _say_what_is_not_sent(numbers)
     return numbers
 

@@ -30,6 +30,7 @@ from dicomnode.values.codes import HOUNSFIELD, LEFT, RIGHT
 
 STAGE: Final = "measuring"
 _LESION: Final = "lesion"
+_LUNG: Final = "39607008"  # SNOMED CT; only there "subsolid" is a word, for what holds air
 _SIDES: Final = {"left": LEFT, "right": RIGHT}
 _TOUCHES_MM: Final = 1.0  # half a voxel of the grid that the lungs are found on
 
@@ -111,7 +112,7 @@ class _Desk:
     def _placed(self, segment: Segment, measured: Measured) -> Segment:
         """Add the side that a lesion lies on, and a sentence on its density and place."""
         facts = []
-        if self._volume.unit == HOUNSFIELD:
+        if self._volume.unit == HOUNSFIELD and (segment.site is None or segment.site.value == _LUNG):
             core = core_hu(segment.mask, self._volume)
             facts.append(f"{'solid' if is_solid(core) else 'subsolid'} core ({core:.0f} HU)")
         side = self._organ.side_of(measured.centre_lps_mm) if self._organ else None
@@ -198,14 +199,20 @@ def _boxes(manifest: Manifest, output: OutputSpec, result: Result) -> list[Found
 
 
 def _none_found(output: OutputSpec, result: Result) -> list[Remark]:
-    """Say that a kind of segment is not there; an algorithm that gave other parts has said so itself."""
+    """Say that a kind of segment is not there, or was not looked for, which is no statement about it.
+
+    An algorithm that gave other parts has said so itself.
+    """
     if result.points or result.parts:
         return []
     meaning = output.concept.meaning
+    text = f"{meaning}: {result.none_found[0].lower()}{result.none_found[1:]}"
+    if result.unseen is not None:
+        text = f"{meaning}: not looked for, as {result.unseen}."
     return [
         Remark(
-            kind=RemarkKind.NO_FINDING,
-            text=f"{meaning}: {result.none_found[0].lower()}{result.none_found[1:]}",
+            kind=RemarkKind.NOT_ANALYSED if result.unseen is not None else RemarkKind.NO_FINDING,
+            text=text,
             type=output.concept,
             site=output.site.coded if output.site else None,
         )

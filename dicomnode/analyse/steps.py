@@ -37,7 +37,8 @@ class Result:
     none_found: what to say of a kind of segment that has no piece. parts: of the anatomy on the grid of
     `region`, for telling on which side something lies. reading: what a network's outputs mean beside pieces
     and points; of a network with several heads, that of each is in `heads` by its name, and the first one's
-    here. nothing: why there is nothing to be analysed; then the chain ends here.
+    here. nothing: why there is nothing to be analysed; then the chain ends here. unseen: why the step has not
+    looked at anything, which is another thing than looking and finding nothing; the chain goes on.
     """
 
     label: str
@@ -50,6 +51,7 @@ class Result:
     reading: Reading = field(default_factory=Reading)
     heads: Mapping[str, Result] = field(default_factory=dict)
     nothing: str | None = None
+    unseen: str | None = None
 
     def of_head(self, name: str) -> Result:
         """Return what one head found; "" is the only one."""

@@ -71,6 +71,7 @@ def facts_of(plan: StackPlan, number: int) -> SeriesFacts:
         study_instance_uid=first.study_instance_uid,
         series_instance_uid=first.series_instance_uid,
         stack=number,
+        frame_of_reference_uid=first.frame_of_reference_uid,
         tags={keyword: first.tags[keyword] for keyword in FACT_TAGS if keyword in first.tags},
         facts=facts,
         refusal=plan.refusal,

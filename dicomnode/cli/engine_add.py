@@ -32,6 +32,8 @@ _CONVERTERS: Final[Mapping[str, str]] = {
     "TORCHSCRIPT": "convert_torchscript",
     "SKLEARN": "convert_sklearn",
 }
+# These ask as an ONNX file does; a bundle and a result folder say themselves nearly all that is asked
+_THAT_ASK: Final = frozenset({"TORCHSCRIPT", "SKLEARN"})
 
 
 def add(  # noqa: PLR0917  typer gives each by its name
@@ -102,7 +104,8 @@ def _draft(kind: SourceKind, source: Path, answers: Answers, limits: Limits) -> 
         return draft_from_onnx(source, answers, limits)
     from dicomnode import learn
 
-    draft: Draft = getattr(learn, _CONVERTERS[kind.name])(source, answers.given)
+    convert = getattr(learn, _CONVERTERS[kind.name])
+    draft: Draft = convert(source, answers if kind.name in _THAT_ASK else answers.given)
     return draft
 
 

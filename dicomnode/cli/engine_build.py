@@ -168,7 +168,7 @@ def _build_one(
     )
     found = cache.find(key)
     if found is not None and rebuild and found.record.state is PlanState.REJECTED:
-        cache.discard(key, "it was rejected, and is built again")
+        cache.remove(key)
         found = None
     if found is not None:
         return _kept(row, found.record, built=False)

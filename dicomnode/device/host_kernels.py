@@ -248,16 +248,15 @@ class HostKernels:
     def sizes(self, labels: Buffer, count: int) -> NDArray[np.int64]:
         """Count the voxels of each component."""
         array = expect(labels, (np.int32,), 3).host()
-        sizes = np.bincount(array.ravel(), minlength=count + 1).astype(np.int64)
-        sizes[0] = 0
-        return sizes
+        within = array[(array > 0) & (array <= count)]
+        return np.bincount(within, minlength=count + 1).astype(np.int64)
 
     def chosen(self, labels: Buffer, wanted: NDArray[np.bool_]) -> Buffer:
         """Look each label up."""
         array = expect(labels, (np.int32,), 3).host()
         table = wanted.astype(np.uint8)
         table[0] = 0
-        return HostBuffer(table[array])
+        return HostBuffer(table[np.where((array > 0) & (array < len(table)), array, 0)])
 
     def extent(self, values: Buffer, label: int = 1) -> BoxKji | None:
         """Find the first and the last along each axis."""

@@ -407,11 +407,11 @@ DN_KERNEL dn_last_above(const float *__restrict__ values, u8 *__restrict__ label
   }
 }
 
-// 1 where the label is wanted: int32 (count), of 0 … labels, and uint8 (labels + 1) → uint8 (count).
-// Floor: 5 bytes a voxel; the table lies in the cache.
-DN_KERNEL dn_chosen(const int *__restrict__ labels, const u8 *__restrict__ wanted, u8 *__restrict__ mask,
+// 1 where the label is wanted: int32 (count) and uint8 (most + 1) → uint8 (count). A label that is not from 1 to
+// `most` is wanted by nobody. Floor: 5 bytes a voxel; the table lies in the cache.
+DN_KERNEL dn_chosen(const int *__restrict__ labels, const u8 *__restrict__ wanted, u8 *__restrict__ mask, int most,
                     i64 count) {
-  DN_EACH(t, count) mask[t] = labels[t] > 0 && wanted[labels[t]];
+  DN_EACH(t, count) mask[t] = labels[t] > 0 && labels[t] <= most && wanted[labels[t]];
 }
 
 // Which k, j and i have a voxel of `label`: uint8 (size_k, size_j, size_i) → uint8 flags, size_k + size_j +
@@ -561,20 +561,20 @@ DN_KERNEL dn_components_relabel(const int *__restrict__ parents, int *labels, i6
   }
 }
 
-// Voxels of each component: labels int32 (count) → sizes int32 (labels + 1), zeros before; that of 0 is left
-// 0. A thread takes `run` voxels one after the other and adds once for each stretch of equal labels: `runs`
+// Voxels of each component: labels int32 (count) → sizes int32 (most + 1), zeros before; that of 0 is left 0,
+// and a label that is not from 1 to `most` counts nowhere. A thread takes `run` voxels one after the other and adds once for each stretch of equal labels: `runs`
 // threads, ⌈count / run⌉. Floor: 4 bytes a voxel.
-DN_KERNEL dn_sizes(const int *__restrict__ labels, int *sizes, i64 count, int run, i64 runs) {
+DN_KERNEL dn_sizes(const int *__restrict__ labels, int *sizes, int most, i64 count, int run, i64 runs) {
   for (i64 r = dn_thread(); r < runs; r += dn_threads()) {
     const i64 end = (r + 1) * run < count ? (r + 1) * run : count;
     int label = 0, length = 0;
     for (i64 t = r * run; t < end; ++t) {
       if (labels[t] != label) {
-        if (label) atomicAdd(&sizes[label], length);
+        if (label > 0 && label <= most) atomicAdd(&sizes[label], length);
         label = labels[t], length = 0;
       }
       ++length;
     }
-    if (label) atomicAdd(&sizes[label], length);
+    if (label > 0 && label <= most) atomicAdd(&sizes[label], length);
   }
 }

@@ -151,13 +151,14 @@ class Kernels(Protocol):
     def sizes(self, labels: Buffer, count: int) -> NDArray[np.int64]:
         """Return the voxels of each component, from index 1; index 0 is 0.
 
-        labels, count: as `components` returned them.
+        labels, count: as `components` returned them; a label that is not from 1 to `count` counts nowhere.
         """
 
     def chosen(self, labels: Buffer, wanted: NDArray[np.bool_]) -> Buffer:
         """Return uint8 1 where the label is wanted, else 0.
 
-        labels: as `components` returned them. wanted: (count + 1), an entry a label; that of 0 is ignored.
+        labels: as `components` returned them. wanted: (count + 1), an entry a label; that of 0 is ignored,
+        and a label without one is not wanted.
         """
 
     def extent(self, values: Buffer, label: int = 1) -> BoxKji | None:

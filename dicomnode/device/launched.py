@@ -290,7 +290,7 @@ class LaunchedKernels:
         expect(labels, (np.int32,), 3)
         with self._cleared((count + 1,), np.int32) as sizes:
             runs = -(-prod(labels.shape) // RUN)
-            self._flat("dn_sizes", labels, labels=labels, sizes=sizes, run=RUN, runs=runs)
+            self._flat("dn_sizes", labels, labels=labels, sizes=sizes, most=count, run=RUN, runs=runs)
             return sizes.host().astype(np.int64)
 
     def chosen(self, labels: Buffer, wanted: NDArray[np.bool_]) -> Buffer:
@@ -298,7 +298,7 @@ class LaunchedKernels:
         expect(labels, (np.int32,), 3)
         mask = self.empty(labels.shape, np.uint8)
         with self._sent(wanted.astype(np.uint8)) as table:
-            self._flat("dn_chosen", labels, labels=labels, wanted=table, mask=mask)
+            self._flat("dn_chosen", labels, labels=labels, wanted=table, mask=mask, most=len(wanted) - 1)
         return mask
 
     def extent(self, values: Buffer, label: int = 1) -> BoxKji | None:

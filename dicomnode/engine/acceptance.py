@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomnode.engine.agreement import Agreement, Limits, compare, limits_of
+from dicomnode.engine.agreement import LIMITS, Agreement, Limits, compare, limits_of
 from dicomnode.engine.gate import seeded_input
 from dicomnode.engine.manifest import GateSpec, StepSpec
 from dicomnode.engine.plans.profiles import sees_boxes
@@ -116,12 +116,16 @@ class Acceptance:
         return f"{figure} on {volume}"
 
 
+class SessionFailedError(NodeError):
+    """The session that is to be accepted does not run on what the reference runs on."""
+
+
 def accept(subject: Subject, step: StepSpec, session: Session, reference: Session) -> Acceptance:
     """Run all volumes through both sessions and compare.
 
     A volume that the reference itself refuses, or gives no finite numbers for, is no measure; but the gate's
     own must be one for every output. Raises NodeError(NETWORK_FAILED) when the reference does not run on
-    that, or when the session does not take what the reference takes.
+    that, and SessionFailedError when the session fails where the reference gives numbers.
     """
     limits = limits_of(subject.precision, _gate(step))
     agreements: list[Agreement] = []
@@ -132,7 +136,13 @@ def accept(subject: Subject, step: StepSpec, session: Session, reference: Sessio
             if title == _SEEDED:
                 raise
             continue
-        found = compare(step, title, wanted, session.run(volume), limits.of_span)
+        try:
+            given = session.run(volume)
+        except NodeError as error:
+            if title != _SEEDED and not all(np.isfinite(array).all() for array in wanted.values()):
+                continue  # what the reference gives no numbers for, a session may refuse
+            raise SessionFailedError(error.fault, **error.values) from error
+        found = compare(step, title, wanted, given, limits.of_span)
         if title == _SEEDED:
             missing = wanted.keys() - {one.output for one in found}
             found += [Agreement(volume=title, output=name, problem=_NO_MEASURE) for name in sorted(missing)]
@@ -224,7 +234,7 @@ def records_of(state: Path, engine: str, steps: Sequence[StepSpec]) -> list[tupl
         if kept is None or kept.subject.engine != engine:
             continue
         gate = gates.get((kept.subject.step, kept.subject.network, kept.subject.asked))
-        if gate is not None:
+        if gate is not None and kept.subject.precision in LIMITS:
             limits = limits_of(kept.subject.precision, gate)
             found.append((path, replace(kept, limits=limits)))
     key = ("step", "runtime", "precision", "version", "device", "plan")

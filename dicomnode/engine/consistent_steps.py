@@ -17,7 +17,7 @@ from dicomnode.settings.reader import nearest
 _LARGEST_GATE: Final = 2**24
 
 _HEAD_KEYS: Final = ("interpret", "output", *PARAMETER_TABLES)
-_NETWORK_KEYS: Final = ("sha256", "crop", "gate", "head", "inputs", *_HEAD_KEYS)
+_NETWORK_KEYS: Final = ("sha256", "crop", "gate", "head", "inputs", "typical_kji", *_HEAD_KEYS)
 # One answer for the whole box: windows would give several
 _OF_THE_WHOLE: Final = ("classes", "sequence", "regression", "features")
 _SLICES: Final = ("t", "k")
@@ -66,6 +66,7 @@ def _network(where: str, step: StepSpec) -> Iterator[Problem]:
         yield from no_such_keys(where, given(step, _HEAD_KEYS), hint)
         yield from repeated(f"{where}.head", [head.name for head in step.head])
     yield from _window(f"{where}.window", step)
+    yield from _typical(f"{where}.typical_kji", step)
     for number, head in enumerate(step.heads, start=1):
         yield from _head(f"{where}.head[{number}]" if step.head else where, head, step)
     if step.gate is not None:
@@ -82,9 +83,24 @@ def _window(where: str, step: StepSpec) -> Iterator[Problem]:
     if any(head.interpret == "boxes" for head in step.heads):
         known_to, hint = _OF_MAPS, "boxes are looked for window by window, by the node's own rule."
     elif step.window.rule == "even":
-        known_to, hint = _OF_RULES, 'By the rule "even" [step.crop] says what lies around a small box.'
+        known_to, hint = ("pad",), 'By the rule "even" a small box has one value around it.'
+        if step.crop is not None:
+            known_to, hint = _OF_RULES, 'By the rule "even" [step.crop] says what lies around a small box.'
     names = [name for name in known_to if getattr(step.window, name) != getattr(_WINDOW, name)]
     yield from no_such_keys(where, names, hint)
+
+
+def _typical(where: str, step: StepSpec) -> Iterator[Problem]:
+    """Find a usual box that the network never sees."""
+    if step.typical_kji is None:
+        return
+    multiple = step.crop.multiple if step.crop is not None else 1
+    if not step.window.whole:
+        hint = "A network that goes over its box in windows is tuned for those."
+        yield Problem(key=where, value=list(step.typical_kji), expected="no such key", hint=hint)
+    elif any(side % multiple for side in step.typical_kji):
+        expected = f"multiples of {multiple}, as sides of the box are"
+        yield Problem(key=where, value=list(step.typical_kji), expected=expected)
 
 
 def _head(where: str, head: Head, step: StepSpec) -> Iterator[Problem]:

@@ -39,6 +39,7 @@ _STEP_ORDER: Final = (
     "output",
     "precisions",
     "memory_bytes_per_voxel",
+    "typical_kji",
 )
 _LAST: Final = ("head", "gate")
 _DIGITS: Final = 7  # of a float32, all that mean something

@@ -193,7 +193,9 @@ class ImageHow:
 
     scale: float = key(1.0, "Multiplies the network's numbers …")
     offset: float = key(0.0, "… before this is added, to come to the unit of the image.")
-    residual: bool = key(False, "true: the network gives what is to be added to its input.")
+    residual: bool = key(
+        False, "true: the network gives what is added to its input, before scale and offset."
+    )
     limits: tuple[float, float] | None = key(
         None,
         "Smallest and largest value kept, in the unit of the image.",

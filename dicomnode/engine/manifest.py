@@ -86,7 +86,7 @@ class Window:
     pad: Literal["constant", "edge", "reflect", "wrap"] = key(
         "constant", "What lies around a box that is smaller than a window (rules monai and nnunet)."
     )
-    pad_value: float = key(0.0, 'Value of pad = "constant".')
+    pad_value: float = key(0.0, 'Value of pad = "constant"; by the rule even, of a volume without a crop.')
     mirror: tuple[Literal["k", "j", "i"], ...] = key(
         (), "Axes that a window is also seen flipped along, in all combinations; the mean counts."
     )
@@ -176,6 +176,11 @@ class StepSpec(Head):
         ("fp32",), "Precisions the network may run in, best liked first.", SOME
     )
     memory_bytes_per_voxel: float = key(0.0, "Memory that a voxel of the box takes, measured.", NOT_NEGATIVE)
+    typical_kji: tuple[int, int, int] | None = key(
+        None,
+        "Voxels of a usual box along k, j, i, of a network that sees it whole: plans are tuned for it.",
+        POSITIVES,
+    )
     gate: GateSpec | None = key(None, "What the network is tried with before it serves.")
 
     def __post_init__(self) -> None:

@@ -43,12 +43,14 @@ def match_further(
 ) -> dict[str, SeriesFacts | str]:
     """Choose a stack for each further volume of an engine, beside `first`; the best as in `match`.
 
-    No stack is taken twice. Where none holds all rules: the rule that failed of the one that held most.
+    One of the Frame of Reference of `first` comes before any other, which could not be laid over it. No stack
+    is taken twice. Where none holds all rules: the rule that failed of the one that held most.
     """
     free = [one for one in facts if one is not first]
     chosen: dict[str, SeriesFacts | str] = {}
     for spec in manifest.volumes[1:]:
-        ranked = _rank(spec, _able(spec, free))
+        able = _able(spec, free)
+        ranked = _rank(spec, [one for one in able if _same_space(one, first)] or able)
         if not ranked:
             chosen[spec.name] = _nearest_miss(spec, free)
             continue
@@ -56,6 +58,12 @@ def match_further(
         chosen[spec.name] = best
         free = [one for one in free if one is not best]
     return chosen
+
+
+def _same_space(one: SeriesFacts, first: SeriesFacts) -> bool:
+    return (
+        one.frame_of_reference_uid is not None and one.frame_of_reference_uid == first.frame_of_reference_uid
+    )
 
 
 def _able(spec: InputSpec, facts: Sequence[SeriesFacts]) -> list[SeriesFacts]:

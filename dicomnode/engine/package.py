@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -58,7 +61,7 @@ def load_package(folder: Path) -> EnginePackage:
     """
     path = folder / MANIFEST_FILE
     try:
-        text = path.read_bytes()
+        text = _read_regular(path)
     except OSError as error:
         raise NodeError(MANIFEST_WRONG, path=path, problems=error.strerror or str(error)) from error
     manifest, problems = read_manifest(path, text)
@@ -96,16 +99,25 @@ def _read_file(folder: Path, name: str, sha256: str) -> bytes:
         # A link may lead out of the folder, and then the network is not the package's own.
         if path.resolve(strict=True).parent != folder.resolve(strict=True):
             raise NodeError(NETWORK_UNSAFE, path=path, reason="it is a link to outside the engine's folder")
-        size = path.stat().st_size
-        if size > LARGEST_MESSAGE_BYTES:
-            raise NodeError(NETWORK_UNSAFE, path=path, reason=f"it has {size} bytes, more than 2 GiB")
-        content = path.read_bytes()
+        content = _read_regular(path)
     except OSError as error:
         raise NodeError(NETWORK_UNSAFE, path=path, reason=error.strerror or str(error)) from error
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         raise NodeError(DIGEST_MISMATCH, path=path, found=found, expected=sha256)
     return content
+
+
+def _read_regular(path: Path) -> bytes:
+    """Read a file; OSError also for what is none, such as a pipe, and for one that is too large."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # else opening a pipe waits for who writes
+    with open(fd, "rb") as file:  # noqa: PTH123  a descriptor, not a path
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        if status.st_size > LARGEST_MESSAGE_BYTES:
+            raise OSError(errno.EFBIG, f"it has {status.st_size} bytes, more than 2 GiB")
+        return file.read()
 
 
 def check_owner(package: EnginePackage, owners: Sequence[int]) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+import structlog
 
 from dicomnode.engine.acceptance import Acceptance
 from dicomnode.engine.manifest import StepSpec
@@ -13,6 +16,9 @@ from dicomnode.engine.plans.compiled import seeded
 from dicomnode.engine.precision import Calibration
 from dicomnode.engine.runtimes import Capability, Network, Reason, Runtime, RuntimeWish, Session
 from dicomnode.engine.runtimes.tensorrt import TensorRtRuntime
+from dicomnode.faults import PLAN_NOT_WRITTEN, NodeError
+
+_log = structlog.get_logger("dicomnode.engine")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +67,30 @@ def with_plans(
     )
 
 
-def judge_plan(wish: RuntimeWish, acceptance: Acceptance) -> None:
+def judge_plan(wish: RuntimeWish, acceptance: Acceptance) -> bool:
     """Tell the cache how a plan agreed: one that did may stand in for a later one, another serves no more.
 
-    Raises NodeError as `PlanCache` does.
+    Returns False where that could not be written, as the log says then: it is told again another time. Raises
+    NodeError as `PlanCache` does.
     """
-    if not acceptance.subject.plan or wish.plans is None:
-        return
     figures = {"worst": acceptance.worst, "subject": asdict(acceptance.subject)}
-    cache = PlanCache(wish.plans, credential=wish.plan_key)
-    cache.judge(acceptance.subject.plan, passed=acceptance.passed, figures=figures)
+    return _judge(wish, acceptance.subject.plan, figures, passed=acceptance.passed)
+
+
+def reject_plan(wish: RuntimeWish, plan: str, worst: str) -> None:
+    """Tell the cache of a plan that could not be compared at all, and why; it serves no more."""
+    _judge(wish, plan, {"worst": worst}, passed=False)
+
+
+def _judge(wish: RuntimeWish, plan: str, figures: Mapping[str, Any], *, passed: bool) -> bool:
+    if not plan or wish.plans is None:
+        return True
+    try:
+        PlanCache(wish.plans, credential=wish.plan_key).judge(plan, passed=passed, figures=figures)
+    except NodeError as error:
+        if error.fault is not PLAN_NOT_WRITTEN:
+            raise
+        text = error.fault.text(**error.values)
+        _log.warning("plan.not_judged", digest=plan, passed=passed, code=error.fault.code, text=text)
+        return False
+    return True

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from dicomnode.engine.answers import Answers, items, matching, name, one_of, shown, text
 from dicomnode.engine.draft import Draft
-from dicomnode.engine.labelling import LOCAL_SCHEME, stem_of
+from dicomnode.engine.labelling import PRIVATE_SCHEME, stem_of
 from dicomnode.engine.looking import Entry, Looked, look
 from dicomnode.engine.meaning import Meaning, meanings
 from dicomnode.engine.propose_outputs import propose_outputs
@@ -256,14 +256,14 @@ def _left_out(looked: Looked, meaning: Meaning, table: Mapping[str, Any]) -> lis
     local = [one["type"]["meaning"] for one in table["output"] if _is_local(one)]
     if local:
         sentences.append(
-            f"{', '.join(local)}: the codes are of the private scheme {LOCAL_SCHEME}. Put codes of SNOMED CT "
-            "into engine.toml before results leave the house."
+            f"{', '.join(local)}: the codes are of the private scheme {PRIVATE_SCHEME}. Put codes of SNOMED "
+            "CT into engine.toml before results leave the house."
         )
     return sentences
 
 
 def _is_local(output: Mapping[str, Any]) -> bool:
-    return bool(output.get("type", {}).get("scheme") == LOCAL_SCHEME)
+    return bool(output.get("type", {}).get("scheme") == PRIVATE_SCHEME)
 
 
 def _card(looked: Looked, table: Mapping[str, Any], answers: Answers) -> str:

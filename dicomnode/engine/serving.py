@@ -6,23 +6,30 @@ reference (ONNX Runtime in fp32) has agreed with it before, and the record of th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import structlog
 from numpy.typing import NDArray
 
 from dicomnode.device import Buffer
 from dicomnode.device.cuda import ends_process
-from dicomnode.engine.acceptance import Acceptance, accept, find_record, keep_record, subject_of
+from dicomnode.engine.acceptance import (
+    Acceptance,
+    SessionFailedError,
+    accept,
+    find_record,
+    keep_record,
+    subject_of,
+)
 from dicomnode.engine.gate import GateCheck, failures, run_gate
 from dicomnode.engine.manifest import StepSpec
 from dicomnode.engine.memory import SessionMemory, session_memory
 from dicomnode.engine.package import EnginePackage
-from dicomnode.engine.planned import judge_plan, with_plans
+from dicomnode.engine.planned import judge_plan, reject_plan, with_plans
 from dicomnode.engine.runtimes import (
     REFERENCE,
     RUNTIMES,
@@ -36,13 +43,23 @@ from dicomnode.engine.runtimes import (
     candidates,
     cuda_of,
 )
-from dicomnode.faults import GATE_FAILED, PLAN_NOT_LOADED, RUNTIME_MISSING, RUNTIME_REFUSED, NodeError
+from dicomnode.faults import (
+    CUDA_MEMORY,
+    GATE_FAILED,
+    NETWORK_FAILED,
+    PLAN_NOT_LOADED,
+    RUNTIME_MISSING,
+    RUNTIME_REFUSED,
+    NodeError,
+)
 
 if TYPE_CHECKING:
     from dicomnode.device.cuda import CudaContext
 
 _ANY: Final = RuntimeWish()
 _PLANS_TRIED: Final = 2  # the newest of a network, and the one that served before it
+
+_DISAGREES: Final = f"it does not agree with {REFERENCE.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,14 +167,17 @@ def open_session(
     threads: int = 0,
     wish: RuntimeWish = _ANY,
     runtimes: Sequence[Runtime] = RUNTIMES,
+    *,
+    make_room: Callable[[int], bool] = lambda _: False,
 ) -> Session:
     """Load a network of a package as it is wished; its numbers are right when this returns.
 
-    network: name of the step or of its file. threads 0: all that this process may use.
+    network: name of the step or of its file. threads 0: all that this process may use. make_room: is asked
+    for so many bytes before a runtime whose device is full is passed over; False when there is no more.
     Raises NodeError: RUNTIME_MISSING, RUNTIME_REFUSED when the one that is named may not serve,
     NETWORK_FAILED, GATE_FAILED, and as `EnginePackage.network_bytes`.
     """
-    opening = _Opening(package, package.step(network), threads, wish)
+    opening = _Opening(package, package.step(network), threads, wish, make_room)
     session, tried = opening.choose(runtimes)
     failed = failures(tried.checks)
     if failed:
@@ -220,13 +240,21 @@ class _RefusedError(Exception):
 class _Opening:
     """The choice of a runtime for one network."""
 
-    def __init__(self, package: EnginePackage, step: StepSpec, threads: int, wish: RuntimeWish) -> None:
+    def __init__(
+        self,
+        package: EnginePackage,
+        step: StepSpec,
+        threads: int,
+        wish: RuntimeWish,
+        make_room: Callable[[int], bool] = lambda _: False,
+    ) -> None:
         self.engine = f"{package.manifest.name} {package.manifest.version}"
         self._name = package.manifest.name
         self._steps = package.manifest.networks
         self._step = step
         self._threads = threads
         self._wish = wish
+        self._make_room = make_room
         self._log = structlog.get_logger("dicomnode.engine").bind(engine=self._name, step=step.name)
         self._network = Network(
             engine=self.engine,
@@ -269,25 +297,45 @@ class _Opening:
             with _closed_on_failure(session):
                 return session, _Tried(checks=tuple(run_gate(session, self._step)))
         try:
-            session = one.runtime.load(replace(self._network, precision=one.precision), one.capability)
+            session = self._loaded(one)
             with _closed_on_failure(session):
-                checks = tuple(run_gate(session, self._step))
-                _refuse_if(failures(checks), f"in {one.precision} it does not pass the engine's gate")
+                checks = self._gate(one, session)
                 acceptance = self._acceptance(one, session)
-                problem = "" if acceptance.passed else acceptance.worst
-                # A plan that was rejected is not given out again: one that served before may stand in
-                again = bool(acceptance.subject.plan) and self._wish.plans is not None
-                _refuse_if(
-                    problem, f"in {one.precision} it does not agree with {REFERENCE.name}", again=again
-                )
+                if not acceptance.passed:
+                    self._refuse(session, f"in {one.precision} {_DISAGREES}: {acceptance.worst}")
                 return session, _Tried(checks=checks, acceptance=acceptance)
         except NodeError as error:
             if ends_process(error):
                 raise  # no other runtime is right in this process either
             # A plan that TensorRT makes nothing of is gone by now: one that served before may stand in
             again = error.fault is PLAN_NOT_LOADED and self._wish.plans is not None
-            text = f"in {one.precision}: {error.fault.text(**error.values)}"
-            raise _RefusedError(text, again=again) from error
+            raise _RefusedError(f"in {one.precision}: {_text(error)}", again=again) from error
+
+    def _loaded(self, one: Candidate) -> Session:
+        """Load a candidate; while its device is full, ask for room first."""
+        network = replace(self._network, precision=one.precision)
+        while True:
+            try:
+                return one.runtime.load(network, one.capability)
+            except NodeError as error:
+                if error.fault is not CUDA_MEMORY or not self._make_room(len(network.content)):
+                    raise
+
+    def _gate(self, one: Candidate, session: Session) -> tuple[GateCheck, ...]:
+        """Run the engine's gate. Raises _RefusedError where it does not pass, and does not run."""
+        try:
+            checks = tuple(run_gate(session, self._step))
+        except NodeError as error:
+            if error.fault is not NETWORK_FAILED:
+                raise
+            checks, failed = (), _text(error)
+        else:
+            failed = failures(checks)
+        if failed:
+            what = f"in {one.precision} it does not pass the engine's gate: {failed}"
+            reject_plan(self._wish, _plan(session), what)
+            self._refuse(session, what)
+        return checks
 
     def _acceptance(self, one: Candidate, session: Session) -> Acceptance:
         """Find the record of this session's acceptance, or make it."""
@@ -304,20 +352,32 @@ class _Opening:
         reference = REFERENCE.load(self._network, capability)
         try:
             found = accept(subject, self._step, session, reference)
+        except SessionFailedError as error:
+            if error.fault is not NETWORK_FAILED:
+                raise
+            what = f"in {one.precision} {_DISAGREES}: {_text(error)}"
+            reject_plan(self._wish, subject.plan, what)
+            self._refuse(session, what)
         finally:
             reference.close()
         say = {"runtime": session.runtime, "precision": session.precision, "passed": found.passed}
         self._log.info("runtime.tried", **say, worst=found.worst)
-        if state is not None:
+        # The plan first: with a record nobody would judge it again
+        if judge_plan(self._wish, found) and state is not None:
             keep_record(state, found)
-        judge_plan(self._wish, found)
         return found
 
+    def _refuse(self, session: Session, what: str) -> NoReturn:
+        """Raise _RefusedError. A plan that was rejected is not given out again: an older one may stand in."""
+        raise _RefusedError(what, again=bool(_plan(session)) and self._wish.plans is not None)
 
-def _refuse_if(problem: str, what: str, *, again: bool = False) -> None:
-    """Raise _RefusedError where there is a problem."""
-    if problem:
-        raise _RefusedError(f"{what}: {problem}", again=again)
+
+def _plan(session: Session) -> str:
+    return session.provenance.get("plan", "")
+
+
+def _text(error: NodeError) -> str:
+    return error.fault.text(**error.values)
 
 
 @contextmanager

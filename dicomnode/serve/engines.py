@@ -90,12 +90,13 @@ class Engines:
         self.load([name])
 
     def make_room(self, wanted_bytes: int) -> bool:
-        """Let go of engines, the longest unused first, never of the one at work; False when there is none.
+        """Let go of engines, the longest unused first; False when there is none.
 
-        Counted is what each gives back for certain: its weights. A study that wants one has it loaded again.
+        Never of the one at work, which stands last; while an engine is loaded, none is. Counted is what
+        each gives back for certain: its weights. A study that wants one has it loaded again.
         """
-        freed = 0
-        while freed < wanted_bytes and len(self._analysts) > 1:
+        freed, at_work = 0, 1 if self.loading is None else 0
+        while freed < wanted_bytes and len(self._analysts) > at_work:
             name, analyst = next(iter(self._analysts.items()))
             freed += _weights(analyst.package)
             self.let_go(name)

@@ -88,12 +88,14 @@ class SeriesFacts:
     (body parts, tuple of words in lower case), `lossy`. `extent_k_mm` is number of slices × spacing.
     `covers` is None when the header does not say: then it is not known yet, and a rule that `contains` a
     part holds for now. A tuple without the part is a reason to fail.
+    frame_of_reference_uid: of the first instance, None where it has none.
     refusal: set when no volume can be made of the stack; then `facts` may be incomplete.
     """
 
     study_instance_uid: str
     series_instance_uid: str
     stack: int = 0
+    frame_of_reference_uid: str | None = None
     tags: Mapping[str, Fact] = field(default_factory=dict)
     facts: Mapping[str, Fact] = field(default_factory=dict)
     refusal: Refusal | None = None

@@ -127,6 +127,24 @@ def test_a_session_may_be_used_from_another_thread(server):
     session.close()
 
 
+def test_a_thread_that_came_after_another_does_not_get_its_connections(server):
+    """The number of a thread that has ended is given to the next one."""
+    runtime = TritonRuntime(server)
+    session = runtime.load(loadable(network().SerializeToString()), runtime.probe())
+    x, used = np.ones((1, 1, 2, 2, 2), np.float32), []
+
+    def run():
+        session.run({"x": x})
+        used.append(session._clients[threading.current_thread()])
+
+    for _ in range(3):
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+    assert len({id(client) for client in used}) == 3
+    session.close()
+
+
 def test_what_made_the_result_is_told(server):
     runtime = TritonRuntime(server)
     session = runtime.load(loadable(network().SerializeToString()), runtime.probe())

@@ -69,24 +69,24 @@ class DeviceMeal:
 def gather(
     chain: Chain, step: StepSpec, session: Session, box: Box, study: DeviceStudy, held: Held
 ) -> DeviceMeal | None:
-    """Cut the channels out and take the rows; None where an earlier step had nothing to make a row of."""
+    """Cut the channels out and take the rows; None where an earlier step had nothing to make one of."""
     feeds = feeds_of(step, session, chain.package.manifest.input[0].name)
-    crop = step.crop or Crop(of="")
+    crop = step.crop or Crop(of="", pad=step.window.pad_value)
     talls: dict[str, Tall] = {}
     layouts: dict[str, DeviceLayout] = {}
     rows: dict[str, Float32] = {}
     for name, feed in feeds.items():
-        found = [row_of(chain, source) for source in feed.of]
-        if any(row is not None for row in found):
-            rows[name] = np.concatenate([row for row in found if row is not None])
+        some = [row for row in (row_of(chain, source) for source in feed.of) if row is not None]
+        if some:
+            if len(some) < len(feed.of):
+                return None
+            rows[name] = np.concatenate(some)
             continue
-        patches = [
-            one
-            for source in feed.of
-            for one in _patches(chain, source, (box, crop, step.window), study, held)
-        ]
-        if not patches:
+        where = (box, crop, step.window)
+        by_source = [_patches(chain, source, where, study, held) for source in feed.of]
+        if not all(by_source):
             return None
+        patches = [patch for of_source in by_source for patch in of_source]
         together = patches[0] if len(patches) == 1 else held.keep(study.kernels.join(patches))
         talls[name] = Tall(together, len(patches))
         layouts[name] = DeviceLayout(Layout(feed.axes))

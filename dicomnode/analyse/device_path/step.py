@@ -24,9 +24,11 @@ from dicomnode.analyse.interpret import Pass, Reading, Region, UnreadableError
 from dicomnode.analyse.interpret.contract import named
 from dicomnode.analyse.interpret.on_device import DecidedOnDevice, Wanted, runs_on_device
 from dicomnode.analyse.networks import (
+    UNSEEN,
     Meal,
     box_of_step,
     feeds_of,
+    no_number,
     read_head,
     result_of,
     run_network,
@@ -58,9 +60,8 @@ def run_network_on_device(chain: Chain, step: StepSpec, session: Session, study:
     label = f"{step.name} {chain.package.manifest.version}"
     box, within = box_of_step(chain, step)
     if box is None:
-        return Result(label=label)
-    engine = f"{chain.package.manifest.name} ({step.network})"
-    running = _Running(chain, step, session, study, box, within, engine)
+        return Result(label=label, unseen=UNSEEN)
+    running = _Running(chain, step, session, study, box, within)
     batch = 1 if running.one_at_a_time else step.window.batch
     slabs = step.window.size_kji is not None
     try:
@@ -68,9 +69,10 @@ def run_network_on_device(chain: Chain, step: StepSpec, session: Session, study:
             f"running {step.name}", rungs(batch, slabs=slabs), running.attempt, running.wanted_bytes
         )
     except (OutputShapeError, UnreadableError) as error:
+        engine = f"{chain.package.manifest.name} ({step.network})"
         raise NodeError(NETWORK_FAILED, engine=engine, error=error) from error
     if found is None:
-        return Result(label=label)
+        return Result(label=label, unseen=UNSEEN)
     return together(label, step, {name: result_of(label, reading) for name, reading in found.items()})
 
 
@@ -104,7 +106,6 @@ class _Running:
     study: DeviceStudy
     box: Box
     within: Region | None
-    engine: str
 
     @property
     def one_at_a_time(self) -> bool:
@@ -214,8 +215,7 @@ class _Heads:
 
     def _refuse_what_is_no_number(self, name: str, values: Buffer) -> None:
         if not self._kernels.statistics(values).finite:
-            error = f"its output {name} holds what is not a number (NaN), or is infinite"
-            raise NodeError(NETWORK_FAILED, engine=self._running.engine, error=error)
+            raise no_number(self._running.chain, self._running.step, name)
 
     # ── what they mean ──
 
@@ -259,6 +259,7 @@ class _Heads:
             count=len(wanted),
             channels=tuple(manifest.channel_of(output) for output in wanted),
             largest=tuple(output.largest for output in wanted),
+            inside=self._meal.inside,
             region=region_is_asked_for(running.chain, step),
         )
 

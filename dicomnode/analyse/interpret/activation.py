@@ -20,13 +20,18 @@ def probabilities(
 ) -> Float64:
     """Return probabilities of the same shape, float64.
 
-    softmax, sigmoid: of logits, divided by `temperature` first; softmax along `axis`. none: they are
-    probabilities already. Raises UnreadableError where something is not a number or no probability.
+    softmax, sigmoid: of logits, divided by `temperature` first; softmax along `axis`, which holds one class a
+    number. none: they are probabilities already. Raises UnreadableError where something is not a number or no
+    probability, and for a softmax over fewer than two classes, which is 1 whatever the network says.
     """
     given = np.asarray(values, dtype=np.float64)
     if not np.isfinite(given).all():
         raise UnreadableError("the network gave what is not a number")
     if activation == "softmax":
+        if given.ndim == 0 or given.shape[axis] < 2:
+            raise UnreadableError(
+                f"a softmax needs several classes, the network gave numbers of the shape {given.shape}"
+            )
         found: Float64 = softmax(given / temperature, axis=axis)
         return found
     if activation == "sigmoid":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from dicomnode.analyse.interpret.contract import Field, Outputs, Reading, UnreadableError
@@ -17,12 +19,23 @@ def anomaly(outputs: Outputs, head: Head) -> Reading:
         raise UnreadableError("engine.toml has no [step.anomaly]")
     field = _map(outputs, how)
     score = _score(outputs, how, field)
-    # Between two quantiles of the normal cases, linearly; beyond them all or none lie below
-    parts = np.linspace(0.0, 1.0, len(how.normals))
-    place = float(np.interp(score, how.normals, parts))
+    place = place_among(score, how.normals)
     return Reading(
         probabilities=np.array([place]), values=np.array([score]), threshold=how.quantile, field=field
     )
+
+
+def place_among(score: float, normals: Sequence[float]) -> float:
+    """Return the part of normal cases that lie below a score. normals: their quantiles, ascending.
+
+    Between two quantiles linearly; beyond them all or none lie below. Of equal quantiles the lowest counts: a
+    score that many normal cases have lies above none of them.
+    """
+    levels, first = np.unique(np.asarray(normals, dtype=np.float64), return_index=True)
+    parts = np.linspace(0.0, 1.0, len(normals))
+    if score in levels:
+        return float(parts[first[np.searchsorted(levels, score)]])
+    return float(np.interp(score, normals, parts))
 
 
 def _map(outputs: Outputs, how: Anomaly) -> Field | None:

@@ -104,6 +104,10 @@ def _scores(one: Pass, how: Boxes, count: int) -> tuple[Float64, NDArray[np.int6
         raw = raw[0]
     if raw.shape[:1] != (count,) or raw.ndim > 2:
         raise UnreadableError(f"output {how.scores!r} has the shape {raw.shape} for {count} boxes")
+    if how.activation == "softmax" and raw.ndim != 2:  # along one axis it would go over the boxes
+        raise UnreadableError(
+            f"output {how.scores!r} has the shape {raw.shape}: a softmax needs a score for each class"
+        )
     scores = probabilities(raw, how.activation)
     if scores.ndim == 2 and scores.shape[1] == 1:
         scores = scores[:, 0]

@@ -4,71 +4,105 @@ The kinds of segment are the [[output]] tables of the head in their order, each 
 channel 0 is background and the first kind is channel 1 unless it says otherwise; of `sigmoid` the first kind
 is channel 0. By default values are interpolated in the source grid and compared there; a network that was
 validated another way says so: probabilities are interpolated, or the classes themselves are taken over.
+
+Channels are taken onto the source grid one at a time, a few slices at a time: sixty classes take no more
+memory than one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.special import logit
 
-from dicomnode.analyse.grids import Bool, Box, Float32, align, box_of, box_onto, sample
+from dicomnode.analyse.grids import Bool, Box, Float32, align, box_of, box_onto, mapped, sampling
 from dicomnode.analyse.interpret.activation import probabilities
-from dicomnode.analyse.interpret.contract import Outputs, Reading, Region, Shape, UnreadableError
+from dicomnode.analyse.interpret.contract import Index, Outputs, Reading, Region, Shape, UnreadableError
 from dicomnode.analyse.preparations.regrid import thick_axis
-from dicomnode.engine import Head, Labels, Sigmoid
+from dicomnode.engine import Activation, Head, Labels, Sigmoid
 from dicomnode.values import Grid, Mask
 
-_SLAB: Final = 16  # source slices at a time: many classes must not cost many full arrays
+_SLAB: Final = 16  # source slices at a time
 ALL_AXES: Final = (0, 1, 2)
 _CORNERS: Final = ndimage.generate_binary_structure(3, 3)  # voxels touch by faces, edges and corners
 
-Decide = Callable[[Float32, int], Bool]
-"""Values (channels, k, j, i) and a channel → its voxels."""
+Numbers = NDArray[np.uint16]
+Decide = Callable[[Iterable[Float32]], Numbers]
+"""The channels of a map one after the other, (k, j, i) each → 1 + the channel of each voxel; 0 is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Way:
-    """How the map of a head comes onto the source grid, and what a voxel is then.
+class _Map:
+    """A map of classes on the network's grid, and how it comes onto the source grid.
 
-    values: (channels, k, j, i) that are interpolated. some: voxels of the network's grid of any wanted class.
-    nearest: axes of the source along which the nearest plane is taken.
+    values: (channels, k, j, i), without padding; `grid` is theirs. channels: of each kind of segment.
+    between: what is interpolated, see `Labels.interpolate`. nearest: axes of the source along which the
+    nearest plane is taken. largest: how many parts of each kind are kept.
     """
 
     values: Float32
     channels: tuple[int, ...]
-    some: Bool
-    decide: Decide
+    grid: Grid
+    source: Grid
     nearest: tuple[int, ...]
-    only_inside: bool = False
+    largest: tuple[int | None, ...]
+    between: str
+
+    def slabs(self, target: Box) -> Iterator[tuple[slice, _Slab]]:
+        """Cut `target` of the source grid into a few slices at a time; with where each lies in `target`."""
+        depth = target[0].stop - target[0].start
+        for start in range(0, depth, _SLAB):
+            stop = min(start + _SLAB, depth)
+            part = (slice(target[0].start + start, target[0].start + stop), target[1], target[2])
+            yield slice(start, stop), _Slab(self, part)
+
+    def target(self, some: Bool) -> Box | None:
+        """Return the box of the source around `some` of the network's grid, one voxel wider there."""
+        box = box_of(some, margin=1)
+        if box is None:
+            return None
+        target = box_onto(box, self.grid, self.source)
+        return target if all(part.stop > part.start for part in target) else None
+
+    def shape(self, kind: int, voxels: Bool, origin: Index) -> Shape | None:
+        """Return what was found of a kind, its largest parts; None where there is nothing."""
+        kept = largest_parts(voxels, self.largest[kind])
+        mask = Mask.from_crop(kept, self.source.shape_kji, origin)
+        return None if mask.is_empty else Shape(mask=mask, kind=kind)
+
+
+class _Slab:
+    """Some slices of the source grid, and how the network's grid comes onto them."""
+
+    def __init__(self, of: _Map, part: Box) -> None:
+        self._how, self._along = sampling(of.grid, of.source, part, of.nearest)
+        self._inside = _inside(of.grid, of.source, part) if of.between == "classes" else None
+
+    def sampled(self, values: NDArray[np.generic]) -> Float32:
+        """Interpolate one channel."""
+        return mapped(np.transpose(values, self._how.axes), *self._along)
+
+    def taken_over(self, decided: NDArray[np.generic]) -> NDArray[np.uint16]:
+        """Take what was decided for the nearest voxel; outside of the network's box it is 0."""
+        found = self.sampled(decided).astype(np.uint16)  # whole numbers stay what they are
+        return found if self._inside is None else found * self._inside
 
 
 def labels(outputs: Outputs, head: Head) -> Reading:
     """Give each voxel the class with the largest number."""
     how = head.labels or Labels()
     channels = outputs.channels or tuple(range(1, outputs.wanted + 1))
-    values = _whole_map(outputs, head, channels)
+    read = _map_of(outputs, head, channels, how)
     if how.interpolate == "probabilities":
-        values = probabilities(values, "softmax", axis=0).astype(np.float32)
-    classes = values.argmax(axis=0)
-    some = np.isin(classes, channels) if channels else classes > 0
-    if how.interpolate == "classes":
-        decided = np.array([classes == channel for channel in channels])
-        return _taken_over(outputs, channels, some, decided)
-    return _read(
-        outputs,
-        _Way(
-            values=values,
-            channels=channels,
-            some=some,
-            decide=lambda sampled, channel: sampled.argmax(axis=0) == channel,
-            nearest=thick(outputs.grid, outputs.source, how.thick_slices),
-        ),
-    )
+        read = replace(read, values=_plane_by_plane(read.values, "softmax"))
+    wanted = np.zeros(len(read.values) + 1, dtype=bool)
+    wanted[[channel + 1 for channel in channels] or slice(2, None)] = True
+    return _one_a_voxel(read, wanted[first_of_largest(read.values)], first_of_largest)
 
 
 def sigmoid(outputs: Outputs, head: Head) -> Reading:
@@ -78,34 +112,133 @@ def sigmoid(outputs: Outputs, head: Head) -> Reading:
     """
     how = head.sigmoid or Sigmoid()
     channels = outputs.channels or tuple(range(outputs.wanted))
-    values = _whole_map(outputs, head, channels)
+    read = _map_of(outputs, head, channels, how)
     logits = how.values == "logits"
     if logits and how.interpolate == "probabilities":
-        values, logits = probabilities(values, "sigmoid").astype(np.float32), False
+        read, logits = replace(read, values=_plane_by_plane(read.values, "sigmoid")), False
     least = np.float32(logit(how.threshold) if logits else how.threshold)
-    some = np.asarray((values[list(channels) or slice(None)] > least).any(axis=0))
-
-    def decide(sampled: Float32, channel: int) -> Bool:
-        hit: Bool = sampled[channel] > least
-        if how.exclusive:
-            hit = hit & ~(sampled[channel + 1 :] > least).any(axis=0)
-        return hit
-
-    if how.interpolate == "classes":
-        decided = np.array([decide(values, channel) for channel in channels])
-        return _taken_over(outputs, channels, some, decided)
-    nearest = thick(outputs.grid, outputs.source, how.thick_slices)
-    return _read(outputs, _Way(values=values, channels=channels, some=some, decide=decide, nearest=nearest))
+    if not how.exclusive:
+        return _each_for_itself(read, least)
+    return _one_a_voxel(read, _any_above(read, least), lambda given: _last_above(given, least))
 
 
-def _whole_map(outputs: Outputs, head: Head, channels: tuple[int, ...]) -> Float32:
+def _map_of(outputs: Outputs, head: Head, channels: tuple[int, ...], how: Labels | Sigmoid) -> _Map:
+    """Return the map of a head without its padding, where nothing can be found; raises UnreadableError."""
     values = outputs.map_of(head.output)
     if values.shape[0] <= max(channels, default=0):
         needed = max(channels) + 1
         raise UnreadableError(f"the output has {values.shape[0]} channels, engine.toml needs {needed}")
     if values.shape[1:] != outputs.grid.shape_kji:
         raise UnreadableError(f"the output has the shape {values.shape[1:]}, not that of the input")
-    return values
+    grid = without_padding(outputs.grid, outputs.inside)
+    k, j, i = grid.shape_kji
+    classes = how.interpolate == "classes"
+    return _Map(
+        values=values[:, :k, :j, :i],
+        channels=channels,
+        grid=grid,
+        source=outputs.source,
+        nearest=ALL_AXES if classes else thick(grid, outputs.source, how.thick_slices),
+        largest=outputs.largest or (None,) * len(channels),
+        between=how.interpolate,
+    )
+
+
+def without_padding(grid: Grid, inside: Index | None) -> Grid:
+    """Return the grid of the voxels that are no padding, which lies at the end of each axis."""
+    return grid if inside is None else Grid(inside, grid.affine_lps, grid.frame_of_reference_uid)
+
+
+def _plane_by_plane(values: Float32, activation: Activation) -> Float32:
+    """Make probabilities of logits (channels, k, j, i), whose float64 is that of one plane."""
+    made = np.empty(values.shape, dtype=np.float32)
+    for k in range(values.shape[1]):
+        made[:, k] = probabilities(values[:, k], activation, axis=0)
+    return made
+
+
+# ── one class a voxel ──
+
+
+def first_of_largest(given: Iterable[Float32]) -> Numbers:
+    """Return 1 + the channel with the largest number, of equal ones the first: argmax, one at a time."""
+    rest = iter(given)
+    best = next(rest).copy()
+    which = np.ones(best.shape, dtype=np.uint16)
+    for channel, values in enumerate(rest, start=1):
+        higher = values > best
+        np.copyto(best, values, where=higher)
+        which[higher] = channel + 1
+    return which
+
+
+def _last_above(given: Iterable[Float32], least: np.float32) -> Numbers:
+    """Return 1 + the last channel above `least`; 0: there is none."""
+    rest = iter(given)
+    which = (next(rest) > least).astype(np.uint16)
+    for channel, values in enumerate(rest, start=1):
+        which[values > least] = channel + 1
+    return which
+
+
+def _one_a_voxel(read: _Map, some: Bool, decide: Decide) -> Reading:
+    """Decide each voxel of the source grid once, and cut the masks out of that.
+
+    some: voxels of the network's grid that are of any wanted class. decide: gives numbers of classes.
+    """
+    region = Region(some, read.grid)
+    target = read.target(some) if read.channels else None
+    if target is None:
+        return Reading(region=region)
+    kinds = np.zeros(len(read.values) + 1, dtype=np.uint16)  # 1 + the kind of each number of a class
+    kinds[[channel + 1 for channel in read.channels]] = np.arange(1, len(read.channels) + 1)
+    native = kinds[decide(read.values)] if read.between == "classes" else None
+    found = np.empty([part.stop - part.start for part in target], dtype=np.uint16)
+    for where, slab in read.slabs(target):
+        if native is not None:
+            found[where] = slab.taken_over(native)
+        else:
+            found[where] = kinds[decide(slab.sampled(values) for values in read.values)]
+    shapes = []
+    for kind, part in enumerate(ndimage.find_objects(found, max_label=len(read.channels))):
+        if part is not None:
+            k, j, i = (whole.start + one.start for whole, one in zip(target, part, strict=True))
+            shapes.append(read.shape(kind, found[part] == kind + 1, (k, j, i)))
+    return Reading(shapes=tuple(one for one in shapes if one is not None), region=region)
+
+
+# ── any classes a voxel ──
+
+
+def _any_above(read: _Map, least: np.float32) -> Bool:
+    """Tell which voxels of the network's grid are of any wanted class."""
+    some = np.zeros(read.grid.shape_kji, dtype=bool)
+    for channel in read.channels or range(len(read.values)):
+        some |= read.values[channel] > least
+    return some
+
+
+def _each_for_itself(read: _Map, least: np.float32) -> Reading:
+    """Decide each class in the box of the source grid around its own voxels."""
+    shapes = []
+    for kind, channel in enumerate(read.channels):
+        values = read.values[channel]
+        above = values > least
+        target = read.target(above)
+        if target is None:
+            continue
+        voxels = np.empty([part.stop - part.start for part in target], dtype=bool)
+        for where, slab in read.slabs(target):
+            if read.between == "classes":
+                voxels[where] = slab.taken_over(above) > 0
+            else:
+                voxels[where] = slab.sampled(values) > least
+        shapes.append(read.shape(kind, voxels, (target[0].start, target[1].start, target[2].start)))
+    region = Region(_any_above(read, least), read.grid)
+    return Reading(shapes=tuple(one for one in shapes if one is not None), region=region)
+
+
+# ── between the grids ──
 
 
 def thick(grid: Grid, source: Grid, thick_slices: str) -> tuple[int, ...]:
@@ -116,49 +249,6 @@ def thick(grid: Grid, source: Grid, thick_slices: str) -> tuple[int, ...]:
     turned = [own[axis] for axis in align(grid, source).axes]
     axis = thick_axis(turned, source.spacing_kji_mm)
     return () if axis is None else (axis,)
-
-
-def _taken_over(outputs: Outputs, channels: tuple[int, ...], some: Bool, decided: Bool) -> Reading:
-    """Take the nearest voxel's classes (kinds, k, j, i); what lies outside of the box is background."""
-    order = {channel: kind for kind, channel in enumerate(channels)}
-    way = _Way(
-        values=decided.astype(np.float32),
-        channels=channels,
-        some=some,
-        decide=lambda sampled, channel: sampled[order[channel]] > 0.5,
-        nearest=ALL_AXES,
-        only_inside=True,
-    )
-    return _read(outputs, way)
-
-
-def _read(outputs: Outputs, way: _Way) -> Reading:
-    region = Region(way.some, outputs.grid)
-    box = box_of(way.some, margin=1) if way.channels else None
-    if box is None:
-        return Reading(region=region)
-    target = box_onto(box, outputs.grid, outputs.source)
-    shape = tuple(part.stop - part.start for part in target)
-    if min(shape) < 1:
-        return Reading(region=region)
-    found = [np.zeros(shape, dtype=bool) for _ in way.channels]
-    for start in range(0, shape[0], _SLAB):
-        stop = min(start + _SLAB, shape[0])
-        part: Box = (slice(target[0].start + start, target[0].start + stop), target[1], target[2])
-        sampled = np.stack(
-            [sample(one, outputs.grid, outputs.source, part, way.nearest) for one in way.values]
-        )
-        inside = _inside(outputs.grid, outputs.source, part) if way.only_inside else np.True_
-        for channel, voxels in zip(way.channels, found, strict=True):
-            voxels[start:stop] = way.decide(sampled, channel) & inside
-    limits = outputs.largest or (None,) * len(found)
-    kept = [largest_parts(one, most) for one, most in zip(found, limits, strict=True)]
-    origin = (target[0].start, target[1].start, target[2].start)
-    masks = [Mask.from_crop(voxels, outputs.source.shape_kji, origin) for voxels in kept]
-    return Reading(
-        shapes=tuple(Shape(mask=mask, kind=kind) for kind, mask in enumerate(masks) if not mask.is_empty),
-        region=region,
-    )
 
 
 def _inside(grid: Grid, source: Grid, box: Box) -> Bool:

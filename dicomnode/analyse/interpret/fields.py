@@ -23,12 +23,15 @@ def map_(outputs: Outputs, head: Head) -> Reading:
 
 
 def image(outputs: Outputs, head: Head) -> Reading:
-    """Keep a volume that the network made of its input, in the unit of the image."""
+    """Keep a volume that the network made of its input, in the unit of the image.
+
+    A residual is added to the input as the network saw it; `scale` and `offset` take their sum to the unit.
+    """
     how = head.image or ImageHow()
     values = outputs.map_of(head.output)
-    made = values * np.float32(how.scale) + np.float32(how.offset)
     if how.residual:
-        made += only_seen(outputs, made)
+        values = values + only_seen(outputs, values)
+    made = values * np.float32(how.scale) + np.float32(how.offset)
     if how.limits is not None:
         low, high = (np.float32(limit) for limit in how.limits)
         made = np.clip(made, low, high)

@@ -8,7 +8,7 @@ axes while they are taken onto the source grid; only what was decided, one byte 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Final
 
@@ -19,8 +19,8 @@ from dicomnode.analyse.device_path.held import Held
 from dicomnode.analyse.device_path.moves import box_out_of, channels_joined, mapped_along, planes_of
 from dicomnode.analyse.device_path.onto import Onto, Piece, Span
 from dicomnode.analyse.grids import Bool, Box, box_onto
-from dicomnode.analyse.interpret.classes import ALL_AXES, inside_along, thick
-from dicomnode.analyse.interpret.contract import Reading, Region, Shape, UnreadableError
+from dicomnode.analyse.interpret.classes import ALL_AXES, inside_along, thick, without_padding
+from dicomnode.analyse.interpret.contract import Index, Reading, Region, Shape, UnreadableError
 from dicomnode.device import Buffer
 from dicomnode.device.kernels import BoxKji, Kernels
 from dicomnode.engine import Head, Labels, Sigmoid
@@ -33,7 +33,8 @@ _MOST: Final = {"labels": 256, "sigmoid": 255}
 class Wanted:
     """What is to be found in a map: see `interpret.contract.Outputs`, of which this is what a device needs.
 
-    region: whether a later step asks where something was found.
+    inside: voxels of `grid` that are no padding, None: all. region: whether a later step asks where something
+    was found.
     """
 
     grid: Grid
@@ -41,6 +42,7 @@ class Wanted:
     count: int
     channels: tuple[int, ...] = ()
     largest: tuple[int | None, ...] = ()
+    inside: Index | None = None
     region: bool = False
 
 
@@ -68,6 +70,8 @@ class DecidedOnDevice(Held):
     def __init__(self, kernels: Kernels, wanted: Wanted, head: Head, piece_bytes: int) -> None:
         """piece_bytes: of values that are taken onto the source grid at a time."""
         super().__init__()
+        self._padded = wanted.grid.shape_kji  # what comes; in the padding nothing can be found
+        wanted = replace(wanted, grid=without_padding(wanted.grid, wanted.inside))
         self._kernels, self._wanted, self._head = kernels, wanted, head
         self._piece_bytes = piece_bytes
         how: Labels | Sigmoid = (
@@ -98,18 +102,21 @@ class DecidedOnDevice(Held):
         self._check(values)
         if not self._native:
             self._native, self._found = self._layers(values.shape[0])
+        depth = self._wanted.grid.shape_kji[0]
+        if first >= depth:
+            return
         for layer in self._native:
             self._look(layer, first, values)
-        self._seen = first + values.shape[1]
-        depth = self._wanted.grid.shape_kji[0]
-        self._target = self._target_box() if values.shape[1] == depth else self._full_target()
+        self._seen = min(first + values.shape[1], depth)
+        at_once = values.shape[1] == self._padded[0]
+        self._target = self._target_box() if at_once else self._full_target()
         if self._target is not None and self._channels:
-            self._sample(first, values, at_once=values.shape[1] == depth)
+            self._sample(first, values, at_once=at_once)
 
     def finish(self) -> Reading:
         """Tell what was found; UnreadableError where planes are missing."""
         if self._seen != self._wanted.grid.shape_kji[0]:
-            raise UnreadableError(f"{self._seen} planes came of a map of {self._wanted.grid.shape_kji}")
+            raise UnreadableError(f"{self._seen} planes came of a map of {self._padded}")
         target = self._target_box()
         if target is not None:
             for layer in self._found:
@@ -145,7 +152,8 @@ class DecidedOnDevice(Held):
     def _look(self, layer: _Layer, first: int, values: Buffer) -> None:
         """Note where something lies in the network's grid; where numbers are made first, in pieces."""
         group = self._of_group(layer, values)
-        count = values.shape[1]
+        depth, rows, columns = self._wanted.grid.shape_kji
+        count = min(values.shape[1], depth - first)
         for start, stop in self._pieces(count, group.nbytes) if self._activation else [(0, count)]:
             with Held() as held:
                 here = group
@@ -153,6 +161,9 @@ class DecidedOnDevice(Held):
                     here = held.keep(planes_of(self._kernels, group, start, stop))
                     here = held.keep(self._active(here))
                 decided = held.keep(self._decided(layer, here))
+                inside = ((0, stop - start), (0, rows), (0, columns))
+                if decided.shape != (stop - start, rows, columns):
+                    decided = held.keep(self._kernels.crop(decided, inside))
                 for label in layer.labels:
                     self._note(decided, label, first + start)
 
@@ -338,7 +349,7 @@ class DecidedOnDevice(Held):
         if channels <= max(self._channels, default=0):
             needed = max(self._channels) + 1
             raise UnreadableError(f"the output has {channels} channels, engine.toml needs {needed}")
-        if (j, i) != self._wanted.grid.shape_kji[1:]:
+        if (j, i) != self._padded[1:]:
             raise UnreadableError(f"the output has planes of {(j, i)}, not that of the input")
         most = _MOST[self._head.interpret or ""]
         if channels > most and (self._head.interpret == "labels" or self._exclusive):

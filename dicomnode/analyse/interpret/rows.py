@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dicomnode.analyse.interpret.activation import probabilities
 from dicomnode.analyse.interpret.contract import Outputs, Reading, UnreadableError
+from dicomnode.analyse.interpret.fields import field_of
 from dicomnode.engine import Classes, Features, Head, SequenceHow
-from dicomnode.values import Float64
+from dicomnode.values import Float64, Remark, RemarkKind
+
+_ACROSS: Final = (
+    "Scores of single slices are not given: the slices that the network sees run another way than those of "
+    "the series."
+)
 
 
 def classes(outputs: Outputs, head: Head) -> Reading:
@@ -28,12 +34,12 @@ def regression(outputs: Outputs, head: Head) -> Reading:
 
 
 def features(outputs: Outputs, head: Head) -> Reading:
-    """Give a row of features: of one row of numbers, or of a map, pooled over its voxels."""
+    """Give a row of features: of one row of numbers, or of a map, pooled over its voxels without padding."""
     how = head.features or Features()
     values = outputs.single(head.output)
     shape = [length for length in values.shape if length != 1]
     if len(shape) > 1:
-        field = outputs.map_of(head.output).astype(np.float64)
+        field = field_of(outputs, outputs.map_of(head.output)).values.astype(np.float64)
         pool = np.mean if how.pool == "mean" else np.max
         row = pool(field.reshape(field.shape[0], -1), axis=1)
     else:
@@ -49,7 +55,7 @@ def sequence(outputs: Outputs, head: Head) -> Reading:
     """Give each slice its probabilities, and all of them together one a class.
 
     Slices of the box that show the same slice of the source count as one, by their largest probability;
-    padding is no slice.
+    padding is no slice. Slices that run another way than those of the source have no scores of their own.
     """
     how = head.sequence or SequenceHow()
     depth = (outputs.inside or outputs.grid.shape_kji)[0]
@@ -64,6 +70,9 @@ def sequence(outputs: Outputs, head: Head) -> Reading:
             )
     else:
         together = _pooled(of_frames, how)
+    if not _runs_along_slices(outputs):
+        remark = Remark(kind=RemarkKind.LIMIT, text=_ACROSS)
+        return Reading(probabilities=together, names=how.names, remarks=(remark,))
     return Reading(probabilities=together, names=how.names, frames=_of_source(outputs, of_frames))
 
 
@@ -92,6 +101,13 @@ def pooled_top(values: Float64, part: float) -> Float64:
     """Return the mean of the largest `part` of the rows, at least one, for each column."""
     count = max(1, math.ceil(part * len(values)))
     return np.asarray(np.sort(values, axis=0)[-count:].mean(axis=0))
+
+
+def _runs_along_slices(outputs: Outputs) -> bool:
+    """Tell whether k of the box runs along k of the source, and not along its rows or columns."""
+    here, there = outputs.source.to_index_kji(outputs.grid.to_lps_mm([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0]]))
+    apart_mm = np.abs(there - here) * outputs.source.spacing_kji_mm
+    return bool(apart_mm.argmax() == 0)
 
 
 def _of_source(outputs: Outputs, frames: Float64) -> tuple[tuple[int, Float64], ...]:

@@ -70,13 +70,13 @@ class Plan:
 class PlanInUse:
     """A plan that stays where it is while a session has it; close it with the session."""
 
-    def __init__(self, plan: Plan, held: Held) -> None:
+    def __init__(self, plan: Plan, lock: Held) -> None:
         self.plan = plan
-        self._held = held
+        self.lock = lock
 
     def close(self) -> None:
         """Let it be removed; a second call does nothing."""
-        self._held.close()
+        self.lock.close()
 
 
 class PlanCache:
@@ -178,6 +178,12 @@ class PlanCache:
         """Move a plan to quarantine: it was verified, and its runtime could not load it after all."""
         with self._locked():
             self._quarantine(key, reason)
+
+    def remove(self, key: PlanKey) -> None:
+        """Remove a plan, so that it is built again; whoever has loaded it keeps what he has."""
+        with self._locked(), self._writing():
+            self._remove(key.digest)
+        log.info("plan.removed", plan=key.title, digest=key.digest)
 
     def prune(self, wanted: Collection[PlanKey] = ()) -> tuple[PlanRecord, ...]:
         """Remove plans that nobody needs; return what was removed.

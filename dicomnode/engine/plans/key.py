@@ -44,8 +44,8 @@ class PlanKey:
     has it, before it is converted; precision and conversion (what else went into the converted weights:
     versions, digest of the calibration) say the rest. flavour: "tensorrt" or "tensorrt-rtx"; version: all
     of it. gpu: None for a plan that is not bound to one device. driver, cuda_runtime: empty where none was
-    needed. options: profiles, workspace, TF32, level, flags, as JSON values. hashes: name → SHA-256 of
-    plugins and fatbins that the plan calls. builder: version of the code that builds.
+    needed. options: profiles, workspace, TF32, level, flags, as JSON values. builder: version of
+    the code that builds.
     """
 
     engine: str
@@ -59,7 +59,6 @@ class PlanKey:
     cuda_runtime: str = ""
     conversion: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
-    hashes: Mapping[str, str] = field(default_factory=dict)
     builder: str = BUILDER_VERSION
 
     def __post_init__(self) -> None:
@@ -71,7 +70,6 @@ class PlanKey:
         # Through JSON and back: tuples become lists, and what JSON cannot say is a TypeError here
         options = json.loads(canonical_json(dict(self.options)))
         object.__setattr__(self, "options", MappingProxyType(options))
-        object.__setattr__(self, "hashes", MappingProxyType(dict(self.hashes)))
 
     def __hash__(self) -> int:
         return hash(self.digest)
@@ -80,7 +78,7 @@ class PlanKey:
         """Give everything as JSON values; `key_of` reads it back."""
         given = {name.name: getattr(self, name.name) for name in fields(self)}
         given["gpu"] = None if self.gpu is None else asdict(self.gpu)
-        given["options"], given["hashes"] = dict(self.options), dict(self.hashes)
+        given["options"] = dict(self.options)
         return given
 
     @property
@@ -108,7 +106,6 @@ class PlanKey:
             self.slot == older.slot
             and self.onnx_sha256 == older.onnx_sha256
             and self.version == older.version
-            and self.hashes == older.hashes
         )
 
 

@@ -1,6 +1,7 @@
 """The shapes that a plan must take: from what engine.toml says of windows, and the ONNX of its inputs.
 
-Windows of an engine have one size, so only the batch varies; a network that sees a whole box gets a range.
+Windows of an engine have one size, so only the batch varies; a network that sees a whole box gets a range,
+and is made fast for the usual box that engine.toml names (`typical_kji`), else for that of the gate.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _BATCH_LARGEST: Final = 8
 # Voxels along an axis of a whole box. 384³ x 32 channels are below the 2³¹ elements that TensorRT allows a
 # tensor; at 1.25 mm it is a box of 480 mm. In the plane there is room for the largest radiographs.
 _WHOLE_LARGEST: Final = {3: 384, 2: 4096, 1: 65536}
-# So of a whole batch: the memory of a run is that of the largest, taken when the plan is loaded
+# So of a whole batch
 _VOXELS_LARGEST: Final = 384**3
 _DEFAULT_AXES: Final = "nckji"
 _SPACE: Final = "kji"
@@ -130,7 +131,8 @@ def _varying(
     if letter in _SPACE or letter == "t":
         largest = _WHOLE_LARGEST[max(spatial, 1)]
         smallest = max(step.crop.multiple if step.crop is not None else 1, 1)
-        return smallest, min(max(gate or smallest, smallest), largest), max(largest, gate or 1)
+        usual = dict(zip(_SPACE, step.typical_kji or (), strict=False)).get(letter) or gate or smallest
+        return smallest, min(max(usual, smallest), largest), max(largest, gate or 1)
     if gate is not None:
         return gate, gate, gate
     raise _failed(step, f"the length of axis {letter} of input {one.name} is not known")

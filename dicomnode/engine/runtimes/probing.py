@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 from dataclasses import asdict, replace
-from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final, Protocol, runtime_checkable
@@ -68,7 +67,7 @@ def probe(runtime: Runtime, threads: int = 0, state: Path | None = None) -> Capa
 
 
 def probe_in_child(runtime: TriedInChild, threads: int = 0) -> Capability | Reason:
-    """Try a runtime in a child, once in the life of this process; a library that is missing costs nothing."""
+    """Try a runtime in a child, until that has gone well; a library that is missing costs nothing."""
     if importlib.util.find_spec(runtime.library) is None:
         return Reason(runtime.name, "it is not installed", installed=False)
     answer = _ask(runtime.name)
@@ -84,9 +83,16 @@ def _here(runtime: TriedInChild) -> dict[str, str] | None:
     return {"version": version, "cpu": cpu_device().name, "python": sys.version.split()[0]}
 
 
-@cache
+_found: Final[dict[str, Capability]] = {}  # in the life of this process; a failure may go, and is not kept
+
+
 def _ask(name: str) -> Capability | Reason:
-    return ask_child(name, [sys.executable, "-m", "dicomnode.engine.runtimes.probing", name], _LIMIT_S)
+    if name in _found:
+        return _found[name]
+    answer = ask_child(name, [sys.executable, "-m", "dicomnode.engine.runtimes.probing", name], _LIMIT_S)
+    if isinstance(answer, Capability):
+        _found[name] = answer
+    return answer
 
 
 def ask_child(name: str, command: list[str], limit_s: float) -> Capability | Reason:

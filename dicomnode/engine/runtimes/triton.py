@@ -9,13 +9,14 @@ computes passes the same gates as any runtime here. Voxels leave this machine, a
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from threading import Thread, current_thread
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,7 +109,7 @@ class TritonSession:
             check_onnx(network.content)
         except UnsafeNetworkError as error:
             raise self._failure(str(error)) from error
-        self._clients: dict[int, _Client] = {}
+        self._clients: WeakKeyDictionary[Thread, _Client] = WeakKeyDictionary()
         self._closed = False
         if not self._ask(lambda client: client.is_model_ready(self._model)):
             raise self._failure(
@@ -186,8 +187,8 @@ class TritonSession:
         return {spec.name: result.as_numpy(spec.name) for spec in self._outputs}
 
     def _ask(self, question: Callable[[Any], T]) -> T:
-        # The client's connections belong to the thread that made them
-        thread = threading.get_ident()
+        # The client's connections belong to the thread that made them, not to one that has its number later
+        thread = current_thread()
         try:
             if thread not in self._clients:
                 self._clients[thread] = _Client(self._server, timeout_s=self._server.timeout_s)

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from dicomnode.engine.labelling import stem_of
-from dicomnode.learn.convert.anatomy import Meaning, meaning_of
+from dicomnode.engine.labelling import Meaning, meaning_of, segment_of, stem_of
 from dicomnode.learn.convert.nnunet_answers import Said
 from dicomnode.learn.convert.nnunet_plans import Channel, Plan
 
@@ -216,27 +215,11 @@ def _outputs(plan: Plan, given: Mapping[str, Any], *, is_ct: bool) -> tuple[list
 
 
 def _output(name: str, meaning: Meaning, said: Table, *, is_ct: bool, rest: bool) -> Table:
-    lesion = said.get("kind", meaning.kind) == "lesion"
-    words = f"{name} (rest)" if rest else name
-    table: Table = {
-        "segment": stem_of(name) if rest else meaning.stem,
-        "step": STEP,
-        "kind": meaning.kind,
-        "category": dict(meaning.category),
-        "type": dict(meaning.type),
-        "tracking": f"{_braces(words)} {{number}}" if lesion else _braces(words),
-        "measure": ["volume_ml", *(["mean_hu", "sd_hu"] if is_ct else [])],
-    }
-    if meaning.laterality is not None:
-        table["laterality"] = meaning.laterality
-    if meaning.site is not None:
-        table["site"] = dict(meaning.site)
-    return table | said
-
-
-def _braces(words: str) -> str:
-    """A Tracking Identifier is a form: what is in braces would be filled in."""
-    return words.replace("{", "(").replace("}", ")").strip() or "label"
+    meaning = replace(
+        meaning, kind=said.get("kind", meaning.kind), stem=stem_of(name) if rest else meaning.stem
+    )
+    measure = ["volume_ml", *(["mean_hu", "sd_hu"] if is_ct else [])]
+    return segment_of(meaning, f"{name} (rest)" if rest else name, measure) | {"step": STEP} | said
 
 
 def _words(dataset: str) -> str:

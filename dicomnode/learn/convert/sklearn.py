@@ -43,7 +43,7 @@ def convert_sklearn(path: Path, answers: Mapping[str, Any] | Answers | None = No
     SOURCE_INCOMPLETE, NOT_CONVERTIBLE, EXPORT_DIFFERS, TRAIN_MISSING, CONVERSION_DIED, QUESTIONS_OPEN,
     ANSWER_WRONG.
     """
-    said = answers if isinstance(answers, Answers) else Answers(given=dict(answers or {}), accept=True)
+    said = answers if isinstance(answers, Answers) else Answers(given=dict(answers or {}))
     told, content = converted(str(path), {}, _content(path), COMMAND)
     stem = stem_of(path.stem)
     table = {

@@ -34,7 +34,7 @@ def convert_torchscript(
     asked for. Raises NodeError: QUESTIONS_OPEN, ANSWER_WRONG, SOURCE_INCOMPLETE, and as `to_onnx` and
     `draft_from_onnx`.
     """
-    said = answers if isinstance(answers, Answers) else Answers(given=dict(answers or {}), accept=True)
+    said = answers if isinstance(answers, Answers) else Answers(given=dict(answers or {}))
     shape = said.get("shape", _SHAPE, None, _shape)
     any_size = said.get("any_size", _ANY, False, _yes_or_no, sure=True)
     if shape is None:

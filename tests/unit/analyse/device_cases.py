@@ -89,7 +89,7 @@ def two_series(folder: Path) -> Case:
     return package, {"ct": volume(), "pet": volume(4, (15, 26, 30))}
 
 
-def chained(folder: Path) -> Case:
+def chained(folder: Path, second: str = 'interpret = "labels"') -> Case:
     """The second network is cropped to what the first found, and fed with it as a channel."""
     body = step(
         "first.onnx",
@@ -99,7 +99,7 @@ def chained(folder: Path) -> Case:
     keys += (
         'window = { size_kji = [8, 12, 12], overlap = 0.25, batch = 3 }\ninputs = { x = ["ct", "first"] }\n'
     )
-    body += step(keys=keys + 'interpret = "labels"', gate="shape = [1, 2, 8, 8, 8]")
+    body += step(keys=keys + second, gate="shape = [1, 2, 8, 8, 8]")
     body += segments(1, of="first") + segments(2)
     networks = {"first.onnx": classes(1, batch=1), "net.onnx": classes(inputs=2)}
     few = volume(spots=1)
@@ -177,6 +177,13 @@ CASES: dict[str, Callable[[Path], Case]] = {
     "channels out of order": mapped("labels", WINDOW, keys={0: "channel = 2", 1: "channel = 0"}),
     "two series": two_series,
     "chained": chained,
+    "chained, sigmoid": lambda folder: chained(folder, 'interpret = "sigmoid"'),
+    "chained, sigmoid of probabilities": lambda folder: chained(
+        folder, 'interpret = "sigmoid"\n[step.sigmoid]\ninterpolate = "probabilities"'
+    ),
+    "chained, labels of classes": lambda folder: chained(
+        folder, 'interpret = "labels"\n[step.labels]\ninterpolate = "classes"'
+    ),
     "two heads": two_heads,
     "slices": of_slices("ncji", 1, '"whole"'),
     "slices of two series": of_slices("ncji", 2, '"whole"'),

@@ -64,13 +64,13 @@ def plans(network, capability):
         low, high = ([length or free for length in lengths] for free in (1, LARGEST))
         ranges.append(InputRange(name=one.name, smallest=tuple(low), best=tuple(low), largest=tuple(high)))
     built = build_plan(double, network, BuildOptions(profiles=(tuple(ranges),)))
-    return ReadyPlan(content=built.content, key="f" * 64, precision="fp32", tf32=False)
+    return ReadyPlan(content=built, key="f" * 64, precision="fp32", tf32=False)
 
 
 def opened(cuda, package, **wishes) -> Analyst:
     """Load an engine whose networks run on the device."""
 
-    def open_session(package, step, threads, wish):
+    def open_session(package, step, threads, wish, **_):
         content = package.network_bytes(package.step(step))
         return Here(cuda, plans).load(given(content), capability_of(cuda))
 

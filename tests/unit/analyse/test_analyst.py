@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dicomnode.analyse import Analysis, Analyst
-from dicomnode.engine import EnginePackage, Session, find_engine
+from dicomnode.engine import EnginePackage, Session, find_engine, load_package
 from dicomnode.faults import NodeError
 from dicomnode.values import Code, Findings, Outcome, RemarkKind, Volume, derive_uid
 from dicomnode.values.codes import LEFT, RIGHT
@@ -137,6 +137,17 @@ def test_a_lesion_is_numbered_and_described(tmp_path, make_volume):
     length = np.linalg.norm(np.subtract(*lesion.long_axis_lps_mm))
     assert length == pytest.approx(value(lesion, "long_axis_mm"))
     assert any(remark.text == "Soft 1: solid core (40 HU)." for remark in found.remarks)
+
+
+@pytest.mark.parametrize(("code", "said"), [("39607008", True), ("10200004", False)])
+def test_only_what_lies_in_a_lung_is_called_solid_or_subsolid(tmp_path, make_volume, code, said):
+    package = tissue_engine(tmp_path / "tissue", kind="lesion")
+    path = package.folder / "engine.toml"
+    site = f'site = {{ scheme = "SCT", code = "{code}", meaning = "Organ" }}\ntracking = "Soft {{number}}"'
+    path.write_text(path.read_text().replace('tracking = "Soft {number}"', site))
+    found = analyse(load_package(package.folder), make_volume(blocks()))
+    assert by_label(found)["soft-1"].site.value == code
+    assert any("core" in remark.text for remark in found.remarks) is said
 
 
 def test_what_is_not_in_hounsfield_units_has_no_mean_in_them(tmp_path, make_volume):

@@ -128,3 +128,18 @@ def test_suppression_is_what_pair_by_pair_comparison_gives(seed, count, iou):
         else:
             kept.append(row)
     assert np.array_equal(suppressed(found, iou).score, found.score[kept])
+
+
+def test_a_softmax_goes_over_the_classes_of_a_box_and_never_over_the_boxes():
+    with pytest.raises(UnreadableError, match="a score for each class"):
+        read([[2, 6, 3, 4, 12, 18]] * 3, [1.0, 2.0, 3.0], activation="softmax")
+    with pytest.raises(UnreadableError, match="several classes"):
+        read([[2, 6, 3, 4, 12, 18]] * 3, [[1.0], [2.0], [3.0]], activation="softmax")
+    assert len(read([[2, 6, 3, 4, 12, 18]], [[3.0, 0.0]], activation="softmax").boxes) == 1
+
+
+@pytest.mark.parametrize(("activation", "scores"), [("softmax", (0, 2)), ("sigmoid", (0,)), ("none", (0,))])
+def test_a_list_without_boxes_is_no_box(activation, scores):
+    found = read(np.zeros((0, 6)), np.zeros(scores), activation=activation)
+    assert found.boxes == ()
+    assert found.none_found == "None reaches the score of 0.5; 0 boxes below it were not reported."

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, softmax
 
+from dicomnode.analyse.grids import sample
 from dicomnode.analyse.interpret import INTERPRETATIONS, Outputs, UnreadableError
-from dicomnode.analyse.interpret.classes import largest_parts
+from dicomnode.analyse.interpret.classes import _inside, largest_parts
 from dicomnode.engine import Labels, Sigmoid, StepSpec
 from tests.unit.analyse.test_grids import TURNS, angles, grid_of, rotation
 
@@ -184,6 +185,46 @@ def test_across_thick_slices_the_nearest_plane_is_taken(thick_slices):
     linear = (values[0, 0, 0] + values[0, 1, 0]) / 2 > 0
     assert np.array_equal(row, nearest if thick_slices == "nearest" else linear)
     assert not np.array_equal(nearest, linear)
+
+
+@given(st.data())
+@settings(max_examples=40, deadline=None)
+def test_many_classes_are_read_as_one_would_with_room_for_all_of_them(data):
+    """Each voxel of the source has the values of all channels, and is decided by argmax or threshold."""
+    channels = data.draw(st.integers(2, 7))
+    shape = tuple(data.draw(st.integers(2, 9)) for _ in range(3))
+    grid = grid_of(shape, (2.0, 1.5, 1.5))
+    source = grid_of(tuple(data.draw(st.integers(3, 20)) for _ in range(3)), (1.2, 0.9, 1.1))
+    random = np.random.default_rng(data.draw(st.integers(0, 99)))
+    values = np.round(random.normal(0, 1, (channels, *shape)), 1).astype(np.float32)  # some are equal
+    wanted = data.draw(st.lists(st.integers(0, channels - 1), min_size=1, unique=True))
+    k, j, i = source.shape_kji
+    box = (slice(0, k), slice(0, j), slice(0, i))
+    name = data.draw(st.sampled_from(["labels", "sigmoid", "exclusive"]))
+    between = data.draw(st.sampled_from(["numbers", "probabilities"]))
+    head = {
+        "labels": StepSpec(network="n.onnx", labels=Labels(interpolate=between)),
+        "sigmoid": StepSpec(network="n.onnx", sigmoid=Sigmoid(interpolate=between)),
+        "exclusive": StepSpec(network="n.onnx", sigmoid=Sigmoid(interpolate=between, exclusive=True)),
+    }[name]
+    outputs = Outputs(
+        maps={"y": values}, grid=grid, source=source, within=None, wanted=len(wanted), channels=tuple(wanted)
+    )
+    found = INTERPRETATIONS["labels" if name == "labels" else "sigmoid"](outputs, head)
+    if between == "probabilities":
+        values = (
+            softmax(values.astype(float), axis=0) if name == "labels" else expit(values.astype(float))
+        ).astype(np.float32)
+    there = np.stack([sample(one, grid, source, box) for one in values])
+    least = 0.0 if between == "numbers" else 0.5
+    masks = {shape.kind: shape.mask.to_array() for shape in found.shapes}
+    reached = _inside(grid, source, box)  # further out an edge is held no further than a mask is cut
+    for kind, channel in enumerate(wanted):
+        expected = there.argmax(axis=0) == channel if name == "labels" else there[channel] > least
+        if name == "exclusive":
+            expected = expected & ~(there[channel + 1 :] > least).any(axis=0)
+        mask = masks.get(kind, np.zeros(source.shape_kji, bool))
+        assert np.array_equal(mask[reached], expected[reached])
 
 
 def test_the_largest_parts_are_kept_and_of_equal_ones_the_first():

@@ -7,6 +7,7 @@ import pytest
 from onnx import TensorProto
 from scipy.special import expit
 
+from dicomnode.analyse.interpret.anomaly import place_among
 from dicomnode.faults import NodeError
 from dicomnode.values import FindingKind, Outcome, RegionKind, RemarkKind
 from dicomnode.values.codes import HOUNSFIELD
@@ -62,6 +63,94 @@ def test_padding_of_a_box_is_no_part_of_a_map(tmp_path, make_volume):
     assert same.grid.to_lps_mm([0, 0, 0]).tolist() == [4.0, 2.0, 1.0]
 
 
+@pytest.mark.parametrize("interpret", ["labels", "sigmoid"])
+def test_padding_of_a_box_is_nothing_that_can_be_found(tmp_path, make_volume, interpret):
+    """What the network says of padding lies at places of the patient: nobody has looked there."""
+    voxels = np.full(SHAPE, -1.0, np.float32)
+    voxels[1:3, 2:5, 4:9] = 1.0
+    voxels[1, 3, 5] = -1.0
+    minus = onnx_bytes(
+        [node("Neg", ["x"], ["minus"]), node("Concat", ["x", "minus"], ["y"], axis=1)],
+        [BOX],
+        [("y", [1, 2, "k", "j", "i"], FLOAT)],
+    )
+    body = step("find.onnx", 'interpret = "sigmoid"')
+    body += step(keys=f'crop = {{ of = "find", multiple = 8, pad = -5.0 }}\ninterpret = "{interpret}"')
+    body += step("last.onnx", 'crop = "net"\ninterpret = "map"') + output(
+        "segment", "t", SEGMENT + "\nchannel = 1"
+    )
+    body += output("map", "around", MAP).replace('step = "net"', 'step = "last"')
+    networks = {"find.onnx": unary("Identity"), "net.onnx": minus, "last.onnx": unary("Neg")}
+    found = run(engine(tmp_path / "e", body, networks), make_volume(voxels))
+    (segment,) = found.segments
+    assert np.argwhere(segment.mask.to_array()).tolist() == [[1, 3, 5]]
+    assert found.maps[0].values.shape == (1, 1, 1)  # the next step does not look at it either
+
+
+@pytest.mark.parametrize("pad_value", [-7.0, 3.0])
+def test_a_volume_smaller_than_a_window_is_padded_with_what_engine_toml_says(
+    tmp_path, make_volume, pad_value
+):
+    most = onnx_bytes(
+        [node("ReduceMax", ["x", "axes"], ["most"], keepdims=1), node("Sub", ["most", "x"], ["y"])],
+        [BOX],
+        [("y", FIELD, FLOAT)],
+        {"axes": np.array([2, 3, 4])},
+    )
+    keys = f'window = {{ size_kji = [8, 8, 16], pad_value = {pad_value} }}\ninterpret = "map"'
+    package = engine(tmp_path / "e", step(keys=keys) + output("map", "to-most", MAP), {"net.onnx": most})
+    (found,) = run(package, make_volume(noise() - 5.0)).maps
+    assert np.allclose(found.values, max(pad_value, (noise() - 5.0).max()) - (noise() - 5.0), atol=1e-5)
+
+
+LOOKED_FOR = {
+    "segment": output("segment", "t", SEGMENT.replace("tissue", "lesion", 1).replace('"T"', '"T {number}"')),
+    "classification": output("classification", "sick", f"type = {LESION}"),
+}
+
+
+@pytest.mark.parametrize("what", LOOKED_FOR)
+def test_what_nobody_looked_at_is_not_said_to_hold_nothing(tmp_path, make_volume, what):
+    interpret = 'interpret = "sigmoid"'
+    network = unary("Neg")
+    if what == "classification":
+        interpret = 'interpret = "classes"\n[step.classes]\nactivation = "sigmoid"'
+        network = onnx_bytes(
+            [node("ReduceMean", ["x", "axes"], ["y"], keepdims=0)],
+            [BOX],
+            [("y", [1, 1], FLOAT)],
+            {"axes": np.array([2, 3, 4])},
+        )
+    body = step("find.onnx", 'interpret = "sigmoid"')
+    body += step(keys=f'crop = "find"\n{interpret}') + LOOKED_FOR[what]
+    package = engine(tmp_path / "e", body, {"find.onnx": unary("Identity"), "net.onnx": network})
+    found = run(package, make_volume(np.full(SHAPE, -1.0, np.float32)))
+    assert found.outcome is Outcome.NOT_ANALYSED
+    (remark,) = found.remarks
+    assert remark.kind is RemarkKind.NOT_ANALYSED
+    assert remark.text in (
+        "Tissue: not looked for, as there was nothing to look at.",
+        "sick: not determined, as there was nothing to look at.",
+    )
+
+
+def test_channels_keep_their_places_so_none_is_left_out(tmp_path, make_volume):
+    """An earlier step that looked at nothing has no channel to give: the network does not run without."""
+    total = onnx_bytes(
+        [node("ReduceSum", ["x", "axes"], ["y"], keepdims=1)],
+        [("x", [1, None, "k", "j", "i"])],
+        [("y", [1, 1, "k", "j", "i"], FLOAT)],
+        {"axes": np.array([1])},
+    )
+    body = step("find.onnx", 'interpret = "sigmoid"') + step("clean.onnx", 'crop = "find"\ninterpret = "map"')
+    keys = 'inputs = { x = ["ct", "clean"] }\ninterpret = "map"'
+    body += step(keys=keys, gate="shape = [1, 2, 8, 8, 8]") + output("map", "sum", MAP)
+    networks = {"find.onnx": unary("Identity"), "clean.onnx": unary("Neg"), "net.onnx": total}
+    found = run(engine(tmp_path / "e", body, networks), make_volume(np.full(SHAPE, -1.0, np.float32)))
+    assert found.maps == ()
+    assert found.outcome is Outcome.NOT_ANALYSED
+
+
 def test_over_windows_a_map_is_what_one_pass_gives(tmp_path, make_volume):
     body = step(keys='window = { size_kji = [4, 4, 4] }\ninterpret = "map"') + output("map", "same", MAP)
     (same,) = run(engine(tmp_path / "e", body, {"net.onnx": unary("Neg")}), make_volume(noise())).maps
@@ -82,15 +171,26 @@ IMAGE = 'interpret = "image"\n[step.image]\n'
 
 
 def test_an_image_is_made_of_the_input_in_its_unit(tmp_path, make_volume):
-    body = step(keys=IMAGE + "scale = 0.5\noffset = 10.0\nresidual = true\nlimits = [10.0, 10.4]")
+    body = step(keys=IMAGE + "scale = 0.5\noffset = 10.0\nlimits = [10.0, 10.4]")
     body += output("image", "denoised", 'type = { scheme = "DCM", code = "113087", meaning = "Smoothing" }')
     found = run(engine(tmp_path / "e", body, {"net.onnx": unary("Neg")}), make_volume(noise()))
     (denoised,) = found.images
     assert denoised.unit == HOUNSFIELD
-    assert np.allclose(denoised.values, np.clip(noise() * 0.5 + 10.0, 10.0, 10.4), atol=1e-5)
+    assert np.allclose(denoised.values, np.clip(-noise() * 0.5 + 10.0, 10.0, 10.4), atol=1e-5)
     assert (denoised.description, denoised.type.value) == ("Smoothing", "113087")
     assert found.outcome == Outcome.FINDINGS
     assert any("not yet in DICOM: derived image denoised." in one.text for one in found.remarks)
+
+
+def test_a_residual_is_added_to_what_the_network_saw_and_their_sum_taken_to_the_unit(tmp_path, make_volume):
+    """Scaled from HU to a network's numbers by prepare, and back by the step."""
+    inputs = CT + "prepare = [ { rescale = { slope = 0.01, intercept = -0.5 } } ]\n"
+    body = step(keys=IMAGE + "scale = 100.0\noffset = 50.0\nresidual = true") + output("image", "denoised")
+    package = engine(tmp_path / "e", body, {"net.onnx": unary("Abs")}, inputs)
+    hu = 200.0 * noise()
+    (denoised,) = run(package, make_volume(hu)).images
+    seen = hu * 0.01 - 0.5
+    assert np.allclose(denoised.values, hu + 100.0 * np.abs(seen), atol=1e-2)
 
 
 def test_a_super_resolved_image_covers_the_same_with_more_voxels(tmp_path, make_volume):
@@ -162,6 +262,21 @@ def test_an_autoencoder_gives_score_place_among_normals_and_a_map(tmp_path, make
     assert anomaly.threshold == 0.5
     assert anomaly.present is (pool != "mean")
     assert found.outcome == (Outcome.FINDINGS if anomaly.present else Outcome.NO_FINDINGS)
+
+
+@pytest.mark.parametrize(
+    ("normals", "score", "place"),
+    [
+        ([0.0] * 20 + [1.0], 0.0, 0.0),  # what all normal cases have is normal
+        ([0.0] * 20 + [1.0], 0.5, 0.975),
+        ([0.0, 1.0, 1.0, 1.0, 2.0], 1.0, 0.25),
+        ([0.0, 1.0, 2.0], 1.0, 0.5),
+        ([0.0, 1.0, 2.0], -1.0, 0.0),
+        ([0.0, 1.0, 2.0, 2.0], 2.5, 1.0),
+    ],
+)
+def test_a_score_that_many_normal_cases_have_lies_above_none_of_them(normals, score, place):
+    assert place_among(score, normals) == pytest.approx(place)
 
 
 def test_a_score_of_the_network_itself_needs_no_map(tmp_path, make_volume):

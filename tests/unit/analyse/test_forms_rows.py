@@ -194,6 +194,18 @@ def test_features_of_a_map_are_pooled_over_its_voxels(tmp_path, make_volume):
     assert kept.values.tolist() == [7.0, 7.0]
 
 
+def test_features_of_a_map_are_those_of_the_box_and_not_of_its_padding(tmp_path, make_volume):
+    same = onnx_bytes([node("Identity", ["x"], ["y"])], [BOX], [("y", [1, 1, "k", "j", "i"], FLOAT)])
+    body = step("find.onnx", 'interpret = "sigmoid"')
+    body += step(keys='crop = { of = "find", multiple = 8, pad = -5.0 }\ninterpret = "features"')
+    body += '[[output]]\nfeatures = "deep"\nstep = "net"\n'
+    voxels = even(-1.0)
+    voxels[1:4, 2:5, 3:6] = 2.0
+    package = engine(tmp_path / "e", body, {"find.onnx": same, "net.onnx": same})
+    (kept,) = run(package, make_volume(voxels)).features
+    assert kept.values.tolist() == [2.0]
+
+
 def slices(axes: str) -> bytes:
     """The mean of each slice: of a network with the axes "ncji" as (n, 1), with "ntcji" as (1, t)."""
     if axes == "ncji":
@@ -257,6 +269,18 @@ def test_a_recurrent_network_sees_the_slices_as_a_sequence_and_answers_for_the_s
     values = np.linspace(-3, 2, SHAPE[0])
     assert [one.score for one in found.frame_scores] == pytest.approx(list(expit(values)), abs=1e-6)
     assert found.classifications[0].probability == pytest.approx(expit(values.sum()), abs=1e-6)
+
+
+def test_slices_that_run_another_way_than_those_of_the_series_have_no_scores(tmp_path, make_volume):
+    keys = 'inputs = { x = { of = "ct", axes = "ncji" } }\ninterpret = "sequence"'
+    inputs = CT + 'prepare = [ { orient = "LSP" } ]\n'  # k runs along j of the series
+    body = step(keys=keys, gate="shape = [2, 1, 6, 10]") + classification("bleeding")
+    package = engine(tmp_path / "e", body, {"net.onnx": slices("ncji")}, inputs)
+    found = run(package, make_volume(ramp()))
+    assert found.frame_scores == ()
+    assert found.classifications[0].probability == pytest.approx(expit(-0.5), abs=1e-6)
+    (remark,) = [one for one in found.remarks if "single slices" in one.text]
+    assert remark.kind is RemarkKind.LIMIT
 
 
 def test_slices_that_were_resampled_go_back_to_the_source_each_once(tmp_path, make_volume):

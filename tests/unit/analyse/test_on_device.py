@@ -79,13 +79,14 @@ def test_a_device_that_stays_full_ends_the_study_for_now(tmp_path):
 @pytest.mark.parametrize("interpret", ["labels", "sigmoid"])
 @pytest.mark.parametrize("window", ['"whole"', "{ size_kji = [16, 16, 16] }"])
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
-def test_what_is_not_a_number_is_no_result(tmp_path, interpret, window, wrong):
+@pytest.mark.parametrize("kernels", [None, CountingKernels], ids=["host", "device"])
+def test_what_is_not_a_number_is_no_result(tmp_path, interpret, window, wrong, kernels):
     package = tissue_engine(tmp_path / "tissue", interpret=interpret, window=window)
     ct = volume()
     voxels = ct.voxels.astype(np.float32)
     voxels[4, 5, 6] = wrong
     with pytest.raises(NodeError, match="its output logits holds what is not a number") as caught:
-        analysed(package, {"ct": replace(ct, voxels=voxels)}, CountingKernels())
+        analysed(package, {"ct": replace(ct, voxels=voxels)}, kernels and kernels())
     assert caught.value.fault is NETWORK_FAILED
 
 

@@ -476,6 +476,12 @@ class KernelsContract:
         assert chosen.dtype == np.uint8
         assert chosen.tolist() == [[[1, 0, 0, 0, 0, 1]]]
 
+    def test_a_label_that_does_not_go_with_the_count_is_neither_counted_nor_chosen(self, kernels):
+        labels = kernels.upload(np.array([[[1, 1, 7, -2, 3, 0]]], dtype=np.int32))
+        assert kernels.sizes(labels, 2).tolist() == [0, 2, 0]
+        wanted = np.ones(3, dtype=np.bool_)
+        assert kernels.chosen(labels, wanted).host().tolist() == [[[1, 1, 0, 0, 0, 0]]]
+
     @some
     @given(shape=shapes, data=st.data())
     def test_the_extent_is_the_smallest_box(self, kernels, shape, data):

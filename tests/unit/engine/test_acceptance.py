@@ -13,6 +13,7 @@ from onnx import TensorProto, helper
 from dicomnode.engine import load_package
 from dicomnode.engine.acceptance import (
     FOLDER,
+    SessionFailedError,
     Subject,
     accept,
     find_record,
@@ -116,8 +117,22 @@ def test_a_network_that_the_runtime_does_not_run_fails_with_its_row(step):
     def fail(outputs):
         raise NodeError(NETWORK_FAILED, engine="small", error="no kernel")
 
-    with pytest.raises(NodeError, match="no kernel"):
+    with pytest.raises(SessionFailedError, match="no kernel") as caught:
         accepted(step, fail)
+    assert caught.value.fault is NETWORK_FAILED
+
+
+def test_a_session_may_refuse_a_volume_that_the_reference_gives_no_numbers_for(step):
+    def only_numbers(outputs):
+        if not all(np.isfinite(array).all() for array in outputs.values()):
+            raise NodeError(NETWORK_FAILED, engine="small", error="not a number")
+        return outputs
+
+    # The square root of noise over the whole range, below 0 in half of it; the gate's own is made above 0
+    above = replace(step, gate=replace(step.gate, low=0.0, high=1.0))
+    content = network("Log").SerializeToString()
+    session, reference = load(SpoiledRuntime(only_numbers), content), load(content=content)
+    assert accept(SUBJECT, above, session, reference).passed
 
 
 def shapes(step, session=None):
@@ -270,6 +285,14 @@ class TestRecord:
         other = replace(SUBJECT, version="2.0")
         path.rename(path.with_name(other.file_name))
         assert find_record(tmp_path, other, step) is None
+
+    def test_one_of_a_precision_that_nobody_knows_is_not_listed(self, step, tmp_path):
+        runtime = SpoiledRuntime()
+        now = subject_of("small", step, runtime.probe(1), load(runtime))
+        keep_record(tmp_path, accepted(step, subject=now))
+        [(path, _)] = records_of(tmp_path, "small", [step])
+        path.write_text(path.read_text().replace('"precision": "fp32"', '"precision": "fp3"'))
+        assert records_of(tmp_path, "small", [step]) == []
 
     def test_a_crash_leaves_the_old_one(self, step, tmp_path):
         class Full(kept_room.Disk):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -248,6 +249,18 @@ def test_each_further_input_gets_the_best_stack_that_is_left():
     rules = {one.series_instance_uid: one.rule for one in match(PAIR, [thick, first, thin])}
     assert rules["1.2"] == "goes with the chosen one as input mr"
     assert rules["1.3"] == "goes with the chosen one as input second"
+
+
+def test_a_further_input_of_the_same_frame_of_reference_comes_before_a_better_one_of_another():
+    def lies_in(uid, frame, **facts):
+        return replace(stack(uid, **facts), frame_of_reference_uid=frame)
+
+    first = lies_in("1.1", "9.1")
+    other = lies_in("1.2", "9.2", modality="MR", spacing_k_mm=1.0)
+    same = lies_in("1.3", "9.1", modality="MR", spacing_k_mm=2.0)
+    assert match_further(PAIR, [first, other, same], first) == {"mr": same, "second": other}
+    nowhere = replace(first, frame_of_reference_uid=None)
+    assert match_further(PAIR, [nowhere, other, same], nowhere)["mr"] == other
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 
 import numpy as np
 import onnx
@@ -99,6 +100,16 @@ def test_a_network_with_weights_in_another_file_is_refused(tmp_path):
     with pytest.raises(NodeError, match="another file") as caught:
         load_package(write_engine(tmp_path, made.SerializeToString()))
     assert caught.value.fault is NETWORK_UNSAFE
+
+
+@pytest.mark.parametrize(("name", "fault"), [("net.onnx", NETWORK_UNSAFE), ("engine.toml", MANIFEST_WRONG)])
+def test_a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for(tmp_path, name, fault):
+    folder = write_engine(tmp_path / "small")
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(NodeError, match="no regular file") as caught:
+        load_package(folder)
+    assert caught.value.fault is fault
 
 
 def test_a_network_that_is_too_large_is_refused_before_it_is_read(tmp_path):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import structlog
 
 from dicomnode.device import Device
-from dicomnode.engine import RuntimeWish, load_package, open_session
+from dicomnode.engine import RuntimeWish, load_package, open_session, serving
 from dicomnode.engine.acceptance import Acceptance, Subject
 from dicomnode.engine.agreement import LIMITS, Agreement
 from dicomnode.engine.planned import PlannedRuntime, judge_plan, with_plans
@@ -16,8 +18,16 @@ from dicomnode.engine.plans import PlanCache, PlanState
 from dicomnode.engine.runtimes import REFERENCE, RUNTIMES, Capability, Network
 from dicomnode.engine.runtimes.tensorrt import TENSORRT, ReadyPlan, TensorRtRuntime
 from dicomnode.engine.runtimes.tensorrt import runtime as runtime_module
-from dicomnode.faults import CUDA_MISSING, PLAN_MISSING, PLAN_NOT_LOADED, NodeError
-from tests.unit.engine.plan_keys import KEY
+from dicomnode.faults import (
+    CUDA_MEMORY,
+    CUDA_MISSING,
+    NETWORK_FAILED,
+    PLAN_MISSING,
+    PLAN_NOT_LOADED,
+    PLAN_NOT_WRITTEN,
+    NodeError,
+)
+from tests.unit.engine.plan_keys import KEY, changed
 from tests.unit.engine.small_engine import network, write_engine
 from tests.unit.engine.spoiled_runtime import SpoiledRuntime
 
@@ -29,6 +39,7 @@ GPU = Device(
     compute_capability=(9, 0),
     driver="580.65.06 (CUDA 13.0)",
 )
+BEFORE = changed(builder="0")
 CAPABILITY = Capability("tensorrt", "11.4.0.106", GPU, ("fp32", "fp16"))
 
 
@@ -164,3 +175,123 @@ def test_after_a_plan_that_does_not_load_the_one_that_served_before_is_tried(pac
     assert (session.runtime, runtime.tried) == ("spoiled 1.0 CPU", 2)
     assert "does not load on GPU: old" in session.provenance["why not spoiled"]
     session.close()
+
+
+def refuses(outputs):
+    raise NodeError(NETWORK_FAILED, engine="small", error="its output mask holds what is not a number")
+
+
+class OfTwoPlans(SpoiledRuntime):
+    """Its newest plan fails in a way of its own, as long as the cache gives that; the one before serves."""
+
+    def __init__(self, wish, spoil) -> None:
+        super().__init__()
+        self._cache, self._newest = PlanCache(wish.plans), spoil
+        for key in (BEFORE, KEY):
+            self._cache.put(key, b"a plan", 1.0, {})
+        self._cache.accept(BEFORE, {})
+
+    def load(self, network, capability):
+        newest = self._cache.find(KEY).record.state is not PlanState.REJECTED
+        self._plan = KEY.digest if newest else BEFORE.digest
+        self._spoil = self._newest if newest else lambda outputs: outputs
+        return super().load(network, capability)
+
+
+def only_at_the_edge(outputs):
+    """As half precision does: too large for numbers where the whole range is seen."""
+    return refuses(outputs) if float(outputs["mask"].max()) > 0.9 else outputs
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (refuses, "does not pass the engine's gate: The network of engine small failed"),
+        (lambda o: {"mask": o["mask"]}, "does not pass the engine's gate: "),
+        (only_at_the_edge, "does not agree with onnxruntime: The network of engine small failed"),
+    ],
+    ids=["does not run in the gate", "fails the gate", "does not run in the acceptance"],
+)
+def test_a_plan_that_fails_is_rejected_for_good_and_the_one_before_serves(package, wish, spoil, said):
+    runtime = OfTwoPlans(wish, spoil)
+    session = open_session(package, "net", 1, wish, (runtime, REFERENCE))
+    session.close()
+    assert session.provenance["plan"] == BEFORE.digest
+    assert said in session.provenance["why not spoiled"]
+    rejected = PlanCache(wish.plans).find(KEY).record
+    assert rejected.state is PlanState.REJECTED
+    assert said in rejected.figures["worst"]
+    assert len(runtime.loaded) == 2
+    assert runtime.open == 0
+    open_session(package, "net", 1, wish, (runtime, REFERENCE)).close()
+    assert len(runtime.loaded) == 3  # the next start does not try it again
+
+
+def test_a_failure_of_the_reference_is_not_the_plans(package, wish, monkeypatch):
+    def fail(network, capability):
+        raise NodeError(NETWORK_FAILED, engine="small", error="bad allocation")
+
+    runtime = OfTwoPlans(wish, lambda outputs: outputs)
+    monkeypatch.setattr(serving, "REFERENCE", SimpleNamespace(name="r", probe=REFERENCE.probe, load=fail))
+    with pytest.raises(NodeError, match="bad allocation"):
+        open_session(package, "net", 1, wish, (runtime,))
+    assert PlanCache(wish.plans).find(KEY).record.state is PlanState.BUILT
+
+
+def test_a_plan_is_judged_before_its_record_is_kept(package, wish, monkeypatch):
+    """A crash between leaves what is found out again, never a record of a plan that nobody judged."""
+
+    class CrashError(Exception):
+        pass
+
+    def crash(*_):
+        raise CrashError
+
+    runtime = OfTwoPlans(wish, lambda outputs: outputs)
+    monkeypatch.setattr(serving, "keep_record", crash)
+    with pytest.raises(CrashError):
+        open_session(package, "net", 1, wish, (runtime, REFERENCE))
+    assert PlanCache(wish.plans).find(KEY).record.state is PlanState.ACCEPTED
+
+
+def test_where_the_verdict_cannot_be_written_the_session_serves_and_is_judged_another_time(
+    package, wish, monkeypatch
+):
+    def full(self, digest, **_):
+        raise NodeError(PLAN_NOT_WRITTEN, path=self.root, error="No space left on device")
+
+    runtime = OfTwoPlans(wish, lambda outputs: outputs)
+    with monkeypatch.context() as patch, structlog.testing.capture_logs() as lines:
+        patch.setattr(PlanCache, "judge", full)
+        session = open_session(package, "net", 1, wish, (runtime, REFERENCE))
+    session.close()
+    assert session.runtime == "spoiled 1.0 CPU"
+    assert [line["code"] for line in lines if line["event"] == "plan.not_judged"] == ["DN-4126"]
+    assert PlanCache(wish.plans).find(KEY).record.state is PlanState.BUILT
+    open_session(package, "net", 1, wish, (runtime, REFERENCE)).close()
+    assert PlanCache(wish.plans).find(KEY).record.state is PlanState.ACCEPTED
+
+
+@pytest.mark.parametrize("room", [0, 2, 9])
+def test_a_device_that_is_full_is_passed_over_only_when_no_more_room_can_be_made(package, wish, room):
+    asked = []
+
+    class Full(SpoiledRuntime):
+        """It loads once room was made twice."""
+
+        def load(self, network, capability):
+            if len(asked) < 2:
+                raise NodeError(CUDA_MEMORY, device="GPU", doing="loading", used_mb=1.0, free_mb=0.0)
+            return super().load(network, capability)
+
+    def make_room(wanted_bytes):
+        if len(asked) == room:
+            return False
+        asked.append(wanted_bytes)
+        return True
+
+    session = open_session(package, "net", 1, wish, (Full(), REFERENCE), make_room=make_room)
+    session.close()
+    assert session.runtime.startswith("spoiled" if room >= 2 else "onnxruntime")
+    assert len(asked) == min(room, 2)
+    assert all(wanted > 0 for wanted in asked)

@@ -515,3 +515,14 @@ def test_processes_that_write_at_once_leave_a_folder_that_is_right(root):
     assert record.number == 20
     assert cache.find(record.key).content == PLAN
     assert quarantined(cache) == []
+
+
+def test_a_plan_is_removed_to_be_built_again_without_a_word_of_intruders(cache):
+    cache.put(KEY, b"a plan")
+    cache.reject(KEY, {})
+    with capture_logs() as lines:
+        cache.remove(KEY)
+        cache.remove(KEY)
+    assert cache.find(KEY) is None
+    assert list((cache.root / "quarantine").iterdir()) == []
+    assert {line["log_level"] for line in lines} == {"info"}

@@ -17,7 +17,9 @@ from dicomnode.engine.plans import Compiler, KeptPlans, PlanCache, compiler_of, 
 from dicomnode.engine.plans.profiles import OnnxInput, onnx_inputs, profile_of
 from dicomnode.engine.precision import Calibration
 from dicomnode.engine.runtimes import Capability, Network, Reason
+from dicomnode.engine.runtimes.tensorrt import ready_plan
 from dicomnode.faults import PLAN_BUILD_FAILED, NodeError
+from tests.unit.engine.plan_keys import KEY
 
 GPU = Device(
     name="NVIDIA H200", kind="cuda", threads=1, memory_bytes=150 << 30, compute_capability=(9, 0),
@@ -98,6 +100,20 @@ BY_16 = Crop(of="lungs", multiple=16)
             [1, 1, 384, 384, 384],
         ),
         (
+            replace(STEP, crop=BY_16, typical_kji=(208, 192, 256)),
+            [1, 1, "k", "j", "i"],
+            [1, 1, 16, 16, 16],
+            [1, 1, 208, 192, 256],
+            [1, 1, 384, 384, 384],
+        ),
+        (
+            replace(STEP, inputs=TURNED, typical_kji=(208, 192, 400)),
+            [1, 1, "i", "j", "k"],
+            [1, 1, 1, 1, 1],
+            [1, 1, 384, 192, 208],
+            [1, 1, 384, 384, 384],
+        ),
+        (
             with_window(96, 80, 64, inputs=TURNED, gate=replace(GATE, shape=(1, 1, 64, 80, 96))),
             ["n", 1, "i", "j", "k"],
             [1, 1, 64, 80, 96],
@@ -140,6 +156,8 @@ BY_16 = Crop(of="lungs", multiple=16)
         "whole",
         "whole, batch",
         "multiple",
+        "usual box",
+        "usual box, turned, beyond the largest",
         "turned",
         "slices, three in the gate",
         "slices",
@@ -296,3 +314,11 @@ def test_a_plan_that_does_not_load_is_put_aside_and_given_to_nobody_else(cache):
     assert isinstance(asked(cache), Reason)
     (reason,) = (cache.root / "quarantine").glob("*.txt")
     assert reason.read_text().endswith(": magic tag does not match\n")
+
+
+def test_what_a_session_holds_of_a_plan_is_its_lock_and_not_its_bytes(cache):
+    cache.put(KEY, b"the plan")
+    held = cache.use(KEY)
+    ready = ready_plan(held)
+    assert ready.release.__self__ is held.lock
+    ready.release()

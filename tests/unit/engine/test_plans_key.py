@@ -23,7 +23,6 @@ CHANGES = {
     "cuda_runtime": "13.1",
     "conversion": "onnx 1.23.2",
     "options": {**KEY.options, "tf32": True},
-    "hashes": {"kernels.fatbin": "01" * 32},
     "builder": "2",
 }
 GPU_CHANGES = {
@@ -64,7 +63,7 @@ def test_the_same_facts_make_the_same_key_in_whatever_order_they_come():
 
 def test_the_digest_of_a_key_never_changes_by_itself():
     """If this fails, all plans of all installations are built again: raise BUILDER_VERSION instead."""
-    assert KEY.digest == "2ab50dac4380ffdc8f90d172fedf0cd8d53d7d9b416b2d5e1a32f8c9828184e3"
+    assert KEY.digest == "7f62fb0d8997ffe2d28cfb5d6f6754d6f83b1a50fa76fc19f232440ea431356c"
 
 
 def test_a_key_comes_back_from_its_json():
@@ -101,9 +100,7 @@ def test_a_plan_stands_in_for_one_of_another_driver_or_option(name):
     assert changed(**{name: CHANGES[name]}).may_stand_in(KEY)
 
 
-@pytest.mark.parametrize(
-    "name", ["engine", "network", "onnx_sha256", "precision", "flavour", "version", "hashes"]
-)
+@pytest.mark.parametrize("name", ["engine", "network", "onnx_sha256", "precision", "flavour", "version"])
 def test_a_plan_of_another_network_or_version_stands_in_for_nothing(name):
     assert not changed(**{name: CHANGES[name]}).may_stand_in(KEY)
 

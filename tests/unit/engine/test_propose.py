@@ -214,7 +214,10 @@ def test_names_find_their_codes_in_the_dictionary_of_dicom(name, code):
 
 
 def test_a_name_that_nobody_knows_gets_a_code_of_a_private_scheme():
-    assert str(concept_of("Blob of type 7")) == "(BLOBOFTYPE7, 99LOCAL, 'Blob of type 7')"
+    one, two = concept_of("Blob of the seventh type"), concept_of("Blob of the seventh kind")
+    assert (one.scheme, one.meaning) == ("99DICOMNODE", "Blob of the seventh type")
+    assert one.value != two.value
+    assert len(one.value) <= 16
 
 
 def test_a_side_in_the_name_is_the_laterality():
@@ -223,7 +226,19 @@ def test_a_side_in_the_name_is_the_laterality():
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("lung tumour", "lesion"), ("fat", "tissue"), ("liver", "anatomy")]
+    ("name", "kind"),
+    [
+        ("lung tumour", "lesion"),
+        ("lung_mass", "lesion"),
+        ("masses", "lesion"),
+        ("pneumothorax", "lesion"),
+        ("thrombus", "lesion"),
+        ("candidate", "lesion"),
+        ("cystic_duct", "tissue"),
+        ("fat", "tissue"),
+        ("white matter", "tissue"),
+        ("liver", "anatomy"),
+    ],
 )
 def test_names_tell_what_kind_of_thing_they_are(name, kind):
     made = segment_output(name, 0, [])

@@ -84,6 +84,25 @@ WRONG = [
     (f'sha256 = "{SHA}"', 'sha256 = "ABC"', "step[2].sha256", "64 hexadecimal digits"),
     ('crop = "lungs"', 'crop = "lung"', "step[2].crop", 'Did you mean "lungs"?'),
     ('window = "whole"', 'window = "all"', "step[2].window", '"whole", or a table'),
+    (
+        'crop = "lungs"',
+        'crop = { of = "lungs", multiple = 16 }\ntypical_kji = [208, 200, 256]',
+        "step[2].typical_kji",
+        "multiples of 16",
+    ),
+    ('crop = "lungs"', "typical_kji = [208, 0, 256]", "step[2].typical_kji", "above 0"),
+    (
+        'window = "whole"',
+        "window = { size_kji = [96, 96, 96] }\ntypical_kji = [96, 96, 96]",
+        "step[2].typical_kji",
+        "no such key",
+    ),
+    (
+        'algorithm = "lungs"',
+        'algorithm = "lungs"\ntypical_kji = [96, 96, 96]',
+        "step[1].typical_kji",
+        "belongs to a step with a network",
+    ),
     ('window = "whole"', "", "step[2].window", '"whole", or a table'),
     ('window = "whole"', "window = { overlap = 0.5 }", "step[2].window", '"whole", or a table'),
     (

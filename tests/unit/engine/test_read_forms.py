@@ -416,9 +416,9 @@ PASSED_OVER = [
     ("overlap = 0.25", "batch = 2", "step[2].window.batch", "window by window"),
     (
         "size_kji = [8, 8, 8] }",
-        "size_kji = [8, 8, 8], pad_value = -1.0 }",
-        "step[1].window.pad_value",
-        "step.crop",
+        'size_kji = [8, 8, 8], pad = "edge" }',
+        "step[1].window.pad",
+        "one value",
     ),
     (
         'activation = "none"',
@@ -440,6 +440,17 @@ def test_numbers_that_say_nothing_are_refused(old, new, key):
     manifest, problems = read(GOOD.replace(old, new, 1))
     assert manifest is None
     assert [problem.key for problem in problems] == [key]
+
+
+def test_the_value_around_a_small_box_stands_in_one_place():
+    """Of a volume smaller than a window in [step.window], of a crop in [step.crop]."""
+    padded = PLACED.replace("size_kji = [8, 8, 8] }", "size_kji = [8, 8, 8], pad_value = -1000.0 }", 1)
+    assert read(padded)[1] == []
+    crop = "window = { size_kji = [8, 8, 8], overlap = 0.25 }"
+    twice = padded.replace(
+        crop, 'crop = "organs"\nwindow = { size_kji = [8, 8, 8], pad_value = 1.0 }'
+    ).replace('interpret = "boxes"\n[step.boxes]\nscores = "scores"', 'interpret = "labels"')
+    assert "step[2].window.pad_value" in [problem.key for problem in read(twice)[1]]
 
 
 def test_an_axis_is_mirrored_once_and_a_heat_of_one_is_never_reached():

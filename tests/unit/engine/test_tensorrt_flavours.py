@@ -221,23 +221,26 @@ def test_precisions_are_those_that_the_gpu_computes_in(level, has, lacks):
     assert not lacks & found
 
 
-def test_it_is_a_runtime_and_is_tried_once_in_a_child(monkeypatch):
+def test_it_is_a_runtime_and_is_tried_in_a_child_until_that_has_gone_well(monkeypatch):
     asked = []
 
     def ask(name, command, limit_s):
         asked.append(command)
+        if len(asked) == 1:
+            return Reason(name, "it did not answer within 60 s when it was tried")
         return Capability(name, "11.4.0.106", GPU, ("fp32",))
 
     monkeypatch.setattr(runtime_module, "installed", lambda flavour: True)
     monkeypatch.setattr(runtime_module, "ask_child", ask)
     runtime: Runtime = TensorRtRuntime()
+    assert isinstance(runtime.probe(4), Reason)
     answer = runtime.probe(4)
     assert isinstance(answer, Capability)
     assert answer.title == "tensorrt 11.4.0.106 CUDA"
     assert runtime.probe() is answer
     assert [command[1:] for command in asked] == [
         ["-m", "dicomnode.engine.runtimes.tensorrt.probing", "tensorrt"]
-    ]
+    ] * 2
 
 
 def test_without_plans_it_says_how_to_get_one_and_touches_no_gpu():

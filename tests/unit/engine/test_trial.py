@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 
+import numpy as np
 import pytest
 
+from dicomnode.engine import trial_child
 from dicomnode.engine.gate import fingerprint, seeded_input
 from dicomnode.engine.manifest import GateSpec
+from dicomnode.engine.runtimes import TensorSpec
 from dicomnode.engine.trial import Limits, Refused, TrialOrder, Tried, try_network
 from dicomnode.faults import TRIAL_FAILED, NodeError
 from tests.unit.engine.foreign import endless, greedy, one
@@ -112,3 +115,19 @@ def test_what_the_runtime_says_comes_with_what_to_do(model, problem, advice):
     assert problem in str(error)
     assert "/onnxruntime" not in str(error)  # no places in its source
     assert advice in error.remedy
+
+
+def test_a_difference_in_any_run_is_kept():
+    outputs = iter([1.0, 2.0, 1.0])
+
+    class Once:
+        """Its second run alone differs."""
+
+        inputs = (TensorSpec("x", (1, 1, 4, 6, 8), "float32"),)
+
+        def run(self, inputs):
+            return {"y": np.full(3, next(outputs), np.float32)}
+
+    request = {"low": -1.0, "high": 1.0, "seed": 1, "runs": 3}
+    [found] = trial_child._run(Once(), SHAPE, request)["outputs"]
+    assert not found["repeated"]

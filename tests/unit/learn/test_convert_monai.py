@@ -207,7 +207,7 @@ def test_python_where_a_number_should_be_is_not_run():
     with pytest.raises(NodeError, match="is Python") as raised:
         prepared("Spacingd", pixdim="$os.getcwd()")
     assert raised.value.fault is CODE_NOT_RUN
-    assert "config={" in raised.value.remedy
+    assert "[config]" in raised.value.remedy
 
 
 def test_disabled_transforms_are_not_there():

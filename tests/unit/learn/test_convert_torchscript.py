@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dicomnode.engine.answers import Answers
 from dicomnode.engine.drafting import write_draft
 from dicomnode.faults import (
     BUNDLE_UNSAFE,
@@ -87,10 +88,16 @@ def network(content: bytes, **changes) -> TorchNetwork:
 def test_a_script_becomes_an_engine_that_passes_its_gate(tmp_path):
     path = saved(tmp_path / "halves.ts", Halves())
     answers = {"shape": list(SHAPE), "modality": "CT", "labels": ["spleen"], "any_size": True}
-    draft = convert_torchscript(path, answers)
+    draft = convert_torchscript(path, Answers(given=answers, accept=True))
     package = write_draft(draft, tmp_path / "engine")
     assert package.manifest.step[0].interpret == "labels"
     assert package.manifest.name == "halves"
+
+
+def test_nothing_is_guessed_without_a_word(tmp_path):
+    with pytest.raises(NodeError, match="modality") as raised:
+        convert_torchscript(saved(tmp_path / "halves.ts", Halves()), {"shape": list(SHAPE)})
+    assert raised.value.fault is QUESTIONS_OPEN
 
 
 def test_its_shape_is_asked(tmp_path):

@@ -67,6 +67,22 @@ def test_room_is_made_by_letting_go_of_what_was_used_longest_ago(engines, logged
     assert engines.get("second").package.manifest.name == "second"
 
 
+def test_room_for_an_engine_that_is_loaded_is_made_by_all_others(engines, logged, monkeypatch):
+    """None is at work then; and an engine is not passed over to the CPU while others hold the device."""
+    engines.load(["first", "second"])
+    inner, asked = engines_room.Analyst, []
+
+    def analyst(*given, make_room, **more):
+        asked.extend(make_room(1 << 30) for _ in range(2))
+        return inner(*given, make_room=make_room, **more)
+
+    monkeypatch.setattr(engines_room, "Analyst", analyst)
+    engines.get("third")
+    assert asked == [True, False]
+    assert [line["engine"] for line in logged if line["event"] == "engine.evicted"] == ["first", "second"]
+    assert [one.name for one in engines.manifests] == ["third"]
+
+
 def test_an_engine_is_loaded_anew_for_a_plan(engines):
     before = engines.get("first")
     engines.reload("first")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from dicomnode.values.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from dicomnode.engine.runtimes.tensorrt.build import BuiltPlan, build_plan
+    from dicomnode.engine.runtimes.tensorrt.build import build_plan
     from dicomnode.engine.runtimes.tensorrt.flavours import (
         FLAVOURS,
         TENSORRT,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from dicomnode.engine.runtimes.tensorrt.runtime import TensorRtRuntime
 
 _HOMES = {
-    "build": ("BuiltPlan", "build_plan"),
+    "build": ("build_plan",),
     "flavours": ("FLAVOURS", "TENSORRT", "TENSORRT_RTX", "Flavour", "Trt", "bindings"),
     "options": ("BuildOptions", "InputRange"),
     "plan": ("PlanSource", "ReadyPlan", "ready_plan"),
@@ -39,7 +39,6 @@ __all__ = [
     "TENSORRT_RTX",
     "BuildOptions",
     "BuildWatch",
-    "BuiltPlan",
     "Flavour",
     "InputRange",
     "PlanSource",

@@ -138,12 +138,6 @@ class IOptimizationProfile(Protocol):
     def set_shape(self, input: str, min: Dims, opt: Dims, max: Dims) -> None: ...  # noqa: A002  its names
 
 
-class ITimingCache(Protocol):
-    """What was measured at earlier builds."""
-
-    def serialize(self) -> IHostMemory: ...
-
-
 class IBuilderConfig(Protocol):
     """How to build."""
 
@@ -154,8 +148,6 @@ class IBuilderConfig(Protocol):
     def set_flag(self, flag: BuilderFlag) -> None: ...
     def clear_flag(self, flag: BuilderFlag) -> None: ...
     def add_optimization_profile(self, profile: IOptimizationProfile) -> int: ...
-    def create_timing_cache(self, serialized_timing_cache: bytes) -> ITimingCache: ...
-    def set_timing_cache(self, cache: ITimingCache, ignore_mismatch: bool) -> bool: ...
 
 
 class Builder(Protocol):

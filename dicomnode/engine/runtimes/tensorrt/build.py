@@ -7,7 +7,6 @@ TensorRT tells failures by returning None or False; here they become rows with w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from dicomnode.engine.runtimes.contract import Network
 from dicomnode.engine.runtimes.tensorrt import api
@@ -20,34 +19,18 @@ from dicomnode.engine.runtimes.tensorrt.progress import BuildWatch, Progress, mo
 from dicomnode.faults import PLAN_NOT_BUILT, PLAN_REFUSED, NodeError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuiltPlan:
-    """What a build gave. Two builds of one network may differ in their bytes: nothing is keyed on these.
-
-    version: of TensorRT. timing_cache: to give to the next build for this device; None when none was asked
-    for. log: the last lines of TensorRT's log. seconds: by the clock of who followed.
-    """
-
-    content: bytes = field(repr=False)
-    version: str
-    timing_cache: bytes | None = field(repr=False)
-    log: tuple[str, ...] = field(repr=False)
-    seconds: float
-
-
-def build_plan(
-    trt: Trt, network: Network, options: BuildOptions, watch: BuildWatch | None = None
-) -> BuiltPlan:
+def build_plan(trt: Trt, network: Network, options: BuildOptions, watch: BuildWatch | None = None) -> bytes:
     """Build the plan of a network (`network.content`: its ONNX, in the precision that is wanted).
 
-    Raises NodeError: PLAN_REFUSED with node and reason where the network cannot be read or the profiles are
-    not its own, PLAN_NOT_BUILT with TensorRT's words where it makes no plan. What `watch` raises is raised
-    once TensorRT has returned.
+    Two builds of one network may differ in their bytes: nothing is keyed on these. Raises NodeError:
+    PLAN_REFUSED with node and reason where the network cannot be read or the profiles are not its own,
+    PLAN_NOT_BUILT with TensorRT's words where it makes no plan. What `watch` raises is raised once TensorRT
+    has returned.
     """
     watch = watch or BuildWatch()
     guard = Guard()
     logger, kept = logger_of(trt)
-    since, begun = kept.count, watch.clock()
+    since = kept.count
     with kept.followed(lambda severity, text: guard.call(lambda: watch.line(severity, text))):
         try:
             job = _Job(trt, network, logger, kept)
@@ -61,13 +44,7 @@ def build_plan(
         if plan is None:
             raise job.failed(kept.errors(since))
         watch.progress(Progress(phase="done", part=1.0))
-    return BuiltPlan(
-        content=bytes(plan),
-        version=trt.__version__,
-        timing_cache=None if job.cache is None else bytes(job.cache.serialize()),
-        log=kept.tail(since),
-        seconds=watch.clock() - begun,
-    )
+    return bytes(plan)
 
 
 class _Job:
@@ -81,7 +58,6 @@ class _Job:
         self.network = self.builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
         self.parser = trt.OnnxParser(self.network, logger)
         self.config = self.builder.create_builder_config()
-        self.cache: api.ITimingCache | None = None
 
     def read(self, since: int) -> None:
         if not self.parser.parse(self._source.content):
@@ -99,13 +75,6 @@ class _Job:
             raise self.refused(f"lengths of {', '.join(dynamic)} may vary, and no profile says how far")
         for profile in options.profiles:
             self._add(profile, inputs)
-        if options.timing_cache is not None:
-            self.cache = config.create_timing_cache(options.timing_cache)
-            if not config.set_timing_cache(
-                self.cache, False
-            ):  # of another device or version: begin a new one
-                self.cache = config.create_timing_cache(b"")
-                config.set_timing_cache(self.cache, False)
 
     def _add(self, ranges: Sequence[InputRange], inputs: Sequence[api.ITensor]) -> None:
         given = {one.name: one for one in ranges}

@@ -41,4 +41,4 @@ def build(job: BuildJob, content: bytes, tell: Tell) -> bytes:
         sys.stdout.write(f"{severity}: {text}\n")
         sys.stdout.flush()
 
-    return build_plan(trt, network, options_of(job.options), BuildWatch(progress=progress, line=line)).content
+    return build_plan(trt, network, options_of(job.options), BuildWatch(progress=progress, line=line))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final, cast
 
 from dicomnode.engine.runtimes.contract import Network
@@ -10,7 +11,7 @@ from dicomnode.engine.runtimes.tensorrt.flavours import Trt
 from dicomnode.engine.runtimes.tensorrt.logger import logger_of
 from dicomnode.engine.runtimes.tensorrt.plan import SpoiledPlanError, fault
 from dicomnode.engine.runtimes.tensorrt.tensors import not_supported, tensors_of
-from dicomnode.faults import PLAN_NOT_LOADED, NodeError
+from dicomnode.faults import CUDA_MEMORY, PLAN_NOT_LOADED, NodeError
 
 if TYPE_CHECKING:
     from dicomnode.device.cuda import CudaBuffer, CudaContext
@@ -27,8 +28,14 @@ _INVALID: Final = {
 }
 
 
+# TensorRT writes of it as OutOfMemory (its own error code), CUDA as "out of memory"
+_MEMORY_SHORT: Final = re.compile(r"out ?of ?memory", re.IGNORECASE)
+
+
 class LoadedPlan:
-    """One engine with one execution context, on one CUDA context. Raises NodeError(PLAN_NOT_LOADED).
+    """One engine with one execution context, on one CUDA context.
+
+    Raises NodeError: PLAN_NOT_LOADED, CUDA_MEMORY where the device is full, which says nothing of the plan.
 
     The memory that a run works in is ours (USER_MANAGED), of the size that its shapes take: it is counted
     with everything else, and given back with everything else.
@@ -44,6 +51,8 @@ class LoadedPlan:
         self._runtime: api.Runtime | None = None
         self._memory: CudaBuffer | None = None
         self._cuda = cuda
+        # TensorRT takes memory for weights by itself: what our pool keeps for later is not free to it
+        cuda.pool.free_held()
         try:
             self._runtime = trt.Runtime(logger)
             self._open(trt, plan)
@@ -59,6 +68,7 @@ class LoadedPlan:
         # Code of the host inside a plan stays forbidden: `engine_host_code_allowed` is False unless set.
         self._engine = self._runtime.deserialize_cuda_engine(plan) if self._runtime else None
         if self._engine is None:
+            self._check_memory()
             refused = self._refused(self._validity(plan) + self._log.errors(self._since))
             raise SpoiledPlanError(refused.fault, **refused.values)
         problem = not_supported(trt, self._engine)
@@ -68,6 +78,7 @@ class LoadedPlan:
         user_managed = trt.ExecutionContextAllocationStrategy.USER_MANAGED
         self._context = self._engine.create_execution_context(user_managed)
         if self._context is None:
+            self._check_memory()
             raise self._refused(self._log.errors(self._since))
 
     @property
@@ -115,6 +126,16 @@ class LoadedPlan:
         _, why = cast("api.RtxRuntime", self._runtime).get_engine_validity(plan)
         words = [text for bit, text in _INVALID.items() if why & bit]
         return f"{', '.join(words)}; " if words else ""
+
+    def _check_memory(self) -> None:
+        """Raise NodeError(CUDA_MEMORY) where TensorRT says that this was the reason."""
+        if _MEMORY_SHORT.search(self._log.errors(self._since)):
+            free, pool = self._cuda.memory().free, self._cuda.pool
+            used_mb = (pool.used + pool.held) / 1e6
+            doing = f"loading {self._network.file}"
+            raise NodeError(
+                CUDA_MEMORY, device=self._device, doing=doing, used_mb=used_mb, free_mb=free / 1e6
+            )
 
     def _refused(self, reasons: str) -> NodeError:
         return fault(PLAN_NOT_LOADED, self._network, device=self._device, reasons=reasons)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 _GIB: Final = 1 << 30
@@ -41,15 +41,12 @@ class BuildOptions:
     workspace_bytes: the most that one operation may take for intermediate results.
     tf32: whether fp32 convolutions may round to 10 bits (on Ampere and later); off, so that fp32 is fp32.
     optimisation_level: 0 to 5, of the search for the fastest operations; 3 is TensorRT's own.
-    timing_cache: of an earlier build for the same device, b"" to begin one, None to have none (TensorRT-RTX
-    asks for a device when it has one). What is built does not depend on it but for speed: not in the key.
     """
 
     profiles: tuple[tuple[InputRange, ...], ...] = ()
     workspace_bytes: int = 4 * _GIB
     tf32: bool = False
     optimisation_level: int = 3
-    timing_cache: bytes | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.workspace_bytes < 1:
@@ -77,7 +74,7 @@ class BuildOptions:
         }
 
 
-def options_of(material: Mapping[str, Any], timing_cache: bytes | None = None) -> BuildOptions:
+def options_of(material: Mapping[str, Any]) -> BuildOptions:
     """Make the options that `BuildOptions.material` was made of; ValueError when it is none."""
     try:
         profiles = tuple(
@@ -92,7 +89,6 @@ def options_of(material: Mapping[str, Any], timing_cache: bytes | None = None) -
             workspace_bytes=material["workspace_bytes"],
             tf32=material["tf32"],
             optimisation_level=material["optimisation_level"],
-            timing_cache=timing_cache,
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"these are no options of a build: {error!r}") from error

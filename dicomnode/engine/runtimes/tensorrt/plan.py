@@ -60,7 +60,7 @@ def ready_plan(held: PlanInUse, discard: Callable[[str], None] = _leave_it) -> R
         key=key.digest,
         precision=key.precision,
         tf32=bool(key.options.get("tf32")),
-        release=held.close,
+        release=held.lock.close,  # and not `held`, which has the plan's bytes
         discard=discard,
     )
 

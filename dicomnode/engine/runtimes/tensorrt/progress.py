@@ -31,21 +31,15 @@ def _no_line(_severity: str, _text: str) -> None:
     return
 
 
-def _no_clock() -> float:
-    return 0.0
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildWatch:
     """Who follows a build. Calls come from threads of TensorRT.
 
     progress: returns whether to go on; False ends the build. line: severity and text of TensorRT's log.
-    clock: seconds that only go up, for how long it took; without one that is 0.
     """
 
     progress: Callable[[Progress], bool] = _go_on
     line: Callable[[str, str], None] = _no_line
-    clock: Callable[[], float] = _no_clock
 
 
 @dataclass(slots=True)

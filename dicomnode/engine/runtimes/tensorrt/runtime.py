@@ -56,7 +56,7 @@ class TensorRtRuntime:
         self.flavour = flavour
         self._plans = plans
         self._contexts = contexts
-        self._probed: Capability | Reason | None = None
+        self._probed: Capability | None = None
 
     def with_plans(self, plans: PlanSource) -> TensorRtRuntime:
         """Return the same with plans from elsewhere, on the same CUDA contexts."""
@@ -68,12 +68,19 @@ class TensorRtRuntime:
         return self.flavour.name
 
     def probe(self, threads: int = 0) -> Capability | Reason:  # noqa: ARG002  a GPU has its own
-        """Try it in a child, once: without a driver TensorRT ends the process that calls it."""
+        """Try it in a child, until that has gone well.
+
+        Without a driver TensorRT ends the process that calls it. A failure may have gone when it is tried
+        again: at a cold start the library is slow to load.
+        """
         if not installed(self.flavour):
             return Reason(self.name, not_installed(self.flavour), installed=False)
-        if self._probed is None:
-            self._probed = ask_child(self.name, [sys.executable, "-m", _MODULE, self.name], _LIMIT_S)
-        return self._probed
+        if self._probed is not None:
+            return self._probed
+        answer = ask_child(self.name, [sys.executable, "-m", _MODULE, self.name], _LIMIT_S)
+        if isinstance(answer, Capability):
+            self._probed = answer
+        return answer
 
     def load(self, network: Network, capability: Capability) -> TensorRtSession:
         """Load the plan of a network and warm it up; it never builds one.

@@ -6,6 +6,7 @@ import math
 import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -38,14 +39,16 @@ class TensorRtSession:
     def __init__(
         self, trt: Trt, network: Network, capability: Capability, plan: ReadyPlan, cuda: CudaContext
     ) -> None:
-        self._network = network
+        # Neither ONNX nor plan stays on the host beside what is on the device
+        self._network = replace(network, content=b"")
         self._capability = capability
-        self._plan = plan
+        self._plan = replace(plan, content=b"")
+        self._plan_bytes = len(plan.content)
         self._cuda = cuda
         self._profile = 0
         self._shapes: dict[str, Shape] = {}  # that the context has memory for
         self._closed = False
-        self._loaded = LoadedPlan(trt, network, plan.content, cuda)
+        self._loaded = LoadedPlan(trt, self._network, plan.content, cuda)
         self._version = trt.__version__
         # Before the CUDA context ends, for what TensorRT frees then is freed in it
         mine = weakref.ref(self)
@@ -124,22 +127,24 @@ class TensorRtSession:
         return outputs
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Run it from and to arrays; NodeError(NETWORK_FAILED) also for an output that is not a number."""
+        """Run it from and to arrays; NodeError(NETWORK_FAILED) also for an output that is not finite."""
         outputs = arrays_of(self.infer({name: HostBuffer(array) for name, array in inputs.items()}))
         for name, array in outputs.items():
-            if np.isnan(array).any():
-                raise self._failure(f"its output {name} holds what is not a number (NaN)")
+            if not np.isfinite(array).all():
+                raise self._failure(f"its output {name} holds what is not a number, or infinite")
         return outputs
 
     def warm_up(self) -> int:
-        """Run each shape of each profile twice on zeros; return how many runs that were.
+        """Run what each profile is made fast for, twice on zeros; return how many runs that were.
 
-        Kernels are loaded (TensorRT-RTX: compiled) at the first run of a shape, not for a patient.
+        That is the best shape, and where batches vary the best items in the largest batch: never the largest
+        box. Kernels are loaded (TensorRT-RTX: compiled) at the first run of a shape, not for a patient.
         """
         runs = 0
         for profile in self._loaded.tensors.profiles:
-            for which in ("smallest", "best", "largest"):
-                shapes = {name: getattr(one, which) for name, one in profile.items()}
+            best = {name: one.best for name, one in profile.items()}
+            most = {name: (*one.largest[:1], *one.best[1:]) for name, one in profile.items()}
+            for shapes in [best] if most == best else [best, most]:
                 for _ in range(_WARM_RUNS):
                     runs += 1
                     zeros = {one.name: self._cuda.zeros(shapes[one.name], one.dtype) for one in self.inputs}
@@ -151,10 +156,11 @@ class TensorRtSession:
     def memory(self, shape: Sequence[int]) -> int:
         """Return the device memory of a run on an input of this shape: weights, work space, inputs, outputs.
 
-        The plan's own figures, but for its weights: those are about the size of the plan. Raises
+        The plan's own figures, but for its weights: those are about the size of the plan. Of several inputs
+        those that do not take the shape have the one that they are made fast for. Raises
         NodeError(NETWORK_FAILED) for a shape that no profile takes.
         """
-        parts = self.memory_parts({spec.name: shape for spec in self.inputs})
+        parts = self.memory_parts(self._loaded.tensors.shapes_with(shape))
         return parts.weights + parts.context + parts.io
 
     def memory_parts(self, shapes: Mapping[str, Sequence[int]]) -> SessionMemory:
@@ -166,7 +172,7 @@ class TensorRtSession:
             math.prod(found[spec.name]) * np.dtype(spec.dtype).itemsize
             for spec in (*self.inputs, *self.outputs)
         ]
-        weights, context = len(self._plan.content), self._loaded.memory_bytes()
+        weights, context = self._plan_bytes, self._loaded.memory_bytes()
         return SessionMemory(weights=weights, context=context, io=sum(sizes))
 
     def close(self) -> None:

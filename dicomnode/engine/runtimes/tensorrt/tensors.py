@@ -59,6 +59,18 @@ class Tensors:
                 return index
         return None
 
+    def shapes_with(self, shape: Sequence[int]) -> dict[str, Shape]:
+        """Return shapes of all inputs: this one for each that takes it, for the others their best.
+
+        It goes by the first profile that has such an input. Without one it is given to all, to be refused.
+        """
+        given = tuple(shape)
+        for profile in self.profiles:
+            shapes = {name: given if one.takes(given) else one.best for name, one in profile.items()}
+            if given in shapes.values():
+                return shapes
+        return {spec.name: given for spec in self.inputs}
+
     def ranges(self) -> str:
         """The shapes that are taken, in words."""
         return " or ".join(
