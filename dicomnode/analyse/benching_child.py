@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import pickle
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -42,6 +43,7 @@ class BenchJob:
 def main() -> int:
     """Do one job; nothing that a library prints is in the way of what is told."""
     began = time.time()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # whoever stopped the bench wants no traceback of its child
     told = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 

@@ -30,7 +30,8 @@ _UID_SHOWN = 10
 _WIDE = 180
 
 # rich leaves out colour by itself where NO_COLOR is set or the output is no terminal
-console = Console(stderr=True, highlight=False)
+# Nor are sentences: a command that stands in one is copied whole
+console = Console(stderr=True, highlight=False, soft_wrap=True)
 # Where no person looks at a terminal, lines are not folded: they go into a file or through grep
 result_console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
 

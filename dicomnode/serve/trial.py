@@ -112,14 +112,14 @@ def _walk_study(study: StudyFiles, plan: WalkPlan, progress: Progress, reading_s
     for choice in dispatch.choices:
         began = time.perf_counter()
         analyst = Analyst(choice.package, threads=plan.threads, node_version=__version__)
-        timings["load_engine"] = time.perf_counter() - began
+        timings["load_engine"] = timings.get("load_engine", 0.0) + time.perf_counter() - began
         began = time.perf_counter()
         try:
             others = [stack for series in study.series for stack in series.stacks]
             findings, volume = analyse_stack(analyst, choice.stack, plan.occasion, progress, others=others)
         finally:
             analyst.close()
-        timings["analyse"] = time.perf_counter() - began
+        timings["analyse"] = timings.get("analyse", 0.0) + time.perf_counter() - began
         if volume is not None:
             volumes[choice.stack.facts.series_instance_uid, choice.stack.facts.stack] = VolumeSummary.of(
                 volume
@@ -127,7 +127,7 @@ def _walk_study(study: StudyFiles, plan: WalkPlan, progress: Progress, reading_s
         began = time.perf_counter()
         progress("encoding", 0, 1)
         results.append(_report(findings, volume, plan))
-        timings["report"] = time.perf_counter() - began
+        timings["report"] = timings.get("report", 0.0) + time.perf_counter() - began
     for dismissal in dispatch.dismissals:
         findings = not_analysed(dismissal.package, dismissal.stack, dismissal.refusal, plan.occasion)
         results.append(_report(findings, None, plan))

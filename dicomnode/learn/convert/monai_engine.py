@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from dicomnode.engine.draft import Draft
+from dicomnode.engine.labelling import Meaning, meaning_of
 from dicomnode.faults import NO_FORM, NodeError
-from dicomnode.learn.convert.anatomy import Meaning, meaning_of
 from dicomnode.learn.convert.monai_bundle import BundleTexts
 from dicomnode.learn.convert.monai_calls import Call, unanswered
 from dicomnode.learn.convert.monai_results import After, segments_step
@@ -129,7 +129,8 @@ def draft_of(read: Read, network: MadeNetwork) -> Draft:
         "name": str(answers.get("name", _name(read.texts.name))),
         "version": str(answers.get("version", _version(metadata.get("version")))),
         "title": str(answers.get("title", metadata.get("name") or metadata.get("task") or read.texts.name)),
-        "use": str(answers.get("use", metadata.get("intended_use") or _USE)),
+        # What its makers intended is told in the card; what stands in every result, a person says
+        "use": str(answers.get("use", _USE)),
         "input": [first],
         "step": [step],
         "output": outputs,
@@ -344,7 +345,8 @@ def _card(read: Read, table: Mapping[str, Any]) -> str:
         f"Made from the MONAI bundle {read.texts.name} {metadata.get('version', '')}.".replace(" .", ".")
     ]
     rows = {
-        "Intended use": table["use"],
+        "Use": table["use"],
+        "What its makers intended": metadata.get("intended_use"),
         "Authors": metadata.get("authors"),
         "Copyright": metadata.get("copyright"),
         "License": metadata.get("license"),

@@ -12,9 +12,8 @@ from typing import Any, Final
 
 from dicomnode.engine.answers import Answers, items, matching, name, text
 from dicomnode.engine.draft import Draft
-from dicomnode.engine.labelling import stem_of
+from dicomnode.engine.labelling import meaning_of, stem_of
 from dicomnode.faults import BUNDLE_UNSAFE, PICKLE_REFUSED, SOURCE_INCOMPLETE, NodeError
-from dicomnode.learn.convert.anatomy import meaning_of
 from dicomnode.learn.convert.child import command_of, converted
 
 COMMAND: Final = command_of("dicomnode.learn.convert.sklearn_child")

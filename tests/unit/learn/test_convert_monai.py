@@ -392,7 +392,7 @@ def test_a_bundle_becomes_a_manifest_without_a_problem(tmp_path, no_network):
     assert (draft.table["name"], draft.table["version"], draft.table["use"]) == (
         "spleen-ct",
         "0.3.1",
-        "A test.",
+        "Research and engineering. Not for clinical use.",
     )
     assert draft.table["input"][0]["require"] == [{"tag": "Modality", "equals": "CT"}]
     [spleen] = draft.table["output"]

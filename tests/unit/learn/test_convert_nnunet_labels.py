@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dicomnode.engine.labelling import PRIVATE_SCHEME, meaning_of
 from dicomnode.engine.manifest import CodeSpec
-from dicomnode.learn.convert.anatomy import PRIVATE_SCHEME, meaning_of
 from dicomnode.settings.schema import NAME
 
 
