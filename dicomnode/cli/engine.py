@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from dicomnode.cli import engine_add, engine_bench, engine_build, engine_export
-from dicomnode.cli.options import ConfigOption, open_settings, threads
-from dicomnode.cli.output import JsonOption, print_json, print_table
-from dicomnode.faults import EXIT_DONE, EXIT_ENGINE, NodeError
+from dicomnode.cli.engine_named import named_engine, usual_settings
+from dicomnode.cli.options import ConfigOption, threads
+from dicomnode.cli.output import JsonOption, failure_document, print_failure, print_json, print_table
+from dicomnode.faults import EXIT_DONE, EXIT_ENGINE, GATE_FAILED, NodeError
 
 if TYPE_CHECKING:
     from dicomnode.engine import Acceptance, EnginePackage, GateReport
@@ -28,11 +29,12 @@ PathOption = Annotated[
 
 
 @app.command("list", epilog=EPILOG)
-def list_(path: PathOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """List the engines with what they take and give, and how runtimes were accepted for them here."""
-    from dicomnode.engine import list_engines
-
-    settings = _settings(config)
+def list_(path: PathOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> int:
+    """List the engines, configured ones among them, and how runtimes were accepted for them here."""
+    settings = usual_settings(config)
+    configured = {entry.name: entry for entry in settings.engine} if settings else {}
+    folders = [entry.path for entry in configured.values() if entry.path is not None]
+    packages, broken = _packages([*(path or []), *folders])
     rows: list[dict[str, Any]] = [
         {
             "name": package.manifest.name,
@@ -41,16 +43,37 @@ def list_(path: PathOption = None, config: ConfigOption = None, as_json: JsonOpt
             "use": package.manifest.use,
             "digest": package.digest,
             "folder": str(package.folder),
+            "mode": entry.mode if (entry := configured.get(package.manifest.name)) else None,
             "runtimes": _accepted(package, settings),
         }
-        for package in list_engines(path or [])
+        for package in packages
     ]
     if as_json:
-        print_json({"schema": 1, "engines": rows})
+        told = [{"folder": str(folder), **failure_document(error)["error"]} for folder, error in broken]
+        print_json({"schema": 1, "engines": rows, "broken": told})
     else:
-        shown = [(r["name"], r["version"], r["title"], r["digest"][:12], r["use"]) for r in rows]
-        print_table("", ("engine", "version", "title", "digest", "use"), shown)
+        shown = [
+            (r["name"], r["version"], r["mode"] or "not configured", r["title"], r["digest"][:12], r["use"])
+            for r in rows
+        ]
+        print_table("", ("engine", "version", "mode", "title", "digest", "use"), shown)
         _print_accepted([(row["name"], one) for row in rows for one in row["runtimes"]])
+        for _, error in broken:
+            print_failure(error)
+    return EXIT_ENGINE if broken else EXIT_DONE
+
+
+def _packages(extra: list[Path]) -> tuple[list[EnginePackage], list[tuple[Path, NodeError]]]:
+    """Load all engines; one that is broken hides no other."""
+    from dicomnode.engine import engine_folders, load_package
+
+    packages, broken = [], []
+    for folder in engine_folders(extra):
+        try:
+            packages.append(load_package(folder))
+        except NodeError as error:
+            broken.append((folder, error))
+    return packages, broken
 
 
 def _accepted(package: EnginePackage, settings: Settings | None) -> list[dict[str, Any]]:
@@ -98,16 +121,6 @@ def _print_accepted(rows: list[tuple[str, dict[str, Any]]]) -> None:
     print_table("Agreement with onnxruntime fp32", columns, shown)
 
 
-def _settings(given: Path | None) -> Settings | None:
-    """The configuration that is named; else the usual one, where there is one that this user can read."""
-    if given is not None:
-        return open_settings(given)
-    try:
-        return open_settings(None)
-    except NodeError:
-        return None
-
-
 @app.command(epilog=EPILOG)
 def check(
     name: Annotated[str, typer.Argument(help="Name of the engine.")],
@@ -122,17 +135,19 @@ def check(
     as_json: JsonOption = False,
 ) -> int:
     """Run the engine's gate on this machine: manifest, digests, networks against their expectations."""
-    from dicomnode.engine import RuntimeWish, check_engine, find_engine, wish_of
+    from dicomnode.engine import RuntimeWish, check_engine, wish_of
 
-    settings = _settings(config)
+    settings = usual_settings(config)
     wish = RuntimeWish() if settings is None else wish_of(settings, name)
     if runtime is not None:
         wish = replace(wish, runtime=runtime, fallback=False)
-    report = check_engine(find_engine(name, path), threads(), wish)
+    report = check_engine(named_engine(name, path, settings), threads(), wish)
     if as_json:
         print_json(_check_document(report))
     else:
         _print_check(report)
+        if not report.passed:
+            raise NodeError(GATE_FAILED, engine=f"{report.engine} {report.version}", reason=report.text)
     return EXIT_DONE if report.passed else EXIT_ENGINE
 
 
@@ -166,7 +181,8 @@ def _print_check(report: GateReport) -> None:
     ]
     print_table(f"{report.engine} {report.version}", ("network", "check", "", "expected", "found"), shown)
     _print_accepted([(report.engine, _acceptance(one)) for one in report.acceptances])
-    served = [(runtime, "serves") for runtime in report.runtimes]
+    word = "serves" if report.passed else "would serve, had it passed the gate"
+    served = [(runtime, word) for runtime in report.runtimes]
     passed_over = [(one.runtime, f"passed over: {one.text}") for one in report.reasons]
     print_table("Runtimes", ("runtime", ""), [*served, *passed_over])
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from dicomnode.cli.engine_named import named_engine, usual_settings
+from dicomnode.cli.options import ConfigOption
 from dicomnode.cli.output import JsonOption, print_json
 from dicomnode.faults import EXIT_DONE
 
@@ -25,13 +27,13 @@ def export(
     path: Annotated[
         Path | None, typer.Option("--path", help="Its folder, if it is not a shipped one.")
     ] = None,
+    config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Write the networks of an engine into a model repository; other models and versions there stay."""
-    from dicomnode.engine import find_engine
     from dicomnode.engine.export import export_to_triton
 
-    folders = export_to_triton(find_engine(name, path), triton)
+    folders = export_to_triton(named_engine(name, path, usual_settings(config)), triton)
     if as_json:
         print_json({"schema": 1, "engine": name, "models": [str(folder) for folder in folders]})
         return EXIT_DONE

@@ -9,11 +9,14 @@ import typer
 from dicomnode.cli.options import ConfigOption, open_journal, open_settings
 from dicomnode.cli.output import JsonOption, print_json, print_table, result_console, short_uid
 from dicomnode.cli.studies import study_document
+from dicomnode.faults import NodeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from dicomnode.journal import Journal
+    from dicomnode.settings import Settings
     from dicomnode.values import Verdict
 
 EPILOG = (
@@ -27,13 +30,15 @@ def why(
     as_json: JsonOption = False,
 ) -> None:
     """Explain a study: what came, which engine wanted which series, what was sent where, what is missing."""
-    journal = open_journal(open_settings(config))
+    settings = open_settings(config)
+    journal = open_journal(settings)
     try:
         record = journal.study(study)
         document = {
             "schema": 1,
             "study": study_document(record),
             **_parts(journal, record.study_instance_uid),
+            "analyses": _analyses(journal, record.study_instance_uid, settings),
         }
     finally:
         journal.close()
@@ -51,6 +56,11 @@ def why(
     )
     print_verdicts(document["verdicts"])
     for name, columns, keys in (
+        (
+            "Analyses",
+            ("engine", "version", "mode", "outcome", "found", "runtime"),
+            ("engine", "study_version", "mode", "outcome", "found", "runtime"),
+        ),
         (
             "Results",
             ("kind", "object", "destination", "state"),
@@ -95,6 +105,37 @@ def _parts(journal: Journal, study_uid: str) -> dict[str, Any]:
             {"at": e.at.astimezone().isoformat(timespec="seconds"), "what": e.what, "text": e.text}
             for e in journal.events(study_uid)
         ],
+    }
+
+
+def _analyses(journal: Journal, study_uid: str, settings: Settings) -> list[dict[str, Any]]:
+    """What each engine found, also one in shadow, whose results are kept and not sent."""
+    modes = {entry.name: entry.mode for entry in settings.engine}
+    rows = []
+    for record in journal.findings(study_uid):
+        row: dict[str, Any] = {
+            "engine": record.engine,
+            "study_version": record.study_version,
+            "mode": modes.get(record.engine, "not configured"),
+            "path": str(record.path),
+        }
+        rows.append(row | _what_was_found(record.path))
+    return rows
+
+
+def _what_was_found(path: Path) -> dict[str, Any]:
+    from dicomnode.store import load_findings
+
+    try:
+        findings = load_findings(path)
+    except NodeError as error:
+        return {"outcome": error.fault.text(**error.values), "found": "", "runtime": ""}
+    found = [*(one.label for one in findings.segments), *(one.label for one in findings.regions)]
+    found += [f"{one.label} {one.probability:.2f}" for one in findings.classifications]
+    return {
+        "outcome": findings.outcome.value,
+        "found": ", ".join(found),
+        "runtime": findings.provenance.runtime,
     }
 
 

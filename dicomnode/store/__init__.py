@@ -7,6 +7,8 @@ Loading this room loads neither numpy nor pydicom: the receiver lives on it.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from dicomnode.store.adoption import Adoption
 from dicomnode.store.disk import Disk
 from dicomnode.store.ids import InstanceIds, read_ids
@@ -15,6 +17,10 @@ from dicomnode.store.part import PartFile
 from dicomnode.store.recovery import Recovery
 from dicomnode.store.seal import SealedFile
 from dicomnode.store.store import Store
+from dicomnode.values.lazy import lazy_face
+
+if TYPE_CHECKING:
+    from dicomnode.store.findings_file import load_findings
 
 __all__ = [
     "Adoption",
@@ -24,6 +30,9 @@ __all__ = [
     "Recovery",
     "SealedFile",
     "Store",
+    "load_findings",
     "read_ids",
     "require_local",
 ]
+
+__getattr__ = lazy_face(__name__, {"findings_file": ("load_findings",)})

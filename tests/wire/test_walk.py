@@ -155,3 +155,6 @@ def test_a_shadow_engine_keeps_its_findings_and_sends_nothing(tmp_path, small_ph
             assert len(journal.findings(study.study_instance_uid)) == 1
             assert journal.objects(study.study_instance_uid) == []
         assert archive.stored == []
+        [analysis] = _why(node, study.study_instance_uid)["analyses"]
+        assert (analysis["mode"], analysis["outcome"]) == ("shadow", "findings")
+        assert analysis["found"] == "lung-right, lung-left"

@@ -10,7 +10,9 @@ import pytest
 import structlog
 
 from dicomnode.cli import main
+from dicomnode.faults import DIGEST_MISMATCH, GATE_FAILED
 from dicomnode.settings import template
+from tests.unit.engine.small_engine import write_engine
 
 
 @pytest.fixture(autouse=True)
@@ -98,3 +100,48 @@ def test_what_the_settings_name_is_what_is_checked(document, config):
 
 def test_a_configuration_that_is_named_must_be_there(run, tmp_path):
     assert run("list", "--config", tmp_path / "none.toml")[0] == 10
+
+
+def with_engine(config: Path, folder: Path) -> None:
+    entry = f'\n[[engine]]\nname = "small"\npath = "{folder}"\nmode = "shadow"\n'
+    config.write_text(config.read_text() + entry)
+
+
+def test_an_engine_of_the_configuration_is_known_by_its_name(run, document, config, tmp_path):
+    folder = write_engine(tmp_path / "own")
+    with_engine(config, folder)
+    listed = {one["name"]: one for one in document("list", "--config", config)["engines"]}
+    assert (listed["small"]["mode"], listed["small"]["folder"]) == ("shadow", str(folder))
+    assert document("check", "small", "--config", config)["passed"]
+    status, told = run("export", "small", "--config", config, "--triton", tmp_path / "models")
+    assert status == 0
+    assert "small.net." in told
+
+
+def test_an_engine_that_the_service_would_refuse_is_refused_by_its_name(run, config, tmp_path):
+    folder = write_engine(tmp_path / "own")
+    with_engine(config, folder)
+    folder.chmod(0o777)
+    assert run("check", "small", "--config", config)[0] == 12
+
+
+def test_a_broken_engine_hides_no_other(run, document, config, tmp_path):
+    folder = write_engine(tmp_path / "own")
+    with_engine(config, folder)
+    (folder / "net.onnx").write_bytes(b"no network")
+    status, told = run("list", "--config", config)
+    assert status == 12
+    assert "lung-ct" in told
+    [broken] = document("list", "--config", config)["broken"]
+    assert (broken["folder"], broken["code"]) == (str(folder), DIGEST_MISMATCH.code)
+
+
+def test_a_gate_that_fails_says_what_to_do_and_that_nothing_serves(capsys, tmp_path):
+    wrong = 'high = 1.0\nexpect = [ { output = "mask", mean = 9.0, std = 1.0, smallest = 0.0, largest = 1.0, '
+    folder = write_engine(tmp_path / "own", **{"high = 1.0": f"{wrong}probes = [0.0] }} ]"})
+    with pytest.raises(SystemExit) as ended:
+        main(["engine", "check", "small", "--path", str(folder)])
+    told = capsys.readouterr()
+    assert ended.value.code == 12
+    assert GATE_FAILED.code in told.err
+    assert "would serve, had it passed" in told.out
