@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from pydicom import dcmread
 from pynetdicom import AE
@@ -10,6 +12,7 @@ from dicomnode.deliver import push_study
 from dicomnode.journal import StudyState, TaskState
 from tests.wire.node import running_node
 from tests.wire.peers import CT, EXPLICIT_LE, answers, store_scp, until
+from tests.wire.plain_engines import ABOVE_GATE, endless_engine, mean_engine, series
 from tests.wire.test_walk import NOWHERE, RESULTS
 
 pytestmark = [pytest.mark.wire, pytest.mark.slow]
@@ -52,28 +55,49 @@ def test_an_association_that_does_not_end_is_aborted_in_time(tmp_path, lungs_eng
         until(lambda: association.is_aborted, "it is told")
 
 
-@pytest.mark.parametrize("stop_timeout_s", [20.0, 0.05], ids=["enough time", "no time"])
-def test_an_analysis_that_runs_at_sigterm_is_finished_or_given_back(
-    tmp_path, small_phantom, lungs_engine, stop_timeout_s
+def test_an_analysis_that_runs_at_sigterm_is_finished_where_there_is_time(
+    tmp_path, small_phantom, lungs_engine
 ):
     uid = _study(small_phantom.files)
     with (
         store_scp(contexts=RESULTS) as archive,
-        running_node(tmp_path, [lungs_engine], archive.peer, stop_timeout_s=stop_timeout_s) as node,
+        running_node(tmp_path, [lungs_engine], archive.peer, stop_timeout_s=20.0) as node,
     ):
         push_study(node.peer, "SCANNER", small_phantom.files)
         node.wait_for(uid, states={StudyState.ANALYSING})
         assert node.stop() == 0
-        with node.journal() as journal:
-            (analysis,) = [task for task in journal.tasks(uid) if task.kind == "analyse"]
-            happened = [event.what for event in journal.events(uid)]
-            assert journal.tasks(uid, {TaskState.RUNNING}) == []
-        if stop_timeout_s > 1:
-            assert analysis.state is TaskState.DONE
-        else:
-            assert (analysis.state, happened.count("analyse.given_back")) == (TaskState.READY, 1)
+        assert _analysis(node, uid) == (TaskState.DONE, 0)
         node.start()
         assert node.wait_for(uid).state is StudyState.DONE
         assert len(archive.stored) == len(set(archive.stored)) == 2
+
+
+def test_an_analysis_that_has_no_time_at_sigterm_is_given_back_and_done_after_the_next_start(tmp_path):
+    """The engine never comes to an end; that of the next start, of the same name, does."""
+    engine, files = tmp_path / "engine", series(tmp_path / "ct", 1)
+    endless_engine(engine, ABOVE_GATE)
+    settings = {"stop_timeout_s": 0.05, "analyse": {"runtime": "onnxruntime"}}
+    with (
+        store_scp(contexts=RESULTS) as archive,
+        running_node(tmp_path / "node", [engine], archive.peer, **settings) as node,
+    ):
+        push_study(node.peer, "SCANNER", files)
+        node.wait_for(_study(files), states={StudyState.ANALYSING})
+        assert node.stop() == 0
+        assert _analysis(node, _study(files)) == (TaskState.READY, 1)
+        shutil.rmtree(engine)
+        mean_engine(engine)
+        node.start()
+        assert node.wait_for(_study(files)).state is StudyState.DONE
+        assert len(archive.stored) == len(set(archive.stored)) == 1
         with node.journal() as journal:
-            assert "analyse.lease_expired" not in [event.what for event in journal.events(uid)]
+            assert "analyse.lease_expired" not in [event.what for event in journal.events(_study(files))]
+
+
+def _analysis(node, uid: str) -> tuple[TaskState, int]:
+    """The state of the study's analysis, and how often it was given back; nothing is left running."""
+    with node.journal() as journal:
+        (analysis,) = [task for task in journal.tasks(uid) if task.kind == "analyse"]
+        happened = [event.what for event in journal.events(uid)]
+        assert journal.tasks(uid, {TaskState.RUNNING}) == []
+    return analysis.state, happened.count("analyse.given_back")
