@@ -8,15 +8,14 @@ from typing import Any, Final
 from numpy.typing import NDArray
 
 from dicomnode import ORT_IMPORTED_REPORTING
-from dicomnode.device import Buffer, HostBuffer, cpu_device
+from dicomnode.device import Buffer, cpu_device
 from dicomnode.engine.runtimes.contract import (
     Capability,
     Network,
     Reason,
     TensorSpec,
-    check_inputs,
 )
-from dicomnode.faults import NETWORK_FAILED, NodeError
+from dicomnode.engine.runtimes.host_session import HostSession
 
 _PROVIDER: Final = "CPUExecutionProvider"
 _DTYPES: Final = {
@@ -68,13 +67,12 @@ class OnnxRuntime:
         return OnnxSession(network, capability)
 
 
-class OnnxSession:
+class OnnxSession(HostSession):
     """A network loaded by ONNX Runtime (see `Session`)."""
 
     def __init__(self, network: Network, capability: Capability) -> None:
         library = import_onnxruntime()
-        self._network = network
-        self._capability = capability
+        super().__init__(network, capability)
         self._errors = error_types(library)
         try:
             self._session: Any = library.InferenceSession(
@@ -85,52 +83,7 @@ class OnnxSession:
         self._inputs = self._specs(self._session.get_inputs())
         self._outputs = self._specs(self._session.get_outputs())
 
-    @property
-    def runtime(self) -> str:
-        """Name, version and kind of device."""
-        return self._capability.title
-
-    @property
-    def precision(self) -> str:
-        """Of the arithmetic; here always fp32."""
-        return "fp32"
-
-    @property
-    def device(self) -> str:
-        """Name of the CPU."""
-        return self._capability.device.name
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """What the network takes."""
-        return self._inputs
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """What it gives."""
-        return self._outputs
-
-    @property
-    def provenance(self) -> Mapping[str, str]:
-        """Nothing more: name, version, device and precision say it all."""
-        return {}
-
-    def infer(self, inputs: Mapping[str, Buffer]) -> dict[str, Buffer]:
-        """Run the network once; raises NodeError(NETWORK_FAILED)."""
-        if self._session is None:
-            raise self._failure("its session is closed")
-        check_inputs(self._network.engine, self._inputs, inputs)
-        return {name: HostBuffer(array) for name, array in self._run(inputs).items()}
-
-    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Run the network once on arrays; raises NodeError(NETWORK_FAILED)."""
-        if self._session is None:
-            raise self._failure("its session is closed")
-        buffers = {name: HostBuffer(array) for name, array in inputs.items()}
-        check_inputs(self._network.engine, self._inputs, buffers)
-        return self._run(buffers)
-
-    def _run(self, inputs: Mapping[str, Buffer]) -> dict[str, NDArray[Any]]:
+    def _compute(self, inputs: Mapping[str, Buffer]) -> dict[str, NDArray[Any]]:
         names = [spec.name for spec in self._outputs]
         try:
             results = self._session.run(names, {name: buffer.host() for name, buffer in inputs.items()})
@@ -138,15 +91,7 @@ class OnnxSession:
             raise self._failure(str(error)) from error
         return dict(zip(names, results, strict=True))
 
-    def memory(self, shape: Sequence[int]) -> int:
-        """Weights, and what the manifest says that a voxel of the box takes (measured for the engine)."""
-        voxels = 1
-        for length in shape:
-            voxels *= length
-        return len(self._network.content) + int(voxels * self._network.memory_bytes_per_voxel)
-
-    def close(self) -> None:
-        """Let go of the session and its memory."""
+    def _let_go(self) -> None:
         self._session = None
 
     def _specs(self, nodes: Sequence[Any]) -> tuple[TensorSpec, ...]:
@@ -158,10 +103,6 @@ class OnnxSession:
             shape = tuple(n if isinstance(n, int) else None for n in node.shape)
             specs.append(TensorSpec(node.name, shape, _DTYPES[node.type]))
         return tuple(specs)
-
-    def _failure(self, error: str) -> NodeError:
-        text = " ".join(error.split())
-        return NodeError(NETWORK_FAILED, engine=f"{self._network.engine} ({self._network.file})", error=text)
 
 
 def _options(library: Any, capability: Capability) -> Any:

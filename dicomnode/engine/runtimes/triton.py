@@ -18,14 +18,13 @@ from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
-import numpy as np
 from numpy.typing import NDArray
 
-from dicomnode.device import Buffer, Device, HostBuffer
+from dicomnode.device import Buffer, Device
 from dicomnode.engine.onnx_file import check_onnx
 from dicomnode.engine.onnx_wire import UnsafeNetworkError
-from dicomnode.engine.runtimes.contract import Capability, Network, Reason, TensorSpec, check_inputs
-from dicomnode.faults import NETWORK_FAILED, NodeError
+from dicomnode.engine.runtimes.contract import Capability, Network, Reason, TensorSpec
+from dicomnode.engine.runtimes.host_session import HostSession
 
 _MISSING: Final = "its client is not installed: pip install 'dicomnode[triton]'"
 _DTYPES: Final = {
@@ -99,18 +98,18 @@ class TritonRuntime:
         return TritonSession(network, capability, self._server)
 
 
-class TritonSession:
+class TritonSession(HostSession):
     """A network that stands ready on the server (see `Session`)."""
 
     def __init__(self, network: Network, capability: Capability, server: TritonServer) -> None:
-        self._network, self._capability, self._server = network, capability, server
+        super().__init__(network, capability)
+        self._server = server
         self._model = model_name(network)
         try:
             check_onnx(network.content)
         except UnsafeNetworkError as error:
             raise self._failure(str(error)) from error
         self._clients: WeakKeyDictionary[Thread, _Client] = WeakKeyDictionary()
-        self._closed = False
         if not self._ask(lambda client: client.is_model_ready(self._model)):
             raise self._failure(
                 f"the server has no model {self._model!r} that is ready; `dicomnode engine export` writes it"
@@ -120,56 +119,15 @@ class TritonSession:
         self._outputs = self._specs(told["outputs"])
 
     @property
-    def runtime(self) -> str:
-        """Name, version and kind of device."""
-        return self._capability.title
-
-    @property
-    def precision(self) -> str:
-        """Of the network as it was exported."""
-        return "fp32"
-
-    @property
-    def device(self) -> str:
-        """Name and place of the server."""
-        return self._capability.device.name
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """What the network takes."""
-        return self._inputs
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """What it gives."""
-        return self._outputs
-
-    @property
     def provenance(self) -> Mapping[str, str]:
         """Which model of which server."""
         return {"server": self._server.place, "model": self._model}
 
-    def infer(self, inputs: Mapping[str, Buffer]) -> dict[str, Buffer]:
-        """Run the network once; raises NodeError(NETWORK_FAILED)."""
-        if self._closed:
-            raise self._failure("its session is closed")
-        check_inputs(self._network.engine, self._inputs, inputs)
-        arrays = self._ask(lambda client: self._infer(client, inputs))
-        return {name: HostBuffer(array) for name, array in arrays.items()}
+    def _compute(self, inputs: Mapping[str, Buffer]) -> dict[str, NDArray[Any]]:
+        return self._ask(lambda client: self._infer(client, inputs))
 
-    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Run the network once on arrays; raises NodeError(NETWORK_FAILED)."""
-        outputs = self.infer({name: HostBuffer(array) for name, array in inputs.items()})
-        return {name: buffer.host().copy() for name, buffer in outputs.items()}
-
-    def memory(self, shape: Sequence[int]) -> int:
-        """Weights, and what the manifest says that a voxel of the box takes; on the server, not here."""
-        voxels = int(np.prod(shape, dtype=np.int64))
-        return len(self._network.content) + int(voxels * self._network.memory_bytes_per_voxel)
-
-    def close(self) -> None:
-        """Let go of the connections; the model stays on the server, for others."""
-        self._closed = True
+    def _let_go(self) -> None:
+        """Close the connections; the model stays on the server, for others."""
         for client in self._clients.values():
             client.close()
         self._clients.clear()
@@ -184,7 +142,8 @@ class TritonSession:
             given.append(one)
         wanted = [InferRequestedOutput(spec.name, binary_data=True) for spec in self._outputs]
         result = client.infer(self._model, given, outputs=wanted)
-        return {spec.name: result.as_numpy(spec.name) for spec in self._outputs}
+        # Copies: what the library gives is a view on what came, and not to be written to
+        return {spec.name: result.as_numpy(spec.name).copy() for spec in self._outputs}
 
     def _ask(self, question: Callable[[Any], T]) -> T:
         # The client's connections belong to the thread that made them, not to one that has its number later
@@ -204,10 +163,6 @@ class TritonSession:
             shape = tuple(n if n >= 0 else None for n in map(int, one["shape"]))
             specs.append(TensorSpec(one["name"], shape, _DTYPES[one["datatype"]]))
         return tuple(specs)
-
-    def _failure(self, error: str) -> NodeError:
-        text = " ".join(error.split())
-        return NodeError(NETWORK_FAILED, engine=f"{self._network.engine} ({self._network.file})", error=text)
 
 
 class _UnreachableError(Exception):
