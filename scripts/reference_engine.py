@@ -1,4 +1,4 @@
-"""docs/reference/engine.md, from the declarations of `dicomnode.engine.manifest`."""
+"""docs/reference/engine.md, from the declarations of `dicomnode.engine.manifest.tree`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from dicomnode.engine.manifest import Manifest
-from dicomnode.engine.preparation import Preparation
+from dicomnode.engine.manifest.preparation import Preparation
+from dicomnode.engine.manifest.tree import Manifest
 
 _PLAIN = {str: "text", bool: "true, false", int: "whole number", float: "number", Preparation: "step"}
 

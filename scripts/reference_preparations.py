@@ -1,4 +1,4 @@
-"""docs/reference/preparations.md, from the declarations of `dicomnode.engine.preparation`."""
+"""docs/reference/preparations.md, from the declarations of `dicomnode.engine.manifest.preparation`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from dicomnode.analyse.preparations import PREPARATIONS
 from dicomnode.analyse.preparations.on_device import DEVICE_CHOICES, ON_DEVICE
-from dicomnode.engine.preparation import Preparation
-from dicomnode.engine.preparation_geometry import Declaration
+from dicomnode.engine.manifest.preparation import Preparation
+from dicomnode.engine.manifest.preparation_geometry import Declaration
 
 _PLAIN = {
     "orient": '"LPS"',

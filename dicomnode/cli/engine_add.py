@@ -15,10 +15,10 @@ from dicomnode.faults import ANSWER_WRONG, EXIT_DONE, USAGE, NodeError
 
 if TYPE_CHECKING:
     from dicomnode.engine import EnginePackage
-    from dicomnode.engine.answers import Answers, Question
-    from dicomnode.engine.draft import Draft
-    from dicomnode.engine.sources import SourceKind
-    from dicomnode.engine.trial import Limits
+    from dicomnode.engine.adding.answers import Answers, Question
+    from dicomnode.engine.adding.draft import Draft
+    from dicomnode.engine.adding.sources import SourceKind
+    from dicomnode.engine.adding.trial import Limits
 
 EPILOG = (
     "EXIT STATUS: 0 done, 1 the folder cannot be written, 2 usage, an answer is missing or wrong, or the "
@@ -67,9 +67,9 @@ def add(  # noqa: PLR0917  typer gives each by its name
     as_json: JsonOption = False,
 ) -> int:
     """Make an engine package of a network: ask what must be known, try it in a limited process, write it."""
-    from dicomnode.engine.drafting import write_draft
-    from dicomnode.engine.sources import kind_of
-    from dicomnode.engine.trial import Limits
+    from dicomnode.engine.adding.drafting import write_draft
+    from dicomnode.engine.adding.sources import kind_of
+    from dicomnode.engine.adding.trial import Limits
 
     kind = kind_of(source)
     given = {**_of_file(answers), **_of_options(settings or []), **({"name": name} if name else {})}
@@ -92,14 +92,14 @@ def _is_terminal() -> bool:
 
 
 def _answers(given: Mapping[str, Any], ask: Any, *, accept: bool) -> Answers:
-    from dicomnode.engine.answers import Answers
+    from dicomnode.engine.adding.answers import Answers
 
     return Answers(given=given, ask=ask, accept=accept)
 
 
 def _draft(kind: SourceKind, source: Path, answers: Answers, limits: Limits) -> Draft:
     if kind.name == "ONNX":
-        from dicomnode.engine.propose import draft_from_onnx
+        from dicomnode.engine.adding.propose import draft_from_onnx
 
         return draft_from_onnx(source, answers, limits)
     from dicomnode import learn
@@ -144,7 +144,7 @@ def value_of(text: str) -> Any:
 
 def _ask(question: Question) -> Any:
     """Ask on the terminal until the answer can be taken."""
-    from dicomnode.engine.answers import shown
+    from dicomnode.engine.adding.answers import shown
 
     while True:
         console.print(f"{question.key}: {question.text}", markup=False)
@@ -206,7 +206,7 @@ def _print(kind: SourceKind, package: EnginePackage, draft: Draft) -> None:
 
 def _words(table: Mapping[str, Any], name: str) -> str:
     """Say what is wanted of a series and done to it, as engine.toml has it."""
-    from dicomnode.engine.answers import shown
+    from dicomnode.engine.adding.answers import shown
 
     [series] = [one for one in table["input"] if one["name"] == name]
     rules = [
@@ -221,7 +221,7 @@ def _compared(rule: Mapping[str, Any]) -> Any:
 
 
 def _settings(package: EnginePackage) -> str:
-    from dicomnode.engine.toml_text import toml_text
+    from dicomnode.engine.adding.toml_text import toml_text
 
     table = {"name": package.manifest.name, "path": str(package.folder.absolute()), "mode": "shadow"}
     return f"[[engine]]\n{toml_text(table)}"

@@ -11,11 +11,11 @@ from dicomnode.values.lazy import lazy_face
 
 if TYPE_CHECKING:
     from dicomnode.engine.acceptance import Acceptance, records_of
-    from dicomnode.engine.draft import Draft
-    from dicomnode.engine.drafting import write_draft
+    from dicomnode.engine.adding.draft import Draft
+    from dicomnode.engine.adding.drafting import write_draft
     from dicomnode.engine.gate import GateCheck
-    from dicomnode.engine.inputs import Feed, TagNumber
-    from dicomnode.engine.interpretation import (
+    from dicomnode.engine.manifest.inputs import Feed, TagNumber
+    from dicomnode.engine.manifest.interpretation import (
         Activation,
         Anomaly,
         Boxes,
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
         SequenceHow,
         Sigmoid,
     )
-    from dicomnode.engine.manifest import (
+    from dicomnode.engine.manifest.preparation import Preparation
+    from dicomnode.engine.manifest.read import read_manifest
+    from dicomnode.engine.manifest.tree import (
         CentreHeat,
         CodeSpec,
         Crop,
@@ -44,8 +46,6 @@ if TYPE_CHECKING:
     )
     from dicomnode.engine.matching import match, match_further, may_want, wanted_but_refused
     from dicomnode.engine.package import EnginePackage, load_package
-    from dicomnode.engine.preparation import Preparation
-    from dicomnode.engine.read import read_manifest
     from dicomnode.engine.runtimes.contract import Capability, Reason, Session
     from dicomnode.engine.runtimes.wish import RuntimeWish, wish_of
     from dicomnode.engine.serving import GateReport, check_engine, open_session
@@ -59,11 +59,11 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "acceptance": ("Acceptance", "records_of"),
-    "draft": ("Draft",),
-    "drafting": ("write_draft",),
+    "adding.draft": ("Draft",),
+    "adding.drafting": ("write_draft",),
     "gate": ("GateCheck",),
-    "inputs": ("Feed", "TagNumber"),
-    "interpretation": (
+    "manifest.inputs": ("Feed", "TagNumber"),
+    "manifest.interpretation": (
         "Activation",
         "Anomaly",
         "Boxes",
@@ -76,7 +76,7 @@ _HOMES = {
         "SequenceHow",
         "Sigmoid",
     ),
-    "manifest": (
+    "manifest.tree": (
         "CentreHeat",
         "CodeSpec",
         "Crop",
@@ -92,8 +92,8 @@ _HOMES = {
     ),
     "matching": ("match", "match_further", "may_want", "wanted_but_refused"),
     "package": ("EnginePackage", "load_package"),
-    "preparation": ("Preparation",),
-    "read": ("read_manifest",),
+    "manifest.preparation": ("Preparation",),
+    "manifest.read": ("read_manifest",),
     "runtimes.contract": ("Capability", "Reason", "Session"),
     "runtimes.wish": ("RuntimeWish", "wish_of"),
     "serving": ("GateReport", "check_engine", "open_session"),

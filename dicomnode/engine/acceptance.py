@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from dicomnode.engine.agreement import LIMITS, Agreement, Limits, compare, limits_of
 from dicomnode.engine.gate import seeded_input
-from dicomnode.engine.manifest import GateSpec, StepSpec
+from dicomnode.engine.manifest.tree import GateSpec, StepSpec
 from dicomnode.engine.plans.profiles import sees_boxes
 from dicomnode.engine.runtimes.contract import Capability, Session
 from dicomnode.engine.runtimes.kept import keep, read_kept

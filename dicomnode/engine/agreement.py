@@ -15,8 +15,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomnode.engine.interpretation import Head, Sigmoid
-from dicomnode.engine.manifest import GateSpec, StepSpec
+from dicomnode.engine.manifest.interpretation import Head, Sigmoid
+from dicomnode.engine.manifest.tree import GateSpec, StepSpec
 
 _SPATIAL: Final = 4  # axes of an output that has at least two of space: (n, c, j, i)
 _CHANNELS: Final = 1  # axis

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicomnode.engine.agreement import LIMITS
-from dicomnode.engine.manifest import Fingerprint, GateSpec, StepSpec
+from dicomnode.engine.manifest.tree import Fingerprint, GateSpec, StepSpec
 from dicomnode.engine.runtimes.contract import Session
 
 PROBES: Final = 7

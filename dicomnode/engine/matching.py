@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from dicomnode.engine.manifest import InputSpec, Manifest, Preference
+from dicomnode.engine.manifest.tree import InputSpec, Manifest, Preference
 from dicomnode.engine.rules import check, comparison, number_of, same, subject, text_of, value_of, words
 from dicomnode.faults import FAULTS, Severity
 from dicomnode.values import SeriesFacts, Verdict

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from dicomnode.engine.manifest import Manifest, StepSpec
+from dicomnode.engine.manifest.read import MANIFEST_FILE, read_manifest
+from dicomnode.engine.manifest.tree import Manifest, StepSpec
 from dicomnode.engine.onnx_file import LARGEST_MESSAGE_BYTES, check_onnx, whole_onnx
 from dicomnode.engine.onnx_wire import UnsafeNetworkError
-from dicomnode.engine.read import MANIFEST_FILE, read_manifest
 from dicomnode.faults import DIGEST_MISMATCH, MANIFEST_WRONG, NETWORK_UNSAFE, NodeError
 from dicomnode.settings import Problem
 

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from dicomnode.engine.acceptance import Acceptance
-from dicomnode.engine.manifest import StepSpec
+from dicomnode.engine.manifest.tree import StepSpec
 from dicomnode.engine.plans import KeptPlans, PlanCache
 from dicomnode.engine.plans.compiled import seeded
 from dicomnode.engine.precision import Calibration

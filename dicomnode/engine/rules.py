@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from dicomnode.engine.manifest import Preference, Requirement, Scalar
+from dicomnode.engine.manifest.tree import Preference, Requirement, Scalar
 from dicomnode.values import Fact, SeriesFacts
 
 # Facts that `SeriesFacts` documents; a rule on another one can never hold.

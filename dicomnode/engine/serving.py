@@ -26,7 +26,7 @@ from dicomnode.engine.acceptance import (
     subject_of,
 )
 from dicomnode.engine.gate import GateCheck, failures, run_gate
-from dicomnode.engine.manifest import StepSpec
+from dicomnode.engine.manifest.tree import StepSpec
 from dicomnode.engine.memory import SessionMemory, session_memory
 from dicomnode.engine.package import EnginePackage
 from dicomnode.engine.planned import judge_plan, reject_plan, with_plans

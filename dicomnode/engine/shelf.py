@@ -7,8 +7,8 @@ import pwd
 from collections.abc import Sequence
 from pathlib import Path
 
+from dicomnode.engine.manifest.read import MANIFEST_FILE
 from dicomnode.engine.package import EnginePackage, check_owner, load_package
-from dicomnode.engine.read import MANIFEST_FILE
 from dicomnode.faults import ENGINE_NOT_FOUND, NETWORK_UNSAFE, NodeError
 from dicomnode.settings import EngineSettings
 

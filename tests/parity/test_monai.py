@@ -18,7 +18,7 @@ import pytest
 
 from dicomnode.analyse import Analysis, Analyst
 from dicomnode.analyse.prepare import prepare
-from dicomnode.engine.drafting import write_draft
+from dicomnode.engine.adding.drafting import write_draft
 from dicomnode.learn import convert_monai
 from dicomnode.values import Findings, Volume
 from tests.fixtures.frameworks import needed

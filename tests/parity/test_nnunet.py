@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dicomnode.analyse import Analysis, Analyst
-from dicomnode.engine.drafting import write_draft
+from dicomnode.engine.adding.drafting import write_draft
 from dicomnode.values import Code, SourceFrame, SourceHeaders, Volume
 from tests.fixtures.frameworks import needed
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from dicomnode.analyse.resample import Prepared
-from dicomnode.engine.preparation_values import (
+from dicomnode.engine.manifest.preparation_values import (
     BiasField,
     Clahe,
     CurvatureFlow,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dicomnode.analyse.grids import Box, box_of, cropped
 from dicomnode.analyse.resample import Prepared
 from dicomnode.analyse.spacing import allowed
-from dicomnode.engine.preparation_geometry import CropCentre, CropForeground, Pad
+from dicomnode.engine.manifest.preparation_geometry import CropCentre, CropForeground, Pad
 from dicomnode.values import Grid, Progress, no_progress
 
 Margins = Sequence[tuple[int, int]]  # voxels before and after, along k, j, i

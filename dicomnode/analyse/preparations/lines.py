@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from dicomnode.analyse.preparations.measured import Measured
-from dicomnode.engine.preparation_values import (
+from dicomnode.engine.manifest.preparation_values import (
     Invert,
     Percentile,
     Rescale,

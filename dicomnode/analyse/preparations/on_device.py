@@ -34,7 +34,7 @@ from dicomnode.analyse.spacing import allowed, axis_to_count, planned
 from dicomnode.device import Buffer
 from dicomnode.device.kernels import AxisWeights, Kernels
 from dicomnode.engine import Preparation
-from dicomnode.engine.preparation_geometry import (
+from dicomnode.engine.manifest.preparation_geometry import (
     CropCentre,
     CropForeground,
     Letterbox,

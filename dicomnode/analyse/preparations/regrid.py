@@ -20,7 +20,7 @@ from dicomnode.analyse.spacing import (
     monai_plans,
     planned,
 )
-from dicomnode.engine.preparation_geometry import Letterbox, Resample, Resize
+from dicomnode.engine.manifest.preparation_geometry import Letterbox, Resample, Resize
 from dicomnode.values import Grid, Progress
 
 Float64 = NDArray[np.float64]

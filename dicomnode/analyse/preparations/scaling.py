@@ -11,7 +11,7 @@ from dicomnode.analyse.grids import Bool, Float32
 from dicomnode.analyse.preparations.lines import LINES, Line
 from dicomnode.analyse.preparations.measured import HostMeasured, mask_over
 from dicomnode.analyse.resample import Prepared
-from dicomnode.engine.preparation_values import Landmarks
+from dicomnode.engine.manifest.preparation_values import Landmarks
 from dicomnode.values import Progress, no_progress
 
 Step = Callable[[Prepared, Any, Progress], Prepared]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from dicomnode.device import Device
-from dicomnode.engine.manifest import StepSpec
+from dicomnode.engine.manifest.tree import StepSpec
 from dicomnode.engine.plans.cache import PlanCache, PlanInUse
 from dicomnode.engine.plans.key import GpuIdentity, PlanKey
 from dicomnode.engine.plans.order import PlanOrder

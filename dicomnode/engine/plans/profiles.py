@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from dicomnode.engine.manifest import StepSpec
+from dicomnode.engine.manifest.tree import StepSpec
 from dicomnode.engine.onnx_wire import UnsafeNetworkError
 from dicomnode.engine.onnx_wire import fields as fields_of
 from dicomnode.faults import PLAN_BUILD_FAILED, NodeError

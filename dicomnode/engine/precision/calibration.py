@@ -70,7 +70,7 @@ class Calibration:
             yield from self._of_folder(names, dtypes)
             return
         from dicomnode.engine.gate import seeded_input  # noqa: PLC0415  numpy: only who calibrates pays
-        from dicomnode.engine.manifest import GateSpec  # noqa: PLC0415
+        from dicomnode.engine.manifest.tree import GateSpec  # noqa: PLC0415
 
         for number in range(self.count):
             gate = GateSpec(low=self.low, high=self.high, seed=self.seed + number)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicomnode.engine.gate import seeded_input
-from dicomnode.engine.manifest import GateSpec
+from dicomnode.engine.manifest.tree import GateSpec
 from dicomnode.engine.runtimes.contract import Network, Reason
 from dicomnode.engine.runtimes.onnxruntime import OnnxRuntime
 from dicomnode.faults import EXPORT_DIFFERS, NETWORK_FAILED, NOT_CONVERTIBLE, TRAIN_MISSING, NodeError

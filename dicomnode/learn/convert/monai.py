@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from dicomnode.engine.draft import Draft
+from dicomnode.engine.adding.draft import Draft
 from dicomnode.faults import NO_FORM, SOURCE_INCOMPLETE, NodeError
 from dicomnode.learn.convert.monai_bundle import (
     KIND,

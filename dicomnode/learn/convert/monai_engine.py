@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from dicomnode.engine.draft import Draft
-from dicomnode.engine.labelling import Meaning, meaning_of
+from dicomnode.engine.adding.draft import Draft
+from dicomnode.engine.adding.labelling import Meaning, meaning_of
 from dicomnode.faults import NO_FORM, NodeError
 from dicomnode.learn.convert.monai_bundle import BundleTexts
 from dicomnode.learn.convert.monai_calls import Call, unanswered

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from dicomnode.engine.preparation_geometry import LONGEST_AXIS
+from dicomnode.engine.manifest.preparation_geometry import LONGEST_AXIS
 from dicomnode.learn.convert.monai_calls import Call
 from dicomnode.learn.convert.monai_config import Code
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from dicomnode.engine.draft import Draft
+from dicomnode.engine.adding.draft import Draft
 from dicomnode.faults import NOT_CONVERTIBLE, NodeError
 from dicomnode.learn.convert.export import LARGEST_ONNX_BYTES, Example, compare, torch_library, written_onnx
 from dicomnode.learn.convert.nnunet_answers import Said, read_answers

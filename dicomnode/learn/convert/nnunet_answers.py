@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from dicomnode.engine.preparation_geometry import ORIENTATION
+from dicomnode.engine.manifest.preparation_geometry import ORIENTATION
 from dicomnode.faults import ANSWER_WRONG, NodeError
 from dicomnode.settings.reader import nearest
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from dicomnode.engine.labelling import Meaning, meaning_of, segment_of, stem_of
+from dicomnode.engine.adding.labelling import Meaning, meaning_of, segment_of, stem_of
 from dicomnode.learn.convert.nnunet_answers import Said
 from dicomnode.learn.convert.nnunet_plans import Channel, Plan
 

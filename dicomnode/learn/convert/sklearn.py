@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from dicomnode.engine.answers import Answers, items, matching, name, text
-from dicomnode.engine.draft import Draft
-from dicomnode.engine.labelling import meaning_of, stem_of
+from dicomnode.engine.adding.answers import Answers, items, matching, name, text
+from dicomnode.engine.adding.draft import Draft
+from dicomnode.engine.adding.labelling import meaning_of, stem_of
 from dicomnode.faults import BUNDLE_UNSAFE, PICKLE_REFUSED, SOURCE_INCOMPLETE, NodeError
 from dicomnode.learn.convert.child import command_of, converted
 

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from dicomnode.engine.answers import Answers
-from dicomnode.engine.draft import Draft
-from dicomnode.engine.propose import draft_from_onnx
-from dicomnode.engine.trial import Limits
+from dicomnode.engine.adding.answers import Answers
+from dicomnode.engine.adding.draft import Draft
+from dicomnode.engine.adding.propose import draft_from_onnx
+from dicomnode.engine.adding.trial import Limits
 from dicomnode.faults import SOURCE_INCOMPLETE, NodeError
 from dicomnode.learn.convert.monai_bundle import LARGEST_WEIGHTS_BYTES
 from dicomnode.learn.convert.torch_network import TorchInput, TorchNetwork, to_onnx

@@ -14,8 +14,8 @@ from dicomnode.analyse.preparations.scaling import clip
 from dicomnode.analyse.prepare import orient, prepare
 from dicomnode.analyse.resample import Prepared, resample
 from dicomnode.engine import Preparation
-from dicomnode.engine.preparation import PREPARATION_NAMES
-from dicomnode.engine.preparation_values import Percentile, WindowLevel, ZScore
+from dicomnode.engine.manifest.preparation import PREPARATION_NAMES
+from dicomnode.engine.manifest.preparation_values import Percentile, WindowLevel, ZScore
 from tests.unit.analyse.test_grids import TURNS, angles, grid_of, rotation, shapes, spacings
 
 

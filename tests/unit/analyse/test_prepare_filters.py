@@ -13,7 +13,7 @@ from dicomnode.analyse.preparations import PREPARATIONS, check_packages
 from dicomnode.analyse.preparations.filters import noise_of
 from dicomnode.analyse.resample import Prepared
 from dicomnode.engine import Preparation
-from dicomnode.engine.preparation_values import (
+from dicomnode.engine.manifest.preparation_values import (
     BiasField,
     Clahe,
     CurvatureFlow,

@@ -14,7 +14,7 @@ import pytest
 from dicomnode.analyse.outline import onto_source
 from dicomnode.analyse.prepare import prepare
 from dicomnode.analyse.resample import Prepared
-from dicomnode.engine.preparation import Preparation, check_preparation
+from dicomnode.engine.manifest.preparation import Preparation, check_preparation
 from dicomnode.settings.reader import read_leniently
 from dicomnode.values import Code, SourceFrame, SourceHeaders, Volume
 

@@ -15,7 +15,7 @@ from dicomnode.analyse.prepare import prepare
 from dicomnode.analyse.resample import Prepared
 from dicomnode.analyse.spacing import LARGEST_GRID
 from dicomnode.engine import Preparation
-from dicomnode.engine.preparation_geometry import (
+from dicomnode.engine.manifest.preparation_geometry import (
     CropCentre,
     CropForeground,
     Letterbox,

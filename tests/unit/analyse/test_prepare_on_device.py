@@ -18,7 +18,7 @@ from dicomnode.device.host_kernels import HostKernels
 from dicomnode.device.kernels import Kernels
 from dicomnode.device.launched import LaunchedKernels
 from dicomnode.engine import Preparation
-from dicomnode.engine.preparation_geometry import (
+from dicomnode.engine.manifest.preparation_geometry import (
     CropCentre,
     CropForeground,
     Letterbox,
@@ -26,7 +26,7 @@ from dicomnode.engine.preparation_geometry import (
     Resample,
     Resize,
 )
-from dicomnode.engine.preparation_values import (
+from dicomnode.engine.manifest.preparation_values import (
     Gaussian,
     Invert,
     Percentile,

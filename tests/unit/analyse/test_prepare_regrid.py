@@ -11,7 +11,7 @@ from dicomnode.analyse.preparations.regrid import thick_axis
 from dicomnode.analyse.resample import Prepared, resample
 from dicomnode.analyse.spacing import axis_to_count, axis_to_spacing
 from dicomnode.engine import Preparation
-from dicomnode.engine.preparation_geometry import Letterbox, Resample, Resize
+from dicomnode.engine.manifest.preparation_geometry import Letterbox, Resample, Resize
 from dicomnode.values import no_progress
 from tests.unit.analyse.foreign import foreign
 from tests.unit.analyse.test_grids import grid_of

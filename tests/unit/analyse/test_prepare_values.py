@@ -12,7 +12,7 @@ from dicomnode.analyse.preparations import PREPARATIONS
 from dicomnode.analyse.preparations.measured import HostMeasured, mask_over
 from dicomnode.analyse.resample import Prepared
 from dicomnode.engine import Preparation
-from dicomnode.engine.preparation_values import (
+from dicomnode.engine.manifest.preparation_values import (
     Invert,
     Landmarks,
     Percentile,

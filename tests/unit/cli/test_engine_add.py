@@ -21,10 +21,10 @@ from onnx import TensorProto, helper
 
 from dicomnode.cli import engine_add, main
 from dicomnode.engine import Draft, load_package
-from dicomnode.engine.answers import Answers
-from dicomnode.engine.propose import draft_from_onnx
-from dicomnode.engine.sources import SourceKind
-from dicomnode.engine.trial import Limits
+from dicomnode.engine.adding.answers import Answers
+from dicomnode.engine.adding.propose import draft_from_onnx
+from dicomnode.engine.adding.sources import SourceKind
+from dicomnode.engine.adding.trial import Limits
 from tests.unit.engine.foreign import FREE, KINDS, endless, graph_of, greedy, of_numbers, one, save, small_ct
 
 

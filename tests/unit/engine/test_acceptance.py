@@ -22,7 +22,7 @@ from dicomnode.engine.acceptance import (
     subject_of,
     volumes,
 )
-from dicomnode.engine.manifest import Window
+from dicomnode.engine.manifest.tree import Window
 from dicomnode.engine.plans.profiles import profile_of
 from dicomnode.engine.runtimes import REFERENCE, Network
 from dicomnode.engine.runtimes import kept as kept_room

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as arrays
 
 from dicomnode.engine import CentreHeat, GateSpec, StepSpec
 from dicomnode.engine.agreement import LIMITS, Agreement, compare, limits_of, peaks_apart, worst_dice
-from dicomnode.engine.interpretation import Head, Sigmoid
+from dicomnode.engine.manifest.interpretation import Head, Sigmoid
 
 GATE = GateSpec(shape=(1, 1, 4, 4, 4), low=0.0, high=1.0)
 DETECTOR = StepSpec(name="net", network="net.onnx", interpret="centre_heat", centre_heat=CentreHeat())

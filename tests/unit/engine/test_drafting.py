@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from dicomnode.engine import Draft, check_engine, load_package, write_draft
-from dicomnode.engine.trial import Limits
+from dicomnode.engine.adding.trial import Limits
 from dicomnode.faults import (
     DRAFT_WRONG,
     ENGINE_EXISTS,

@@ -9,8 +9,8 @@ from typing import get_args
 import pytest
 
 from dicomnode.engine import read_manifest
-from dicomnode.engine.interpretation import Interpret
-from dicomnode.engine.outputs import KINDS
+from dicomnode.engine.manifest.interpretation import Interpret
+from dicomnode.engine.manifest.outputs import KINDS
 
 PAGE = (Path(__file__).parents[3] / "docs" / "engines.md").read_text(encoding="utf-8")
 EXAMPLES = dict(re.findall(r"^## ([^\n]+)\n.*?^```toml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))

@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from dicomnode.engine import shipped_engines_dir
-from dicomnode.engine.graph import Port, read_graph
+from dicomnode.engine.adding.graph import Port, read_graph
 from dicomnode.engine.onnx_wire import UnsafeNetworkError
 from tests.unit.engine.foreign import KINDS, endless, graph_of, one
 

@@ -10,8 +10,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from dicomnode.device import Device
 from dicomnode.engine import find_engine
-from dicomnode.engine.inputs import Feed
-from dicomnode.engine.manifest import Crop, GateSpec, StepSpec, Window
+from dicomnode.engine.manifest.inputs import Feed
+from dicomnode.engine.manifest.tree import Crop, GateSpec, StepSpec, Window
 from dicomnode.engine.onnx_file import UnsafeNetworkError
 from dicomnode.engine.plans import Compiler, KeptPlans, PlanCache, compiler_of, plan_order
 from dicomnode.engine.plans.profiles import OnnxInput, onnx_inputs, profile_of

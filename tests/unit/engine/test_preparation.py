@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from dicomnode.engine.preparation import PREPARATION_NAMES, Preparation, check_preparation
+from dicomnode.engine.manifest.preparation import PREPARATION_NAMES, Preparation, check_preparation
 from dicomnode.settings.reader import read_leniently
 
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from dicomnode.engine.answers import Answers, numbers, shown
-from dicomnode.engine.draft import Draft
-from dicomnode.engine.labelling import concept_of, segment_output, stem_of
-from dicomnode.engine.looking import look
-from dicomnode.engine.meaning import meanings
-from dicomnode.engine.propose import draft_from_onnx
-from dicomnode.engine.propose_prepare import range_after
-from dicomnode.engine.trial import Limits
+from dicomnode.engine.adding.answers import Answers, numbers, shown
+from dicomnode.engine.adding.draft import Draft
+from dicomnode.engine.adding.labelling import concept_of, segment_output, stem_of
+from dicomnode.engine.adding.looking import look
+from dicomnode.engine.adding.meaning import meanings
+from dicomnode.engine.adding.propose import draft_from_onnx
+from dicomnode.engine.adding.propose_prepare import range_after
+from dicomnode.engine.adding.trial import Limits
 from dicomnode.faults import QUESTIONS_OPEN, NodeError
 from tests.unit.engine.foreign import KINDS, graph_of, one, save
 from tests.unit.engine.small_engine import network

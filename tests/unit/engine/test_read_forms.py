@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dicomnode.engine import Feed, GateSpec, read_manifest
-from dicomnode.engine.interpretation import Classes
+from dicomnode.engine.manifest.interpretation import Classes
 
 PATH = Path("engine.toml")
 TYPE = '{ scheme = "SCT", code = "52988006", meaning = "Lesion" }'

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dicomnode.engine.sources import SourceKind, kind_of
+from dicomnode.engine.adding.sources import SourceKind, kind_of
 from dicomnode.faults import SOURCE_UNKNOWN, NodeError
 from tests.unit.engine.foreign import one, save
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dicomnode.engine import shipped_engines_dir
-from dicomnode.engine.toml_text import toml_text
+from dicomnode.engine.adding.toml_text import toml_text
 
 # TOML is text of Unicode scalar values: no halves of surrogate pairs
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)

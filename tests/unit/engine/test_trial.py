@@ -7,11 +7,11 @@ import sys
 import numpy as np
 import pytest
 
-from dicomnode.engine import trial_child
+from dicomnode.engine.adding import trial_child
+from dicomnode.engine.adding.trial import Limits, Refused, TrialOrder, Tried, try_network
 from dicomnode.engine.gate import fingerprint, seeded_input
-from dicomnode.engine.manifest import GateSpec
+from dicomnode.engine.manifest.tree import GateSpec
 from dicomnode.engine.runtimes import TensorSpec
-from dicomnode.engine.trial import Limits, Refused, TrialOrder, Tried, try_network
 from dicomnode.faults import TRIAL_FAILED, NodeError
 from tests.unit.engine.foreign import endless, greedy, one
 

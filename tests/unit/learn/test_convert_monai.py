@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from dicomnode.engine.read import read_manifest
-from dicomnode.engine.toml_text import toml_text
+from dicomnode.engine.adding.toml_text import toml_text
+from dicomnode.engine.manifest.read import read_manifest
 from dicomnode.faults import (
     BUNDLE_UNSAFE,
     CHECKPOINT_UNFIT,

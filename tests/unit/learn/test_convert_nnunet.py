@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dicomnode.engine.read import read_manifest
-from dicomnode.engine.toml_text import toml_text
+from dicomnode.engine.adding.toml_text import toml_text
+from dicomnode.engine.manifest.read import read_manifest
 from dicomnode.faults import NodeError
 from tests.fixtures.frameworks import needed
 

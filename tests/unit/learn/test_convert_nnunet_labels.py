@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicomnode.engine.labelling import PRIVATE_SCHEME, meaning_of
-from dicomnode.engine.manifest import CodeSpec
+from dicomnode.engine.adding.labelling import PRIVATE_SCHEME, meaning_of
+from dicomnode.engine.manifest.tree import CodeSpec
 from dicomnode.settings.schema import NAME
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dicomnode.engine.drafting import write_draft
+from dicomnode.engine.adding.drafting import write_draft
 from dicomnode.faults import (
     BUNDLE_UNSAFE,
     NOT_CONVERTIBLE,

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dicomnode.engine.answers import Answers
-from dicomnode.engine.drafting import write_draft
+from dicomnode.engine.adding.answers import Answers
+from dicomnode.engine.adding.drafting import write_draft
 from dicomnode.faults import (
     BUNDLE_UNSAFE,
     CONVERSION_DIED,

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from dicomnode.engine.entries import exactly_one, given, no_such_keys, repeated
-from dicomnode.engine.inputs import Feed
-from dicomnode.engine.interpretation import NEEDED_TABLES, PARAMETER_TABLES, Anomaly, Head
-from dicomnode.engine.manifest import GateSpec, Manifest, StepSpec, Window
+from dicomnode.engine.manifest.entries import exactly_one, given, no_such_keys, repeated
+from dicomnode.engine.manifest.inputs import Feed
+from dicomnode.engine.manifest.interpretation import NEEDED_TABLES, PARAMETER_TABLES, Anomaly, Head
+from dicomnode.engine.manifest.tree import GateSpec, Manifest, StepSpec, Window
 from dicomnode.settings import Problem
 from dicomnode.settings.reader import nearest
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from dicomnode.engine.vocabulary import PROPORTION, SOME
+from dicomnode.engine.manifest.vocabulary import PROPORTION, SOME
 from dicomnode.settings.schema import NAME, NOT_EMPTY, NOT_NEGATIVE, POSITIVE, Rule, key, needed
 
 Interpret = Literal[

@@ -6,10 +6,10 @@ import string
 from collections.abc import Iterator
 from typing import Final
 
-from dicomnode.engine.entries import exactly_one, given, no_such_keys, repeated
-from dicomnode.engine.interpretation import Head
-from dicomnode.engine.manifest import Manifest
-from dicomnode.engine.outputs import GIVEN_BY, KINDS, OutputSpec
+from dicomnode.engine.manifest.entries import exactly_one, given, no_such_keys, repeated
+from dicomnode.engine.manifest.interpretation import Head
+from dicomnode.engine.manifest.outputs import GIVEN_BY, KINDS, OutputSpec
+from dicomnode.engine.manifest.tree import Manifest
 from dicomnode.settings import Problem
 from dicomnode.settings.reader import nearest
 

@@ -6,13 +6,20 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from dicomnode.engine.consistent_outputs import check_outputs
-from dicomnode.engine.consistent_steps import check_steps
-from dicomnode.engine.entries import exactly_one, given
-from dicomnode.engine.inputs import InputSpec, Preference, Requirement, TagNumber
-from dicomnode.engine.manifest import Manifest
-from dicomnode.engine.preparation import check_preparation
-from dicomnode.engine.preparation_geometry import CropCentre, CropForeground, Letterbox, Pad, Resample, Resize
+from dicomnode.engine.manifest.consistent_outputs import check_outputs
+from dicomnode.engine.manifest.consistent_steps import check_steps
+from dicomnode.engine.manifest.entries import exactly_one, given
+from dicomnode.engine.manifest.inputs import InputSpec, Preference, Requirement, TagNumber
+from dicomnode.engine.manifest.preparation import check_preparation
+from dicomnode.engine.manifest.preparation_geometry import (
+    CropCentre,
+    CropForeground,
+    Letterbox,
+    Pad,
+    Resample,
+    Resize,
+)
+from dicomnode.engine.manifest.tree import Manifest
 from dicomnode.engine.rules import COMPARISONS, FACTS, PREFERENCES
 from dicomnode.settings import Problem
 from dicomnode.settings.reader import nearest

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Final
 
-from dicomnode.engine.preparation_geometry import (
+from dicomnode.engine.manifest.preparation_geometry import (
     ORIENTATION,
     POSITIVES,
     CropCentre,
@@ -19,7 +19,7 @@ from dicomnode.engine.preparation_geometry import (
     Resample,
     Resize,
 )
-from dicomnode.engine.preparation_values import (
+from dicomnode.engine.manifest.preparation_values import (
     BiasField,
     Clahe,
     CurvatureFlow,

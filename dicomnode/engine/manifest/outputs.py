@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal
 
-from dicomnode.engine.vocabulary import COLOUR, PROPORTION, RANGE, CodeSpec
+from dicomnode.engine.manifest.vocabulary import COLOUR, PROPORTION, RANGE, CodeSpec
 from dicomnode.settings.schema import NAME, NOT_EMPTY, NOT_NEGATIVE, POSITIVE, Rule, key, needed
 from dicomnode.values.codes import LEFT, RIGHT, Code
 

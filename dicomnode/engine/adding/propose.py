@@ -13,14 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from dicomnode.engine.answers import Answers, items, matching, name, one_of, shown, text
-from dicomnode.engine.draft import Draft
-from dicomnode.engine.labelling import PRIVATE_SCHEME, stem_of
-from dicomnode.engine.looking import Entry, Looked, look
-from dicomnode.engine.meaning import Meaning, meanings
-from dicomnode.engine.propose_outputs import propose_outputs
-from dicomnode.engine.propose_prepare import propose_frame, range_after
-from dicomnode.engine.trial import Limits
+from dicomnode.engine.adding.answers import Answers, items, matching, name, one_of, shown, text
+from dicomnode.engine.adding.draft import Draft
+from dicomnode.engine.adding.labelling import PRIVATE_SCHEME, stem_of
+from dicomnode.engine.adding.looking import Entry, Looked, look
+from dicomnode.engine.adding.meaning import Meaning, meanings
+from dicomnode.engine.adding.propose_outputs import propose_outputs
+from dicomnode.engine.adding.propose_prepare import propose_frame, range_after
+from dicomnode.engine.adding.trial import Limits
 
 USE: Final = "Research and engineering. Not for clinical use."
 _AXES: Final = r"nckji|ncijk|nkjic|nijkc|nkji|nijk|ncji|ncij|njic|nijc|nji|nij|ntcji|ntcij|nctji|nctij|nf"

@@ -17,11 +17,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from dicomnode.engine.manifest import Fingerprint
-from dicomnode.engine.trial_child import LENGTH_BYTES
+from dicomnode.engine.adding.trial_child import LENGTH_BYTES
+from dicomnode.engine.manifest.tree import Fingerprint
 from dicomnode.faults import TRIAL_FAILED, NodeError
 
-COMMAND: Final = (sys.executable, "-m", "dicomnode.engine.trial_child")
+COMMAND: Final = (sys.executable, "-m", "dicomnode.engine.adding.trial_child")
 _MOST_THREADS: Final = 8
 _GIB: Final = 1 << 30
 # Each thread of a library reserves address space, which is what the limit counts

@@ -13,14 +13,22 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from dicomnode.engine.draft import Draft
-from dicomnode.engine.graph import read_graph
-from dicomnode.engine.manifest import SCHEMA, Fingerprint
+from dicomnode.engine.adding.draft import Draft
+from dicomnode.engine.adding.graph import read_graph
+from dicomnode.engine.adding.toml_text import toml_text
+from dicomnode.engine.adding.trial import (
+    Limits,
+    Refused,
+    Shapes,
+    TrialOrder,
+    Tried,
+    trial_failure,
+    try_network,
+)
+from dicomnode.engine.manifest.read import MANIFEST_FILE, read_manifest
+from dicomnode.engine.manifest.tree import SCHEMA, Fingerprint
 from dicomnode.engine.onnx_file import UnsafeNetworkError, check_onnx
 from dicomnode.engine.package import EnginePackage, load_package
-from dicomnode.engine.read import MANIFEST_FILE, read_manifest
-from dicomnode.engine.toml_text import toml_text
-from dicomnode.engine.trial import Limits, Refused, Shapes, TrialOrder, Tried, trial_failure, try_network
 from dicomnode.faults import DRAFT_WRONG, ENGINE_EXISTS, ENGINE_NOT_WRITTEN, NETWORK_UNFIT, NodeError
 
 CARD_FILE: Final = "card.md"

@@ -1,8 +1,8 @@
 """What engine.toml can say: one frozen tree, units in the names (design: "The engine package").
 
 Data say everything: which series an engine wants, how its input is prepared, its chain of steps, and what
-its results mean. Nothing here reads a file: `dicomnode.engine.read` does, and finds all problems at once.
-Fields are named as the keys of engine.toml; `[[input]]` is the tuple `input`.
+its results mean. Nothing here reads a file: `dicomnode.engine.manifest.read` does, and finds all problems
+at once. Fields are named as the keys of engine.toml; `[[input]]` is the tuple `input`.
 """
 
 # ruff: noqa: RUF009  keys are declared by calls, as in dicomnode.settings.schema
@@ -15,10 +15,10 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final, Literal
 
-from dicomnode.engine.inputs import Feed, InputSpec, Preference, Requirement
-from dicomnode.engine.interpretation import CentreHeat, Head
-from dicomnode.engine.outputs import OutputSpec
-from dicomnode.engine.vocabulary import POSITIVES, PROPORTION, SOME, CodeSpec, Scalar, table
+from dicomnode.engine.manifest.inputs import Feed, InputSpec, Preference, Requirement
+from dicomnode.engine.manifest.interpretation import CentreHeat, Head
+from dicomnode.engine.manifest.outputs import OutputSpec
+from dicomnode.engine.manifest.vocabulary import POSITIVES, PROPORTION, SOME, CodeSpec, Scalar, table
 from dicomnode.settings.schema import NAME, NOT_EMPTY, NOT_NEGATIVE, POSITIVE, Rule, key, needed
 
 __all__ = [

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from dicomnode.engine.consistency import check_manifest
-from dicomnode.engine.manifest import Manifest
+from dicomnode.engine.manifest.consistency import check_manifest
+from dicomnode.engine.manifest.tree import Manifest
 from dicomnode.settings import Problem, located
 from dicomnode.settings.reader import read_leniently
 

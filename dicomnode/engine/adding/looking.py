@@ -12,9 +12,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from dicomnode.engine.graph import OnnxGraph, Port, read_graph
-from dicomnode.engine.onnx_file import LARGEST_MESSAGE_BYTES, UnsafeNetworkError, check_onnx, whole_onnx
-from dicomnode.engine.trial import (
+from dicomnode.engine.adding.graph import OnnxGraph, Port, read_graph
+from dicomnode.engine.adding.trial import (
     Given,
     Limits,
     Refused,
@@ -24,6 +23,7 @@ from dicomnode.engine.trial import (
     trial_failure,
     try_network,
 )
+from dicomnode.engine.onnx_file import LARGEST_MESSAGE_BYTES, UnsafeNetworkError, check_onnx, whole_onnx
 from dicomnode.faults import NETWORK_UNFIT, NodeError
 
 ROW: Final = "nf"  # axes of an input that is a row of numbers

@@ -9,9 +9,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from dicomnode.engine.manifest.read import MANIFEST_FILE
 from dicomnode.engine.onnx_file import LARGEST_MESSAGE_BYTES
 from dicomnode.engine.onnx_wire import UnsafeNetworkError, fields
-from dicomnode.engine.read import MANIFEST_FILE
 from dicomnode.faults import SOURCE_UNKNOWN, NodeError
 
 

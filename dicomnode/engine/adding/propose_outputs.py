@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from dicomnode.engine.answers import Answers, items
-from dicomnode.engine.labelling import code_table, concept_of, segment_output, stem_of
-from dicomnode.engine.meaning import Meaning
+from dicomnode.engine.adding.answers import Answers, items
+from dicomnode.engine.adding.labelling import code_table, concept_of, segment_output, stem_of
+from dicomnode.engine.adding.meaning import Meaning
 from dicomnode.values.codes import NO_UNIT
 
 SKIPPED: Final = "-"  # in a list of labels: a class that is not reported

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dicomnode.engine.toml_text import toml_text
+from dicomnode.engine.adding.toml_text import toml_text
 from dicomnode.faults import ANSWER_WRONG, QUESTIONS_OPEN, NodeError
 from dicomnode.settings.reader import nearest
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, Literal
 
-from dicomnode.engine.preparation_geometry import Contradiction, Declaration
+from dicomnode.engine.manifest.preparation_geometry import Contradiction, Declaration
 from dicomnode.settings.schema import POSITIVE, Rule, key, needed
 
 Over = Literal["all", "nonzero", "nonzero_filled"]

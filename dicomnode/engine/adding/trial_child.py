@@ -1,7 +1,8 @@
 """Runs a network that nobody has tried, in a process of its own that may use so much memory and time.
 
-`python -m dicomnode.engine.trial_child` reads a request and a network from stdin and prints one line of JSON.
-What it may use is limited before a library is loaded: a graph can allocate and compute while it is read.
+`python -m dicomnode.engine.adding.trial_child` reads a request and a network from stdin and prints one
+line of JSON. What it may use is limited before a library is loaded: a graph can allocate and compute while
+it is read.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ def _run(session: Session, shapes: Mapping[str, Any], request: Mapping[str, Any]
     import numpy as np  # noqa: PLC0415  after the limits
 
     from dicomnode.engine.gate import PROBES, fingerprint, seeded_input  # noqa: PLC0415
-    from dicomnode.engine.manifest import GateSpec  # noqa: PLC0415
+    from dicomnode.engine.manifest.tree import GateSpec  # noqa: PLC0415
 
     gate = GateSpec(
         shapes={name: tuple(shape) for name, shape in shapes.items()},

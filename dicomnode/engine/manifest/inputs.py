@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from dicomnode.engine.preparation import Preparation
-from dicomnode.engine.vocabulary import SOME, Scalar, table
+from dicomnode.engine.manifest.preparation import Preparation
+from dicomnode.engine.manifest.vocabulary import SOME, Scalar, table
 from dicomnode.settings.schema import NAME, POSITIVE, Rule, key, needed
 
 Axes = Literal[

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from dicomnode.engine.answers import Answers, matching, numbers, one_of
-from dicomnode.engine.looking import Entry, Looked
-from dicomnode.engine.meaning import Meaning
+from dicomnode.engine.adding.answers import Answers, matching, numbers, one_of
+from dicomnode.engine.adding.looking import Entry, Looked
+from dicomnode.engine.adding.meaning import Meaning
 
 # Rules for intensities by a word; those with numbers are what such networks are mostly trained with
 INTENSITIES: Final[Mapping[str, list[dict[str, Any]]]] = {

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from dicomnode.engine.looking import Looked
-from dicomnode.engine.trial import Given
+from dicomnode.engine.adding.looking import Looked
+from dicomnode.engine.adding.trial import Given
 from dicomnode.faults import NETWORK_UNFIT, NodeError
 
 Form = Literal["grid", "coarse", "class numbers", "row", "frames", "boxes", "list", "other"]
