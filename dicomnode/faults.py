@@ -279,10 +279,31 @@ ASSOCIATION_BROKEN = _row(
 )
 OPERATION_UNKNOWN = _row(
     "DN-1019",
-    "A request with Command Field 0x{command:04X} came; this node answers C-STORE and C-ECHO.",
-    "Do not configure this node as a query, worklist or commitment provider at the peer.",
+    "A request with Command Field 0x{command:04X} came; this node answers C-STORE, C-ECHO and the notices of its settings.",
+    "Do not configure this node as a query, worklist or print provider at the peer.",
     severity=Severity.WARNING,
     dimse_status=0x0211,
+)
+NOTICE_UNREADABLE = _row(
+    "DN-1040",
+    "A notice of {calling_ae!r} ({kind}) cannot be read: {error}.",
+    "Look into the log of the sender. Nothing depends on it alone: the study is complete by the other evidence.",
+    severity=Severity.WARNING,
+    dimse_status=0x0110,
+)
+NOTICE_LACKS = _row(
+    "DN-1041",
+    "A notice of {calling_ae!r} ({kind}) has no {attribute}.",
+    "Look into the log of the sender. Nothing depends on it alone: the study is complete by the other evidence.",
+    severity=Severity.WARNING,
+    dimse_status=0x0120,
+)
+NOTICE_ACTION_UNKNOWN = _row(
+    "DN-1042",
+    "{calling_ae!r} asked for action {action} of {kind}, which there is not.",
+    "Storage commitment has action 1 only; look into the log of the sender.",
+    severity=Severity.WARNING,
+    dimse_status=0x0123,
 )
 FILE_UNREADABLE = _row(
     "DN-1030",
@@ -290,6 +311,15 @@ FILE_UNREADABLE = _row(
     "Look at the permissions of the file and at the disk (dmesg, smartctl).",
     retry=Retry.BACKOFF,
     exit_code=EXIT_STORAGE,
+)
+
+DECODERS_DO_NOT_START = _row(
+    "DN-1031",
+    "No process for decoding images can be started: {reason}.",
+    "Look at the memory and the processes that the node may have (systemctl status, ulimit -u -v), and at its "
+    "installation (`dicomnode check`).",
+    retry=Retry.BACKOFF,
+    exit_code=EXIT_FAILED,
 )
 
 SEALED_FILE_DAMAGED = _row(
@@ -386,6 +416,132 @@ DESTINATION_UNKNOWN = _row(
     exit_code=EXIT_CONFIGURATION,
 )
 
+# What others say of a study: how many images it has, what was done, what shall be kept
+STUDY_INCOMPLETE = _row(
+    "DN-2500",
+    "The study is incomplete: {shortfall}.",
+    "Send the study again from there: what comes makes a new version of it. [assemble] incomplete says what is "
+    "done without the rest.",
+    severity=Severity.WARNING,
+)
+STUDY_HELD = _row(
+    "DN-2501",
+    "The study is held because it is incomplete: {shortfall}.",
+    "Send the rest of it; or, to have it analysed as it is, `dicomnode retry STUDY`.",
+    retry=Retry.NEEDS_PERSON,
+    severity=Severity.WARNING,
+)
+COMMITMENT_NOT_REPORTED = _row(
+    "DN-2502",
+    "{calling_ae!r} cannot be told what is committed (transaction {transaction_uid}): {error}.",
+    "Check [[sender]] commitment_port, and that the sender takes reports; it will ask again, or it keeps its images.",
+    severity=Severity.WARNING,
+    exit_code=EXIT_UNREACHABLE,
+)
+
+WEB_UNREACHABLE = _row(
+    "DN-2540",
+    "{name} ({url}) cannot be reached: {error}.",
+    "Check that the DICOMweb service runs, and its address and certificate.",
+    severity=Severity.WARNING,
+    exit_code=EXIT_UNREACHABLE,
+)
+WEB_FAILED = _row(
+    "DN-2541",
+    "{name} did not answer {request} with success: {reason}.",
+    "Look into the log of the DICOMweb service; let this machine query and retrieve there.",
+    severity=Severity.WARNING,
+    exit_code=EXIT_UNREACHABLE,
+)
+FETCH_TOO_LARGE = _row(
+    "DN-2542",
+    "{name} has more of the series than is taken: {limit}.",
+    "Raise the limit in [priors], or let the rules of the engine ask for a smaller series.",
+    severity=Severity.WARNING,
+)
+FETCH_LATE = _row(
+    "DN-2543",
+    "{name} did not send the series within {seconds:.0f} s.",
+    "Raise [priors] time_s, or find out why the archive is slow.",
+    severity=Severity.WARNING,
+)
+FETCH_INCOMPLETE = _row(
+    "DN-2544",
+    "{name} sent {came} of {wanted} images of the series: {reason}.",
+    "Look into the log of the archive; for C-MOVE it must know this node by its AE title, host and port, and this "
+    "node must have it as a [[sender]].",
+    severity=Severity.WARNING,
+)
+NO_PRIOR = _row(
+    "DN-2545",
+    "No prior for input {name!r}: {reason}.",
+    "Nothing to do where there is none. Archives that are asked are named by [[query]].",
+    severity=Severity.INFO,
+)
+FETCHED_AS_PRIOR = _row(
+    "DN-2546",
+    "The study was fetched as a prior of study {study}; it is not analysed itself.",
+    "Send the study to the node to have it analysed.",
+    severity=Severity.INFO,
+)
+OTHER_THAN_ASKED = _row(
+    "DN-2547",
+    "{name} sent an instance that was not asked for: its {attribute} is another one.",
+    "It was not taken. Look into the log of the archive.",
+    severity=Severity.WARNING,
+)
+FETCH_NOT_TAKEN = _row(
+    "DN-2548",
+    "An instance that {name} sent was not taken: {reason}.",
+    "If it is the disk, make room; else the instance is damaged in the archive.",
+    severity=Severity.WARNING,
+)
+
+# What is put right, set aside or taken back
+CORRECTION_OUTDATED = _row(
+    "DN-2520",
+    "Instance {sop_instance_uid} came again as it was before its correction; it stays corrected.",
+    "If the correction was wrong, correct the instance once more at its source: a sender may have had an old copy.",
+    severity=Severity.WARNING,
+)
+REJECTION_NOTE_UNREADABLE = _row(
+    "DN-2521",
+    "The key object document {path} cannot be read, so nothing is set aside by it: {error}.",
+    "If it is a rejection note, have it sent again; `dicomnode retract STUDY` takes the results back meanwhile.",
+    severity=Severity.WARNING,
+)
+NOTHING_TO_REJECT = _row(
+    "DN-2522",
+    "No rejection note can be written for {destination}: none of the results is there.",
+    "Nothing to do: what was not delivered needs no rejection.",
+    severity=Severity.INFO,
+)
+RESULT_GONE = _row(
+    "DN-2523",
+    "No rejection note can be written: the result object {path} cannot be read ({error}).",
+    "Look at the disk (dmesg, smartctl), or restore the outbox; else reject the results at the archive by hand.",
+    retry=Retry.NEEDS_PERSON,
+)
+MESSAGE_WRONG = _row(
+    "DN-2530",
+    "An HL7 message of {sender} was not understood: {problem}.",
+    "Look into the log of the interface engine; the message was answered with AE and changed nothing.",
+    severity=Severity.WARNING,
+)
+MESSAGE_UNWANTED = _row(
+    "DN-2531",
+    "An HL7 message of {sender} is not for this node: {problem}.",
+    "Send ADT^A08 and ADT^A40 of HL7 2.3 to 2.8 only; the message was answered with AR and changed nothing.",
+    severity=Severity.WARNING,
+)
+IDENTITY_UNREADABLE = _row(
+    "DN-2532",
+    "The record {path} of whose a study is cannot be read: {error}.",
+    "Look at the disk (dmesg, smartctl); have the message (ADT^A08 or A40) sent again.",
+    retry=Retry.NEEDS_PERSON,
+    exit_code=EXIT_STORAGE,
+)
+
 # ── 3xxx assemble: from instances to a volume ─────────────────────────────────────────────────────
 NOT_DICOM = _row(
     "DN-3001",
@@ -434,8 +590,8 @@ SAME_POSITION = _row(
 )
 GANTRY_TILT = _row(
     "DN-3009",
-    "The slices are shifted against each other: gantry tilt of {degrees:.1f} degrees{also}.",
-    "Tilted series are not analysed by this version.",
+    "The slices are shifted against each other by {degrees:.1f} degrees, more than any gantry tilts ({limit:.0f} degrees).",
+    "The positions in the headers are not those of a stack; send the series again from the scanner.",
 )
 DECODE_FAILED = _row(
     "DN-3010",
@@ -498,6 +654,89 @@ SAME_UID = _row(
     "{count} images of the series have the SOP Instance UID of another one, and are not the same image.",
     "A result could not say which image it means. Give each image a UID of its own and send them again.",
 )
+RANGE_NOT_SEEN = _row(
+    "DN-3040",
+    "Of this series {taken_mm:.1f} mm were looked at, from {first_mm:.1f} to {last_mm:.1f} mm along the normal of the "
+    "slices; not looked at: {ranges}.",
+    "The series holds several stacks, of which the engine takes one. Look at the rest, or send it as a series.",
+    severity=Severity.WARNING,
+)
+FRAMES_UNPLACED = _row(
+    "DN-3050",
+    "{sop_class} has {frames} frame(s), but not as many items of (5200,9230) PerFrameFunctionalGroupsSequence, "
+    "which say where each lies.",
+    "Send it again from the scanner; a system between may have dropped the functional groups.",
+)
+PROJECTION = _row(
+    "DN-3051",
+    "{tag} says {value}: rendered, projected or bent, not slices of a volume.",
+    "Nothing to do: the series that it was made from is analysed, where it is sent.",
+    severity=Severity.INFO,
+)
+VALUES_NOT_HU = _row(
+    "DN-3052",
+    "{tag} {keyword} is {found}, but the values are not Hounsfield units: no value is below 0, air lies near "
+    "{air:.0f} and tissue near {tissue:.0f}.",
+    "The rescale was lost on the way. Send the series again from the scanner.",
+)
+PICTURE_COLOURS = _row(
+    "DN-3075",
+    "{tag} {keyword} is {found}: this version reads grey pictures, palettes, RGB and YBR.",
+    "Send it in one of these; open it in a viewer to see whether it is whole.",
+)
+PICTURE_TOO_LARGE = _row(
+    "DN-3076",
+    "Its {frames} frame(s) of {rows} × {columns} pixels take {gigabytes} GB, more than the {limit_gb} GB that "
+    "a picture may.",
+    "Send a shorter or smaller copy of it; a volume or a whole slide is no picture.",
+)
+PICTURE_TABLE = _row(
+    "DN-3077",
+    "The values of instance {sop_instance_uid} cannot be had by its {what}: {error}.",
+    "Its header is damaged. Send it again from the device that made it.",
+)
+PICTURE_UNORIENTED = _row(
+    "DN-3078",
+    "Engine {engine} wants {wanted} of input {name}, and (0020,0020) PatientOrientation is {found}.",
+    "Which way the picture lies is not told, and it is not guessed. Set Patient Orientation at the device that sends.",
+)
+PICTURES_DIFFER = _row(
+    "DN-3079",
+    "Input {name} of engine {engine} has {found} frames, rows and columns once it is prepared, and the first input "
+    "{first}.",
+    "Let the engine's `prepare` bring all pictures to one size: resize or letterbox.",
+)
+CINE_UNTIMED = _row(
+    "DN-3080",
+    "Engine {engine} wants {rate} frames a second of input {name}, and neither (0018,1063) FrameTime nor (0018,1065) "
+    "FrameTimeVector nor (0018,0040) CineRate says when its frames were made.",
+    "Send it again from the scanner; a system between may have dropped the times.",
+)
+DECODER_DIED = _row(
+    "DN-3060",
+    "The decoder ended with {how} on instance {sop_instance_uid} (transfer syntax {transfer_syntax}): its pixels are "
+    "damaged, or the decoder is not right.",
+    "Nothing else was hurt. Send the image again, best uncompressed; if it opens in a viewer, report this as a bug.",
+)
+DECODER_TOO_LONG = _row(
+    "DN-3061",
+    "Decoding instance {sop_instance_uid} (transfer syntax {transfer_syntax}) took longer than {limit_s:.0f} s and was "
+    "ended.",
+    "Send the image again, best uncompressed. If the machine is slow or the images are large, raise [assemble] "
+    "decoder_time_s.",
+)
+DECODER_MEMORY = _row(
+    "DN-3062",
+    "Decoding instance {sop_instance_uid} needs more memory than a decoder may take.",
+    "If the images are large, raise [assemble] decoder_memory_gb; else the image is damaged: send it again.",
+)
+SERIES_TIED = _row(
+    "DN-3085",
+    "{count} series fit engine {engine} equally well, and it takes one only.",
+    "`dicomnode why STUDY` shows them. Tell them apart by `prefer` of the engine's input, or let `ties` take the first "
+    "of them or all.",
+    severity=Severity.WARNING,
+)
 
 # ── 4xxx engine and analyse ───────────────────────────────────────────────────────────────────────
 ENGINE_NOT_FOUND = _row(
@@ -554,8 +793,10 @@ NO_LUNGS = _row(
 )
 NETWORK_UNSAFE = _row(
     "DN-4009",
-    "{path} is refused: {reason}.",
-    "Use only networks from a source that you trust, with all their data inside the engine's folder.",
+    "The engine cannot be used, as {path} of its package is refused: {reason}.",
+    "Expected are all the files that its engine.toml names, regular ones in the engine's own folder, that only root and "
+    "the node's user may change. Is one missing, copy the package again as a whole, from a source that you trust; then "
+    "`dicomnode engine check NAME` tries it.",
     exit_code=EXIT_ENGINE,
 )
 EXPORT_FAILED = _row(
@@ -594,6 +835,20 @@ PLAN_NOT_LOADED = _row(
     "Run `dicomnode engine build {name}` on this machine; a plan serves one version of TensorRT and one device.",
     retry=Retry.NEEDS_PERSON,
     exit_code=EXIT_ENGINE,
+)
+CALIBRATION_EMPTY = _row(
+    "DN-4104",
+    "No study gives engine {engine} inputs to calibrate with: {reason}.",
+    "Give a folder of studies that it analyses (`dicomnode try FOLDER` shows whether it does), or leave it on the "
+    "seeded inputs of its gate.",
+    exit_code=EXIT_NOTHING,
+)
+CALIBRATION_NOT_KEPT = _row(
+    "DN-4105",
+    "Inputs to calibrate with cannot be kept in {path}: {error}.",
+    "Look at the disk that holds it, and whether this user may write there; then run the command again.",
+    retry=Retry.BACKOFF,
+    exit_code=EXIT_STORAGE,
 )
 PLANS_UNSAFE = _row(
     "DN-4120",
@@ -755,13 +1010,19 @@ INPUT_MISSING = _row(
 NEEDS_REGISTRATION = _row(
     "DN-4181",
     "Engine {engine} cannot put the series for its input {name!r} onto that for {first!r}: they lie in different "
-    "Frames of Reference, so they need registration.",
+    "Frames of Reference, {frame} and {first_frame}, so they need registration.",
     "Send series of one examination in one Frame of Reference, or register them first.",
 )
 ATTRIBUTE_MISSING = _row(
     "DN-4182",
     "Engine {engine} needs {keyword} of the series as a number, and it {problem}.",
     "Correct the header at its source and send the study again, or give the number a default in engine.toml.",
+)
+REGISTRATION_FAILED = _row(
+    "DN-4183",
+    "Engine {engine} cannot lay the series for its input {name!r} over that for {first!r}: {reason}.",
+    "Look at both series: they must show the same part of one patient. Without a match nothing is compared.",
+    severity=Severity.WARNING,
 )
 SOURCE_UNKNOWN = _row(
     "DN-4200",
@@ -809,7 +1070,7 @@ DRAFT_WRONG = _row(
     "DN-4208",
     "What would be engine.toml of {name} is not right: {problems}.",
     "Correct the answers that it was made of; their pieces have the keys of engine.toml.",
-    exit_code=EXIT_ENGINE,
+    exit_code=EXIT_USAGE,
 )
 BUNDLE_UNSAFE = _row(
     "DN-4210",
@@ -881,6 +1142,12 @@ TRAIN_MISSING = _row(
     retry=Retry.NEEDS_PERSON,
     exit_code=EXIT_ENGINE,
 )
+CASCADE_STAGE = _row(
+    "DN-4226",
+    "{source} is the second stage of a cascade: it sees what {previous} found on a grid of its own, and the steps of an engine share one grid.",
+    "Nothing was written. Take a configuration of one stage: {instead}.",
+    exit_code=EXIT_ENGINE,
+)
 
 DEVICE_OUT = _row(
     "DN-4250",
@@ -926,6 +1193,28 @@ BENCH_ENDED = _row(
     "The process that measured engine {engine} came to an end: {status}.",
     "See whether it passes its gate (`dicomnode engine check {engine}`) and whether memory was short (dmesg).",
     exit_code=EXIT_ENGINE,
+)
+
+PLANS_NOT_BUILT_HERE = _row(
+    "DN-4280",
+    "No plans can be built for {runtime} on this machine: {reason}.",
+    "Install what is missing in the node's environment (docs/gpu.md, Install for a GPU), and run the same command again. "
+    "Without it engines run on OpenVINO and ONNX Runtime, which need no plans.",
+    exit_code=EXIT_ENGINE,
+)
+NO_FINDINGS_KEPT = _row(
+    "DN-4281",
+    "No findings of study {study} are kept, so there are no objects and pictures to write.",
+    "`dicomnode why {study}` tells which engine wanted it and what goes on; findings are kept when an engine has analysed "
+    'it, in mode = "live" and "shadow".',
+    exit_code=EXIT_NOTHING,
+)
+PICTURES_NOT_DRAWN = _row(
+    "DN-4282",
+    "No picture of what engine {engine} found is drawn: {reason}.",
+    "SEG and SR need the images' headers alone, which are kept with the findings. For pictures send the study again, or "
+    "`dicomnode try DIR --out FOLDER` its images.",
+    severity=Severity.WARNING,
 )
 
 # ── 5xxx report ───────────────────────────────────────────────────────────────────────────────────

@@ -12,14 +12,16 @@ from dicomnode.values.lazy import lazy_face
 if TYPE_CHECKING:
     from dicomnode.analyse.algorithms import ALGORITHMS
     from dicomnode.analyse.analyst import Analysis, Analyst
+    from dicomnode.analyse.covered import covered_by
     from dicomnode.analyse.interpret import INTERPRETATIONS
 
 _HOMES = {
     "algorithms": ("ALGORITHMS",),
     "analyst": ("Analysis", "Analyst"),
+    "covered": ("covered_by",),
     "interpret": ("INTERPRETATIONS",),
 }
 
-__all__ = ["ALGORITHMS", "INTERPRETATIONS", "Analysis", "Analyst"]
+__all__ = ["ALGORITHMS", "INTERPRETATIONS", "Analysis", "Analyst", "covered_by"]
 
 __getattr__ = lazy_face(__name__, _HOMES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -19,9 +19,12 @@ from dicomnode.analyse.networks import run_network
 from dicomnode.analyse.numbers import Numbers, number
 from dicomnode.analyse.occasion import Occasion
 from dicomnode.analyse.parallel import cores
+from dicomnode.analyse.pictures import Given, make_pictures_ready
 from dicomnode.analyse.preparations import check_packages
 from dicomnode.analyse.ready import make_ready
+from dicomnode.analyse.register import check_registers
 from dicomnode.analyse.segments import Placed, place
+from dicomnode.analyse.sheared import as_scanned, straightened
 from dicomnode.analyse.steps import Chain, Result, run_algorithm
 from dicomnode.engine import EnginePackage, RuntimeWish, Session, StepSpec, open_session
 from dicomnode.faults import MANIFEST_WRONG, NO_LUNGS, NodeError
@@ -29,6 +32,7 @@ from dicomnode.values import (
     FindingKind,
     Findings,
     Outcome,
+    Picture,
     Progress,
     Provenance,
     Refusal,
@@ -62,15 +66,18 @@ def _unwatched(step: str, session: Session) -> Session:  # noqa: ARG001  a Watch
 class Analysis:
     """One study version for one engine.
 
-    volumes: by name of each [[input]] that is a series. salt: of the installation, for tracking UIDs.
-    made_at: the moment that the results name, time-zone aware; from the journal, so that doing it again
-    gives the same.
+    volumes: by name of each [[input]] that is a series; a prior that there is not is left out. salt: of the
+    installation, for tracking UIDs. made_at: the moment that the results name, time-zone aware; from the
+    journal, so that doing it again gives the same. remarks, told: what else results and their provenance say
+    of the inputs: which prior was taken, or why there is none.
     """
 
-    volumes: Mapping[str, Volume]
+    volumes: Mapping[str, Volume | Picture]
     salt: bytes
     study_version: int
     made_at: datetime
+    remarks: tuple[Remark, ...] = ()
+    told: Mapping[str, str] = field(default_factory=dict)
 
 
 class Analyst:
@@ -141,9 +148,16 @@ class Analyst:
 
     def _analyse(self, analysis: Analysis, progress: Progress, study: DeviceStudy | None) -> Findings:
         manifest = self.package.manifest
-        volume = analysis.volumes[manifest.input[0].name]
         clock = Clock()
-        ready = make_ready(manifest, analysis.volumes, progress, study)
+        given = Given.of(manifest, analysis.volumes)
+        if isinstance(given, Refusal):
+            return self._finish(analysis, _refused(given), _Chained({}, study), clock)
+        volume = given.volumes[manifest.input[0].name]
+        volumes = straightened(given.volumes)
+        if given.pictures:
+            ready = make_pictures_ready(manifest, given.pictures, progress, study)
+        else:
+            ready = make_ready(manifest, volumes, progress, study)
         clock.took(PREPARING)
         if isinstance(ready, Refusal):
             return self._finish(analysis, _refused(ready), _Chained({}, study), clock)
@@ -152,12 +166,12 @@ class Analyst:
             images=ready.images,
             grid=ready.grid,
             rows=ready.rows,
-            source=volume.grid,
+            source=volumes[manifest.input[0].name].grid,
             unit=volume.unit,
             progress=progress,
             part=clock.part,
         )
-        chained = _Chained(chain.results, study)
+        chained = _Chained(chain.results, study, ready.told)
         for step in manifest.step:
             result = self._run(chain, step, study)
             clock.took(step.name)
@@ -169,9 +183,11 @@ class Analyst:
             study_version=analysis.study_version,
             engine_digest=self.package.digest,
             study_instance_uid=volume.study_instance_uid,
+            first_slice=f"{volume.frames[0].sop_instance_uid}:{volume.frames[0].frame_number}",
         )
-        placed = place(manifest, chain.results, volume, occasion, progress)
-        numbers = number(manifest, chain.results, volume)
+        results = as_scanned(chain.results, volume.grid)
+        placed = place(manifest, results, volume, occasion, progress, given.plane_of(manifest))
+        numbers = number(manifest, results, volume)
         clock.took(MEASURING)
         numbers.remarks[:0] = ready.remarks
         return self._finish(analysis, _Described(placed, numbers), chained, clock)
@@ -194,7 +210,7 @@ class Analyst:
         volume = analysis.volumes[manifest.input[0].name]
         placed, numbers = described.placed, described.numbers
         remarks = [remark for result in chained.results.values() for remark in result.remarks]
-        remarks += [*placed.remarks, *numbers.remarks]
+        remarks += [*placed.remarks, *numbers.remarks, *analysis.remarks]
         outcome = self._outcome(described)
         self.stages = clock.stages
         self._log.debug(
@@ -208,8 +224,13 @@ class Analyst:
         )
         return Findings(
             outcome=outcome,
-            sources=tuple(_source(spec.name, analysis.volumes[spec.name]) for spec in manifest.volumes),
-            provenance=self._provenance(chained.study),
+            # A prior is of another study: it is named in the provenance, results do not go back on it
+            sources=tuple(
+                _source(spec.name, analysis.volumes[spec.name])
+                for spec in manifest.volumes
+                if spec.prior is None
+            ),
+            provenance=self._provenance(chained, analysis.told),
             made_at=analysis.made_at,
             study_version=analysis.study_version,
             segments=placed.segments,
@@ -242,7 +263,7 @@ class Analyst:
         unseen = any(remark.kind == RemarkKind.NOT_ANALYSED for remark in remarks)
         return Outcome.NOT_ANALYSED if unseen else Outcome.NO_FINDINGS
 
-    def _provenance(self, study: DeviceStudy | None) -> Provenance:
+    def _provenance(self, chained: _Chained, told: Mapping[str, str]) -> Provenance:
         manifest = self.package.manifest
         sessions = list(self._sessions.values())
         here = f"numpy {np.__version__}, scipy {scipy.__version__}"
@@ -257,7 +278,9 @@ class Analyst:
             device=", ".join(dict.fromkeys(one.device for one in sessions)) or "CPU",
             node_version=self._node_version,
             details=_details({name: one.provenance for name, one in self._sessions.items()})
-            | self._where(study),
+            | self._where(chained.study)
+            | dict(told)
+            | dict(chained.told),
         )
 
     def _where(self, study: DeviceStudy | None) -> dict[str, str]:
@@ -282,10 +305,11 @@ def _details(sessions: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Chained:
-    """What the steps found so far, and on which device."""
+    """What the steps found so far, on which device, and how further volumes were laid over the first one."""
 
     results: Mapping[str, Result]
     study: DeviceStudy | None
+    told: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -305,7 +329,18 @@ def _refused(refusal: Refusal) -> _Described:
     return _Described(Placed(remarks=(remark,)), Numbers())
 
 
-def _source(name: str, volume: Volume) -> Source:
+def _source(name: str, volume: Volume | Picture) -> Source:
+    if isinstance(volume, Picture):
+        return Source(
+            name=name,
+            study_instance_uid=volume.study_instance_uid,
+            series_instance_uid=volume.series_instance_uid,
+            grid=volume.grid,
+            frames=volume.sources,
+            headers=volume.headers,
+            repairs=volume.repairs,
+            plane=volume.plane,
+        )
     return Source(
         name=name,
         study_instance_uid=volume.study_instance_uid,
@@ -321,6 +356,8 @@ def _check(package: EnginePackage) -> None:
     """Refuse what the manifest's own rules cannot see: names that this room does not know."""
     for given in package.manifest.input:
         check_packages(package.manifest.name, given.prepare)
+        if given.register != "none":
+            check_registers(package.manifest.name)
     problems = []
     for step in package.manifest.step:
         if step.network is not None:

@@ -8,7 +8,8 @@ them, so that both are met by the same other work on the machine.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,9 +23,14 @@ from dicomnode.analyse.watched import Arrays, WatchedSession, alone
 from dicomnode.engine import EnginePackage, RuntimeWish, Session
 from dicomnode.engine.runtimes import cuda_of
 from dicomnode.faults import BENCH_NOT_ANALYSED, NodeError
-from dicomnode.values import Findings, Outcome, Progress, RemarkKind, Volume, no_progress
+from dicomnode.values import Findings, Outcome, Picture, Progress, RemarkKind, Volume, no_progress
 
+# Stages of what is told while it is measured
+FIRST: Final = "first study"
+SECOND: Final = "second study"
+WATCHED: Final = "study with tensors kept"
 ROUNDS: Final = "rounds"
+BATCHED: Final = "batches"
 BATCHES: Final = (1, 2, 4, 8)
 _BATCH_ROUNDS: Final = 3
 _OF_MEMORY: Final = 0.5  # of what is free: a batch that may take more is left out
@@ -121,7 +127,7 @@ class Bench:
         return cast("Session", self._sessions[step])
 
     def measure(
-        self, volumes: Mapping[str, Volume], rounds: int, progress: Progress = no_progress
+        self, volumes: Mapping[str, Volume | Picture], rounds: int, progress: Progress = no_progress
     ) -> EngineTimes:
         """Analyse a study `rounds` times, after a first, a second, and one to see what networks are given.
 
@@ -130,12 +136,15 @@ class Bench:
         """
         analysis = Analysis(volumes=volumes, salt=_SALT, study_version=1, made_at=_WHEN)
         ready_mb = memory_mb("VmRSS")
-        progress(ROUNDS, 0, rounds)
-        first, findings = self._once(analysis)
-        second, _ = self._once(analysis)
+        with _told(progress, FIRST):
+            first, findings = self._once(analysis)
+        with _told(progress, SECOND):
+            second, _ = self._once(analysis)
         peak_mb, device_mb = memory_mb("VmHWM"), _device_mb(one.session for one in self._sessions.values())
-        self._once(analysis, keep=True)
+        with _told(progress, WATCHED):
+            self._once(analysis, keep=True)
         done: list[_Round] = []
+        progress(ROUNDS, 0, rounds)
         for number in range(rounds):
             one, _ = self._once(analysis)
             plain = {name: alone(each.session, each.kept) for name, each in self._sessions.items()}
@@ -159,16 +168,18 @@ class Bench:
             network=network,
             plain=plain_s,
             around_percent=around,
-            batches=tuple(
-                one
-                for name, watched in self._sessions.items()
-                if watched.kept
-                for one in batch_times(name, watched.session, watched.kept[0])
-            ),
+            batches=tuple(self._batches(progress)),
             ready_mb=ready_mb,
             peak_mb=peak_mb,
             device_mb=device_mb,
         )
+
+    def _batches(self, progress: Progress) -> Iterator[BatchTime]:
+        watched = [(name, one) for name, one in self._sessions.items() if one.kept]
+        for number, (name, one) in enumerate(watched):
+            progress(BATCHED, number, len(watched))
+            yield from batch_times(name, one.session, one.kept[0])
+            progress(BATCHED, number + 1, len(watched))
 
     def _once(self, analysis: Analysis, *, keep: bool = False) -> tuple[_Round, Findings]:
         for watched in self._sessions.values():
@@ -182,6 +193,14 @@ class Bench:
             raise NodeError(BENCH_NOT_ANALYSED, engine=name, reason=" ".join(why).rstrip("."))
         network = {name: (one.seconds, one.calls) for name, one in self._sessions.items()}
         return _Round(seconds=seconds, cpu=cpu, stages=self.analyst.stages, network=network), findings
+
+
+@contextmanager
+def _told(progress: Progress, stage: str) -> Iterator[None]:
+    """Tell when a stage of one analysis begins and ends; nothing is told while the clock runs."""
+    progress(stage, 0, 1)
+    yield
+    progress(stage, 1, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from dicomnode.analyse.grids import Bool, Box, box_of, box_onto, cropped
+from dicomnode.analyse.grids import Bool, Box, box_of, box_onto
+from dicomnode.analyse.preparations.geometry import cut_out, padded
 from dicomnode.analyse.resample import Prepared
 from dicomnode.engine import Crop, Window
 from dicomnode.values import Grid
@@ -18,17 +19,17 @@ def crop_around(target: Grid, mask: Bool, grid: Grid, crop: Crop) -> Box | None:
     return None if box is None else box_onto(box, grid, target, crop.margin_mm)
 
 
-def cut_out(image: Prepared, box: Box, crop: Crop, window: Window) -> Prepared:
-    """Cut `box` out and pad it at the end of each axis, see `padded_shape`.
+def seen_by_network(image: Prepared, box: Box, crop: Crop, window: Window) -> Prepared:
+    """Return what a network sees of `box`, which lies within the image: padded at the end as `padded_shape`.
 
-    Returns float32 (k, j, i), contiguous. Its grid goes on over what is padded.
+    Where it is padded there is `crop.pad` and not what the image shows beyond the box. Returns float32
+    (k, j, i), contiguous; its grid goes on over what is padded.
     """
+    here = cut_out(image, box, crop.pad)
     sizes = padded_shape(box, crop, window)
-    voxels = np.full(sizes, crop.pad, dtype=np.float32)
-    inner = tuple(slice(0, part.stop - part.start) for part in box)
-    voxels[inner] = image.voxels[box]
-    whole = [slice(part.start, part.start + size) for part, size in zip(box, sizes, strict=True)]
-    return Prepared(voxels, cropped(image.grid, (whole[0], whole[1], whole[2])))
+    margins = [(0, size - have) for size, have in zip(sizes, here.grid.shape_kji, strict=True)]
+    here = padded(here, margins, "constant", crop.pad)
+    return Prepared(np.ascontiguousarray(here.voxels, dtype=np.float32), here.grid)
 
 
 def padded_shape(box: Box, crop: Crop, window: Window) -> tuple[int, int, int]:

@@ -57,7 +57,7 @@ def empty_inputs(manifest: Manifest, step: StepSpec, session: Session) -> dict[s
         feed = feeds[spec.name]
         axes = _axes(manifest, feed)
         tried = step.gate.for_input(spec.name).shape if step.gate else ()
-        free = {"n": 1, "c": len(feed.of) * (2 * feed.neighbours + 1), "t": side, **sides}
+        free = {"n": 1, "c": _channels(manifest, feed), "t": side, **sides}
         if len(tried) == len(axes):  # what no name tells, the gate was tried with
             free["f"] = tried[-1]
         shape = [length or free.get(axis, 1) for axis, length in zip(axes, spec.shape, strict=True)]
@@ -77,7 +77,13 @@ def _given(manifest: Manifest, feed: Feed) -> int | None:
         return None
     if _is_row(manifest, feed.of[0]):
         return sum(len(inputs[name].tags) for name in feed.of)
-    return len(feed.of) * (2 * feed.neighbours + 1)
+    return _channels(manifest, feed)
+
+
+def _channels(manifest: Manifest, feed: Feed) -> int:
+    """Return how many channels an input of a network has; one of each earlier step."""
+    inputs = {one.name: one.channels for one in manifest.input}
+    return sum(inputs.get(name, 1) for name in feed.of) * (2 * feed.neighbours + 1)
 
 
 def _always_certain(head: Head, session: Session) -> bool:

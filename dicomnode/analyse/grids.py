@@ -218,6 +218,37 @@ def sampling(
     return how, (along_k, along_j, along_i)
 
 
+def between_faces(at: NDArray[np.floating[Any]], size: int) -> Bool:
+    """Tell which indices along an axis lie between the outer faces of its `size` voxels.
+
+    Half way between two voxels belongs to the later one, as where the nearest plane is taken.
+    """
+    inside: Bool = (at >= -0.5 - _HALF_WAY) & (at < size - 0.5 - _HALF_WAY)
+    return inside
+
+
+def inside_along(grid: Grid, target: Grid, box: Box) -> tuple[Bool, Bool, Bool]:
+    """Tell along k, j and i which voxels of `target` within `box` have their centre within `grid`.
+
+    A voxel is inside where it is along each of them. ValueError if the axes are not parallel.
+    """
+    how = align(grid, target)
+    sizes = [grid.shape_kji[axis] for axis in how.axes]
+    positions = [
+        offset + scale * np.arange(part.start, part.stop)
+        for offset, scale, part in zip(how.offset, how.scale, box, strict=True)
+    ]
+    k, j, i = (between_faces(at, size) for at, size in zip(positions, sizes, strict=True))
+    return k, j, i
+
+
+def inside_box(grid: Grid, target: Grid, box: Box) -> Bool:
+    """Tell the same of each voxel of the box, (k, j, i)."""
+    k, j, i = inside_along(grid, target, box)
+    inside: Bool = k[:, None, None] & j[:, None] & i
+    return inside
+
+
 def cropped(grid: Grid, box: Box) -> Grid:
     """Return the grid of `box`, which may reach beyond the end of `grid`."""
     start = np.array([part.start for part in box], dtype=np.float64)

@@ -102,7 +102,7 @@ def core_hu(mask: Mask, volume: Volume) -> float:
     start = np.array([part.start for part in mask.slices_kji])
     centre = _centroid(mask) - start
     index = np.argwhere(crop)
-    apart = np.linalg.norm((index - centre) * np.array(grid.spacing_kji_mm), axis=1)
+    apart = np.linalg.norm((index - centre)[:, ::-1] @ grid.affine_lps[:3, :3].T, axis=1)
     radius = sphere_diameter_mm(len(index) * grid.voxel_mm3) / 2.0
     core = index[apart <= max(_CORE_PART * radius, float(apart.min()))]
     values = volume.voxels[mask.slices_kji][tuple(core.T)]

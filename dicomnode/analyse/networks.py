@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicomnode.analyse.clock import GATHER, INFER, INTERPRET
-from dicomnode.analyse.crop import crop_around, cut_out
+from dicomnode.analyse.crop import crop_around, seen_by_network
 from dicomnode.analyse.grids import Box, Float32
 from dicomnode.analyse.interpret import (
     INTERPRETATIONS,
@@ -22,13 +22,14 @@ from dicomnode.analyse.interpret import (
     Region,
     UnreadableError,
 )
-from dicomnode.analyse.ready import onto
+from dicomnode.analyse.onto import onto
 from dicomnode.analyse.resample import Prepared
 from dicomnode.analyse.steps import Chain, Piece, Result
 from dicomnode.analyse.tensors import Layout
 from dicomnode.analyse.tiling import starts_along
 from dicomnode.analyse.window import STAGE, OutputShapeError, infer_windows_of, with_neighbours
 from dicomnode.engine import Crop, Feed, Head, OutputSpec, Session, StepSpec
+from dicomnode.engine.runtimes import best_batch_of
 from dicomnode.faults import NETWORK_FAILED, NodeError
 from dicomnode.values import Grid
 
@@ -136,7 +137,7 @@ def _gather(chain: Chain, step: StepSpec, session: Session, box: Box) -> Meal | 
         if not all(by_source):
             return None
         images = [image for of_source in by_source for image in of_source]
-        patches = [cut_out(image, box, crop, step.window) for image in images]
+        patches = [seen_by_network(image, box, crop, step.window) for image in images]
         voxels = [np.asarray(patch.voxels, np.float32) for patch in patches]
         stacked = np.stack(voxels) if len(voxels) > 1 else voxels[0][np.newaxis]
         channels[name] = with_neighbours(stacked, 2 * feed.neighbours + 1) if feed.neighbours else stacked
@@ -156,7 +157,7 @@ def row_of(chain: Chain, source: str) -> Float32 | None:
 def images_of(chain: Chain, source: str) -> list[Prepared]:
     """Return the channels that a source gives, on the grid of the first input."""
     if source in chain.images:
-        return [chain.images[source]]
+        return [chain.images[name] for name in chain.channels(source)]
     grid = chain.grid
     result = chain.earlier(source)
     if result.reading.field is not None:
@@ -195,8 +196,21 @@ def _infer(
         return _turned(meal, found, len(one), one.shape[2])
 
     multiple = step.crop.multiple if step.crop else 1
-    maps = infer_windows_of(infer, meal.channels, step.window, multiple=multiple, progress=chain.progress)
+    window = replace(step.window, batch=windows_at_a_time(step, session, meal.layouts.values()))
+    maps = infer_windows_of(infer, meal.channels, window, multiple=multiple, progress=chain.progress)
     return maps, ()
+
+
+def windows_at_a_time(step: StepSpec, session: Session, layouts: Iterable[Layout]) -> int:
+    """Return how many windows go through at a time: as engine.toml says, else as the session runs best.
+
+    layouts: of the inputs with channels. The result does not depend on it.
+    """
+    if step.window.batch is not None:
+        return step.window.batch
+    depth = step.window.size_kji[0] if step.window.size_kji else 1
+    apart = any(layout.slices_apart for layout in layouts)  # then each slice is an item for itself
+    return max(best_batch_of(session) // (depth if apart else 1), 1)
 
 
 def no_number(chain: Chain, step: StepSpec, output: str) -> NodeError:

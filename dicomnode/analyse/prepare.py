@@ -16,7 +16,7 @@ from dicomnode.analyse.resample import Prepared
 from dicomnode.engine import Preparation
 from dicomnode.values import Progress, Volume, no_progress
 
-__all__ = ["Observer", "Prepared", "orient", "prepare"]
+__all__ = ["Observer", "Prepared", "finished", "orient", "prepare", "prepare_image"]
 
 Observer = Callable[[str, Prepared, Prepared], None]
 """Is shown each step: its name in engine.toml, the image before it and the image after it."""
@@ -33,13 +33,26 @@ def prepare(
     Returns float32 (k, j, i), contiguous and read-only, with the grid that it lies on. Raises
     NodeError(PREPARATION_FAILED) when a step cannot be done to this volume.
     """
-    image = Prepared(volume.voxels, volume.grid)
+    return prepare_image(Prepared(volume.voxels, volume.grid), entries, progress, observe)
+
+
+def prepare_image(
+    image: Prepared,
+    entries: Sequence[Preparation],
+    progress: Progress = no_progress,
+    observe: Observer | None = None,
+) -> Prepared:
+    """Do them to what lies on another grid already; see `prepare`."""
     for entry in entries:
         before = image
         image = PREPARATIONS[entry.name].run(before, entry.declared, progress)
         if observe is not None:
             observe(entry.name, before, image)
-    voxels = np.ascontiguousarray(image.voxels, dtype=np.float32)
-    if voxels is not volume.voxels:
-        voxels.setflags(write=False)
+    return finished(image)
+
+
+def finished(image: Prepared) -> Prepared:
+    """Return it as networks take it: float32, contiguous and read-only."""
+    voxels = np.ascontiguousarray(image.voxels, dtype=np.float32).view()  # who gave them may write to them
+    voxels.setflags(write=False)
     return Prepared(voxels, image.grid)

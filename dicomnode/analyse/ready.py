@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import numpy as np
-from scipy import ndimage
 
-from dicomnode.analyse.grids import Bool, Float32, align, sample
-from dicomnode.analyse.preparations import PREPARATIONS
-from dicomnode.analyse.prepare import prepare
-from dicomnode.analyse.resample import Prepared, resample
+from dicomnode.analyse.grids import Float32
+from dicomnode.analyse.laying import lay
+from dicomnode.analyse.onto import onto
+from dicomnode.analyse.prepare import prepare, prepare_image
+from dicomnode.analyse.resample import Prepared
 from dicomnode.analyse.tag_numbers import NoNumberError, numbers_of
+from dicomnode.analyse.together import prepare_together
 from dicomnode.engine import InputSpec, Manifest, Preparation
-from dicomnode.faults import ATTRIBUTE_MISSING, NEEDS_REGISTRATION
-from dicomnode.values import Grid, Progress, Refusal, Remark, RemarkKind, Volume
+from dicomnode.faults import ATTRIBUTE_MISSING
+from dicomnode.values import Grid, Progress, Refusal, Remark, RemarkKind, SourceHeaders, Volume
 
-_COARSER: Final = 1.01  # a spacing so much larger is a coarser one
 _WELL_COVERED: Final = 0.999
+_ONTO_FIRST: Final = "it is put onto the grid of the first input"
+_TOGETHER: Final = "it is a channel of one image of several series"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -27,12 +29,14 @@ class Ready:
     """What the networks of one analysis are fed from.
 
     images: by name of the [[input]], float32 (k, j, i), all on one grid: `grid`. rows: float32 (n,), of tags.
+    told: how further volumes were registered, for the provenance.
     """
 
     images: Mapping[str, Prepared]
     grid: Grid
     rows: Mapping[str, Float32]
     remarks: tuple[Remark, ...] = ()
+    told: Mapping[str, str] = field(default_factory=dict)
 
 
 class Images(Protocol):
@@ -41,8 +45,8 @@ class Images(Protocol):
     def prepare(self, name: str, volume: Volume, entries: Sequence[Preparation], progress: Progress) -> Grid:
         """Prepare the first input; return its grid. Raises NodeError(PREPARATION_FAILED)."""
 
-    def bring(self, name: str, image: Prepared) -> None:
-        """Keep a further input, prepared on the grid of the first."""
+    def bring(self, name: str, image: Prepared, why: str) -> None:
+        """Keep what was prepared on the host, where several volumes meet; `why` it was."""
 
     @property
     def mapping(self) -> Mapping[str, Prepared]:
@@ -60,8 +64,9 @@ class HostImages:
         image = self.mapping[name] = prepare(volume, entries, progress)
         return image.grid
 
-    def bring(self, name: str, image: Prepared) -> None:
+    def bring(self, name: str, image: Prepared, why: str) -> None:
         """Keep it."""
+        del why  # where else should it have been prepared
         self.mapping[name] = image
 
 
@@ -73,109 +78,87 @@ def make_ready(
     images: where they are prepared, here if it is not said. Raises NodeError(PREPARATION_FAILED) as `prepare`
     does, KeyError when a volume is not given.
     """
-    first = manifest.volumes[0]
+    first, *further = manifest.volumes
     own = volumes[first.name]
+    laid = lay(manifest, volumes, progress)
+    if isinstance(laid, Refusal):
+        return laid
+    rows = rows_of_tags(manifest, own.headers)
+    if isinstance(rows, Refusal):
+        return rows
+    remarks: list[Remark] = [*laid.remarks, *rows.remarks]
     images = HostImages() if images is None else images
-    grid = images.prepare(first.name, own, first.prepare, progress)
+    beside = [spec for spec in further if spec.beside_first]
+    if beside:
+        grid, said = _together([first, *beside], own, laid.images, progress, images)
+        remarks += said
+    else:
+        grid = images.prepare(first.name, own, first.prepare, progress)
+    for spec in further:
+        if not spec.beside_first:
+            image, said = _further(spec, laid.images[spec.name], grid, progress)
+            images.bring(spec.name, prepare_image(image, spec.prepare, progress), _ONTO_FIRST)
+            remarks += said
+    return Ready(images=images.mapping, grid=grid, rows=rows.rows, remarks=tuple(remarks), told=laid.told)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TagRows:
+    """Numbers of attributes, by name of the [[input]], and what must be said of them."""
+
+    rows: Mapping[str, Float32]
+    remarks: tuple[Remark, ...]
+
+
+def rows_of_tags(manifest: Manifest, headers: SourceHeaders) -> TagRows | Refusal:
+    """Make the numbers of all inputs of kind "tags"; a refusal where an attribute has none."""
     rows: dict[str, Float32] = {}
     remarks: list[Remark] = []
-    for spec in manifest.input[1:]:
+    for spec in manifest.input:
         if spec.kind == "tags":
             try:
-                rows[spec.name], said = numbers_of(spec, own.headers)
+                rows[spec.name], said = numbers_of(spec, headers)
             except NoNumberError as error:
                 engine = manifest.name
                 return ATTRIBUTE_MISSING.refusal(engine=engine, keyword=error.keyword, problem=error.problem)
             remarks += said
-            continue
-        volume = volumes[spec.name]
-        if volume.frame_of_reference_uid != own.frame_of_reference_uid:
-            return NEEDS_REGISTRATION.refusal(engine=manifest.name, name=spec.name, first=first.name)
-        image, said = _further(spec, volume, grid, progress)
-        images.bring(spec.name, image)
-        remarks += said
-    return Ready(images=images.mapping, grid=grid, rows=rows, remarks=tuple(remarks))
+    return TagRows(rows, tuple(remarks))
+
+
+def _together(
+    specs: Sequence[InputSpec],
+    first: Volume,
+    laid: Mapping[str, Prepared | None],
+    progress: Progress,
+    images: Images,
+) -> tuple[Grid, list[Remark]]:
+    """Put further volumes beside the first one, on the grid of its series, and prepare them together."""
+    channels = {specs[0].name: Prepared(first.voxels, first.grid)}
+    remarks: list[Remark] = []
+    for spec in specs[1:]:
+        image = laid[spec.name]
+        if image is None or not image.grid.same_as(first.grid):
+            image, said = _further(spec, image, first.grid, progress)
+            remarks += said
+        channels[spec.name] = image
+    ready = prepare_together(channels, {spec.name: spec.prepare for spec in specs}, progress)
+    for name, image in ready.items():
+        images.bring(name, image, _TOGETHER)
+    return ready[specs[0].name].grid, remarks
 
 
 def _further(
-    spec: InputSpec, volume: Volume, grid: Grid, progress: Progress
+    spec: InputSpec, image: Prepared | None, grid: Grid, progress: Progress
 ) -> tuple[Prepared, list[Remark]]:
-    """Put a further volume onto the grid of the first one, and prepare it there."""
-    voxels, inside = onto(Prepared(volume.voxels, volume.grid), grid, spec.outside, progress)
-    covered = float(inside.mean())
-    image = Prepared(voxels, grid)
-    for entry in spec.prepare:
-        image = PREPARATIONS[entry.name].run(image, entry.declared, progress)
-    ready = np.ascontiguousarray(image.voxels, dtype=np.float32)
-    ready.setflags(write=False)
-    if covered >= _WELL_COVERED:
-        return Prepared(ready, image.grid), []
-    text = f"The series for input {spec.name} covers {100.0 * covered:.1f} % of what was analysed."
-    return Prepared(ready, image.grid), [Remark(kind=RemarkKind.QUALITY, text=text)]
+    """Put a further volume onto a grid of the first one, and say how much of that it covers.
 
-
-def onto(image: Prepared, grid: Grid, outside: float, progress: Progress) -> tuple[Float32, Bool]:
-    """Resample an image onto a grid of the same patient space: trilinear, blurred before coarser.
-
-    Returns float32 (k, j, i) with `outside` where the image does not reach, and where it does (bool). An
-    image reaches to the outer faces of its voxels.
+    One that there is not is `outside` everywhere.
     """
-    image = _no_finer(image, grid, progress)
-    try:
-        align(image.grid, grid)
-    except ValueError:
-        voxels = _interpolated(image, grid)
-    else:
-        k, j, i = grid.shape_kji
-        voxels = sample(image.voxels, image.grid, grid, (slice(0, k), slice(0, j), slice(0, i)))
-    inside = _inside(image.grid, grid)
-    voxels[~inside] = outside
-    return voxels, inside
-
-
-def _no_finer(image: Prepared, grid: Grid, progress: Progress) -> Prepared:
-    """Take an image that is finer than the grid to the spacing of the grid, axis by axis."""
-    to_grid = np.linalg.inv(grid.affine_lps)[:3, :3] @ image.grid.affine_lps[:3, :3]
-    nearest = np.abs(to_grid).argmax(axis=0)  # axis of the grid (i, j, k) for each of the image's (i, j, k)
-    wanted = grid.spacing_kji_mm[::-1]
-    spacing = [
-        max(have, wanted[axis]) if wanted[axis] > have * _COARSER else have
-        for have, axis in zip(image.grid.spacing_kji_mm[::-1], nearest, strict=True)
-    ]
-    if spacing == list(image.grid.spacing_kji_mm[::-1]):
-        return image
-    return resample(image, (spacing[2], spacing[1], spacing[0]), progress)
-
-
-def _index(grid: Grid, k: int, plane: np.ndarray, into: Grid) -> np.ndarray:
-    """Return the indices (k, j, i) in `into` of the voxels of slice k of `grid`."""
-    plane[..., 0] = k
-    return into.to_index_kji(grid.to_lps_mm(plane))
-
-
-def _plane(grid: Grid) -> np.ndarray:
-    _, j, i = grid.shape_kji
-    plane = np.zeros((j, i, 3))
-    plane[..., 1], plane[..., 2] = np.ogrid[:j, :i]
-    return plane
-
-
-def _interpolated(image: Prepared, grid: Grid) -> Float32:
-    """Interpolate at the voxels of a grid that is turned against that of the image; edges held."""
-    found = np.empty(grid.shape_kji, dtype=np.float32)
-    voxels = np.asarray(image.voxels, dtype=np.float32)
-    plane = _plane(grid)
-    for k in range(grid.shape_kji[0]):
-        index = np.moveaxis(_index(grid, k, plane, image.grid), -1, 0)
-        ndimage.map_coordinates(voxels, index, output=found[k], order=1, mode="nearest")
-    return found
-
-
-def _inside(image: Grid, grid: Grid) -> Bool:
-    found = np.empty(grid.shape_kji, dtype=bool)
-    plane = _plane(grid)
-    last = np.array(image.shape_kji) - 0.5
-    for k in range(grid.shape_kji[0]):
-        index = _index(grid, k, plane, image)
-        found[k] = ((index >= -0.5 - 1e-6) & (index <= last + 1e-6)).all(axis=-1)
-    return found
+    if image is None:
+        return Prepared(np.full(grid.shape_kji, spec.outside, dtype=np.float32), grid), []
+    voxels, inside = onto(image, grid, spec.outside, progress)
+    covered = float(inside.mean())
+    if covered >= _WELL_COVERED:
+        return Prepared(voxels, grid), []
+    text = f"The series for input {spec.name} covers {100.0 * covered:.1f} % of what was analysed."
+    return Prepared(voxels, grid), [Remark(kind=RemarkKind.QUALITY, text=text)]

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomnode.analyse.grids import mapped
+from dicomnode.analyse.grids import Bool, mapped
 from dicomnode.analyse.spacing import axis_to_spacing, planned
 from dicomnode.values import Grid, Progress, no_progress
 
@@ -17,10 +17,15 @@ STAGE: Final = "preparing"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """Voxels on a grid on their way into a network: (k, j, i), the volume's unit."""
+    """Voxels on a grid on their way into a network: (k, j, i), the volume's unit.
+
+    foreground: while it is prepared together with other channels, what "nonzero_filled" means for all of them
+    (bool, (k, j, i)); None: its own voxels tell.
+    """
 
     voxels: NDArray[np.generic]
     grid: Grid
+    foreground: Bool | None = None
 
 
 def resample(

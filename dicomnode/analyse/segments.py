@@ -17,6 +17,7 @@ from dicomnode.engine import Manifest, OutputSpec
 from dicomnode.values import (
     FindingKind,
     Mask,
+    PicturePlane,
     PointLps,
     Progress,
     Region,
@@ -50,9 +51,13 @@ def place(
     volume: Volume,
     occasion: Occasion,
     progress: Progress,
+    plane: PicturePlane | None = None,
 ) -> Placed:
-    """Give what has a place in the patient its label, codes, tracking and measurements."""
-    left_out, remarks = _left_out(manifest, volume)
+    """Give what has a place in the patient its label, codes, tracking and measurements.
+
+    plane: of a picture, of which `volume` is the grey form; None of a volume.
+    """
+    left_out, remarks = _left_out(manifest, volume) if plane is None else _not_in_mm(manifest, plane)
     outputs = [output for output in manifest.output if output.what in {"segment", "region"}]
     found = [(output, _pieces(manifest, output, results[output.step])) for output in outputs]
     segments: list[Segment] = []
@@ -72,6 +77,8 @@ def place(
         remarks.extend(desk.remarks)
         if not pieces and not boxes:
             remarks.extend(_none_found(output, result))
+    if plane is not None and segments:
+        remarks.append(_not_sent(segments))
     return Placed(segments=tuple(segments), regions=tuple(regions), remarks=tuple(remarks))
 
 
@@ -121,7 +128,7 @@ class _Desk:
             words = ([side] if side else []) + [segment.site.meaning.lower() if segment.site else "organ"]
             where = "at" if far < _TOUCHES_MM else f"{far:.0f} mm from"
             facts.append(f"{where} the border of the {' '.join(words)}")
-        if _at_edge(segment.mask):
+        if _at_edge(segment.mask, flat=not self._volume.frame_of_reference_uid):
             facts.append("cut off by the edge of the images: it may be larger than what was measured")
         if facts:
             text = f"{segment.tracking_id}: {', '.join(facts)}."
@@ -173,9 +180,12 @@ class _Desk:
         return f"{output.label}-{output.laterality}" if output.laterality else output.label
 
 
-def _at_edge(mask: Mask) -> bool:
-    """Tell whether a mask reaches the first or last slice, row or column: what lies beyond is not seen."""
-    ends = zip(mask.box_kji, mask.shape_kji, strict=True)
+def _at_edge(mask: Mask, *, flat: bool) -> bool:
+    """Tell whether a mask reaches the first or last slice, row or column: what lies beyond is not seen.
+
+    flat: of a picture or cine, whose frames lie not side by side.
+    """
+    ends = list(zip(mask.box_kji, mask.shape_kji, strict=True))[1 if flat else 0 :]
     return any(start == 0 or stop == size for (start, stop), size in ends)
 
 
@@ -228,6 +238,23 @@ def _organ(manifest: Manifest, output: OutputSpec, results: Mapping[str, Result]
     return Organ(around.region, around.parts) if around.region is not None and around.parts else None
 
 
+def _not_in_mm(manifest: Manifest, plane: PicturePlane) -> tuple[frozenset[str], list[Remark]]:
+    """Return the measures that a picture without spacing does not have, and what is said of it."""
+    asked = dict.fromkeys(name for output in manifest.output for name in output.measure)
+    if plane.spacing_ji_mm is not None or not asked:
+        return frozenset(), []
+    text = f"Not measured, as the size of a pixel in the patient is not known: {', '.join(asked)}."
+    return frozenset(asked), [Remark(kind=RemarkKind.LIMIT, text=text)]
+
+
+def _not_sent(segments: Sequence[Segment]) -> Remark:
+    labels = ", ".join(dict.fromkeys(one.label for one in segments))
+    text = (
+        f"Kept in the findings, not yet in DICOM: outlines of {labels}; the report has the box around each."
+    )
+    return Remark(kind=RemarkKind.LIMIT, text=text)
+
+
 def _left_out(manifest: Manifest, volume: Volume) -> tuple[frozenset[str], list[Remark]]:
     """Return the measures that this volume does not have, and what is said of it."""
     asked = [name for name in IN_HU if any(name in output.measure for output in manifest.output)]
@@ -245,7 +272,7 @@ def _low_attenuation(manifest: Manifest, volume: Volume) -> tuple[frozenset[str]
     if not any(LOW_ATTENUATION in output.measure for output in manifest.output):
         return frozenset(), []
     made = acquisition_of(volume.headers)
-    spacing_k_mm = volume.grid.spacing_kji_mm[0]
+    spacing_k_mm = volume.grid.slice_distance_mm
     why = low_attenuation_refused(made, spacing_k_mm)
     if why is not None:
         text = f"The share of lung below -950 HU is not given: {why}."

@@ -85,6 +85,10 @@ class Chain:
         """The first input."""
         return next(iter(self.images.values()))
 
+    def channels(self, source: str) -> list[str]:
+        """Return the names of the images that an input gives: three of colours; none of an earlier step."""
+        return [name for name in self.images if name == source or name.startswith(f"{source}/")]
+
     def earlier(self, name: str) -> Result:
         """Return what an earlier step found, or one head of it ("step/head")."""
         step, _, head = name.partition("/")

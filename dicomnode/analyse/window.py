@@ -25,7 +25,6 @@ __all__ = [
     "infer_windows",
     "infer_windows_of",
     "mirrored",
-    "slice_by_slice",
     "with_neighbours",
 ]
 
@@ -73,8 +72,9 @@ def infer_windows_of(
     run = mirrored(infer, window.mirror)
     corners = [(k, j, i) for k, j, i in product(*starts)]
     progress(STAGE, 0, len(corners))
-    for first in range(0, len(corners), window.batch):
-        some = corners[first : first + window.batch]
+    batch = window.batch or 1
+    for first in range(0, len(corners), batch):
+        some = corners[first : first + batch]
         outputs = run({name: _gathered(box, some, size) for name, box in boxes.items()})
         for name, output in outputs.items():
             blend.add(name, output, some)
@@ -104,21 +104,6 @@ def mirrored(infer: InferMany, axes: tuple[str, ...]) -> InferMany:
         return {name: total / np.float32(len(turns) + 1) for name, total in sums.items()}
 
     return mean
-
-
-def slice_by_slice(infer: Infer) -> Infer:
-    """Return an `infer` for windows one slice thick of a 2D network, which takes (n, c, j, i).
-
-    Its outputs (n, channels, j, i) get their axis back; others are left as they are.
-    """
-
-    def run(tensor: Float32) -> Maps:
-        outputs = infer(tensor[:, :, 0])
-        return {
-            name: output[:, :, np.newaxis] if output.ndim == 4 else output for name, output in outputs.items()
-        }
-
-    return run
 
 
 def with_neighbours(box: Float32, slices: int) -> Float32:

@@ -13,9 +13,13 @@ from dicomnode.values.lazy import lazy_face
 
 if TYPE_CHECKING:
     from dicomnode.assemble.ahead import SlicesAhead
+    from dicomnode.assemble.decoders.pool import DecoderLimits, DecoderPool
+    from dicomnode.assemble.pictures import load_picture
     from dicomnode.assemble.placing import Placement
     from dicomnode.assemble.record import Header
-    from dicomnode.assemble.sources import source_of
+    from dicomnode.assemble.sampling import SampledSlice, sample_slices
+    from dicomnode.assemble.slices import DecodeSlices, decode_here
+    from dicomnode.assemble.sources import encode_headers, source_of
     from dicomnode.assemble.studies import (
         SeriesFiles,
         Stack,
@@ -24,13 +28,17 @@ if TYPE_CHECKING:
         find_files,
         read_studies,
     )
-    from dicomnode.assemble.volume import Ahead, load_volume, nothing_ahead
+    from dicomnode.assemble.volume import load_volume
 
 _HOMES = {
     "ahead": ("SlicesAhead",),
+    "decoders.pool": ("DecoderLimits", "DecoderPool"),
+    "pictures": ("load_picture",),
     "placing": ("Placement",),
     "record": ("Header",),
-    "sources": ("source_of",),
+    "sampling": ("SampledSlice", "sample_slices"),
+    "slices": ("DecodeSlices", "decode_here"),
+    "sources": ("encode_headers", "source_of"),
     "studies": (
         "SeriesFiles",
         "Stack",
@@ -39,22 +47,28 @@ _HOMES = {
         "find_files",
         "read_studies",
     ),
-    "volume": ("Ahead", "load_volume", "nothing_ahead"),
+    "volume": ("load_volume",),
 }
 
 __all__ = [
-    "Ahead",
+    "DecodeSlices",
+    "DecoderLimits",
+    "DecoderPool",
     "Header",
     "Placement",
+    "SampledSlice",
     "SeriesFiles",
     "SlicesAhead",
     "Stack",
     "StudyFiles",
     "StudyReading",
+    "decode_here",
+    "encode_headers",
     "find_files",
+    "load_picture",
     "load_volume",
-    "nothing_ahead",
     "read_studies",
+    "sample_slices",
     "source_of",
 ]
 

@@ -28,16 +28,18 @@ _MARKER: Final = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _MARKER_LS: Final = re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]")
 
 
-def contradiction(stream: bytes, rows: int, columns: int) -> str | None:
-    """Say how a stream of one monochrome image contradicts the header or itself; None if it does not.
+def contradiction(stream: bytes, rows: int, columns: int, samples: int = 1) -> str | None:
+    """Say how a stream of one image contradicts the header or itself; None if it does not.
+
+    samples: of a pixel.
 
     Only JPEG, JPEG-LS and JPEG 2000 codestreams are looked into; of others nothing is said.
     """
     try:
         if stream.startswith(_JPEG_2000):
-            return _jpeg_2000(stream, rows, columns)
+            return _jpeg_2000(stream, rows, columns, samples)
         if stream.startswith(b"\xff\xd8"):
-            return _jpeg(stream, rows, columns)
+            return _jpeg(stream, rows, columns, samples)
     except (struct.error, IndexError):
         return "its codestream is cut off"
     return None
@@ -49,27 +51,27 @@ def _size(found_rows: int, found_columns: int, rows: int, columns: int) -> str |
     return f"its codestream has {found_rows} rows of {found_columns}, the header says {rows} of {columns}"
 
 
-def _jpeg_2000(stream: bytes, rows: int, columns: int) -> str | None:
+def _jpeg_2000(stream: bytes, rows: int, columns: int, samples: int) -> str | None:
     # T.800 A.5.1: image area on the reference grid, then tiles
     x1, y1, x0, y0, tile_x, tile_y = struct.unpack_from(">6L", stream, 8)
     components = struct.unpack_from(">H", stream, 40)[0]
-    if components != 1 or not tile_x or not tile_y:
+    if components != samples or not tile_x or not tile_y:
         return f"its codestream has {components} components and tiles of {tile_y} × {tile_x}"
     return _size(y1 - y0, x1 - x0, rows, columns)
 
 
-def _jpeg(stream: bytes, rows: int, columns: int) -> str | None:
+def _jpeg(stream: bytes, rows: int, columns: int, samples: int) -> str | None:
     frame: int | None = None
     tables: set[int] = set()
     for marker, segment in _segments(stream):
         problem: str | None = None
         if marker in _FRAMES:
-            problem = "its codestream has two frames" if frame else _frame(segment, rows, columns)
+            problem = "its codestream has two frames" if frame else _frame(segment, rows, columns, samples)
             frame = marker
         elif marker == _DHT:
             problem = _tables(segment, tables)
         elif marker == _SOS:
-            problem = _scan(segment, frame, tables)
+            problem = _scan(segment, frame, tables, samples)
         elif marker == _EOI:
             return None
         if problem is not None:
@@ -77,9 +79,9 @@ def _jpeg(stream: bytes, rows: int, columns: int) -> str | None:
     return "its codestream is cut off"
 
 
-def _frame(segment: bytes, rows: int, columns: int) -> str | None:
+def _frame(segment: bytes, rows: int, columns: int, samples: int) -> str | None:
     precision, found_rows, found_columns, components = struct.unpack_from(">BHHB", segment)
-    if components != 1 or not 2 <= precision <= 16:
+    if components != samples or not 2 <= precision <= 16:
         return f"its codestream has {components} components of {precision} bits"
     return _size(found_rows, found_columns, rows, columns)
 
@@ -130,14 +132,16 @@ def _tables(segment: bytes, seen: set[int]) -> str | None:
     return None
 
 
-def _scan(segment: bytes, frame: int | None, tables: set[int]) -> str | None:
+def _scan(segment: bytes, frame: int | None, tables: set[int], samples: int) -> str | None:
     """Check a scan header (T.81 B.2.3, H.1)."""
-    if frame is None or segment[0] != 1 or len(segment) != 6:
-        return "its codestream has a scan without a frame, or of several components"
+    components = segment[0]
+    if frame is None or not 1 <= components <= samples or len(segment) != 4 + 2 * components:
+        return f"its codestream has a scan without a frame, or of {components} components"
     if frame != _LOSSLESS:
         return None
-    predictor, end, transform = segment[3], segment[4], segment[5]
+    predictor, end, transform = segment[-3:]
     if not 1 <= predictor <= 7 or end != 0 or transform > 15:
         return f"its codestream has predictor {predictor}"
     # Class 0 in the high half of the byte that names a table, number in the low one
-    return None if segment[2] >> 4 in tables else "its codestream lacks a Huffman table"
+    used = {table >> 4 for table in segment[2 : 1 + 2 * components : 2]}
+    return None if used <= tables else "its codestream lacks a Huffman table"

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
-from pydicom.dataelem import RawDataElement
-from pydicom.filereader import read_partial
-from pydicom.multival import MultiValue
-from pydicom.tag import BaseTag
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -24,29 +21,73 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from dicomnode.assemble.attributes import items_of, many, numbers_of, text_of, value_of, whole_of
+from dicomnode.assemble.dataset import UNDEFINED_LENGTH, UpToPixels, Wanted, read_by_pydicom, scanned
 from dicomnode.assemble.foreign import UNREADABLE, file_unreadable, is_of_the_disk, reason
-from dicomnode.assemble.record import Header, Orientation
+from dicomnode.assemble.functional_groups import GROUPS, frames_of, has_groups
+from dicomnode.assemble.kinds import FRAME_CLASSES, NM_IMAGE, PET_CLASSES
+from dicomnode.assemble.nuclear import VECTORS, is_reconstructed, nuclear_frames
+from dicomnode.assemble.pet import KEYWORDS as PET_KEYWORDS
+from dicomnode.assemble.pet import PRIVATE_TAGS, pet_facts
+from dicomnode.assemble.picture_classes import PICTURE_CLASSES
+from dicomnode.assemble.picture_facts import KEYWORDS as PICTURE_KEYWORDS
+from dicomnode.assemble.picture_facts import picture_facts
+from dicomnode.assemble.record import Header, Orientation, RealWorld
 from dicomnode.faults import HEADER_DAMAGED, NOT_DICOM, Fault
-from dicomnode.values import FACT_TAGS, Fact, SetAside, is_valid_uid
+from dicomnode.values import FACT_TAGS, Code, SetAside, is_valid_uid
 
-# What tells images at one position apart, the most telling first.
+# What tells images at one position apart, the most telling first: what kind of image it is, how it was made,
+# which of a sequence it is, and only then numbers and times.
 PHASE_KEYWORDS: Final = (
     "ImageType",
-    "TemporalPositionIdentifier",
-    "AcquisitionNumber",
-    "EchoNumbers",
+    "ComplexImageComponent",
+    "MetaboliteMapDescription",
+    "RescaleType",
     "EchoTime",
+    "EchoNumbers",
     "InversionTime",
     "FlipAngle",
     "DiffusionBValue",
-    "TriggerTime",
-    "NominalPercentageOfCardiacPhase",
+    "DiffusionDirectionality",
+    "DiffusionGradientOrientation",
     "ConvolutionKernel",
     "FilterType",
     "KVP",
     "ContrastBolusAgent",
+    "ContrastBolusAgentPhase",
+    "NominalPercentageOfCardiacPhase",
+    "NominalPercentageOfRespiratoryPhase",
+    "TemporalPositionIdentifier",
+    "TemporalPositionTimeOffset",
+    "TriggerTime",
+    "FrameReferenceTime",
+    "EnergyWindowVector",
+    "DetectorVector",
+    "RRIntervalVector",
+    "TimeSlotVector",
+    "StackID",
+    "AcquisitionNumber",
     "LossyImageCompression",
+    "DimensionIndexValues",
     "AcquisitionTime",
+    "AcquisitionDateTime",
+)
+# What kind of image it is, beside Image Type.
+_KIND_KEYWORDS: Final = (
+    "ContrastBolusStartTime",
+    "ConcatenationUID",
+    "SeriesType",
+    "VolumetricProperties",
+    "VolumeBasedCalculationTechnique",
+)
+# Sequences that are taken apart, and what else is read to find the frames of a multi-frame object.
+_FRAME_KEYWORDS: Final = (
+    *GROUPS,
+    *VECTORS,
+    "DimensionIndexSequence",
+    "DetectorInformationSequence",
+    "SpacingBetweenSlices",
+    "RealWorldValueMappingSequence",
 )
 _OTHER_KEYWORDS: Final = (
     "SOPInstanceUID",
@@ -71,15 +112,22 @@ _OTHER_KEYWORDS: Final = (
     "PixelPaddingValue",
     "PixelPaddingRangeLimit",
 )
-_TAGS: Final = sorted(
-    {tag_for_keyword(word) or 0 for word in (*FACT_TAGS, *PHASE_KEYWORDS, *_OTHER_KEYWORDS)}
-)
+_SHOWN: Final = sorted({*FACT_TAGS, *PHASE_KEYWORDS, *_KIND_KEYWORDS})
+_READ: Final = {*_SHOWN, *_FRAME_KEYWORDS, *PET_KEYWORDS, *PICTURE_KEYWORDS, *_OTHER_KEYWORDS}
 _UIDS: Final = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 
 # A text or a list in these attributes that is longer says nothing that matching needs.
 _LONGEST_VALUE: Final = 4096  # bytes
-# What is not a plausible coordinate or factor would only overflow later.
-_LARGEST_NUMBER: Final = 1e7
+# But these grow with the number of frames: what each frame costs, and how many there may be.
+_OF_ALL_FRAMES: Final = (*GROUPS, *VECTORS, "FrameTimeVector")
+_LONGEST_GROUPS: Final = 256 * 2**20  # bytes
+_WANTED: Final = Wanted(
+    tags=frozenset({*(tag_for_keyword(word) or 0 for word in _READ), *PRIVATE_TAGS}),
+    longest=_LONGEST_VALUE,
+    long=frozenset(tag_for_keyword(word) or 0 for word in _OF_ALL_FRAMES),
+    longest_long=_LONGEST_GROUPS,
+)
+_MOST_FRAMES: Final = 20_000
 # A deflated data set is inflated whole to be read (PS3.5 A.5); a small file can hold a very large one.
 _INFLATED_MAX: Final = 512 * 2**20  # bytes
 
@@ -92,13 +140,11 @@ _NATIVE: Final = frozenset(
         DeflatedExplicitVRLittleEndian,
     }
 )
-_PIXEL_DATA: Final = 0x7FE00010
-_FIRST_PIXEL_TAG: Final = 0x7FE00008  # Float Pixel Data; offset tables stand before
 _NO_PIXEL_DATA: Final = "it has no Pixel Data"
 
 
-def read_header(path: Path) -> Header | SetAside:
-    """Read the header of one Part 10 file, or say why it is none or cannot be read.
+def read_headers(path: Path) -> tuple[Header, ...] | SetAside:
+    """Read the headers of the images in one Part 10 file, or say why it is none or cannot be read.
 
     Raises NodeError(FILE_UNREADABLE) when the disk does not give the file. Call it within `quiet()`.
     """
@@ -131,18 +177,14 @@ def _aside(path: Path, fault: Fault, error: str, sop_instance_uid: str | None = 
     return SetAside(sop_instance_uid=sop_instance_uid, file=str(path), code=fault.code, text=text)
 
 
-def _read(path: Path, file: BinaryIO) -> Header | SetAside:
-    pixels = _PixelElement()
+def _read(path: Path, file: BinaryIO) -> tuple[Header, ...] | SetAside:
     try:
-        dataset = read_partial(
-            _bounded(file),
-            stop_when=pixels.reached,
-            defer_size=_LONGEST_VALUE,
-            specific_tags=list(_TAGS),
-        )
-        _drop_large(dataset)
-        syntax = str(dataset.file_meta.get("TransferSyntaxUID") or "")
-        uids = {keyword: _text(dataset, keyword) for keyword in _UIDS}
+        read = scanned(file, _WANTED)
+        if read is None:
+            _check_inflated(file)
+            read = read_by_pydicom(file, _WANTED)
+        dataset, syntax = read.dataset, read.transfer_syntax_uid
+        uids = {keyword: text_of(dataset, keyword) for keyword in _UIDS}
     except OSError as error:
         if is_of_the_disk(error):
             raise
@@ -156,25 +198,19 @@ def _read(path: Path, file: BinaryIO) -> Header | SetAside:
             return _aside(path, HEADER_DAMAGED, error_text, instance if is_valid_uid(instance) else None)
     if not is_valid_uid(syntax):
         return _aside(path, HEADER_DAMAGED, "it names no transfer syntax", uids["SOPInstanceUID"])
-    inflated = syntax == DeflatedExplicitVRLittleEndian
-    left = None if inflated else path.stat().st_size - file.tell()
-    return _header(path, dataset, uids | {"TransferSyntaxUID": syntax}, pixels.damage(dataset, syntax, left))
+    damage = _damage(read)
+    try:
+        return _images(path, dataset, uids | {"TransferSyntaxUID": syntax}, damage)
+    except UNREADABLE as error:
+        return _aside(path, HEADER_DAMAGED, reason(error), uids["SOPInstanceUID"])
 
 
-def _drop_large(dataset: Dataset) -> None:
-    """Take out what was too long to be loaded: pydicom would load it when it is asked for."""
-    for tag in list(dataset.keys()):
-        element: object = dataset.get_item(tag, keep_deferred=True)
-        if isinstance(element, RawDataElement) and element.value is None and element.length:
-            del dataset[tag]
-
-
-def _bounded(file: BinaryIO) -> BinaryIO:
-    """Return `file` itself; raise ValueError if it is deflated and inflates to more than is allowed."""
-    start = file.read(132 + 1024)
+def _check_inflated(file: BinaryIO) -> None:
+    """Raise ValueError if a file is deflated, and inflates to more than is allowed."""
     file.seek(0)
+    start = file.read(132 + 1024)
     if DeflatedExplicitVRLittleEndian.encode() not in start:
-        return file
+        return
     begin = 132 + 12 + int.from_bytes(start[140:144], "little")  # group length (0002,0000), PS3.10 7.1
     file.seek(begin)
     inflate, total = zlib.decompressobj(-zlib.MAX_WBITS), 0
@@ -184,49 +220,54 @@ def _bounded(file: BinaryIO) -> BinaryIO:
         rest = inflate.unconsumed_tail
         if total > _INFLATED_MAX:
             raise ValueError("deflated data set is too large")
-    file.seek(0)
-    return file
 
 
-class _PixelElement:
-    """What is seen of the pixels on the way past: their element's tag and length."""
-
-    def __init__(self) -> None:
-        self.seen = False
-        self.length = 0
-        self.head = 8  # bytes of tag and length
-
-    def reached(self, tag: BaseTag, vr: str | None, length: int) -> bool:
-        """Stop at the pixels: called by pydicom at each element."""
-        if tag < _FIRST_PIXEL_TAG:
-            return False
-        if tag <= _PIXEL_DATA:
-            # PS3.5 7.1.2: OB, OW, OF, OD have 2 reserved bytes and a length of 4
-            self.seen, self.length, self.head = True, length, 8 if vr is None else 12
-        return True
-
-    def damage(self, dataset: Dataset, syntax: str, left: int | None) -> str | None:
-        """Say why the pixels cannot be read, as far as lengths tell. left: bytes from the element on."""
-        if not self.seen:
-            return _NO_PIXEL_DATA
-        if syntax not in _NATIVE or self.length == 0xFFFFFFFF:
-            return None
-        names = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated")
-        counts = [_whole(dataset, name) or 0 for name in names]
-        wanted = (_whole(dataset, "NumberOfFrames") or 1) * counts[0] * counts[1] * counts[2] * counts[3] // 8
-        there = self.length if left is None else min(self.length, max(left - self.head, 0))
-        return f"its Pixel Data end after {there} of {wanted} bytes" if there < wanted else None
+def _damage(read: UpToPixels) -> str | None:
+    """Say why the pixels cannot be read, as far as lengths tell."""
+    if read.pixels is None:
+        return _NO_PIXEL_DATA
+    if read.transfer_syntax_uid not in _NATIVE or read.pixels.length == UNDEFINED_LENGTH:
+        return None
+    names = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated")
+    counts = [whole_of(read.dataset, name) or 0 for name in names]
+    frames = whole_of(read.dataset, "NumberOfFrames") or 1
+    wanted = frames * counts[0] * counts[1] * counts[2] * counts[3] // 8
+    there = read.pixels.length
+    if read.transfer_syntax_uid != DeflatedExplicitVRLittleEndian:
+        there = min(there, max(read.size - read.pixels.begin, 0))
+    return f"its Pixel Data end after {there} of {wanted} bytes" if there < wanted else None
 
 
-def _header(path: Path, dataset: Dataset, uids: dict[str, str], damage: str | None) -> Header:
-    spacing = _numbers(dataset, "PixelSpacing", 2)
-    orientation = _numbers(dataset, "ImageOrientationPatient", 6)
-    position = _numbers(dataset, "ImagePositionPatient", 3)
-    slope, intercept = _numbers(dataset, "RescaleSlope", 1), _numbers(dataset, "RescaleIntercept", 1)
-    padding, limit = _whole(dataset, "PixelPaddingValue"), _whole(dataset, "PixelPaddingRangeLimit")
-    image_type = _value(dataset, "ImageType")
-    patient = "\0".join(_text(dataset, keyword) for keyword in ("PatientID", "IssuerOfPatientID"))
-    tags = {keyword: _value(dataset, keyword) for keyword in {*FACT_TAGS, *PHASE_KEYWORDS}}
+def _images(path: Path, dataset: Dataset, uids: dict[str, str], damage: str | None) -> tuple[Header, ...]:
+    """Return a header a frame where the frames of the object may be slices, else one of the whole.
+
+    An object of one frame is a single image, whatever its class: series of such objects exist.
+    """
+    frames = whole_of(dataset, "NumberOfFrames") or 1
+    of_frames: Iterator[Dataset] = iter(())
+    if uids["SOPClassUID"] in FRAME_CLASSES and 1 <= frames <= _MOST_FRAMES:
+        if uids["SOPClassUID"] != NM_IMAGE:
+            of_frames = frames_of(dataset) if has_groups(dataset, frames) else of_frames
+        elif is_reconstructed(dataset):
+            of_frames = nuclear_frames(dataset, frames)
+    images = tuple(
+        _header(path, frame, uids, damage, number if frames > 1 else None)
+        for number, frame in enumerate(of_frames, start=1)
+    )
+    return images or (_header(path, dataset, uids, damage, None),)
+
+
+def _header(
+    path: Path, dataset: Dataset, uids: dict[str, str], damage: str | None, number: int | None
+) -> Header:
+    spacing = numbers_of(dataset, "PixelSpacing", 2)
+    orientation = numbers_of(dataset, "ImageOrientationPatient", 6)
+    position = numbers_of(dataset, "ImagePositionPatient", 3)
+    rescale = _rescale(dataset)
+    padding, limit = whole_of(dataset, "PixelPaddingValue"), whole_of(dataset, "PixelPaddingRangeLimit")
+    image_type = value_of(dataset, "ImageType")
+    patient = "\0".join(text_of(dataset, keyword) for keyword in ("PatientID", "IssuerOfPatientID"))
+    tags = {keyword: value_of(dataset, keyword) for keyword in _SHOWN}
     return Header(
         path=path,
         sop_instance_uid=uids["SOPInstanceUID"],
@@ -235,80 +276,59 @@ def _header(path: Path, dataset: Dataset, uids: dict[str, str], damage: str | No
         series_instance_uid=uids["SeriesInstanceUID"],
         transfer_syntax_uid=uids["TransferSyntaxUID"],
         patient_key=hashlib.sha256(patient.encode()).hexdigest(),
-        modality=_text(dataset, "Modality"),
-        frame_of_reference_uid=_text(dataset, "FrameOfReferenceUID") or None,
-        image_type=tuple(str(word).upper() for word in _many(image_type)),
-        instance_number=_whole(dataset, "InstanceNumber"),
-        frames=_whole(dataset, "NumberOfFrames") or 1,
-        samples=_whole(dataset, "SamplesPerPixel") or 0,
-        photometric=_text(dataset, "PhotometricInterpretation"),
-        rows=_whole(dataset, "Rows") or None,
-        columns=_whole(dataset, "Columns") or None,
+        modality=text_of(dataset, "Modality"),
+        frame_of_reference_uid=text_of(dataset, "FrameOfReferenceUID") or None,
+        image_type=tuple(str(word).upper() for word in many(image_type)),
+        instance_number=whole_of(dataset, "InstanceNumber"),
+        frames=whole_of(dataset, "NumberOfFrames") or 1,
+        frame_number=number,
+        samples=whole_of(dataset, "SamplesPerPixel") or 0,
+        photometric=text_of(dataset, "PhotometricInterpretation"),
+        rows=whole_of(dataset, "Rows") or None,
+        columns=whole_of(dataset, "Columns") or None,
         # 0.000 is written by some: as good as nothing, and must not be divided by
         spacing_ji_mm=(spacing[0], spacing[1]) if spacing and min(spacing) > 0 else None,
         orientation=_six(orientation) if orientation else None,
         position_lps_mm=(position[0], position[1], position[2]) if position else None,
-        rescale=(slope[0], intercept[0]) if slope and intercept and slope[0] != 0 else None,
+        rescale=rescale,
+        lacks_intercept=rescale is not None and value_of(dataset, "RescaleIntercept") is None,
+        mappings=_mappings(dataset),
+        pet=pet_facts(dataset) if uids["SOPClassUID"] in PET_CLASSES else None,
+        picture=picture_facts(dataset) if uids["SOPClassUID"] in PICTURE_CLASSES else None,
         padding=(padding, padding if limit is None else limit) if padding is not None else None,
         has_pixels=damage != _NO_PIXEL_DATA,
         damage=damage,
-        tags={keyword: value for keyword, value in sorted(tags.items()) if value is not None},
+        tags={keyword: value for keyword, value in tags.items() if value is not None},
     )
+
+
+def _rescale(dataset: Dataset) -> tuple[float, float] | None:
+    """Return slope and intercept; an intercept that is missing or empty is 0, and never costs the slope."""
+    slope, intercept = numbers_of(dataset, "RescaleSlope", 1), numbers_of(dataset, "RescaleIntercept", 1)
+    if slope is None or slope[0] == 0:
+        return None
+    if intercept is None:
+        return (slope[0], 0.0) if value_of(dataset, "RescaleIntercept") is None else None
+    return slope[0], intercept[0]
+
+
+def _mappings(dataset: Dataset) -> tuple[RealWorld, ...]:
+    """Return the linear Real World Value Mappings that name a unit; tables are not used."""
+    found = []
+    for item in items_of(dataset, "RealWorldValueMappingSequence"):
+        slope, intercept = (value_of(item, f"RealWorldValue{word}") for word in ("Slope", "Intercept"))
+        unit = (*items_of(item, "MeasurementUnitsCodeSequence"), Dataset())[0]
+        words = [text_of(unit, word) for word in ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")]
+        if not isinstance(slope, int | float) or not isinstance(intercept, int | float) or slope == 0:
+            continue
+        try:
+            code = Code(words[0], words[1], words[2] or words[0])
+        except ValueError:  # no code, or one that is longer than it may be
+            continue
+        found.append(RealWorld(float(slope), float(intercept), code))
+    return tuple(found)
 
 
 def _six(numbers: tuple[float, ...]) -> Orientation:
     a, b, c, d, e, f = numbers
     return (a, b, c, d, e, f)
-
-
-def _many(value: Fact) -> tuple[object, ...]:
-    if value is None:
-        return ()
-    return value if isinstance(value, tuple) else (value,)
-
-
-def _value(dataset: Dataset, keyword: str) -> Fact:
-    """Return an attribute's value; None if it is missing, empty, not valid, or not of a simple kind."""
-    try:
-        value = dataset.get(keyword)
-        if isinstance(value, MultiValue):
-            parts = [_simple(one) for one in value]
-            if any(isinstance(part, str) for part in parts):
-                return tuple("" if part is None else str(part) for part in parts)
-            return tuple(float(part) for part in parts if part is not None)
-        return _simple(value)
-    except UNREADABLE:
-        return None
-
-
-def _simple(value: object) -> str | int | float | None:
-    if isinstance(value, str):  # UID is a str
-        return str(value).strip() or None
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int):  # IS is an int
-        return int(value)
-    if isinstance(value, float):  # DS is a float
-        number = float(value)
-        return number if abs(number) < float("inf") else None
-    return None
-
-
-def _text(dataset: Dataset, keyword: str) -> str:
-    value = _value(dataset, keyword)
-    return value if isinstance(value, str) else ""
-
-
-def _numbers(dataset: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
-    values = _many(_value(dataset, keyword))
-    if len(values) != count:
-        return None
-    numbers = [float(one) for one in values if isinstance(one, int | float)]
-    if len(numbers) != count or not all(abs(one) < _LARGEST_NUMBER for one in numbers):
-        return None
-    return tuple(numbers)
-
-
-def _whole(dataset: Dataset, keyword: str) -> int | None:
-    value = _value(dataset, keyword)
-    return value if isinstance(value, int) else None

@@ -6,13 +6,32 @@ from typing import Final
 
 from pydicom.uid import UID
 
+from dicomnode.assemble.nuclear import RECONSTRUCTED
 from dicomnode.assemble.record import Header
-from dicomnode.faults import LOCALIZER, NO_PIXELS, NOT_A_VOLUME_CLASS, Fault
-from dicomnode.values import SetAside
+from dicomnode.faults import FRAMES_UNPLACED, LOCALIZER, NO_PIXELS, NOT_A_VOLUME_CLASS, PROJECTION, Fault
+from dicomnode.values import Refusal, SetAside
 
 CT_IMAGE: Final = "1.2.840.10008.5.1.4.1.1.2"
 MR_IMAGE: Final = "1.2.840.10008.5.1.4.1.1.4"
-VOLUME_CLASSES: Final = frozenset({CT_IMAGE, MR_IMAGE})
+PET_IMAGE: Final = "1.2.840.10008.5.1.4.1.1.128"
+NM_IMAGE: Final = "1.2.840.10008.5.1.4.1.1.20"
+ENHANCED_CT: Final = "1.2.840.10008.5.1.4.1.1.2.1"
+LEGACY_CT: Final = "1.2.840.10008.5.1.4.1.1.2.2"
+ENHANCED_MR: Final = "1.2.840.10008.5.1.4.1.1.4.1"
+LEGACY_MR: Final = "1.2.840.10008.5.1.4.1.1.4.4"
+ENHANCED_PET: Final = "1.2.840.10008.5.1.4.1.1.130"
+LEGACY_PET: Final = "1.2.840.10008.5.1.4.1.1.128.1"
+XRAY_3D: Final = frozenset({"1.2.840.10008.5.1.4.1.1.13.1.1", "1.2.840.10008.5.1.4.1.1.13.1.2"})
+"""Angiographic and craniofacial cone beam CT."""
+
+CT_CLASSES: Final = frozenset({CT_IMAGE, ENHANCED_CT, LEGACY_CT})
+PET_CLASSES: Final = frozenset({PET_IMAGE, ENHANCED_PET, LEGACY_PET})
+FRAME_CLASSES: Final = (
+    frozenset({ENHANCED_CT, LEGACY_CT, ENHANCED_MR, LEGACY_MR, ENHANCED_PET, LEGACY_PET, NM_IMAGE}) | XRAY_3D
+)
+"""Multi-frame objects whose frames may be slices of a volume."""
+
+VOLUME_CLASSES: Final = FRAME_CLASSES | {CT_IMAGE, MR_IMAGE, PET_IMAGE}
 
 # Raw data, registrations, segmentations (PS3.4 B.5): some have Pixel Data, none is an image of a patient.
 _NO_IMAGE: Final = "1.2.840.10008.5.1.4.1.1.66"
@@ -20,7 +39,7 @@ _SECONDARY_CAPTURE: Final = "1.2.840.10008.5.1.4.1.1.7"
 
 # Image Type, value 3 (PS3.3 C.8.2.1.1.1) and what makers write there or behind it: images that plan a
 # scan, and pages of text.
-_LOCALIZER_WORDS: Final = frozenset(
+LOCALIZER_WORDS: Final = frozenset(
     {
         "LOCALIZER",
         "SCOUT",
@@ -36,6 +55,25 @@ _LOCALIZER_WORDS: Final = frozenset(
         "SCREENSHOT",
         "CSA REPORT",
         "EXAM SUMMARY",
+    }
+)
+# Of images that were looked through a volume, or drawn of it: no slices, and their values are no measure of
+# what lies at a point. Words of Image Type (PS3.3 C.8.16.1.4 and what makers write), whole or as a part.
+_PROJECTION_WORDS: Final = frozenset(
+    {
+        "MIP",
+        "MINIP",
+        "MAX_IP",
+        "MIN_IP",
+        "PROJECTION IMAGE",
+        "REPROJECTION",
+        "VOLUME_RENDER",
+        "SURFACE_RENDER",
+        "CURVED_MPR",
+        "VRT",
+        "VOLREN",
+        "SSD",
+        "MPVR",
     }
 )
 
@@ -55,9 +93,35 @@ def set_aside(header: Header) -> SetAside | None:
         return aside(header, NOT_A_VOLUME_CLASS, sop_class=name)
     if not is_volume_class:
         return None
-    if _LOCALIZER_WORDS.intersection(header.image_type):
+    if LOCALIZER_WORDS.intersection(header.image_type):
         return aside(header, LOCALIZER, image_type="\\".join(header.image_type))
+    return _projection(header)
+
+
+def _projection(header: Header) -> SetAside | None:
+    """Say by which attribute an image is no slice but a view through a volume, or a bent one.
+
+    A derived image is not set aside for being derived: often the reformatted series is the only one.
+    """
+    found = _PROJECTION_WORDS.intersection(_words(header.image_type))
+    if found:
+        return aside(header, PROJECTION, tag="(0008,0008) ImageType", value="\\".join(header.image_type))
+    for tag, keyword, values in (
+        ("(0008,9206)", "VolumetricProperties", {"SAMPLED", "DISTORTED"}),
+        ("(0008,9207)", "VolumeBasedCalculationTechnique", _PROJECTION_WORDS),
+        ("(0054,1000)", "SeriesType", {"REPROJECTION"}),
+    ):
+        value = header.tags.get(keyword)
+        said = {str(one) for one in (value if isinstance(value, tuple) else (value,))}
+        if said.intersection(values):
+            shown = "\\".join(sorted(said))
+            return aside(header, PROJECTION, tag=f"{tag} {keyword}", value=shown)
     return None
+
+
+def _words(image_type: tuple[str, ...]) -> set[str]:
+    """Return the values of Image Type, and the words of those from the third on: "CT_SOM5 MIP"."""
+    return {*image_type, *(word for value in image_type[2:] for word in value.split())}
 
 
 def _is_of(header: Header, family: str) -> bool:
@@ -79,10 +143,33 @@ def not_a_slice(header: Header) -> str | None:
     name = class_name(header.sop_class_uid)
     if header.sop_class_uid not in VOLUME_CLASSES:
         return name
-    if header.frames > 1:
-        return f"{name} with {header.frames} frames"
-    if "MOSAIC" in header.image_type:
-        return f"{name} with several slices tiled in one image (MOSAIC)"
+    if header.sop_class_uid == NM_IMAGE and RECONSTRUCTED.isdisjoint(header.image_type):
+        return f"{name} of planar images or projections"
+    several = _of_several(header)
+    if several is not None:
+        return f"{name} {several}"
     if header.samples != 1 or header.photometric not in {"MONOCHROME1", "MONOCHROME2"}:
         return f"{name} in colour ({header.photometric or 'no Photometric Interpretation'})"
     return None
+
+
+def _of_several(header: Header) -> str | None:
+    """Say that an image is more or less than one slice."""
+    if header.tags.get("ConcatenationUID"):  # PS3.3 C.7.6.16.2.2.4
+        return "that is a part of several (0020,9161 ConcatenationUID)"
+    if header.frames > 1 and header.frame_number is None:
+        return f"with {header.frames} frames"
+    if "MOSAIC" in header.image_type:
+        return "with several slices tiled in one image (MOSAIC)"
+    return None
+
+
+def kind_refusal(header: Header) -> Refusal | None:
+    """Refuse what is not one slice of a volume."""
+    kind = not_a_slice(header)
+    if kind is None:
+        return None
+    is_whole = header.frames > 1 and header.frame_number is None
+    if header.sop_class_uid in FRAME_CLASSES - {NM_IMAGE} and is_whole:
+        return FRAMES_UNPLACED.refusal(sop_class=class_name(header.sop_class_uid), frames=header.frames)
+    return NOT_A_VOLUME_CLASS.refusal(sop_class=kind)

@@ -1,11 +1,13 @@
 """Where slices lie: one affine for a stack, or the reason why there is none. Numbers in, no I/O.
 
 The affine comes from the positions of the first and the last slice, never from Slice Thickness or
-Spacing Between Slices (PS3.3 C.7.6.2.1.1). What is tolerated is named here, and told as a repair.
+Spacing Between Slices (PS3.3 C.7.6.2.1.1). Of a tilted gantry it is sheared, and right for every voxel.
+What is tolerated is named here and in docs/reference/volumes.md, and told as a repair.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -21,7 +23,7 @@ from dicomnode.faults import (
     SLICES_SHIFTED,
     VOLUME_TOO_LARGE,
 )
-from dicomnode.values import Float64, Refusal, Repair
+from dicomnode.values import Float64, Grid, Refusal, Repair
 
 SAME_POSITION_MM: Final = 0.01
 """Positions along the normal that differ by less are one: scanners write 0.01 mm or finer."""
@@ -45,8 +47,8 @@ IN_PLANE_TOLERANCE: Final = 0.2
 IN_PLANE_FLOOR_MM: Final = 0.02
 """Always tolerated within the plane: positions of very small pixels are rounded, too."""
 
-TILT_TOLERANCE_DEGREES: Final = 0.1
-"""Less is rounding; gantries are tilted by half a degree or more."""
+MOST_TILT_DEGREES: Final = 45.0
+"""Gantries are tilted by up to 30 degrees; beyond this the positions are of something else than a stack."""
 
 AXES_TOLERANCE: Final = 1e-3
 """How far direction cosines may be from perpendicular unit vectors: values with three decimals."""
@@ -66,10 +68,15 @@ TOLD_MM: Final = 0.005
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Placement:
-    """Where a stack lies: `affine_lps` (4, 4), index (i, j, k, 1) → LPS mm, and what was tolerated."""
+    """Where a stack lies, and what was tolerated."""
 
-    affine_lps: Float64
+    grid: Grid
     repairs: tuple[Repair, ...] = ()
+
+    @property
+    def affine_lps(self) -> Float64:
+        """float64 (4, 4), index (i, j, k, 1) → LPS mm."""
+        return self.grid.affine_lps
 
 
 def axes(header: Header) -> Float64 | None:
@@ -93,12 +100,26 @@ def along_normal(headers: Sequence[Header], normal: Float64) -> Float64:
     return _positions(headers) @ normal
 
 
-def implausible(headers: Sequence[Header], positions: Float64) -> Refusal | None:
+def places_of(positions: Float64) -> list[int]:
+    """Number the places that images lie at, from 0: those at one have one number.
+
+    positions: along the normal in mm, ascending.
+    """
+    places: list[int] = []
+    began = 0.0
+    for position in positions:
+        again = bool(places) and position - began < SAME_POSITION_MM
+        places.append(places[-1] if again else (places[-1] + 1 if places else 0))
+        began = began if again else float(position)
+    return places
+
+
+def implausible(first: Header, positions: Float64) -> Refusal | None:
     """Refuse slices that claim a size that no scan has: before a pixel is decoded, or a grid made of it.
 
-    headers: of one matrix and spacing. positions: along the normal, mm.
+    first: one of them; all are of one matrix and spacing. positions: of all along the normal, mm, ascending.
     """
-    first, slices = headers[0], len(headers)
+    slices = places_of(positions)[-1] + 1
     rows, columns = first.rows or 0, first.columns or 0
     j_mm, i_mm = first.spacing_ji_mm or (0.0, 0.0)
     if min(j_mm, i_mm) < SMALLEST_PIXEL_MM:
@@ -115,30 +136,60 @@ def implausible(headers: Sequence[Header], positions: Float64) -> Refusal | None
 def place(headers: Sequence[Header]) -> Placement | Refusal:
     """Place slices that are sorted along their normal, no two at one position.
 
-    headers: three or more, with all that is required; spacing and orientation are those of the first.
+    headers: three or more, with all that is required; the orientation is that of the first, the spacing of
+    most.
     """
     directions = axes(headers[0])
-    spacing = headers[0].spacing_ji_mm
-    if directions is None or spacing is None:
+    if directions is None or headers[0].spacing_ji_mm is None:
         raise ValueError("place needs headers with orientation and spacing")
     points = _positions(headers)
     step = (points[-1] - points[0]) / (len(points) - 1)
     off = points - (points[0] + np.arange(len(points))[:, None] * step)
-    shifts = _in_plane(off, directions[2])
+    grid = _grid(headers, directions, step, points[0])
     refusal = (
-        _tilt(headers, points, directions[2], step)
+        _too_tilted(grid)
         or _uneven(headers, points @ directions[2], off @ directions[2])
-        or _shifted(headers, shifts)
+        or _shifted(headers, _in_plane(off, directions[2]))
     )
     if refusal is not None:
         return refusal
+    tolerated = _tolerated(headers[0], directions, points, off)
+    return Placement(grid, (*_tilt(grid), *tolerated, *_spacings(headers)))
+
+
+def _grid(headers: Sequence[Header], directions: Float64, step: Float64, origin: Float64) -> Grid:
+    first = headers[0]
+    row_mm, column_mm = _spacing_ji_mm(headers)
     affine = np.eye(4)
-    affine[:3, 0] = directions[0] * spacing[1]
-    affine[:3, 1] = directions[1] * spacing[0]
+    affine[:3, 0] = directions[0] * column_mm
+    affine[:3, 1] = directions[1] * row_mm
     affine[:3, 2] = step
-    affine[:3, 3] = points[0]
-    affine.setflags(write=False)
-    return Placement(affine, _tolerated(headers[0], directions, points, off))
+    affine[:3, 3] = origin
+    return Grid(
+        (len(headers), first.rows or 1, first.columns or 1), affine, first.frame_of_reference_uid or ""
+    )
+
+
+def _spacing_ji_mm(headers: Sequence[Header]) -> tuple[float, float]:
+    """Return the spacing that most slices have; of equally many the first."""
+    counts = Counter(header.spacing_ji_mm for header in headers)
+    return counts.most_common(1)[0][0] or (0.0, 0.0)
+
+
+def _spacings(headers: Sequence[Header]) -> tuple[Repair, ...]:
+    """Say where slices have spacings that differ by how they were written."""
+    used = _spacing_ji_mm(headers)
+    given = [header.spacing_ji_mm or used for header in headers]
+    size = (headers[0].rows or 0, headers[0].columns or 0)
+    off = max(abs(ji[n] - used[n]) * size[n] for ji in given for n in (0, 1))
+    if off <= TOLD_MM:
+        return ()
+    low, high = min(min(ji) for ji in given), max(max(ji) for ji in given)
+    text = (
+        f"Pixel Spacing differs within the slices, from {low:.6g} to {high:.6g} mm. That of most is used, "
+        f"{used[0]:.6g} x {used[1]:.6g} mm, which moves no pixel by more than {off:.3f} mm."
+    )
+    return (Repair("spacing", text),)
 
 
 def _positions(headers: Sequence[Header]) -> Float64:
@@ -155,24 +206,27 @@ def _in_plane_tolerance_mm(header: Header) -> float:
     return max(IN_PLANE_TOLERANCE * min(header.spacing_ji_mm or (0.0,)), IN_PLANE_FLOOR_MM)
 
 
-def _tilt(headers: Sequence[Header], points: Float64, normal: Float64, step: Float64) -> Refusal | None:
-    """Refuse slices whose centres do not lie on a line along the normal.
-
-    This comes before the distances: a tilted series is refused also with its missing slices sent.
-    """
-    shift = _in_plane(step[None], normal)[0]
-    degrees = float(np.degrees(np.arctan2(shift, step @ normal)))
-    if degrees <= TILT_TOLERANCE_DEGREES or shift * (len(points) - 1) <= _in_plane_tolerance_mm(headers[0]):
+def _too_tilted(grid: Grid) -> Refusal | None:
+    if grid.tilt_degrees <= MOST_TILT_DEGREES:
         return None
-    steps = np.diff(points @ normal)
-    off = np.abs(points @ normal - np.linspace(points[0] @ normal, points[-1] @ normal, len(points)))
-    also = ""
-    if off.max() > _even_tolerance_mm(steps):
-        also = f", and their distance varies from {steps.min():.3f} to {steps.max():.3f} mm"
-    return GANTRY_TILT.refusal(degrees=degrees, also=also)
+    return GANTRY_TILT.refusal(degrees=grid.tilt_degrees, limit=MOST_TILT_DEGREES)
 
 
-def _even_tolerance_mm(steps: Float64) -> float:
+def _tilt(grid: Grid) -> tuple[Repair, ...]:
+    if not grid.is_sheared:
+        return ()
+    return (
+        Repair(
+            "tilt",
+            f"The slices are shifted against each other, as under a gantry tilted by {grid.tilt_degrees:.1f} "
+            "degrees; each keeps its place, engines see the stack straightened, and results go back on the "
+            "slices as they were scanned.",
+        ),
+    )
+
+
+def even_tolerance_mm(steps: Float64) -> float:
+    """Return how far a slice may lie off its place in the even grid, for slices of these distances."""
     usual = float(np.sort(steps)[(len(steps) - 1) // 2])
     return max(EVEN_TOLERANCE * usual, min(EVEN_FLOOR_MM, usual / 4))
 
@@ -180,11 +234,14 @@ def _even_tolerance_mm(steps: Float64) -> float:
 def _uneven(headers: Sequence[Header], along: Float64, off: Float64) -> Refusal | None:
     """Refuse distances that vary: with gaps where all are multiples of one, irregular otherwise."""
     steps = np.diff(along)
-    tolerance = _even_tolerance_mm(steps)
+    tolerance = even_tolerance_mm(steps)
     worst = float(np.abs(off).max())
     if worst <= tolerance:
         return None
-    for usual in (float(np.sort(steps)[(len(steps) - 1) // 2]), float(steps.min())):
+    middle = float(np.sort(steps)[(len(steps) - 1) // 2])
+    # The mean is nearer the distance where positions are rounded: a long gap is many of them
+    mean = float(steps[np.abs(steps - middle) <= 2 * tolerance].mean())
+    for usual in (middle, mean, float(steps.min())):
         gaps = _gaps(steps, usual)
         if gaps:
             first = gaps[0]

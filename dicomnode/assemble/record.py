@@ -7,21 +7,38 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from dicomnode.values import Fact
+from dicomnode.assemble.picture_facts import PictureFacts
+from dicomnode.assemble.suv import PetFacts
+from dicomnode.values import Code, Fact, SourceFrame
 
 Triple = tuple[float, float, float]
 Orientation = tuple[float, float, float, float, float, float]
 
 
+@dataclass(frozen=True, slots=True)
+class RealWorld:
+    """A linear Real World Value Mapping (PS3.3 C.7.6.16.2.11): from stored values to values in a unit."""
+
+    slope: float
+    intercept: float
+    unit: Code
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """One instance's header, checked: a number that is missing, empty or no finite number is None.
+    """The header of one image, checked: a number that is missing, empty or no finite number is None.
 
+    An image is an instance, or one frame of a multi-frame instance whose frames have a place of their own.
+    frame_number: of the frame, counted from 1; None for an instance that is taken as a whole. frames: that
+    the instance has.
     spacing_ji_mm: between rows, between columns (Pixel Spacing, > 0). orientation: direction cosines of
-    the row, then of the column (Image Orientation). position_lps_mm: centre of the first voxel.
-    rescale: slope (not 0) and intercept. padding: lowest and highest stored value that is padding, as
-    written. patient_key: hash of Patient ID and issuer, only to be compared. damage: why its pixels
-    cannot be read, as far as the header shows it. tags: DICOM keyword → value, multi-valued as tuples.
+    the row, then of the column (Image Orientation). position_lps_mm: centre of the first voxel. rescale:
+    slope (not 0) and intercept. lacks_intercept: it has a slope alone, and 0 was read for the intercept.
+    mappings: linear Real World Value Mappings. pet: of a PET image what its
+    unit depends on. picture: of a picture what is known of its plane. padding: lowest and highest stored
+    value that is padding, as written. patient_key: hash of Patient ID and issuer, only to be compared.
+    damage: why its pixels cannot be read, as far as the header shows it. tags: DICOM keyword → value,
+    multi-valued as tuples.
     """
 
     path: Path
@@ -36,6 +53,7 @@ class Header:
     image_type: tuple[str, ...] = ()
     instance_number: int | None = None
     frames: int = 1
+    frame_number: int | None = None
     samples: int = 1
     photometric: str = ""
     rows: int | None = None
@@ -44,6 +62,10 @@ class Header:
     orientation: Orientation | None = None
     position_lps_mm: Triple | None = None
     rescale: tuple[float, float] | None = None
+    lacks_intercept: bool = False
+    mappings: tuple[RealWorld, ...] = ()
+    pet: PetFacts | None = None
+    picture: PictureFacts | None = None
     padding: tuple[int, int] | None = None
     has_pixels: bool = True
     damage: str | None = None
@@ -53,7 +75,22 @@ class Header:
         object.__setattr__(self, "tags", MappingProxyType(dict(self.tags)))
 
     @property
-    def order(self) -> tuple[int, str, str]:
+    def order(self) -> tuple[int, str, str, int]:
         """Sort key that does not depend on where the file lies or when it came (but for equal UIDs)."""
-        number = self.instance_number
-        return (number if number is not None else 2**31, self.sop_instance_uid, str(self.path))
+        number = self.instance_number if self.instance_number is not None else 2**31
+        return (number, self.sop_instance_uid, str(self.path), self.frame_number or 0)
+
+    @property
+    def is_colour(self) -> bool:
+        """Tell whether its pixels are colours: red, green and blue once they are decoded."""
+        return self.samples > 1 or self.photometric == "PALETTE COLOR"
+
+    @property
+    def values(self) -> int:
+        """How many numbers the pixels of one frame are, once they are decoded; 0 where it is not known."""
+        return (self.rows or 0) * (self.columns or 0) * (3 if self.is_colour else 1)
+
+    @property
+    def source_frame(self) -> SourceFrame:
+        """Where a result goes back to: no two slices of a volume have the same."""
+        return SourceFrame(self.sop_instance_uid, self.frame_number)

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomnode.assemble.decode import Stored
+from dicomnode.assemble.bits import Stored
 from dicomnode.values import Repair
 
 Voxels = NDArray[np.int16] | NDArray[np.float32]
@@ -37,19 +37,33 @@ class Padded:
     highest: float
 
 
-def rescaled(stored: Stored, slope: float, intercept: float) -> Voxels:
-    """Apply slope and intercept: int16 if nothing is lost by it, else float32. Shape as `stored`."""
+def rescaled(
+    stored: Stored,
+    slope: float,
+    intercept: float,
+    extent: tuple[int, int] | None = None,
+    out: NDArray[np.int16] | None = None,
+) -> Voxels:
+    """Apply slope and intercept: int16 if nothing is lost by it, else float32. Shape as `stored`.
+
+    extent: the lowest and the highest stored value, where they are known. out: where int16 is to go to.
+    """
     if slope == 1.0 and intercept.is_integer():
-        # 32 bits without sign do not fit into 32 with one: a large value would come back as a small one
-        wide = np.dtype(np.int32 if stored.dtype.itemsize <= 2 else np.int64)
-        whole = stored.astype(wide) + int(intercept)
-        if whole.min() >= _INT16.min and whole.max() <= _INT16.max:
-            return whole.astype(np.int16)
+        low, high = extent or (int(stored.min()), int(stored.max()))
+        if low + int(intercept) >= _INT16.min and high + int(intercept) <= _INT16.max:
+            # The result fits, so 16 bits may overflow on the way: both steps are modulo 2^16
+            wrapped = np.array(int(intercept) % 2**16, dtype=np.uint16).astype(np.int16)
+            low_bits = (
+                stored.view(np.int16) if stored.itemsize == _INT16.bits // 8 else stored.astype(np.int16)
+            )
+            return np.add(low_bits, wrapped, out=out)
     values = stored.astype(np.float64) * slope + intercept
     return values.astype(np.float32)
 
 
-def declared_padding(stored: Stored, padding: tuple[int, int] | None) -> NDArray[np.bool_] | None:
+def declared_padding(
+    stored: Stored, padding: tuple[int, int] | None, extent: tuple[int, int] | None = None
+) -> NDArray[np.bool_] | None:
     """Return which pixels are Pixel Padding Value, or within its range (PS3.3 C.7.5.1.1.2).
 
     The attribute is compared modulo the width of a pixel: 63536 stands for −2000 in signed 16 bits.
@@ -57,7 +71,9 @@ def declared_padding(stored: Stored, padding: tuple[int, int] | None) -> NDArray
     if padding is None:
         return None
     low, high = sorted(_as_pixel(value, stored.dtype) for value in padding)
-    hit = np.asarray((stored >= low) & (stored <= high), dtype=np.bool_)
+    if extent is not None and (high < extent[0] or low > extent[1]):
+        return None
+    hit = np.asarray(stored == low if low == high else (stored >= low) & (stored <= high), dtype=np.bool_)
     return hit if hit.any() else None
 
 
@@ -73,8 +89,10 @@ def mend_ct(values: Voxels, declared: NDArray[np.bool_] | None) -> Padded | None
     Padding is what lies below `CT_IMPOSSIBLE_BELOW_HU`, and what is declared and not within
     `CT_TISSUE_HU`.
     """
+    if declared is None and values.min() >= CT_IMPOSSIBLE_BELOW_HU:
+        return None
     hit = values < CT_IMPOSSIBLE_BELOW_HU
-    if declared is not None:
+    if declared is not None and (declared & ~hit).any():
         hit |= declared & ((values < CT_TISSUE_HU[0]) | (values > CT_TISSUE_HU[1]))
     return _mend(values, hit, CT_LOWEST_HU)
 

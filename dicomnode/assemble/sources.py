@@ -7,22 +7,29 @@ lose it (PS3.5 6.1). Only sequences, whose items may hold private elements, are 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
+from contextlib import suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from pydicom import Dataset, dcmread
+import pydicom
+from pydicom import Dataset
 from pydicom.charset import convert_encodings
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
-from pydicom.dataset import FileMetaDataset
 from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_data_element, write_file_meta_info
-from pydicom.tag import BaseTag
-from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.filewriter import write_data_element
+from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, ExplicitVRLittleEndian
 
+from dicomnode.assemble.dataset import PLAIN_VRS, UpToPixels, read_up_to_pixels
 from dicomnode.assemble.foreign import UNREADABLE, file_unreadable, is_of_the_disk, quiet, reason
+from dicomnode.assemble.functional_groups import frames_of, has_groups
+from dicomnode.assemble.kinds import FRAME_CLASSES, NM_IMAGE
+from dicomnode.assemble.nuclear import nuclear_frames
 from dicomnode.assemble.record import Header
 from dicomnode.faults import HEADER_DAMAGED, NodeError
-from dicomnode.values import Source, SourceFrame, SourceHeaders
+from dicomnode.store.elements import SHORT_VRS, Element, ScanError, Scanner
+from dicomnode.values import Source, SourceHeaders
 
 if TYPE_CHECKING:
     from dicomnode.assemble.studies import Stack
@@ -43,21 +50,46 @@ _ZERO_PADDED_VR: Final = frozenset({"OB", "UI", "UN"})
 _ITEM: Final = b"\xfe\xff\x00\xe0"
 
 
-def encode_header(dataset: Dataset, header: Header) -> bytes:
+def encode_header(source: UpToPixels | Dataset, header: Header) -> bytes:
     """Encode the header of one instance as a Part 10 file without pixels.
 
     Left out are also overlays, curves, icons, private elements (in sequences, too), values longer than
-    64 kB, and what pydicom cannot read.
+    64 kB, and what pydicom cannot read. An object of one frame is written as the single image that it is.
     """
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = UID(header.sop_class_uid)
-    meta.MediaStorageSOPInstanceUID = UID(header.sop_instance_uid)
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    file = DicomBytesIO()
-    file.is_implicit_VR, file.is_little_endian = False, True
-    file.write(b"\0" * 128 + b"DICM")
-    write_file_meta_info(file, meta, enforce_standard=True)
-    return bytes(file.getvalue()) + _encode(dataset)
+    meta = _file_meta(header)
+    if isinstance(source, Dataset):
+        return meta + _encode(_as_image(source, header))
+    if source.scan is None or _is_one_frame(header):
+        return meta + _encode(_as_image(source.everything(), header))
+    return meta + _copied(source)
+
+
+def _file_meta(header: Header) -> bytes:
+    """Encode preamble and file meta information (PS3.10 7.1), as pydicom writes it."""
+    group = b"".join(
+        (
+            _join(0x00020001, "OB", b"\x00\x01"),
+            _join(0x00020002, "UI", header.sop_class_uid.encode("ascii")),
+            _join(0x00020003, "UI", header.sop_instance_uid.encode("ascii")),
+            _join(0x00020010, "UI", ExplicitVRLittleEndian.encode("ascii")),
+            _join(0x00020012, "UI", PYDICOM_IMPLEMENTATION_UID.encode("ascii")),
+            _join(0x00020013, "SH", f"PYDICOM {pydicom.__version__}".encode("ascii")),
+        )
+    )
+    return b"\0" * 128 + b"DICM" + _join(0x00020000, "UL", struct.pack("<L", len(group))) + group
+
+
+def _as_image(dataset: Dataset, header: Header) -> Dataset:
+    """Lift what an object says of its only frame to where single images say it."""
+    if not _is_one_frame(header):
+        return dataset
+    if header.sop_class_uid == NM_IMAGE:
+        return next(nuclear_frames(dataset, 1))
+    return next(frames_of(dataset)) if has_groups(dataset, 1) else dataset
+
+
+def _is_one_frame(header: Header) -> bool:
+    return header.sop_class_uid in FRAME_CLASSES and header.frames == 1
 
 
 def source_of(stack: Stack, name: str) -> Source:
@@ -66,22 +98,31 @@ def source_of(stack: Stack, name: str) -> Source:
     name: of the [[input]] in engine.toml. Raises NodeError(FILE_UNREADABLE) when the disk does not give
     a file, NodeError(HEADER_DAMAGED) when it is not what was read before.
     """
-    with quiet():
-        encoded = tuple(_encode_file(header) for header in stack.headers)
+    first: dict[str, Header] = {}
+    for header in stack.headers:
+        first.setdefault(header.sop_instance_uid, header)
     return Source(
         name=name,
         study_instance_uid=stack.facts.study_instance_uid,
         series_instance_uid=stack.facts.series_instance_uid,
         grid=None,
-        frames=tuple(SourceFrame(header.sop_instance_uid) for header in stack.headers),
-        headers=SourceHeaders(encoded),
+        frames=tuple(header.source_frame for header in stack.headers),
+        headers=encode_headers(first.values()),
         repairs=stack.repairs,
     )
 
 
-def _encode_file(header: Header) -> bytes:
+def encode_headers(headers: Iterable[Header]) -> SourceHeaders:
+    """Encode the headers of images from their files, one an instance, in order; raises as `source_of`."""
+    with quiet():
+        return SourceHeaders(tuple(encode_file(header) for header in headers))
+
+
+def encode_file(header: Header) -> bytes:
+    """Do `encode_header` with the file of an image; raises as `source_of`. Call it within `quiet()`."""
     try:
-        return encode_header(dcmread(header.path, stop_before_pixels=True), header)
+        with header.path.open("rb") as file:
+            return encode_header(read_up_to_pixels(file), header)
     except OSError as error:
         if is_of_the_disk(error):
             raise file_unreadable(header.path, error) from error
@@ -90,34 +131,70 @@ def _encode_file(header: Header) -> bytes:
         raise NodeError(HEADER_DAMAGED, file=header.path.name, error=reason(error)) from error
 
 
-def _encode(dataset: Dataset) -> bytes:
-    """Encode what is to be kept of a data set or item, Explicit VR Little Endian."""
+def _copied(source: UpToPixels) -> bytes:
+    """Encode what was scanned: its bytes as they are where that is right, else what pydicom makes of them."""
+    assert source.scan is not None
+    scanner, elements = source.scan
     parts = []
-    for tag in sorted(dataset.keys()):
-        if not _is_left_out(tag):
-            try:
-                parts.append(_element(dataset, tag))
-            except UNREADABLE:
-                continue
+    for element in sorted(elements):
+        if _is_left_out(element[0]):
+            continue
+        try:
+            parts.append(_element(scanner, element))
+        except (ScanError, RecursionError):
+            with suppress(*UNREADABLE):
+                parts.append(_converted(source.everything(), element[0]))
     return b"".join(parts)
 
 
-def _is_left_out(tag: BaseTag) -> bool:
+def _element(scanner: Scanner, element: Element) -> bytes:
+    """Encode an element; ScanError where it is not plain, and pydicom is to be asked."""
+    tag, written, begin, end, undefined = element
+    if written in SHORT_VRS and (end - begin) % 2 == 0:  # with its head of 8 bytes as it is
+        return scanner.window.take(begin - 8, end)
+    vr = _vr(tag, written.decode("ascii") or None)
+    if vr == "SQ" and written != b"UN":
+        items = (_item(scanner, elements) for elements in scanner.items(begin, end))
+        return _join(tag, vr, b"".join(_ITEM + struct.pack("<L", len(item)) + item for item in items))
+    if undefined or len(vr) != 2:
+        raise ScanError("pydicom is to convert it")
+    return _join(tag, vr, scanner.window.take(begin, end))
+
+
+def _item(scanner: Scanner, elements: list[Element]) -> bytes:
+    tags = {element[0] for element in elements}
+    if len(tags) < len(elements) or not all(element[1] in PLAIN_VRS for element in elements):
+        raise ScanError("pydicom may see other elements")
+    return b"".join(_element(scanner, one) for one in sorted(elements) if not _is_left_out(one[0]))
+
+
+def _encode(dataset: Dataset) -> bytes:
+    """Encode what is to be kept of a data set or item of pydicom, Explicit VR Little Endian."""
+    parts = []
+    for tag in sorted(dataset.keys()):
+        if not _is_left_out(int(tag)):
+            with suppress(*UNREADABLE):
+                parts.append(_converted(dataset, int(tag)))
+    return b"".join(parts)
+
+
+def _is_left_out(tag: int) -> bool:
+    group, element = tag >> 16, tag & 0xFFFF
     return (
-        tag.is_private
-        or tag.group < 0x0008
-        or tag.group >= _LAST_GROUP
-        or tag.group in _CURVES
-        or tag.element == 0  # group lengths, retired
+        group % 2 == 1  # private
+        or group < 0x0008
+        or group >= _LAST_GROUP
+        or group in _CURVES
+        or element == 0  # group lengths, retired
         or tag == _ICON_IMAGE_SEQUENCE
     )
 
 
-def _element(dataset: Dataset, tag: BaseTag) -> bytes:
+def _converted(dataset: Dataset, tag: int) -> bytes:
     """Encode one element: its bytes as they are where that is right, else what pydicom makes of them."""
     raw: object = dataset.get_item(tag)
     if isinstance(raw, RawDataElement):
-        vr = _vr(raw)
+        vr = _vr(tag, raw.VR)
         if vr != "SQ" and len(vr) == 2 and (raw.is_little_endian or vr not in _BINARY_VR):
             return _join(tag, vr, raw.value or b"")
     element = dataset[tag]
@@ -132,21 +209,22 @@ def _element(dataset: Dataset, tag: BaseTag) -> bytes:
     return encoded if len(encoded) <= _LONGEST_VALUE else b""
 
 
-def _vr(raw: RawDataElement) -> str:
+@lru_cache(maxsize=4096)
+def _vr(tag: int, written: str | None) -> str:
     """Return the VR of an element, from the dictionary where the file does not say (PS3.5 6.2.2)."""
-    if raw.VR is not None and raw.VR != "UN":
-        return raw.VR
+    if written is not None and written != "UN":
+        return written
     try:
-        return dictionary_VR(raw.tag)
+        return dictionary_VR(tag)
     except KeyError:
         return "UN"
 
 
-def _join(tag: BaseTag, vr: str, value: bytes) -> bytes:
+def _join(tag: int, vr: str, value: bytes) -> bytes:
     if vr != "SQ" and len(value) > _LONGEST_VALUE:
         return b""
     if len(value) % 2:
         value += b"\0" if vr in _ZERO_PADDED_VR else b" "
-    head = struct.pack("<HH2s", tag.group, tag.element, vr.encode("ascii"))
-    length = struct.pack("<2xL", len(value)) if vr in _LONG_VR else struct.pack("<H", len(value))
-    return head + length + value
+    if vr in _LONG_VR:
+        return struct.pack("<HH2s2xL", tag >> 16, tag & 0xFFFF, vr.encode("ascii"), len(value)) + value
+    return struct.pack("<HH2sH", tag >> 16, tag & 0xFFFF, vr.encode("ascii"), len(value)) + value

@@ -6,46 +6,78 @@ pixels, is asked of the caller. The order of the headers does not matter.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final
 
+import numpy as np
+
+from dicomnode.assemble.blocks import MINIMUM_SLICES, Row, rows_of, too_few
 from dicomnode.assemble.headers import PHASE_KEYWORDS
-from dicomnode.assemble.kinds import CT_IMAGE, aside, class_name, not_a_slice, set_aside
-from dicomnode.assemble.placing import SAME_POSITION_MM, Placement, along_normal, axes, implausible, place
+from dicomnode.assemble.kinds import aside, class_name, kind_refusal, not_a_slice, set_aside
+from dicomnode.assemble.phases import Phase, joined_of, phases_of
+from dicomnode.assemble.placing import (
+    SAME_POSITION_MM,
+    Placement,
+    along_normal,
+    axes,
+    implausible,
+    places_of,
+)
 from dicomnode.assemble.record import Header
+from dicomnode.assemble.required import (
+    EQUAL,
+    EQUAL_IN_STACK,
+    REQUIRED,
+    REQUIRED_OF_RESULTS,
+    disagreement,
+    missing,
+    missing_refusal,
+)
+from dicomnode.assemble.units import scaling_refusal
 from dicomnode.faults import (
     DECODE_FAILED,
     DUPLICATE_INSTANCE,
-    NOT_A_VOLUME_CLASS,
     SAME_POSITION,
     SAME_UID,
-    TAG_INCONSISTENT,
-    TAG_MISSING,
-    TOO_FEW_SLICES,
 )
 from dicomnode.values import Float64, Refusal, Repair, SetAside
-
-MINIMUM_SLICES: Final = 3
-"""Fewer do not show whether they are evenly spaced."""
 
 ALIKE_COSINES: Final = 1e-4
 """Direction cosines that differ by less are one orientation: no corner of 500 mm moves by 0.05 mm."""
 
-ALIKE_SPACING: Final = 1e-4
-"""Pixel spacings that differ by a smaller part are one, for the same reason."""
+ALIKE_SPACING: Final = 1e-3
+"""Pixel spacings that differ by a smaller part are one: some write 0.703, others 0.703125. It is told."""
+
+SHARED_PART: Final = 0.5
+"""Stacks whose slices lie between each other share at least this part of the patient."""
 
 SamePixels = Callable[[Header, Header], bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackPlan:
-    """Slices that belong together, k ascending, and where they lie; or the refusal that says why not."""
+    """Slices that belong together, k ascending, and where they lie; or the refusal that says why not.
+
+    phase: by which attributes it is told apart from other stacks at its positions. block: which of how many
+    stacks that follow each other it is.
+    """
 
     headers: tuple[Header, ...]
     placement: Placement | None = None
     refusal: Refusal | None = None
     repairs: tuple[Repair, ...] = ()
+    phase: Phase | None = None
+    block: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Slices, sorted along the normal, one stack or several that follow each other."""
+
+    headers: tuple[Header, ...]
+    phase: Phase | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +91,9 @@ class SeriesPlan:
 def plan_series(headers: Sequence[Header], same_pixels: SamePixels) -> SeriesPlan:
     """Group the headers of one series into stacks and place each.
 
-    The stacks are sorted, the largest first. Checked in this order: class of image, number of slices,
-    required attributes, what must agree, sizes that no scan has, images at one position, UIDs, then the
-    geometry (`placing`).
+    The stacks are sorted, the largest first; of equal ones the phases in the order of their values. Checked
+    in this order: class of image, number of slices, required attributes, what must agree, sizes that no scan
+    has, images at one position, UIDs, then the geometry (`placing`).
     """
     left_out: list[SetAside] = []
     wanted: list[Header] = []
@@ -74,17 +106,25 @@ def plan_series(headers: Sequence[Header], same_pixels: SamePixels) -> SeriesPla
     stacks: list[StackPlan] = []
     for group in _by_kind(wanted):
         for alike in _alike(group):
-            plan, doubles = _plan(alike, same_pixels)
-            stacks.append(plan)
+            plans, doubles = _plans(alike, same_pixels)
+            stacks += plans
             left_out += doubles
-    stacks.sort(key=lambda plan: (-len(plan.headers), plan.headers[0].order))
-    return SeriesPlan(tuple(stacks), tuple(left_out))
+    stacks.sort(
+        key=lambda plan: (
+            -len(plan.headers),
+            plan.phase.number if plan.phase else 0,
+            plan.headers[0].order,
+        )
+    )
+    return SeriesPlan(tuple(stacks), tuple(dict.fromkeys(left_out)))  # of several frames, said once
 
 
 def _by_kind(headers: Sequence[Header]) -> list[list[Header]]:
-    groups: dict[tuple[str, str | None], list[Header]] = {}
+    """Split images by class. The frames of one object are a volume of their own: results name one object."""
+    groups: dict[tuple[str | None, ...], list[Header]] = {}
     for header in headers:
-        groups.setdefault((header.sop_class_uid, not_a_slice(header)), []).append(header)
+        of_object = None if header.frame_number is None else header.sop_instance_uid
+        groups.setdefault((header.sop_class_uid, not_a_slice(header), of_object), []).append(header)
     return list(groups.values())
 
 
@@ -93,7 +133,7 @@ def _alike(headers: Sequence[Header]) -> list[list[Header]]:
 
     Where one lacks them nothing is split: it belongs to the others, and they are refused with it.
     """
-    if not_a_slice(headers[0]) or len(headers) < MINIMUM_SLICES or _missing(headers, _REQUIRED):
+    if not_a_slice(headers[0]) or missing(headers, REQUIRED):
         return [list(headers)]
     groups: list[list[Header]] = []
     for header in headers:
@@ -116,51 +156,147 @@ def _is_alike(one: Header, other: Header) -> bool:
     )
 
 
-def _plan(headers: Sequence[Header], same_pixels: SamePixels) -> tuple[StackPlan, list[SetAside]]:
+def _plans(headers: Sequence[Header], same_pixels: SamePixels) -> tuple[list[StackPlan], list[SetAside]]:
+    """Plan slices of one orientation and matrix: one stack, or several at the same or following positions."""
     refusal = _not_placeable(headers)
     directions = axes(headers[0])
     if refusal is not None or directions is None:
-        return StackPlan(headers=tuple(headers), refusal=refusal), []
-    positions = along_normal(headers, directions[2])
-    order = sorted(range(len(headers)), key=lambda n: (positions[n], headers[n].order))
-    ordered = [headers[n] for n in order]
-    result = implausible(ordered, positions) or _single(ordered, positions[order], same_pixels)
+        return [StackPlan(headers=tuple(headers), refusal=refusal)], []
+    ordered = _sorted(headers, directions[2])
+    positions = along_normal(ordered, directions[2])
+    refusal = implausible(ordered[0], positions)
+    if refusal is not None:
+        return [StackPlan(headers=tuple(ordered), refusal=refusal)], []
+    ordered, copies = _without_copies(ordered, places_of(positions), same_pixels)
+    left_out = [_copy(first, other) for first, other in copies]
+    plans: list[StackPlan] = []
+    for part in _phases(ordered, directions[2]):
+        here = {id(header) for header in part.headers}
+        own = sum(id(first) in here for first, _ in copies)
+        rows, doubles = _settle(part, directions[2], same_pixels, own)
+        plans += rows
+        left_out += doubles
+    return plans, left_out
+
+
+def _sorted(headers: Sequence[Header], normal: Float64) -> list[Header]:
+    positions = along_normal(headers, normal)
+    return [headers[n] for n in sorted(range(len(headers)), key=lambda n: (positions[n], headers[n].order))]
+
+
+def _without_copies(
+    headers: Sequence[Header], places: Sequence[int], same_pixels: SamePixels
+) -> tuple[list[Header], list[tuple[Header, Header]]]:
+    """Leave out what repeats an image at its position: the same attributes, the same pixels.
+
+    Returns what is kept, and pairs of an image that is kept and its copy.
+    """
+    kept: list[Header] = []
+    copies: list[tuple[Header, Header]] = []
+    for _, some in groupby(range(len(headers)), key=lambda n: places[n]):
+        alike: dict[object, list[Header]] = {}
+        for header in (headers[n] for n in some):
+            what = (header.rescale, *(header.tags.get(keyword) for keyword in PHASE_KEYWORDS))
+            own = alike.setdefault(what, [])
+            first = next((one for one in own if _difference(one, header, same_pixels) is None), None)
+            if first is None:
+                own.append(header)
+                kept.append(header)
+            else:
+                copies.append((first, header))
+    return kept, copies
+
+
+def _phases(headers: Sequence[Header], normal: Float64) -> list[_Part]:
+    """Tell stacks at the same positions apart, or some whose slices lie between or behind each other."""
+    positions = along_normal(headers, normal)
+    places = places_of(positions)
+    whole = [_Part(tuple(headers))]
+
+    def fits(group: Sequence[int]) -> bool:
+        return all(isinstance(row.placed, Placement) for row in rows_of([headers[n] for n in group], normal))
+
+    if len(set(places)) == len(headers) and fits(range(len(headers))):
+        joined = [_Part(tuple(some), phase) for phase, some in joined_of(headers, fits)]
+        # Stacks behind each other that are blocks are told apart already
+        if joined and (_lie_between(joined, normal) or len(rows_of(headers, normal)) == 1):
+            return joined
+        return whole
+    found = phases_of(headers, places, fits)
+    if found is None:
+        return whole
+    parts = [_Part(tuple(some), phase) for phase, some in found]
+    return parts if len(set(places)) < len(headers) or _lie_between(parts, normal) else whole
+
+
+def _lie_between(parts: Sequence[_Part], normal: Float64) -> bool:
+    """Tell whether stacks cover the same part of the patient; else they lie behind each other."""
+    positions = [along_normal(part.headers, normal) for part in parts]
+    low, high = max(one[0] for one in positions), min(one[-1] for one in positions)
+    return bool(high - low > SHARED_PART * min(np.ptp(one) for one in positions))
+
+
+def _settle(
+    part: _Part, normal: Float64, same_pixels: SamePixels, copies: int
+) -> tuple[list[StackPlan], list[SetAside]]:
+    """Leave one image at each position, and place the rows of slices that there are.
+
+    copies: of its slices, which were left out before.
+    """
+    positions = along_normal(part.headers, normal)
+    refusal = disagreement(part.headers, EQUAL_IN_STACK) or scaling_refusal(part.headers)
+    result = refusal or _single(part.headers, positions, same_pixels)
     if isinstance(result, Refusal):
-        return StackPlan(headers=tuple(ordered), refusal=result), []
+        return [StackPlan(headers=part.headers, refusal=result, phase=part.phase)], []
     kept, doubles = result
-    repairs: tuple[Repair, ...] = ()
-    if doubles:
-        text = f"{len(doubles)} images that repeat the position and the pixels of another were left out."
-        repairs = (Repair("duplicate", text),)
-    placement = _same_uid(kept) or (place(kept) if len(kept) >= MINIMUM_SLICES else _too_few(kept))
-    if isinstance(placement, Placement):
+    repairs: list[Repair] = []
+    if doubles or copies:
+        count = len(doubles) + copies
+        text = f"{count} images that repeat the position and the pixels of another were left out."
+        repairs.append(Repair("duplicate", text))
+    if part.phase is not None:
+        text = f"The series holds {part.phase.total} stacks; this one is told apart by {part.phase.text}."
+        repairs.append(Repair("phase", text))
+    again = _same_uid(kept)
+    if again is not None:
+        plan = StackPlan(headers=tuple(kept), refusal=again, repairs=tuple(repairs), phase=part.phase)
+        return [plan], doubles
+    rows = rows_of(kept, normal)
+    return [_row_plan(row, len(rows), part.phase, repairs) for row in rows], doubles
+
+
+def _row_plan(row: Row, rows: int, phase: Phase | None, repairs: Sequence[Repair]) -> StackPlan:
+    placed = row.placed
+    if isinstance(placed, Placement):
         # Asked last: for a series that lacks it and slices, too, the slices are the better reason
-        placement = _missing_refusal(kept, _REQUIRED_OF_RESULTS) or placement
-    if isinstance(placement, Refusal):
-        return StackPlan(headers=tuple(kept), refusal=placement, repairs=repairs), doubles
+        placed = missing_refusal(row.headers, REQUIRED_OF_RESULTS) or placed
+    told = (*repairs, *row.repairs)
+    block = (row.number, rows) if rows > 1 else None
+    if isinstance(placed, Refusal):
+        return StackPlan(headers=row.headers, refusal=placed, repairs=told, phase=phase, block=block)
     return StackPlan(
-        headers=tuple(kept), placement=placement, repairs=(*repairs, *placement.repairs)
-    ), doubles
+        headers=row.headers,
+        placement=placed,
+        repairs=(*told, *placed.repairs),
+        phase=phase,
+        block=block,
+    )
 
 
 def _same_uid(headers: Sequence[Header]) -> Refusal | None:
-    """Refuse two slices of one SOP Instance UID: a result goes back on its slice by this UID."""
-    again = len(headers) - len({header.sop_instance_uid for header in headers})
+    """Refuse two slices of one SOP Instance UID and frame: a result goes back on its slice by these."""
+    again = len(headers) - len({header.source_frame for header in headers})
     return SAME_UID.refusal(count=again) if again else None
-
-
-def _too_few(headers: Sequence[Header]) -> Refusal:
-    return TOO_FEW_SLICES.refusal(count=len(headers), minimum=MINIMUM_SLICES)
 
 
 def _not_placeable(headers: Sequence[Header]) -> Refusal | None:
     """Return the first reason that headers give without a look at their positions."""
-    kind = not_a_slice(headers[0])
+    kind = kind_refusal(headers[0])
     if kind is not None:
-        return NOT_A_VOLUME_CLASS.refusal(sop_class=kind)
+        return kind
     if len(headers) < MINIMUM_SLICES:
-        return _too_few(headers)
-    missing = _missing_refusal(headers, _REQUIRED)
+        return too_few(headers)
+    missing = missing_refusal(headers, REQUIRED)
     if missing is not None:
         return missing
     damaged = [header for header in headers if header.damage]
@@ -172,72 +308,7 @@ def _not_placeable(headers: Sequence[Header]) -> Refusal | None:
             transfer_syntax=class_name(damaged[0].transfer_syntax_uid),
             error=damaged[0].damage,
         )
-    return _disagreement(headers)
-
-
-_Required = Mapping[tuple[str, str], Callable[[Header], bool]]
-
-# Without these a slice has no place in the patient (PS3.3 C.7.6.2, C.7.6.3) …
-_REQUIRED: Final[_Required] = {
-    ("(0020,0032)", "ImagePositionPatient"): lambda header: header.position_lps_mm is not None,
-    ("(0020,0037)", "ImageOrientationPatient"): lambda header: axes(header) is not None,
-    ("(0028,0030)", "PixelSpacing"): lambda header: header.spacing_ji_mm is not None,
-    ("(0028,0010)", "Rows"): lambda header: header.rows is not None,
-    ("(0028,0011)", "Columns"): lambda header: header.columns is not None,
-    # … and CT no Hounsfield units (C.8.2.1). MR has no unit, so it may do without.
-    ("(0028,1053)", "RescaleSlope"): lambda header: (
-        header.sop_class_uid != CT_IMAGE or header.rescale is not None
-    ),
-}
-
-# Without it no result can name the space that it lies in (C.7.4.1).
-_REQUIRED_OF_RESULTS: Final[_Required] = {
-    ("(0020,0052)", "FrameOfReferenceUID"): lambda header: header.frame_of_reference_uid is not None,
-}
-
-# What must be one in all slices of a volume. Values of the first are never shown.
-_EQUAL: Final[Mapping[tuple[str, str], Callable[[Header], object]]] = {
-    ("(0010,0020)", "PatientID"): lambda header: header.patient_key,
-    ("(0020,0052)", "FrameOfReferenceUID"): lambda header: header.frame_of_reference_uid,
-    ("(0008,0060)", "Modality"): lambda header: header.modality,
-    # PS3.3 C.11.1.1.2: absent in CT means Hounsfield units
-    ("(0028,1054)", "RescaleType"): lambda header: header.tags.get("RescaleType") or "HU",
-    ("(0018,5100)", "PatientPosition"): lambda header: header.tags.get("PatientPosition"),
-}
-_SHOWN_VALUES: Final = 3
-
-
-def _missing(headers: Sequence[Header], required: _Required) -> dict[tuple[str, str], tuple[str, ...]]:
-    """Return required attributes that some lack, each with the instances that lack it."""
-    lacking = {
-        attribute: tuple(header.sop_instance_uid for header in headers if not has(header))
-        for attribute, has in required.items()
-    }
-    return {attribute: uids for attribute, uids in lacking.items() if uids}
-
-
-def _missing_refusal(headers: Sequence[Header], required: _Required) -> Refusal | None:
-    for (tag, keyword), uids in _missing(headers, required).items():
-        return TAG_MISSING.refusal(
-            uids if len(uids) < len(headers) else (),
-            tag=tag,
-            keyword=keyword,
-            count=len(uids),
-            total=len(headers),
-        )
-    return None
-
-
-def _disagreement(headers: Sequence[Header]) -> Refusal | None:
-    for (tag, keyword), value_of in _EQUAL.items():
-        values = sorted({str(value_of(header)) for header in headers})
-        if len(values) == 1:
-            continue
-        shown = f"{len(values)} different values"
-        if keyword != "PatientID":
-            shown = ", ".join(values[:_SHOWN_VALUES]) + (" …" if len(values) > _SHOWN_VALUES else "")
-        return TAG_INCONSISTENT.refusal(tag=tag, keyword=keyword, values=shown)
-    return None
+    return disagreement(headers, EQUAL)
 
 
 def _single(
@@ -247,15 +318,11 @@ def _single(
 
     headers, positions: sorted along the normal.
     """
-    places: list[list[int]] = []
-    for n, position in enumerate(positions):
-        if places and position - positions[places[-1][0]] < SAME_POSITION_MM:
-            places[-1].append(n)
-        else:
-            places.append([n])
     kept: list[Header] = []
     doubles: list[SetAside] = []
-    for indices in places:
+    places = places_of(positions)
+    for _, some in groupby(range(len(headers)), key=lambda n: places[n]):
+        indices = list(some)
         first, *others = sorted((headers[n] for n in indices), key=lambda header: header.order)
         for other in others:
             keyword = _difference(first, other, same_pixels)
@@ -266,13 +333,18 @@ def _single(
                     position_mm=positions[indices[0]],
                     keyword=keyword,
                 )
-            doubles.append(aside(other, DUPLICATE_INSTANCE, **_names(first, other)))
+            doubles.append(_copy(first, other))
         kept.append(first)
     return kept, doubles
 
 
-def _names(first: Header, other: Header) -> dict[str, str]:
-    return {"sop_instance_uid": other.sop_instance_uid, "kept_uid": first.sop_instance_uid}
+def _copy(first: Header, other: Header) -> SetAside:
+    return aside(
+        other,
+        DUPLICATE_INSTANCE,
+        sop_instance_uid=other.sop_instance_uid,
+        kept_uid=first.sop_instance_uid,
+    )
 
 
 def _difference(first: Header, other: Header, same_pixels: SamePixels) -> str | None:

@@ -7,23 +7,26 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dicomnode.assemble.decode import same_pixels
+from dicomnode.assemble.decoders.compare import PixelComparison
 from dicomnode.assemble.facts import facts_of
 from dicomnode.assemble.foreign import quiet
-from dicomnode.assemble.headers import is_part10, read_header
+from dicomnode.assemble.headers import is_part10, read_headers
+from dicomnode.assemble.picture_kinds import picture_kind
+from dicomnode.assemble.picture_plans import plan_pictures
 from dicomnode.assemble.placing import Placement
 from dicomnode.assemble.record import Header
-from dicomnode.assemble.stacks import plan_series
+from dicomnode.assemble.stacks import SamePixels, plan_series
 from dicomnode.faults import NO_INSTANCES, NodeError
 from dicomnode.values import Progress, Repair, SeriesFacts, SetAside, no_progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
-    """Slices of a series that belong together.
+    """Slices of a series that belong together, or one picture or cine of it (then `kind` says so).
 
-    headers: k ascending along the normal. placement: where they lie, None where `facts.refusal` says why
-    no volume can be made of them. repairs: what was tolerated so far.
+    headers: k ascending along the normal; of a picture the one of its instance. placement: where slices lie,
+    None where `facts.refusal` says why no volume can be made of them, and of a picture. repairs: what was
+    tolerated so far.
     """
 
     facts: SeriesFacts
@@ -32,9 +35,14 @@ class Stack:
     repairs: tuple[Repair, ...] = ()
 
     @property
+    def kind(self) -> str:
+        """What can be made of it: "volume", "picture" or "cine"."""
+        return str(self.facts.facts.get("kind", "volume"))
+
+    @property
     def files(self) -> tuple[Path, ...]:
-        """The files of the slices, k ascending."""
-        return tuple(header.path for header in self.headers)
+        """The files of the slices, each once, in the order in which k ascending meets them."""
+        return tuple(dict.fromkeys(header.path for header in self.headers))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,25 +95,27 @@ def read_studies(paths: Iterable[Path], progress: Progress = no_progress) -> Stu
     with quiet():
         for done, path in enumerate(files):
             progress("reading headers", done, len(files))
-            header = read_header(path)
-            if isinstance(header, Header):
-                headers.append(header)
+            read = read_headers(path)
+            if isinstance(read, SetAside):
+                left_out.append(read)
             else:
-                left_out.append(header)
+                headers += read
         progress("reading headers", len(files), len(files))
         studies: list[StudyFiles] = []
-        for study_uid, of_study in _groups(headers, "study_instance_uid"):
-            series = []
-            for _, of_series in _groups(of_study, "series_instance_uid"):
-                one, doubles = _series(of_series)
-                series.append(one)
-                left_out += doubles
-            studies.append(StudyFiles(study_instance_uid=study_uid, series=tuple(series)))
+        with PixelComparison() as same_pixels:
+            for study_uid, of_study in _groups(headers, "study_instance_uid"):
+                series = []
+                for _, of_series in _groups(of_study, "series_instance_uid"):
+                    one, doubles = _series(of_series, same_pixels)
+                    series.append(one)
+                    left_out += doubles
+                studies.append(StudyFiles(study_instance_uid=study_uid, series=tuple(series)))
     return StudyReading(studies=tuple(studies), set_aside=tuple(left_out))
 
 
-def _series(headers: Sequence[Header]) -> tuple[SeriesFiles, Sequence[SetAside]]:
-    plan = plan_series(headers, same_pixels)
+def _series(headers: Sequence[Header], same_pixels: SamePixels) -> tuple[SeriesFiles, Sequence[SetAside]]:
+    plan = plan_series([one for one in headers if picture_kind(one) is None], same_pixels)
+    pictures = plan_pictures([one for one in headers if picture_kind(one) is not None], same_pixels)
     stacks = tuple(
         Stack(
             facts=facts_of(stack, number),
@@ -113,16 +123,17 @@ def _series(headers: Sequence[Header]) -> tuple[SeriesFiles, Sequence[SetAside]]
             placement=stack.placement,
             repairs=stack.repairs,
         )
-        for number, stack in enumerate(plan.stacks)
+        for number, stack in enumerate((*plan.stacks, *pictures.stacks))
     )
     first = min(headers, key=lambda header: header.order)
+    instances = {(header.path, header.sop_instance_uid) for header in headers}
     series = SeriesFiles(
         series_instance_uid=first.series_instance_uid,
         modality=first.modality,
-        instances=len(headers),
+        instances=len(instances),
         stacks=stacks,
     )
-    return series, plan.set_aside
+    return series, (*plan.set_aside, *pictures.set_aside)
 
 
 def _groups(headers: Sequence[Header], name: str) -> Iterator[tuple[str, list[Header]]]:

@@ -18,7 +18,12 @@ EPILOG = "EXIT STATUS: 0 all is well, 10 the configuration is wrong, 13 a destin
 
 def check(
     config: ConfigOption = None,
-    probe: Annotated[bool, typer.Option("--probe", help="Send C-ECHO to each destination.")] = False,
+    probe: Annotated[
+        bool,
+        typer.Option(
+            "--probe", help="Send C-ECHO to each destination; ask the inference server, if one is named."
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> int:
     """Check the configuration without starting anything."""
@@ -32,7 +37,7 @@ def check(
     probes: list[dict[str, Any]] = []
     if settings is not None:
         engines = _engines(settings)
-        obstacles, notes = find_obstacles(settings)
+        obstacles, notes = find_obstacles(settings, probe=probe)
         located_ones = located(obstacles, path, path.read_text(encoding="utf-8-sig"))
         problems = [*problems, *located_ones, *_installation()]
         probes = _probe(settings) if probe else []

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dicomnode.cli.output import print_table, result_console
-from dicomnode.cli.why import print_verdicts
+from dicomnode.cli.why_series import print_verdicts
 from dicomnode.faults import NodeError
 
 if TYPE_CHECKING:
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from dicomnode.deliver import ReadBack
     from dicomnode.journal import EventRecord, Journal, StudyRecord
     from dicomnode.phantom import DemoStudy
+    from dicomnode.serve.trial import Summary
     from dicomnode.settings import Settings
-    from dicomnode.values import Findings
+    from dicomnode.values import Findings, Volume
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,19 +98,27 @@ def _read_back(demo: Demonstration) -> ReadBack | NodeError:
 def _document(
     demo: Demonstration, findings: Sequence[Findings], came_back: ReadBack | NodeError
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    from dicomnode.assemble import load_volume, read_studies
+    from dicomnode.assemble import load_picture, load_volume, read_studies
     from dicomnode.cli.documents import findings_document, series_document, set_aside_document
     from dicomnode.cli.why import verdict_document
     from dicomnode.serve import VolumeSummary
+    from dicomnode.serve.trial import PictureSummary
 
     uid = demo.record.study_instance_uid
     reading = read_studies(demo.files)
     study = next(study for study in reading.studies if study.study_instance_uid == uid)
     analysed = {one.sources[0].series_instance_uid for one in findings if one.sources[0].grid is not None}
-    volumes, summaries = {}, {}
+    volumes: dict[str, Volume] = {}
+    summaries: dict[tuple[str, int], Summary] = {}
     for series in study.series:
         for stack in series.stacks:
-            if series.series_instance_uid in analysed and stack.facts.refusal is None:
+            if series.series_instance_uid not in analysed or stack.facts.refusal is not None:
+                continue
+            if stack.kind != "volume":
+                summaries[series.series_instance_uid, stack.facts.stack] = PictureSummary.of(
+                    load_picture(stack)
+                )
+            else:
                 volume = load_volume(stack)
                 volumes[series.series_instance_uid] = volume
                 summaries[series.series_instance_uid, stack.facts.stack] = VolumeSummary.of(volume)
@@ -189,7 +198,7 @@ def show(result: DemoResult, out: Path) -> None:
             f"Study {result.record.study_instance_uid}: {result.record.state.value}", markup=False
         )
         result_console.print(f"  {result.record.reason}", markup=False)
-        print_verdicts(document["verdicts"])
+        print_verdicts(document)
         print_set_aside(document["set_aside"])
     for findings in result.findings:
         print_findings(findings, result.truth)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dicomnode.cli.why import verdict_document
+from dicomnode.cli.why_series import series_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from dicomnode.assemble import SeriesFiles, Stack
     from dicomnode.report import ResultObject
     from dicomnode.serve import StudyWalk
-    from dicomnode.serve.trial import VolumeSummary
+    from dicomnode.serve.trial import PictureSummary, Summary, VolumeSummary
     from dicomnode.values import Findings, Refusal, Segment, SetAside
 
 _DIGITS = 4  # of a millimetre or a millilitre: below anything that an image holds
@@ -39,26 +40,27 @@ def study_walk_document(
 
 
 def series_document(
-    series: SeriesFiles, volumes: Mapping[tuple[str, int], VolumeSummary | Refusal]
+    series: SeriesFiles, volumes: Mapping[tuple[str, int], Summary | Refusal]
 ) -> dict[str, Any]:
     """Give a series with what became of its stacks."""
     return {
         "series_instance_uid": series.series_instance_uid,
-        "modality": series.modality or None,
+        **series_words(series),
         "instances": series.instances,
         "stacks": [_stack(stack, volumes) for stack in series.stacks],
     }
 
 
-def _stack(stack: Stack, volumes: Mapping[tuple[str, int], VolumeSummary | Refusal]) -> dict[str, Any]:
+def _stack(stack: Stack, volumes: Mapping[tuple[str, int], Summary | Refusal]) -> dict[str, Any]:
+    from dicomnode.serve.trial import PictureSummary, VolumeSummary
     from dicomnode.values import Refusal
 
     known = volumes.get((stack.facts.series_instance_uid, stack.facts.stack))
     refusal = known if isinstance(known, Refusal) else stack.facts.refusal
-    volume = None if known is None or isinstance(known, Refusal) else known
     return {
-        "volume": None if volume is None else _volume(volume),
-        "picture": None,
+        "phase": stack.facts.facts.get("phase"),
+        "volume": _volume(known) if isinstance(known, VolumeSummary) else None,
+        "picture": _picture(known) if isinstance(known, PictureSummary) else None,
         "refusal": None if refusal is None else {"code": refusal.code, "text": refusal.text},
     }
 
@@ -73,6 +75,18 @@ def _volume(volume: VolumeSummary) -> dict[str, Any]:
         "max": volume.maximum,
         "mean": round(volume.mean, _DIGITS),
         "repairs": [{"kind": repair.kind, "text": repair.text} for repair in volume.repairs],
+    }
+
+
+def _picture(picture: PictureSummary) -> dict[str, Any]:
+    plane = picture.plane
+    return {
+        "shape_tjic": list(picture.shape_tjic),
+        "spacing_mm": None if plane.spacing_ji_mm is None else list(plane.spacing_ji_mm),
+        "view": plane.view,
+        "laterality": plane.laterality,
+        "frame_times_ms": list(plane.frame_times_ms),
+        "repairs": [{"kind": repair.kind, "text": repair.text} for repair in picture.repairs],
     }
 
 

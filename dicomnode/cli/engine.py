@@ -16,7 +16,8 @@ from dicomnode.cli.output import JsonOption, failure_document, print_failure, pr
 from dicomnode.faults import EXIT_DONE, EXIT_ENGINE, GATE_FAILED, NodeError
 
 if TYPE_CHECKING:
-    from dicomnode.engine import Acceptance, EnginePackage, GateReport
+    from dicomnode.engine import Acceptance, EnginePackage, GateReport, RuntimeWish
+    from dicomnode.engine.runtimes import Reason
     from dicomnode.settings import Settings
 
 EPILOG = "EXIT STATUS: 0 done, 12 an engine is missing, wrong or fails its gate."
@@ -143,15 +144,15 @@ def check(
         wish = replace(wish, runtime=runtime, fallback=False)
     report = check_engine(named_engine(name, path, settings), threads(), wish)
     if as_json:
-        print_json(_check_document(report))
+        print_json(_check_document(report, wish))
     else:
-        _print_check(report)
+        _print_check(report, wish)
         if not report.passed:
             raise NodeError(GATE_FAILED, engine=f"{report.engine} {report.version}", reason=report.text)
     return EXIT_DONE if report.passed else EXIT_ENGINE
 
 
-def _check_document(report: GateReport) -> dict[str, Any]:
+def _check_document(report: GateReport, wish: RuntimeWish) -> dict[str, Any]:
     return {
         "schema": 1,
         "engine": report.engine,
@@ -159,7 +160,10 @@ def _check_document(report: GateReport) -> dict[str, Any]:
         "digest": report.digest,
         "passed": report.passed,
         "runtimes": list(report.runtimes),
-        "passed_over": [{"runtime": one.runtime, "reason": one.text} for one in report.reasons],
+        "passed_over": [
+            {"runtime": one.runtime, "reason": one.text, "advice": _advice(one, report.engine, wish) or None}
+            for one in report.reasons
+        ],
         "accepted": [_acceptance(one) for one in report.acceptances],
         "checks": [
             {
@@ -174,7 +178,22 @@ def _check_document(report: GateReport) -> dict[str, Any]:
     }
 
 
-def _print_check(report: GateReport) -> None:
+def _advice(reason: Reason, engine: str, wish: RuntimeWish) -> str:
+    """What to do so that a runtime serves that was passed over; "" where its reason says so itself."""
+    command = f"dicomnode engine check {engine}"
+    if "pip install" in reason.text or "dicomnode engine build" in reason.text:
+        return ""
+    if not reason.installed:
+        return f"Install it: pip install 'dicomnode[{reason.runtime}]'"
+    if wish.state is None:
+        return (
+            f"So it is not accepted yet: `{command} --config FILE`, as the user of the service, tries it and "
+            f"keeps that it was accepted; `{command} --runtime {reason.runtime}` tries it now"
+        )
+    return f"Mend that: `{command}` tries it again; until then the engine runs on what serves"
+
+
+def _print_check(report: GateReport, wish: RuntimeWish) -> None:
     shown = [
         (one.network, one.name, "passed" if one.passed else "FAILED", one.expected, one.found)
         for one in report.checks
@@ -183,8 +202,15 @@ def _print_check(report: GateReport) -> None:
     _print_accepted([(report.engine, _acceptance(one)) for one in report.acceptances])
     word = "serves" if report.passed else "would serve, had it passed the gate"
     served = [(runtime, word) for runtime in report.runtimes]
-    passed_over = [(one.runtime, f"passed over: {one.text}") for one in report.reasons]
-    print_table("Runtimes", ("runtime", ""), [*served, *passed_over])
+    print_table(
+        "Runtimes", ("runtime", ""), [*served, *(_passed_over(one, report, wish) for one in report.reasons)]
+    )
+
+
+def _passed_over(reason: Reason, report: GateReport, wish: RuntimeWish) -> tuple[str, str]:
+    advice = _advice(reason, report.engine, wish)
+    text = f"passed over: {reason.text}"
+    return reason.runtime, f"{text}. {advice}" if advice else text
 
 
 engine_add.add_to(app)

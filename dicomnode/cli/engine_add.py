@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -24,7 +25,7 @@ EPILOG = (
     "EXIT STATUS: 0 done, 1 the folder cannot be written, 2 usage, an answer is missing or wrong, or the "
     "name is taken, 12 SOURCE cannot become an engine, or did not pass its trial."
 )
-_GIB: Final = 1 << 30
+_GB: Final = 1e9
 # Kind → function of the room that converts it
 _CONVERTERS: Final[Mapping[str, str]] = {
     "MONAI": "convert_monai",
@@ -59,21 +60,25 @@ def add(  # noqa: PLR0917  typer gives each by its name
         bool, typer.Option("--replace", help="Put it in the place of one that is there.")
     ] = False,
     time_limit: Annotated[
-        float, typer.Option("--time-limit", help="Seconds that its trial may take.")
+        float, typer.Option("--time-limit", help="Seconds that its trial may take, 1 to 86400.")
     ] = 300.0,
     memory_gb: Annotated[
-        float, typer.Option("--memory-gb", help="Memory that its trial may take; 0: up to 16 GiB.")
-    ] = 0.0,
+        float | None,
+        typer.Option(
+            "--memory-gb",
+            help="Memory that its trial may take, from 1 to what the machine has; "
+            "unless given, three quarters of that, at most 16.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> int:
     """Make an engine package of a network: ask what must be known, try it in a limited process, write it."""
     from dicomnode.engine.adding.drafting import write_draft
     from dicomnode.engine.adding.sources import kind_of
-    from dicomnode.engine.adding.trial import Limits
 
+    limits = _limits(time_limit, memory_gb)
     kind = kind_of(source)
     given = {**_of_file(answers), **_of_options(settings or []), **({"name": name} if name else {})}
-    limits = Limits(seconds=time_limit, memory_bytes=int(memory_gb * _GIB))
     ask = None if yes or as_json or not _is_terminal() else _ask
     if not as_json:
         console.print(f"{source.name}: {kind.value}", markup=False)
@@ -85,6 +90,23 @@ def add(  # noqa: PLR0917  typer gives each by its name
     else:
         _print(kind, package, draft)
     return EXIT_DONE
+
+
+def _limits(seconds: float, memory_gb: float | None) -> Limits:
+    """Make the limits of the trial; NodeError(USAGE) for what cannot be."""
+    from dicomnode.engine.adding.trial import Limits
+
+    try:
+        limits = Limits(seconds=seconds)
+    except ValueError as error:
+        raise NodeError(USAGE, problem=f"--time-limit {seconds:g} cannot be: {error}") from error
+    if memory_gb is None:
+        return limits
+    gb = 0.0 if math.isnan(memory_gb) else min(memory_gb, _GB)  # an int is made of it
+    try:
+        return Limits(seconds=seconds, memory_bytes=int(gb * _GB))
+    except ValueError as error:
+        raise NodeError(USAGE, problem=f"--memory-gb {memory_gb:g} cannot be: {error}") from error
 
 
 def _is_terminal() -> bool:
@@ -212,7 +234,7 @@ def _words(table: Mapping[str, Any], name: str) -> str:
     rules = [
         f"{one.get('tag') or one.get('fact')} {shown(_compared(one))}" for one in series.get("require", ())
     ]
-    steps = [shown(one)[2:-2] for one in series.get("prepare", ())]
+    steps = [f"{word} = {shown(how)}" for one in series.get("prepare", ()) for word, how in one.items()]
     return "; ".join(part for part in (", ".join(rules), " → ".join(steps)) if part)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -22,7 +22,7 @@ from dicomnode.settings.schema import RuntimeName
 if TYPE_CHECKING:
     from dicomnode.analyse.benching_child import BenchJob
     from dicomnode.engine import EnginePackage, RuntimeWish
-    from dicomnode.values import Progress, Volume
+    from dicomnode.values import Picture, Progress, Volume
 
 EPILOG = (
     "EXIT STATUS: 0 measured, 2 usage, 3 the engine does not want this study or there is none, 10 "
@@ -51,6 +51,9 @@ def bench(  # noqa: PLR0917  typer gives each by its name
         int, typer.Option("--threads", min=0, help="Of the networks; 0: all that may be used.")
     ] = 0,
     config: ConfigOption = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Tell each repetition on stderr, a line each.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> int:
     """Measure an engine: start, first study, throughput, latency, memory, stages, and its networks alone.
@@ -62,8 +65,10 @@ def bench(  # noqa: PLR0917  typer gives each by its name
 
     wish, path = _wished(config, name, path, runtime)
     package = find_engine(name, path)
-    with bars(quiet=as_json) as progress:
+    quiet = as_json and not (verbose or console.is_terminal)
+    with bars(quiet=quiet) as progress:
         volumes = _volumes(package, study, progress)
+    with _repetitions(quiet=quiet, verbose=verbose) as progress:
         starts, times = _measured(_Order(name, path, wish, threads, rounds), volumes, progress)
     document = {
         "schema": 1,
@@ -80,6 +85,16 @@ def bench(  # noqa: PLR0917  typer gives each by its name
     else:
         _print(document)
     return EXIT_DONE
+
+
+@contextmanager
+def _repetitions(*, quiet: bool, verbose: bool) -> Iterator[Progress]:
+    """Tell on stderr what is measured: bars on a terminal; elsewhere lines, of stages or each repetition."""
+    if verbose and not console.is_terminal:
+        yield lambda stage, done, total: console.print(f"{stage}: {done} of {total}", markup=False)
+        return
+    with bars(quiet=quiet) as progress:
+        yield progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +142,7 @@ def _wished(
     return (wish if runtime is None else replace(wish, runtime=runtime, fallback=False)), path
 
 
-def _volumes(package: EnginePackage, study: str, progress: Progress) -> dict[str, Volume]:
+def _volumes(package: EnginePackage, study: str, progress: Progress) -> dict[str, Volume | Picture]:
     """Load the study: a folder of the user's, or the demonstration's, which is made the first time."""
     from dicomnode.phantom import demo_study
     from dicomnode.serve import volumes_for
@@ -139,9 +154,10 @@ def _volumes(package: EnginePackage, study: str, progress: Progress) -> dict[str
 
 
 def _measured(
-    order: _Order, volumes: Mapping[str, Volume], progress: Progress
+    order: _Order, volumes: Mapping[str, Volume | Picture], progress: Progress
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Start the engine in some processes, and in another one measure it; give the starts and the times."""
+    from dicomnode.analyse.benching import FIRST
     from dicomnode.serve import measure_in_child
 
     starts = []
@@ -149,12 +165,18 @@ def _measured(
     for number in range(_STARTS - 1):
         starts.append(measure_in_child(order.job(0))["ready"])
         progress(_STARTING, number + 1, _STARTS)
-    told = measure_in_child(order.job(order.rounds), volumes, progress)
-    progress(_STARTING, _STARTS, _STARTS)
+
+    def told_on(stage: str, done: int, total: int) -> None:
+        """Tell what the last one does; that it does something says that it has started."""
+        if (stage, done) == (FIRST, 0):
+            progress(_STARTING, _STARTS, _STARTS)
+        progress(stage, done, total)
+
+    told = measure_in_child(order.job(order.rounds), volumes, told_on)
     return [*starts, told["ready"]], told["times"]
 
 
-def _study(volumes: Mapping[str, Volume], name: str) -> dict[str, Any]:
+def _study(volumes: Mapping[str, Volume | Picture], name: str) -> dict[str, Any]:
     """Describe the study by its sizes: nothing of the patient is told."""
     return {
         "name": name,

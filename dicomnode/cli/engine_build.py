@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -12,7 +13,7 @@ import typer
 
 from dicomnode.cli.options import ConfigOption, open_settings
 from dicomnode.cli.output import JsonOption, console, print_json, print_table
-from dicomnode.faults import EXIT_DONE, EXIT_ENGINE, EXIT_PARTLY, USAGE, NodeError
+from dicomnode.faults import EXIT_DONE, EXIT_ENGINE, EXIT_PARTLY, PLANS_NOT_BUILT_HERE, USAGE, NodeError
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -65,6 +66,13 @@ def build(  # noqa: PLR0917  typer gives each by its name
             "--precision", help="fp32, fp16, bf16, int8, fp8; default: each that engine.toml allows."
         ),
     ] = None,
+    calibrate: Annotated[
+        str,
+        typer.Option(
+            "--calibrate",
+            help="Calibrate int8 and fp8 first, with a folder of DICOM studies or `phantom`.",
+        ),
+    ] = "",
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Build again what was rejected as well.")
     ] = False,
@@ -86,24 +94,51 @@ def build(  # noqa: PLR0917  typer gives each by its name
     compilers, reasons = _compilers(runtime)
     if not compilers:
         _tell_nothing(reasons, as_json=as_json)
-        return EXIT_ENGINE if runtime is not None else EXIT_DONE
+        return EXIT_DONE
+    for package in packages if calibrate else []:
+        _calibrate(package, calibrate, settings)
     cache = open_plans(settings.store)
-    folders = {entry.name: entry.calibration for entry in settings.engine}
     orders = [
         order
         for package in packages
-        for order in orders_of(package, compilers, precision or [], folders.get(package.manifest.name))
+        for order in orders_of(package, compilers, precision or [], _calibration(package, settings))
     ]
     with _progress(quiet=as_json) as progress:
         rows = [_build_one(cache, order, time_limit, progress, rebuild=rebuild) for order in orders]
     cache.prune([order.key for order in orders])
-    if as_json:
-        document = {"schema": 1, "folder": str(cache.root), "plans": [asdict(row) for row in rows]}
-        print_json({**document, "reasons": _reasons(reasons)})
-    else:
-        _print(rows, reasons)
+    _show_plans(cache, rows, reasons, as_json=as_json)
     failed = sum(row.error is not None for row in rows)
     return EXIT_DONE if not failed else EXIT_ENGINE if failed == len(rows) else EXIT_PARTLY
+
+
+def _calibrate(package: EnginePackage, source: str, settings: Settings) -> None:
+    """Keep inputs of the engine's networks in the store; said on stderr, as stdout is for the plans."""
+    from dicomnode.cli.output import bars
+    from dicomnode.engine.precision import calibration_folder
+    from dicomnode.serve.calibrating import calibrate
+
+    name = package.manifest.name
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dicomnode"
+    with bars() as progress:
+        found = calibrate(
+            package,
+            None if source == "phantom" else Path(source),
+            calibration_folder(settings.store.path, name),
+            cache=cache,
+            progress=progress,
+        )
+    counts = ", ".join(f"{count} for {step}" for step, count in found.inputs.items())
+    console.print(f"{name}: inputs of {found.studies} studies are kept ({counts}).", markup=False)
+    for reason in found.passed_over:
+        console.print(f"{name}: a study was passed over: {reason}.", markup=False)
+
+
+def _calibration(package: EnginePackage, settings: Settings) -> Path | None:
+    from dicomnode.engine.precision import site_folder
+
+    name = package.manifest.name
+    named = next((entry.calibration for entry in settings.engine if entry.name == name), None)
+    return site_folder(named, settings.store.path, name)
 
 
 def _packages(
@@ -140,7 +175,11 @@ def _compilers(named: str | None) -> tuple[list[Compiler], list[Reason]]:
     if not flavours:
         known = ", ".join(flavour.name for flavour in FLAVOURS)
         raise NodeError(USAGE, problem=f"{named!r} is no runtime with plans: {known}")
-    return find_compilers(flavours, without_device=True)
+    compilers, reasons = find_compilers(flavours, without_device=True)
+    if not compilers:
+        why = "; ".join(one.text for one in reasons)
+        raise NodeError(PLANS_NOT_BUILT_HERE, runtime=named, reason=why)
+    return compilers, reasons
 
 
 def _check_precisions(precisions: Sequence[str]) -> None:
@@ -226,6 +265,14 @@ def _tell_nothing(reasons: Sequence[Reason], *, as_json: bool) -> None:
 
 def _reasons(reasons: Sequence[Reason]) -> list[dict[str, Any]]:
     return [{"runtime": one.runtime, "text": one.text} for one in reasons]
+
+
+def _show_plans(cache: PlanCache, rows: Sequence[_Row], reasons: Sequence[Reason], *, as_json: bool) -> None:
+    if not as_json:
+        _print(rows, reasons)
+        return
+    plans = [asdict(row) for row in rows]
+    print_json({"schema": 1, "folder": str(cache.root), "plans": plans, "reasons": _reasons(reasons)})
 
 
 def _print(rows: Sequence[_Row], reasons: Sequence[Reason]) -> None:

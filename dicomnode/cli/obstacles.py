@@ -7,7 +7,8 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from dicomnode.cli.options import existing_parent, no_folder_because
-from dicomnode.faults import NodeError
+from dicomnode.cli.private_folders import private_folders
+from dicomnode.faults import STORE_FULL, NodeError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,12 +18,19 @@ if TYPE_CHECKING:
 _LOCK: Final = "lock"  # in the store's folder; a running node holds it
 
 
-def find_obstacles(settings: Settings) -> tuple[list[Problem], list[str]]:
-    """Look at store and port; give the problems, and notes on what was not looked at."""
-    problems = _store(settings.store.path)
+def find_obstacles(settings: Settings, *, probe: bool = False) -> tuple[list[Problem], list[str]]:
+    """Look at store, free space, private folders, runtimes and port.
+
+    probe: whether an inference server may be asked. Gives the problems, and notes on what was not looked at.
+    """
+    problems = _store(settings.store.path) or _space(settings.store.path, settings.store.reserve_gb)
+    notes: list[str] = []
+    for more, said in (private_folders(settings.store), _runtimes(settings, probe=probe)):
+        problems += more
+        notes += said
     if node_runs(settings.store.path):
-        return problems, ["The node runs, so its port was not tried."]
-    return [*problems, *_port(settings.receive.address, settings.receive.port)], []
+        return problems, [*notes, "The node runs, so its port was not tried."]
+    return [*problems, *_port(settings.receive.address, settings.receive.port)], notes
 
 
 def node_runs(store: Path) -> bool:
@@ -57,6 +65,61 @@ def _store(path: Path) -> list[Problem]:
         hint = f"{error} {error.remedy}"
         return [Problem(key="store.path", value=str(path), expected="a folder on a local disk", hint=hint)]
     return []
+
+
+def _space(path: Path, reserve_gb: float) -> list[Problem]:
+    """Below the reserve the node accepts nothing."""
+    from dicomnode.settings import Problem
+    from dicomnode.store import Disk
+
+    there = existing_parent(path)
+    free_gb = Disk().free_bytes(there) / 1e9
+    if free_gb >= reserve_gb:
+        return []
+    expected = f"no more than what is free on the disk of {path}, which is {free_gb:.2f} GB"
+    full = NodeError(STORE_FULL, path=path, free_gb=free_gb, reserve_gb=reserve_gb)
+    hint = f"{full} {full.remedy}"
+    return [Problem(key="store.reserve_gb", value=reserve_gb, expected=expected, hint=hint)]
+
+
+def _runtimes(settings: Settings, *, probe: bool) -> tuple[list[Problem], list[str]]:
+    """Try the runtimes that are named, where an engine uses them; "auto" takes what is there."""
+    from dicomnode.settings import Problem
+
+    wanted = [(number, one) for number, one in enumerate(settings.engine, 1) if one.mode != "off"]
+    named = [
+        (f"engine[{number}].runtime", one.runtime, one.fallback) for number, one in wanted if one.runtime
+    ]
+    if len(named) < len(wanted):
+        named.append(("analyse.runtime", settings.analyse.runtime, settings.analyse.fallback))
+    problems, notes = [], []
+    for key, runtime, fallback in named:
+        if runtime == "triton" and not probe:
+            notes.append(f"{key} names an inference server, which was not asked: --probe asks it.")
+            continue
+        why_not = _missing(settings, runtime)
+        if why_not and fallback:
+            notes.append(f"{key}: {runtime} does not work on this machine, so another one serves: {why_not}.")
+        elif why_not:
+            expected = "a runtime that works on this machine"
+            hint = f'It does not: {why_not}. Or allow another one: "auto", or fallback = true beside it.'
+            problems.append(Problem(key=key, value=runtime, expected=expected, hint=hint))
+    return problems, notes
+
+
+def _missing(settings: Settings, runtime: str) -> str:
+    """Why a runtime cannot be used here; "" where it can, or none is named."""
+    if runtime == "auto":
+        return ""
+    from dicomnode.engine.runtimes import RUNTIMES, Reason, RuntimeWish, survey, wish_of
+
+    # Without a state folder: nothing of this is left behind
+    wish = RuntimeWish(triton=wish_of(settings, "").triton)
+    which = [one for one in RUNTIMES if one.name == runtime]
+    answers = [one for one in survey(wish=wish, runtimes=which) if one.runtime == runtime]
+    if not answers:
+        return "[analyse.triton] names no server"
+    return answers[0].text.rstrip(".") if isinstance(answers[0], Reason) else ""
 
 
 def _port(address: str, port: int) -> list[Problem]:

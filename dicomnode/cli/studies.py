@@ -54,7 +54,7 @@ def progress_words(study: StudyRecord) -> str:
     if study.progress is not None:
         stage, done, total = study.progress
         return f"{stage} {done} of {total}"
-    return study.reason or ""
+    return study.reason or (f"incomplete: {study.shortfall}" if study.shortfall else "")
 
 
 def study_document(study: StudyRecord) -> dict[str, Any]:
@@ -71,6 +71,8 @@ def study_document(study: StudyRecord) -> dict[str, Any]:
         "first_received_at": study.first_received_at.isoformat(),
         "last_received_at": study.last_received_at.isoformat(),
         "complete_evidence": study.complete_evidence,
+        "shortfall": study.shortfall,
+        "predecessor": study.predecessor,
         "progress": None
         if study.progress is None
         else dict(zip(("stage", "done", "total"), study.progress, strict=True)),

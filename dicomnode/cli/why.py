@@ -2,34 +2,46 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dicomnode.cli.kept import print_kept, write_kept
 from dicomnode.cli.options import ConfigOption, open_journal, open_settings
-from dicomnode.cli.output import JsonOption, print_json, print_table, result_console, short_uid
+from dicomnode.cli.output import JsonOption, print_json, print_table, result_console
 from dicomnode.cli.studies import study_document
-from dicomnode.faults import NodeError
+from dicomnode.cli.why_series import print_verdicts, series_of
+from dicomnode.cli.writing import require_writable
+from dicomnode.faults import EXIT_DONE, EXIT_PARTLY, NodeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
-    from dicomnode.journal import Journal
+    from dicomnode.journal import DeliveryRecord, EventRecord, Journal, StudyRecord
     from dicomnode.settings import Settings
     from dicomnode.values import Verdict
 
 EPILOG = (
-    "EXIT STATUS: 0 done, 2 several studies have that number, 3 no such study, 10 configuration, 11 journal."
+    "EXIT STATUS: 0 done, 1 --out cannot be written, 2 several studies have that number, 3 no such study, or "
+    "no findings of it for --out, 4 some of them could not be written, 10 configuration, 11 journal."
 )
 
 
 def why(
     study: Annotated[str, typer.Argument(help="Study Instance UID or accession number.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="Folder for objects and pictures of kept findings, shadow ones among them."
+        ),
+    ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
-) -> None:
+) -> int:
     """Explain a study: what came, which engine wanted which series, what was sent where, what is missing."""
+    if out is not None:
+        require_writable(out)
     settings = open_settings(config)
     journal = open_journal(settings)
     try:
@@ -40,21 +52,37 @@ def why(
             **_parts(journal, record.study_instance_uid),
             "analyses": _analyses(journal, record.study_instance_uid, settings),
         }
+        if out is not None:
+            document["written"] = write_kept(journal, settings, record.study_instance_uid, out)
     finally:
         journal.close()
     if as_json:
         print_json(document)
-        return
+    else:
+        _print(record, document)
+        if out is not None:
+            print_kept(document["written"], out)
+    return EXIT_PARTLY if out is not None and document["written"]["problems"] else EXIT_DONE
+
+
+def _print(record: StudyRecord, document: Mapping[str, Any]) -> None:
     result_console.print(f"[bold]Study {record.study_instance_uid}[/]")
     result_console.print(f"  state      {record.state.value}", markup=False)
     if record.reason:
         result_console.print(f"  because    {record.reason}", markup=False)
+    if record.shortfall:
+        result_console.print(f"  missing    {record.shortfall}", markup=False)
+    if record.predecessor:
+        result_console.print(f"  version    {record.version}, in place of {record.predecessor}", markup=False)
     result_console.print(
         f"  received   {record.instances} images in {record.series} series from {record.calling_ae}; "
         f"complete by: {record.complete_evidence or 'not yet'}",
         markup=False,
     )
-    print_verdicts(document["verdicts"])
+    _print_evidence(document["evidence"])
+    for answer in document["rules"]:
+        result_console.print(f"  {'✓' if answer['fits'] else '·'} {answer['text']}", markup=False)
+    print_verdicts(document)
     for name, columns, keys in (
         (
             "Analyses",
@@ -73,31 +101,57 @@ def why(
             print_table(name, columns, rows)
 
 
-def print_verdicts(verdicts: Sequence[Mapping[str, Any]]) -> None:
-    """Print what each engine said of each series."""
+def _print_evidence(evidence: Sequence[Mapping[str, Any]]) -> None:
     rows = [
         (
-            verdict["engine"],
-            f"{short_uid(verdict['series_instance_uid'])} #{verdict['stack']}",
-            "chosen" if verdict["chosen"] else "passed over",
-            verdict["rule"],
-            verdict["found"],
+            one["study_version"],
+            one["kind"],
+            one["source"] or "this node",
+            one["text"],
+            "decided" if one["decided"] else "",
         )
-        for verdict in verdicts
+        for one in evidence
     ]
     if rows:
-        print_table("Engines and series", ("engine", "series", "verdict", "rule", "found"), rows)
+        print_table("Evidence of completeness", ("version", "kind", "source", "says", ""), rows)
+
+
+def _delivered(delivery: DeliveryRecord, taken_back: Mapping[str, str]) -> str:
+    """What became of an object at a destination, and whether it was taken back since."""
+    said: list[str] = [delivery.outcome]
+    if delivery.text not in ("", delivery.outcome):
+        said.append(delivery.text)
+    code = taken_back.get(delivery.sop_instance_uid)
+    return ": ".join(said) + (f" (taken back, DCM {code})" if code else "")
 
 
 def _parts(journal: Journal, study_uid: str) -> dict[str, Any]:
+    taken_back = journal.rejected(study_uid)
     return {
+        "evidence": [
+            {
+                "study_version": version,
+                "kind": one.kind.value,
+                "source": one.source or None,
+                "text": one.text,
+                "expected": one.expected,
+                "here": one.here,
+                "unit": one.unit,
+                "decided": one.decided,
+                "found_at": one.found_at.isoformat(),
+            }
+            for version, records in sorted(journal.evidence(study_uid).items())
+            for one in records
+        ],
+        "series": series_of(journal.instances(study_uid)),
+        "rules": _rules(journal.events(study_uid)),
         "verdicts": [verdict_document(v) for v in journal.verdicts(study_uid)],
         "results": [
             {
                 "kind": d.kind,
                 "sop_instance_uid": d.sop_instance_uid,
                 "destination": d.destination,
-                "state": d.outcome if d.text in ("", d.outcome) else f"{d.outcome}: {d.text}",
+                "state": _delivered(d, taken_back),
             }
             for d in journal.deliveries(study_uid)
         ],
@@ -108,15 +162,27 @@ def _parts(journal: Journal, study_uid: str) -> dict[str, Any]:
     }
 
 
+def _rules(events: Sequence[EventRecord]) -> list[dict[str, Any]]:
+    """What the rules of the site said of the study, when it was dispatched last."""
+    asked = [event for event in events if event.what == "rule.asked"]
+    return [
+        {"rule": event.facts["rule"], "fits": event.facts["fits"], "text": event.text}
+        for event in asked
+        if event.at == asked[-1].at
+    ]
+
+
 def _analyses(journal: Journal, study_uid: str, settings: Settings) -> list[dict[str, Any]]:
     """What each engine found, also one in shadow, whose results are kept and not sent."""
+    from dicomnode.serve import engine_of
+
     modes = {entry.name: entry.mode for entry in settings.engine}
     rows = []
     for record in journal.findings(study_uid):
         row: dict[str, Any] = {
             "engine": record.engine,
             "study_version": record.study_version,
-            "mode": modes.get(record.engine, "not configured"),
+            "mode": modes.get(engine_of(record.engine), "not configured"),
             "path": str(record.path),
         }
         rows.append(row | _what_was_found(record.path))

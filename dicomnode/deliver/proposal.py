@@ -16,7 +16,8 @@ from pynetdicom.dsutils import split_dataset
 
 from dicomnode.faults import SEND_UNREADABLE, NodeError
 from dicomnode.net.association import MAXIMUM_CONTEXTS, ProposedContext
-from dicomnode.store.header import FileMeta, Tag, Unreadable, plain_text, read_elements
+from dicomnode.store.elements import ScanError
+from dicomnode.store.header import FileMeta, Tag, plain_text, read_elements
 from dicomnode.values import is_valid_uid
 
 EXPLICIT_LE: Final = "1.2.840.10008.1.2.1"
@@ -112,7 +113,7 @@ def _named_by_data_set(path: Path, transfer_syntax_uid: str, offset: int) -> dic
     try:
         with path.open("rb") as file:
             found = read_elements(file, meta, {_SOP_CLASS, _SOP_INSTANCE}, last_group=0x0008)
-    except Unreadable:
+    except ScanError:
         return {}
     texts = {tag: plain_text(value) for tag, value in found.items()}
     return {tag: text for tag, text in texts.items() if is_valid_uid(text)}

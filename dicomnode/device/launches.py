@@ -317,8 +317,3 @@ _ALL: Final = (
 )
 
 LAUNCHES: Final[Mapping[str, Launch]] = MappingProxyType({launch.kernel: launch for launch in _ALL})
-
-
-def argument_codes() -> dict[str, str]:
-    """Return the argument codes of each kernel: its C signature, for whatever unpacks a launch."""
-    return {name: launch.codes for name, launch in LAUNCHES.items()}

@@ -44,7 +44,18 @@ if TYPE_CHECKING:
         StepSpec,
         Window,
     )
-    from dicomnode.engine.matching import match, match_further, may_want, wanted_but_refused
+    from dicomnode.engine.matching import (
+        COVERS_FROM,
+        PIXELS,
+        hang_on_pixels,
+        match,
+        match_further,
+        match_prior,
+        match_tied,
+        may_be_prior,
+        may_want,
+        wanted_but_refused,
+    )
     from dicomnode.engine.package import EnginePackage, load_package
     from dicomnode.engine.runtimes.contract import Capability, Reason, Session
     from dicomnode.engine.runtimes.wish import RuntimeWish, wish_of
@@ -90,7 +101,18 @@ _HOMES = {
         "StepSpec",
         "Window",
     ),
-    "matching": ("match", "match_further", "may_want", "wanted_but_refused"),
+    "matching": (
+        "COVERS_FROM",
+        "PIXELS",
+        "hang_on_pixels",
+        "match",
+        "match_further",
+        "match_prior",
+        "match_tied",
+        "may_be_prior",
+        "may_want",
+        "wanted_but_refused",
+    ),
     "package": ("EnginePackage", "load_package"),
     "manifest.preparation": ("Preparation",),
     "manifest.read": ("read_manifest",),
@@ -101,6 +123,8 @@ _HOMES = {
 }
 
 __all__ = [
+    "COVERS_FROM",
+    "PIXELS",
     "Acceptance",
     "Activation",
     "Anomaly",
@@ -140,10 +164,14 @@ __all__ = [
     "configured_engine",
     "engine_folders",
     "find_engine",
+    "hang_on_pixels",
     "list_engines",
     "load_package",
     "match",
     "match_further",
+    "match_prior",
+    "match_tied",
+    "may_be_prior",
     "may_want",
     "open_session",
     "read_manifest",

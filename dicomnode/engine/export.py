@@ -6,6 +6,9 @@ A repository is a folder of models, each a folder with config.pbtxt and numbered
 
 from __future__ import annotations
 
+import os
+import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +27,8 @@ max_batch_size: 0
 def export_to_triton(package: EnginePackage, repository: Path) -> list[Path]:
     """Write each network of the engine into a model repository; return the folders of the models.
 
-    A model's name holds digits of its digest: other versions that lie there stay, and go on being served.
+    A model's name holds digits of its digest: other versions that lie there stay, and go on being served. Of
+    a model that cannot be written whole nothing is left.
     Raises NodeError(EXPORT_FAILED), and as `EnginePackage.network_bytes`.
     """
     manifest = package.manifest
@@ -37,13 +41,24 @@ def export_to_triton(package: EnginePackage, repository: Path) -> list[Path]:
         config = _CONFIG.format(title=_line(manifest.title), step=step.name, use=_line(manifest.use))
         folder = repository / name
         try:
-            (folder / "1").mkdir(parents=True, exist_ok=True)
-            _write(folder / "1" / "model.onnx", content)
-            _write(folder / "config.pbtxt", config.encode())
+            _place(folder, content, config.encode())
         except OSError as error:
             raise NodeError(EXPORT_FAILED, path=folder, error=error.strerror or str(error)) from error
         folders.append(folder)
     return folders
+
+
+def _place(folder: Path, network: bytes, config: bytes) -> None:
+    """Write a model; one that cannot be written whole is not there at all, unless it was there before."""
+    was_there = folder.exists()
+    try:
+        (folder / "1").mkdir(parents=True, exist_ok=True)
+        _write(folder / "1" / "model.onnx", network)
+        _write(folder / "config.pbtxt", config)
+    except BaseException:
+        if not was_there:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _line(text: str) -> str:
@@ -53,5 +68,13 @@ def _line(text: str) -> str:
 def _write(path: Path, content: bytes) -> None:
     """Put a file in place whole: a server that polls the repository reads it at any moment."""
     part = path.with_name(f".{path.name}.part")
-    part.write_bytes(content)
-    part.replace(path)
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise

@@ -5,37 +5,91 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
-from dicomnode.engine.manifest.tree import InputSpec, Manifest, Preference
-from dicomnode.engine.rules import check, comparison, number_of, same, subject, text_of, value_of, words
+from dicomnode.engine.manifest.tree import InputSpec, Manifest, Preference, Requirement
+from dicomnode.engine.rules import check, number_of, same, value_of
+from dicomnode.engine.wording import FACTS, comparison, shown, subject, words
 from dicomnode.faults import FAULTS, Severity
 from dicomnode.values import SeriesFacts, Verdict
+
+# Of a score: less is the arithmetic's, not the series'
+_DIGITS: Final = 9
+
+# Where the fact `covers` comes from, where it is not the header
+COVERS_FROM: Final = "covers_from"
+PIXELS: Final = "pixels"
+
+_Ranked = Sequence[tuple[float, SeriesFacts]]
 
 
 def match(manifest: Manifest, facts: Sequence[SeriesFacts]) -> list[Verdict]:
     """Say of each stack whether the engine takes it, or the first rule that failed and the value found.
 
-    Of the stacks that hold all rules the one with the highest score is chosen, exactly one. The score is
-    the mean of the preferences by weight, each 0 to 1: `smaller` and `larger` are the ratio to the best of
-    these stacks, `equals` and `matches` are 0 or 1, a value that is absent is 0. Without preferences all
-    score 1. Equal scores: the stack with more instances, then the lower Series Instance UID.
+    Of the stacks that hold all rules the one with the highest score is chosen; with series = "all" each of
+    them. The score is the mean of the preferences by weight, each 0 to 1: `smaller` and `larger` are the
+    ratio to the best of these stacks, `equals` and `matches` are 0 or 1, a value that is absent is 0. Without
+    preferences all score 1. Of equal scores the stack with more instances is better; where these are equal,
+    too, `ties` decides: the lower Series Instance UID, all, or none.
     A refused stack gives the text of its refusal, once the rules that hold without a volume do.
     The verdicts are sorted by Series Instance UID and stack, whatever the order of `facts`. They are about
-    the first input; a stack that goes with the chosen one as a further input says so.
+    the first input; a stack that goes with a chosen one as a further input says so.
     """
-    spec = manifest.input[0]
-    ranked = _rank(spec, _able(spec, facts))
-    verdicts = [
-        _verdict(manifest, one, ranked)
-        for one in sorted(facts, key=lambda one: (one.series_instance_uid, one.stack))
-    ]
-    further = match_further(manifest, facts, ranked[0][1]) if ranked else {}
+    ranked = _rank(manifest.input[0], _able(manifest.input[0], facts))
+    chosen = _chosen(manifest.input[0], ranked)
+    ordered = sorted(facts, key=lambda one: (one.series_instance_uid, one.stack))
+    verdicts = [_verdict(manifest, one, ranked, chosen) for one in ordered]
+    beside = [match_further(manifest, facts, one) for one in chosen]
     taken = {
         (one.series_instance_uid, one.stack): name
+        for further in beside
         for name, one in further.items()
         if isinstance(one, SeriesFacts)
     }
     return [_with_it(one, taken.get((one.series_instance_uid, one.stack))) for one in verdicts]
+
+
+def match_tied(manifest: Manifest, facts: Sequence[SeriesFacts]) -> list[SeriesFacts]:
+    """Return the stacks between which an engine does not choose: equally good, and ties = "none"."""
+    spec = manifest.input[0]
+    ranked = _rank(spec, _able(spec, facts))
+    return _tied(ranked) if ranked and not _chosen(spec, ranked) else []
+
+
+def hang_on_pixels(manifest: Manifest, facts: Sequence[SeriesFacts]) -> list[SeriesFacts]:
+    """Return the stacks of which a volume can be made and that hold all rules but those on body parts.
+
+    What the header says of the body part may be wrong or nothing: only a look at pixels settles them.
+    """
+    return [one for one in facts if any(_hangs_on_pixels(spec, one) for spec in manifest.volumes)]
+
+
+def _hangs_on_pixels(spec: InputSpec, facts: SeriesFacts) -> bool:
+    if facts.refusal is not None or not any(rule.fact == "covers" for rule in spec.require):
+        return False
+    return all(check(rule, facts).holds for rule in spec.require if rule.fact != "covers")
+
+
+def _chosen(spec: InputSpec, ranked: _Ranked) -> list[SeriesFacts]:
+    """Return the stacks that are taken, best first."""
+    if spec.series == "all":
+        return [one for _, one in ranked]
+    tied = _tied(ranked)
+    if spec.ties == "none" and len(tied) > 1:
+        return []
+    return tied if spec.ties == "all" else tied[:1]
+
+
+def _tied(ranked: _Ranked) -> list[SeriesFacts]:
+    """Return the best, and what is as good: of equal score and number of instances."""
+    if not ranked:
+        return []
+    score, best = ranked[0]
+    return [
+        one
+        for other, one in ranked
+        if round(other, _DIGITS) == round(score, _DIGITS) and _instances(one) == _instances(best)
+    ]
 
 
 def match_further(
@@ -48,7 +102,7 @@ def match_further(
     """
     free = [one for one in facts if one is not first]
     chosen: dict[str, SeriesFacts | str] = {}
-    for spec in manifest.volumes[1:]:
+    for spec in manifest.beside:
         able = _able(spec, free)
         ranked = _rank(spec, [one for one in able if _same_space(one, first)] or able)
         if not ranked:
@@ -58,6 +112,21 @@ def match_further(
         chosen[spec.name] = best
         free = [one for one in free if one is not best]
     return chosen
+
+
+def match_prior(spec: InputSpec, facts: Sequence[SeriesFacts]) -> SeriesFacts | str:
+    """Choose the stack of an earlier study for an input; the best as in `match`, or the rule that failed."""
+    ranked = _rank(spec, _able(spec, facts))
+    return ranked[0][1] if ranked else _nearest_miss(spec, facts)
+
+
+def may_be_prior(spec: InputSpec, one: SeriesFacts) -> float | None:
+    """Return how well what an archive tells of a series fits an input; None where a rule fails.
+
+    What it does not tell may still hold: it answers with the attributes that it likes to.
+    """
+    told = [rule for rule in spec.require if value_of(rule, one) is not None]
+    return _score(spec, one, [one]) if all(check(rule, one).holds for rule in told) else None
 
 
 def _same_space(one: SeriesFacts, first: SeriesFacts) -> bool:
@@ -129,23 +198,32 @@ def _is_wanted(spec: InputSpec, facts: SeriesFacts) -> bool:
 
 def _first_failure(spec: InputSpec, facts: SeriesFacts) -> tuple[str, str] | None:
     """Return the first rule that does not hold, in words, and the value found."""
+    kind = str(facts.facts.get("kind", "volume"))
+    if kind != spec.kind:
+        return f"{FACTS['kind'].name} is {spec.kind}", kind
+    if facts.facts.get("capture") is True and not _asks_for_captures(spec):
+        return "no captures of a screen, as no rule on SOPClassUID or capture asks for them", "a capture"
     for rule in spec.require:
         # The numbers of a refused stack may be wrong or missing: that may be why it was refused.
         if facts.refusal is not None and rule.tag is None and comparison(rule) != "contains":
             continue
-        result = check(rule, facts)
-        if not result.holds:
-            return words(rule), result.found
+        if not check(rule, facts).holds:
+            return words(rule), _found(rule, facts)
     return None
 
 
-def _rank(spec: InputSpec, able: Sequence[SeriesFacts]) -> list[tuple[float, SeriesFacts]]:
+def _asks_for_captures(spec: InputSpec) -> bool:
+    """Tell whether an input says that a Secondary Capture will do: they show anything."""
+    return any(rule.tag == "SOPClassUID" or rule.fact == "capture" for rule in spec.require)
+
+
+def _rank(spec: InputSpec, able: Sequence[SeriesFacts]) -> _Ranked:
     """Sort the stacks that hold all rules, best first, each with its score."""
     scored = [(_score(spec, one, able), one) for one in able]
 
     def order(pair: tuple[float, SeriesFacts]) -> tuple[float, float, str, int]:
         score, one = pair
-        return (-round(score, 9), -_instances(one), one.series_instance_uid, one.stack)
+        return (-round(score, _DIGITS), -_instances(one), one.series_instance_uid, one.stack)
 
     return sorted(scored, key=order)
 
@@ -181,40 +259,58 @@ def _worth(preference: Preference, facts: SeriesFacts, able: Sequence[SeriesFact
     return min(others) / number if preference.smaller else number / max(others)
 
 
-def _verdict(manifest: Manifest, facts: SeriesFacts, ranked: Sequence[tuple[float, SeriesFacts]]) -> Verdict:
+def _verdict(
+    manifest: Manifest, facts: SeriesFacts, ranked: _Ranked, chosen: Sequence[SeriesFacts]
+) -> Verdict:
     spec = manifest.input[0]
     failure = _first_failure(spec, facts)
     score: float | None = None
-    chosen = False
+    takes_it = any(one is facts for one in chosen)
     if failure is not None:
         rule, found = failure
     elif facts.refusal is not None:
         rule, found = facts.refusal.text, facts.refusal.code
     else:
-        best_score, best = ranked[0]
-        chosen = facts is best
         score = next(one_score for one_score, one in ranked if one is facts)
-        rule, found = _why(spec, facts, chosen=chosen, score=score, best=best_score, able=len(ranked))
+        rule, found = _why_taken(spec, facts, ranked) if takes_it else _why_not(score, ranked, chosen)
     return Verdict(
         engine=manifest.name,
         version=manifest.version,
         series_instance_uid=facts.series_instance_uid,
         stack=facts.stack,
-        chosen=chosen,
+        chosen=takes_it,
         score=score,
         rule=rule,
         found=found,
     )
 
 
-def _why(
-    spec: InputSpec, facts: SeriesFacts, *, chosen: bool, score: float, best: float, able: int
-) -> tuple[str, str]:
-    """Return the rule in words and what was found, for a stack that holds all rules."""
+def _why_not(score: float, ranked: _Ranked, chosen: Sequence[SeriesFacts]) -> tuple[str, str]:
+    best = ranked[0][0]
     if not chosen:
-        return "another stack is preferred", f"score {score:.3f}, the chosen one has {best:.3f}"
-    rule = f"the best of {able} stacks that hold all rules" if able > 1 else "holds all rules"
-    seen = [f"{subject(one)} {text_of(value_of(one, facts))}" for one in spec.prefer]
-    results = [(one, check(one, facts)) for one in spec.require]
-    seen += [f"{subject(one)} {result.found}" for one, result in results if result.provisional]
+        return "several series fit equally well, and the engine takes one only", f"score {score:.3f}"
+    return "another series is preferred", f"score {score:.3f}, the chosen one has {best:.3f}"
+
+
+def _why_taken(spec: InputSpec, facts: SeriesFacts, ranked: _Ranked) -> tuple[str, str]:
+    """Return the rule in words and what was found, for a stack that is taken."""
+    several = len(ranked) > 1
+    if several and spec.series == "all":
+        rule = f"one of {len(ranked)} series that hold all rules, each of which is taken"
+    else:
+        rule = f"the best of {len(ranked)} series that hold all rules" if several else "holds all rules"
+    seen = [f"{subject(one)}: {shown(one, value_of(one, facts))}" for one in spec.prefer]
+    for one in spec.require:
+        result = check(one, facts)
+        if result.provisional or _was_seen(one, facts):
+            seen.append(f"{subject(one)}: {_found(one, facts)}")
     return rule, "; ".join(seen)
+
+
+def _was_seen(rule: Requirement, facts: SeriesFacts) -> bool:
+    return rule.fact == "covers" and facts.facts.get(COVERS_FROM) == PIXELS
+
+
+def _found(rule: Requirement, facts: SeriesFacts) -> str:
+    found = check(rule, facts).found
+    return f"{found} (seen in the images)" if _was_seen(rule, facts) else found

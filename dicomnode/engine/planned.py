@@ -13,12 +13,20 @@ from dicomnode.engine.acceptance import Acceptance
 from dicomnode.engine.manifest.tree import StepSpec
 from dicomnode.engine.plans import KeptPlans, PlanCache
 from dicomnode.engine.plans.compiled import seeded
-from dicomnode.engine.precision import Calibration
+from dicomnode.engine.precision import Calibration, site_calibration
 from dicomnode.engine.runtimes import Capability, Network, Reason, Runtime, RuntimeWish, Session
-from dicomnode.engine.runtimes.tensorrt import TensorRtRuntime
-from dicomnode.faults import PLAN_NOT_WRITTEN, NodeError
+from dicomnode.engine.runtimes.tensorrt import ReadyPlan, TensorRtRuntime
+from dicomnode.faults import NETWORK_FAILED, PLAN_NOT_WRITTEN, NodeError
 
 _log = structlog.get_logger("dicomnode.engine")
+
+
+class PlanFailedError(NodeError):
+    """A plan that was there does not run, not even to be warmed up. plan: its identity, as in results."""
+
+    def __init__(self, failure: NodeError, plan: str) -> None:
+        super().__init__(failure.fault, **failure.values)
+        self.plan = plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +49,31 @@ class PlannedRuntime:
         return self.shared.probe(threads)
 
     def load(self, network: Network, capability: Capability) -> Session:
-        """Load the plan of a network; raises NodeError as `TensorRtRuntime.load` and `PlanCache` do."""
+        """Load the plan of a network.
+
+        Raises NodeError as `TensorRtRuntime.load` and `PlanCache` do: PlanFailedError where there was a plan
+        and it does not run.
+        """
         cache = PlanCache(self.cache, credential=self.plan_key)
         plans = KeptPlans(cache, self.steps, self._calibration)
-        return self.shared.with_plans(plans).load(network, capability)
+        given: list[str] = []
+
+        def remembered(network: Network, capability: Capability) -> ReadyPlan | Reason:
+            plan = plans(network, capability)
+            if isinstance(plan, ReadyPlan):
+                given.append(plan.key)
+            return plan
+
+        try:
+            return self.shared.with_plans(remembered).load(network, capability)
+        except NodeError as error:
+            if error.fault is not NETWORK_FAILED or not given:
+                raise
+            raise PlanFailedError(error, given[-1]) from error
 
     def _calibration(self, step: StepSpec) -> Calibration | None:
         """What a plan of 8 bits was calibrated with: the site's own inputs are part of what it is."""
-        return (
-            seeded(step) if self.calibration is None else Calibration(folder=str(self.calibration.absolute()))
-        )
+        return seeded(step) if self.calibration is None else site_calibration(self.calibration, step.name)
 
 
 def with_plans(

@@ -1,43 +1,13 @@
-"""What the rules of engine.toml mean: each in words, and whether a series holds it.
-
-No I/O, no arrays. The words are what `dicomnode why` prints, so they follow engine.toml closely.
-"""
+"""What the rules of engine.toml mean: whether a series holds them. No I/O, no arrays; `wording` says them."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final
 
 from dicomnode.engine.manifest.tree import Preference, Requirement, Scalar
+from dicomnode.engine.wording import UNKNOWN_TAKEN, comparison, shown
 from dicomnode.values import Fact, SeriesFacts
-
-# Facts that `SeriesFacts` documents; a rule on another one can never hold.
-FACTS: Final = (
-    "instances",
-    "extent_k_mm",
-    "spacing_k_mm",
-    "spacing_j_mm",
-    "spacing_i_mm",
-    "rows",
-    "columns",
-    "plane",
-    "covers",
-    "lossy",
-)
-COMPARISONS: Final = (
-    "equals",
-    "one_of",
-    "matches",
-    "present",
-    "absent",
-    "at_least",
-    "at_most",
-    "contains",
-)
-PREFERENCES: Final = ("smaller", "larger", "equals", "matches")
-
-ABSENT: Final = "absent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,38 +17,6 @@ class Check:
     holds: bool
     found: str
     provisional: bool = False
-
-
-def subject(rule: Requirement | Preference) -> str:
-    """Return the keyword or fact that a rule speaks of."""
-    return rule.tag or rule.fact or ""
-
-
-def words(rule: Requirement) -> str:
-    """Say a rule in words: "Modality equals CT", "spacing_k_mm at most 5.0"."""
-    name = comparison(rule)
-    what = f"{subject(rule)} {name.replace('_', ' ')}" if name not in {"present", "absent"} else subject(rule)
-    if name in {"present", "absent"}:
-        return f"{what} is {name}"
-    return f"{what} {text_of(getattr(rule, name))}"
-
-
-def comparison(rule: Requirement) -> str:
-    """Return the name of the one comparison that a rule makes."""
-    return next(name for name in COMPARISONS if getattr(rule, name) is not None)
-
-
-def text_of(value: Fact | tuple[Scalar, ...]) -> str:
-    """Write a value as people read it: several ones with commas, no value as "absent"."""
-    if value in (None, (), ""):
-        return ABSENT
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return f"{value:.1f}" if value.is_integer() else f"{value:.7g}"
-    if isinstance(value, tuple):
-        return ", ".join(text_of(one) for one in value)
-    return str(value)
 
 
 def value_of(rule: Requirement | Preference, facts: SeriesFacts) -> Fact:
@@ -97,13 +35,13 @@ def check(rule: Requirement, facts: SeriesFacts) -> Check:
     value = value_of(rule, facts)
     name = comparison(rule)
     if name == "absent":
-        return Check(value is None, text_of(value))
+        return Check(value is None, shown(rule, value))
     if value is None:
         if name == "contains":
-            return Check(holds=True, found="unknown, taken", provisional=True)
-        return Check(holds=False, found=ABSENT)
+            return Check(holds=True, found=UNKNOWN_TAKEN, provisional=True)
+        return Check(holds=False, found=shown(rule, None))
     values = value if isinstance(value, tuple) else (value,)
-    return Check(any(_holds(rule, name, one) for one in values), text_of(value))
+    return Check(any(_holds(rule, name, one) for one in values), shown(rule, value))
 
 
 def _holds(rule: Requirement, name: str, value: Scalar) -> bool:

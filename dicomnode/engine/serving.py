@@ -29,7 +29,7 @@ from dicomnode.engine.gate import GateCheck, failures, run_gate
 from dicomnode.engine.manifest.tree import StepSpec
 from dicomnode.engine.memory import SessionMemory, session_memory
 from dicomnode.engine.package import EnginePackage
-from dicomnode.engine.planned import judge_plan, reject_plan, with_plans
+from dicomnode.engine.planned import PlanFailedError, judge_plan, reject_plan, with_plans
 from dicomnode.engine.runtimes import (
     REFERENCE,
     RUNTIMES,
@@ -40,6 +40,7 @@ from dicomnode.engine.runtimes import (
     RuntimeWish,
     Session,
     TensorSpec,
+    best_batch_of,
     candidates,
     cuda_of,
 )
@@ -139,6 +140,11 @@ class ServingSession:
     def cuda(self) -> CudaContext | None:
         """The CUDA context that it computes in; None on the CPU."""
         return cuda_of(self._session)
+
+    @property
+    def best_batch(self) -> int:
+        """How many items it runs fastest at a time."""
+        return best_batch_of(self._session)
 
     def memory_parts(self, shapes: Mapping[str, Sequence[int]]) -> SessionMemory:
         """Estimate the memory of a run in parts."""
@@ -312,11 +318,16 @@ class _Opening:
             raise _RefusedError(f"in {one.precision}: {_text(error)}", again=again) from error
 
     def _loaded(self, one: Candidate) -> Session:
-        """Load a candidate; while its device is full, ask for room first."""
+        """Load a candidate; while its device is full, ask for room first. Raises as `_try`."""
         network = replace(self._network, precision=one.precision)
         while True:
             try:
                 return one.runtime.load(network, one.capability)
+            except PlanFailedError as error:
+                # As in the gate: without a verdict it would be loaded, and fail, at every start
+                what = f"in {one.precision} its plan does not run: {_text(error)}"
+                reject_plan(self._wish, error.plan, what)
+                raise _RefusedError(what, again=True) from error
             except NodeError as error:
                 if error.fault is not CUDA_MEMORY or not self._make_room(len(network.content)):
                     raise

@@ -6,7 +6,19 @@ again from them. Any process may die at any instant.
 
 from __future__ import annotations
 
+from dicomnode.journal.closing import SHORTFALL, THEN, Closing, Incomplete
+from dicomnode.journal.corrections import (
+    KEY_OBJECTS,
+    Correction,
+    HeaderCorrection,
+    RejectionNote,
+    Retracted,
+)
+from dicomnode.journal.evidence import EvidenceKind, EvidenceRecord, OpenStudy, SourceAnswer
+from dicomnode.journal.identities import IdentityChange
 from dicomnode.journal.journal import Journal
+from dicomnode.journal.notices import Commitment, Holding, Notice, NoticeKind, Reference, ReportState, Said
+from dicomnode.journal.priors import Arrival, ExpectedPrior
 from dicomnode.journal.records import (
     Arriving,
     DeliveryOutcome,
@@ -21,27 +33,52 @@ from dicomnode.journal.records import (
     StudyRecord,
     TaskRecord,
 )
+from dicomnode.journal.retraction import is_of_retraction
 from dicomnode.journal.study_state import StudyState
 from dicomnode.journal.transitions import TRANSITIONS, Event, IllegalTransition, TaskKind, TaskState
 
 __all__ = [
+    "KEY_OBJECTS",
+    "SHORTFALL",
+    "THEN",
     "TRANSITIONS",
+    "Arrival",
     "Arriving",
+    "Closing",
+    "Commitment",
+    "Correction",
     "DeliveryOutcome",
     "DeliveryRecord",
     "Event",
     "EventRecord",
+    "EvidenceKind",
+    "EvidenceRecord",
+    "ExpectedPrior",
     "FindingRecord",
+    "HeaderCorrection",
+    "Holding",
+    "IdentityChange",
     "IllegalTransition",
+    "Incomplete",
     "Journal",
     "NewDelivery",
     "NewTask",
     "Note",
+    "Notice",
+    "NoticeKind",
     "ObjectRecord",
+    "OpenStudy",
     "ReadIds",
+    "Reference",
+    "RejectionNote",
+    "ReportState",
+    "Retracted",
+    "Said",
+    "SourceAnswer",
     "StudyRecord",
     "StudyState",
     "TaskKind",
     "TaskRecord",
     "TaskState",
+    "is_of_retraction",
 ]

@@ -60,6 +60,7 @@ def undelivered(connection: Connection, task: TaskRecord) -> list[ObjectRecord]:
             _delivery.c.outcome != STORED,
             _object.c.study_instance_uid == task.study_instance_uid,
             _object.c.study_version == task.study_version,
+            _object.c.sop_instance_uid.not_in(select(schema.rejected.c.sop_instance_uid)),
         )
         .order_by(_object.c.created_at, _object.c.kind, _object.c.path)
     )

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from dicomnode.journal import events, schema, sentences, tasks
+from dicomnode.journal import events, priors, schema, sentences, tasks
 from dicomnode.journal.records import Arriving, ReadIds
 from dicomnode.journal.studies import GROUP
 from dicomnode.journal.study_state import StudyState
@@ -23,16 +23,25 @@ _series: Final = schema.series
 _study: Final = schema.study
 
 
-def add(connection: Connection, items: Iterable[Entry], now: datetime) -> None:
-    """Enter instances, with their studies and series; those known already change nothing."""
+def add(
+    connection: Connection, items: Iterable[Entry], now: datetime, arrivals: Iterable[priors.Arrival]
+) -> None:
+    """Enter instances, with their studies and series; those known already change nothing.
+
+    arrivals: of the images among what came, also of those of which an earlier file was kept.
+    """
     by_study: dict[str, dict[str, Entry]] = defaultdict(dict)
     for entry in items:
         by_study[entry[0].study_instance_uid].setdefault(entry[0].sop_instance_uid, entry)
+    came: dict[str, list[priors.Arrival]] = defaultdict(list)
+    for arrival in arrivals:
+        came[arrival.study_instance_uid].append(arrival)
     for study_uid, entries in by_study.items():
+        prior = priors.kept_as_prior(connection, study_uid, came[study_uid], now)
         known = _known(connection, study_uid, list(entries))
         new = [entry for uid, entry in entries.items() if uid not in known]
         if new:
-            _add_to_study(connection, study_uid, new, now)
+            _add_to_study(connection, study_uid, new, now, prior)
 
 
 def _known(connection: Connection, study_uid: str, uids: Sequence[str]) -> set[str]:
@@ -49,35 +58,66 @@ def _known(connection: Connection, study_uid: str, uids: Sequence[str]) -> set[s
     return found
 
 
-def _add_to_study(connection: Connection, study_uid: str, new: Sequence[Entry], now: datetime) -> None:
+def _add_to_study(
+    connection: Connection,
+    study_uid: str,
+    new: Sequence[Entry],
+    now: datetime,
+    prior: priors.ExpectedPrior | None,
+) -> None:
     row = connection.execute(
         select(_study).where(_study.c.study_instance_uid == study_uid).with_for_update()
     ).first()
+    late = _rejected_before(connection, study_uid, new)
     if row is None:
-        version = _begin_study(connection, study_uid, new, now)
+        version = _begin_study(connection, study_uid, new, now, prior)
+    elif prior is not None or (row.complete_at is not None and late == len(new)):
+        version = row.version  # nothing is analysed again for what is set aside
     else:
         version = _continue_study(connection, row, new, now)
     _add_series(connection, study_uid, new)
     connection.execute(insert(_instance), [_row(instance, version) for instance, _ in new])
     _note_namesakes(connection, study_uid, [instance.sop_instance_uid for instance, _ in new], now)
+    if late:
+        text = sentences.came_rejected(late)
+        events.append(connection, study_uid, now, "instances.rejected", text, instances=late, version=version)
 
 
-def _begin_study(connection: Connection, study_uid: str, new: Sequence[Entry], now: datetime) -> int:
+def _rejected_before(connection: Connection, study_uid: str, new: Sequence[Entry]) -> int:
+    """Count the instances that come after the note that rejects them."""
+    table = schema.rejected.c
+    rejected = connection.execute(
+        select(table.sop_instance_uid).where(table.study_instance_uid == study_uid)
+    ).scalars()
+    return len({instance.sop_instance_uid for instance, _ in new}.intersection(rejected))
+
+
+def _begin_study(
+    connection: Connection,
+    study_uid: str,
+    new: Sequence[Entry],
+    now: datetime,
+    prior: priors.ExpectedPrior | None,
+) -> int:
     first = min((instance for instance, _ in new), key=lambda instance: instance.received_at)
     connection.execute(
         insert(_study).values(
             study_instance_uid=study_uid,
             accession_number=_accession(new),
             version=1,
-            state=StudyState.RECEIVING,
+            **({"state": StudyState.RECEIVING} if prior is None else priors.closed_as_prior(prior, now)),
             calling_ae=first.sender.calling_ae,
             first_received_at=first.received_at,
             last_received_at=max(instance.received_at for instance, _ in new),
             last_added_at=now,
         )
     )
-    text = sentences.first_instance(first.sender.calling_ae)
-    events.append(connection, study_uid, now, "study.receiving", text, calling_ae=first.sender.calling_ae)
+    calling_ae = first.sender.calling_ae
+    if prior is None:
+        what, text = "study.receiving", sentences.first_instance(calling_ae)
+    else:
+        what, text = "study.prior", sentences.first_of_prior(calling_ae, prior.wanted_by)
+    events.append(connection, study_uid, now, what, text, calling_ae=calling_ae)
     return 1
 
 
@@ -88,16 +128,12 @@ def _continue_study(connection: Connection, row: Row[Any], new: Sequence[Entry],
         "last_added_at": max(row.last_added_at, now),
         "accession_number": row.accession_number or _accession(new),
     }
+    if row.shortfall is not None:
+        # Something of what was missing has come: what is missing now is for the next look to say
+        values |= {"shortfall": None, "state": StudyState.RECEIVING, "reason": None}
     if row.complete_at is not None:
-        version += 1
-        tasks.supersede(connection, row.study_instance_uid, version, now)
-        values |= {
-            "version": version,
-            "state": StudyState.RECEIVING,
-            "reason": None,
-            "complete_at": None,
-            "complete_evidence": None,
-        }
+        version, changed = next_version(connection, row, now)
+        values |= changed
         text = sentences.more_instances(len(new), version)
         events.append(
             connection,
@@ -112,6 +148,26 @@ def _continue_study(connection: Connection, row: Row[Any], new: Sequence[Entry],
         update(_study).where(_study.c.study_instance_uid == row.study_instance_uid).values(values)
     )
     return version
+
+
+def next_version(connection: Connection, row: Row[Any], now: datetime) -> tuple[int, dict[str, Any]]:
+    """End what is under way of a study that was complete; give its next version, and what its row says then.
+
+    Of one that is still being received, the version stays, and nothing changes.
+    """
+    version: int = row.version
+    if row.complete_at is None:
+        return version, {}
+    version += 1
+    tasks.supersede(connection, row.study_instance_uid, version, now)
+    return version, {
+        "version": version,
+        "state": StudyState.RECEIVING,
+        "reason": None,
+        "complete_at": None,
+        "complete_evidence": None,
+        "shortfall": None,
+    }
 
 
 def _accession(new: Sequence[Entry]) -> str:
@@ -157,11 +213,18 @@ def _note_namesakes(connection: Connection, study_uid: str, uids: Sequence[str],
 
 
 def _row(instance: Instance, version: int) -> dict[str, Any]:
-    return {
+    return described(instance) | {
         "study_instance_uid": instance.study_instance_uid,
         "sop_instance_uid": instance.sop_instance_uid,
         "series_instance_uid": instance.series_instance_uid,
         "sop_class_uid": instance.sop_class_uid,
+        "study_version": version,
+    }
+
+
+def described(instance: Instance) -> dict[str, Any]:
+    """What a row says of the file of an instance, which a correction replaces."""
+    return {
         "transfer_syntax_uid": instance.transfer_syntax_uid,
         "path": str(instance.path),
         "size": instance.size,
@@ -170,26 +233,28 @@ def _row(instance: Instance, version: int) -> dict[str, Any]:
         "calling_ae": instance.sender.calling_ae,
         "called_ae": instance.sender.called_ae,
         "address": instance.sender.address,
-        "study_version": version,
     }
 
 
 def arriving(connection: Connection) -> list[Arriving]:
-    """The instances of studies that are being received, in the order of their arrival."""
+    """The instances of studies that are not complete, in the order of their arrival."""
     rows = connection.execute(
         select(_instance.c.study_instance_uid, _instance.c.series_instance_uid, _instance.c.path)
         .join(_study, _study.c.study_instance_uid == _instance.c.study_instance_uid)
-        .where(_study.c.state == StudyState.RECEIVING)
+        .where(_study.c.state.in_([StudyState.RECEIVING, StudyState.INCOMPLETE]))
         .order_by(_instance.c.received_at, _instance.c.sop_instance_uid)
     )
     return [Arriving(row.study_instance_uid, row.series_instance_uid, Path(row.path)) for row in rows]
 
 
 def of_study(connection: Connection, study_uid: str) -> list[Instance]:
-    """The instances of a study, in the order of their arrival."""
+    """The instances of a study, in the order of their arrival; without those that were rejected."""
+    aside = select(schema.rejected.c.sop_instance_uid).where(
+        schema.rejected.c.study_instance_uid == study_uid
+    )
     rows = connection.execute(
         select(_instance)
-        .where(_instance.c.study_instance_uid == study_uid)
+        .where(_instance.c.study_instance_uid == study_uid, _instance.c.sop_instance_uid.not_in(aside))
         .order_by(_instance.c.received_at, _instance.c.sop_instance_uid)
     )
     return [

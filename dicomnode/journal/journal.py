@@ -11,10 +11,27 @@ from typing import Self
 from sqlalchemy import Engine
 
 from dicomnode.faults import NodeError
-from dicomnode.journal import deliveries, events, instances, results, studies, tasks
+from dicomnode.journal import closing as closings
+from dicomnode.journal import (
+    deliveries,
+    events,
+    evidence,
+    instances,
+    notices,
+    priors,
+    results,
+    studies,
+    tasks,
+)
+from dicomnode.journal.closing import Closing
 from dicomnode.journal.connection import connect, reading, writing
+from dicomnode.journal.correcting import Correcting
+from dicomnode.journal.corrections import Correction, apply
+from dicomnode.journal.evidence import EvidenceRecord, OpenStudy, SourceAnswer
 from dicomnode.journal.finish import Ending, finish
 from dicomnode.journal.migrate import require_file, upgrade
+from dicomnode.journal.notices import Commitment, Notice, ReportState
+from dicomnode.journal.priors import Arrival, ExpectedPrior
 from dicomnode.journal.records import (
     Arriving,
     DeliveryOutcome,
@@ -34,7 +51,7 @@ from dicomnode.journal.transitions import Event, TaskKind, TaskState
 from dicomnode.values import Instance, Verdict
 
 
-class Journal:
+class Journal(Correcting):
     """What the node knows. Safe to use from several threads; several processes may have it open.
 
     Times are time-zone aware; ValueError for others. What the database refuses is NodeError(JOURNAL_FAILED).
@@ -79,16 +96,23 @@ class Journal:
         items: Sequence[tuple[Instance, ReadIds]],
         now: datetime,
         notes: Sequence[tuple[str, Note]] = (),
+        corrections: Sequence[Correction] = (),
+        arrivals: Sequence[Arrival] | None = None,
     ) -> None:
         """Enter instances; those known already change nothing.
 
         notes: (Study Instance UID, what came to light); one with the same facts is written once a study.
+        corrections: what was put right, or set aside; what is known already changes nothing.
+        arrivals: of the images that came, where the store kept earlier files of some; else `items` tell.
 
         One that is new to a study that was complete begins the study's next version: it is receiving again,
         and unfinished tasks of older versions are superseded.
         """
         with writing(self._engine) as connection:
-            instances.add(connection, items, now)
+            if arrivals is None:
+                arrivals = [Arrival(one.study_instance_uid, one.sender, one.received_at) for one, _ in items]
+            instances.add(connection, items, now, arrivals)
+            apply(connection, corrections, now)
             events.append_once(connection, notes, now)
 
     def instances(self, study_uid: str) -> list[Instance]:
@@ -103,28 +127,81 @@ class Journal:
 
     # ── studies ──
 
-    def quiet_studies(self, quiet_before: datetime) -> list[StudyRecord]:
-        """Studies that are being received and of which nothing came, nor was entered, since then."""
+    def expect_prior(self, prior: ExpectedPrior) -> bool:
+        """Say that a study is fetched as a prior, before its first instance comes: it will not be analysed.
+
+        False when it is here as a study of its own: then nothing is written, and nothing need be fetched.
+        """
+        with writing(self._engine) as connection:
+            return priors.expect(connection, prior)
+
+    def corrected_since(self, study_uid: str, version: int) -> frozenset[str]:
+        """Keywords of what was corrected in a study since a version, also while that was worked on."""
         with reading(self._engine) as connection:
-            return studies.quiet(connection, quiet_before)
+            return priors.corrected_since(connection, study_uid, version)
 
-    def complete_study(
-        self, study_uid: str, evidence: str, now: datetime, *, quiet_before: datetime | None = None
-    ) -> int | None:
-        """Say that all of a study is here, and make its dispatch task; give the version.
+    # ── when a study is complete ──
 
-        evidence: how that is known, as the end of a sentence ("nothing new came for 60 s"). None when it is
-        complete already or, with `quiet_before`, when something came since: nothing is written then.
+    def open_studies(self, quiet_before: datetime) -> list[OpenStudy]:
+        """Studies that are not closed and of which nothing came since then, with what speaks for either."""
+        with reading(self._engine) as connection:
+            return evidence.open_studies(connection, quiet_before)
+
+    def ask_sources(
+        self, study: StudyRecord, sources: Collection[str], now: datetime, *, priority: int = 0
+    ) -> None:
+        """Make the FETCH tasks that ask sources how many images a study has; once for what is here now."""
+        with writing(self._engine) as connection:
+            evidence.ask(connection, study, sources, now, priority)
+
+    def record_answer(self, task: TaskRecord, answer: SourceAnswer, text: str) -> None:
+        """Write what a source answered to a FETCH task; raises NodeError(LEASE_LOST)."""
+        with writing(self._engine) as connection:
+            evidence.answered(connection, task, answer, text)
+
+    def close_study(self, study_uid: str, closing: Closing, now: datetime) -> int | None:
+        """Close a study as `closing` says, and make its dispatch task; give the version.
+
+        None when it is closed already or something has come since the decision: nothing is written then.
         Raises NodeError(STUDY_NOT_FOUND).
         """
         with writing(self._engine) as connection:
-            version = studies.complete(connection, study_uid, evidence, now, quiet_before)
-            if version is not None:
-                dispatch = NewTask(
-                    kind=TaskKind.DISPATCH, study_instance_uid=study_uid, study_version=version
-                )
-                tasks.add(connection, [dispatch], now)
-            return version
+            return closings.close(connection, study_uid, closing, now)
+
+    def mark_incomplete(self, study_uid: str, closing: Closing, now: datetime) -> bool:
+        """Say that images of a study are missing and waited for; tell whether that is new."""
+        with writing(self._engine) as connection:
+            return closings.mark_incomplete(connection, study_uid, closing, now)
+
+    def evidence(self, study_uid: str) -> dict[int, list[EvidenceRecord]]:
+        """What spoke for a study being whole or not, by version; what decided stands first."""
+        with reading(self._engine) as connection:
+            return evidence.of_study(connection, study_uid)
+
+    def add_notices(self, items: Sequence[Notice], now: datetime) -> None:
+        """Enter notices; those known already change nothing."""
+        with writing(self._engine) as connection:
+            notices.add(connection, items, now)
+
+    def forget_notices(self, before: datetime) -> None:
+        """Take away notices that came before then, unless somebody is still to be told of them."""
+        with writing(self._engine) as connection:
+            notices.forget(connection, before)
+
+    def due_commitment(self, now: datetime) -> Commitment | None:
+        """The oldest storage commitment request whose time to be answered has come."""
+        with reading(self._engine) as connection:
+            return notices.due(connection, now)
+
+    def commitment_reported(self, name: str, state: ReportState, now: datetime, wait_s: float = 0.0) -> None:
+        """Write how telling the sender of a request went; WANTED: it is tried again after `wait_s`."""
+        with writing(self._engine) as connection:
+            notices.reported(connection, name, state, now, timedelta(seconds=wait_s))
+
+    def holdings(self, sop_instance_uids: Sequence[str]) -> dict[str, list[notices.Holding]]:
+        """The copies of instances that are here, by SOP Instance UID."""
+        with reading(self._engine) as connection:
+            return notices.holdings(connection, sop_instance_uids)
 
     def studies(self, limit: int = 50) -> list[StudyRecord]:
         """Studies, the one that was received last first."""
@@ -149,14 +226,21 @@ class Journal:
         now: datetime,
         *,
         destination: str | None = None,
+        after: int | None = None,
     ) -> TaskRecord | None:
         """Take the task of highest priority, the oldest first, whose time has come; None when there is none.
 
+        after: the priority of the task that the owner did last. What has waited for an hour gets every second
+        turn then, and what has a higher priority waits for one such task at most.
         Tasks whose lease has ended are taken over; one that lost its third worker is parked
         (KILLED_ITS_WORKER).
         """
         wanted = tasks.Claim(
-            kinds=kinds, owner=owner, lease=timedelta(seconds=lease_s), destination=destination
+            kinds=kinds,
+            owner=owner,
+            lease=timedelta(seconds=lease_s),
+            destination=destination,
+            after=after,
         )
         with writing(self._engine) as connection:
             return tasks.claim(connection, wanted, now)
@@ -243,6 +327,11 @@ class Journal:
         """Result objects of a study; of one version, or of all."""
         with reading(self._engine) as connection:
             return results.objects(connection, study_uid, version)
+
+    def predecessors(self, study_uid: str, version: int, engine: str) -> list[ObjectRecord]:
+        """Objects of an engine of the latest version before `version` that has some: what is superseded."""
+        with reading(self._engine) as connection:
+            return results.predecessors(connection, study_uid, version, engine)
 
     def undelivered(self, task: TaskRecord) -> list[ObjectRecord]:
         """What the destination of a deliver task shall get of its study version and has not stored."""

@@ -32,8 +32,10 @@ class ReadIds(Protocol):
 class StudyRecord:
     """A study as the journal knows it.
 
-    version: 1, and one more each time something arrives after it was complete. reason: why it is refused,
-    failed or waits, as a sentence. progress: of the work that runs now. Times are UTC.
+    version: 1, and one more each time something arrives after it was complete; `predecessor`: the one
+    before. reason: why it is refused, failed or waits, as a sentence. shortfall: what is known to be
+    missing ("127 of 180 images, by the count of PACS1"), also when it was closed without that. progress: of
+    the work that runs now. Times are UTC.
     """
 
     study_instance_uid: str
@@ -49,6 +51,12 @@ class StudyRecord:
     complete_evidence: str | None
     reason: str | None
     progress: Progress | None
+    shortfall: str | None = None
+
+    @property
+    def predecessor(self) -> int | None:
+        """The version that this one takes the place of; None for the first."""
+        return self.version - 1 or None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

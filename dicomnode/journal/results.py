@@ -55,7 +55,10 @@ def verdicts(connection: Connection, study_uid: str) -> list[Verdict]:
     )
     rows = connection.execute(
         select(_verdict)
-        .where(_verdict.c.study_instance_uid == study_uid, _verdict.c.study_version == latest)
+        .where(
+            _verdict.c.study_instance_uid == study_uid,
+            _verdict.c.study_version == latest,
+        )
         .order_by(_verdict.c.id)
     )
     return [
@@ -126,6 +129,18 @@ def objects(connection: Connection, study_uid: str, version: int | None) -> list
     if version is not None:
         query = query.where(_object.c.study_version == version)
     query = query.order_by(_object.c.study_version, _object.c.created_at, _object.c.kind, _object.c.path)
+    return [object_record(row) for row in connection.execute(query)]
+
+
+def predecessors(connection: Connection, study_uid: str, version: int, engine: str) -> list[ObjectRecord]:
+    """Objects of an engine of the latest version before `version` that has some."""
+    of = (_object.c.study_instance_uid == study_uid, _object.c.engine == engine)
+    latest = select(func.max(_object.c.study_version)).where(*of, _object.c.study_version < version)
+    query = (
+        select(_object)
+        .where(*of, _object.c.study_version == latest.scalar_subquery())
+        .order_by(_object.c.created_at, _object.c.kind, _object.c.path)
+    )
     return [object_record(row) for row in connection.execute(query)]
 
 

@@ -82,9 +82,13 @@ study: Final = Table(
     Column("last_added_at", UtcTime, nullable=False),
     Column("complete_at", UtcTime),
     Column("complete_evidence", Text),
+    Column("shortfall", Text),  # what is known to be missing, also when it was closed without it
+    # Of its Patient ID, and tells nothing of it; NULL until somebody asks whose it is
+    Column("patient_key", String(32)),
     CheckConstraint(one_of("state", StudyState), name="state"),
     Index("ix_study_state", "state", "last_received_at"),
     Index("ix_study_accession_number", "accession_number"),
+    Index("ix_study_patient_key", "patient_key"),
 )
 
 series: Final = Table(
@@ -118,6 +122,94 @@ instance: Final = Table(
         ["study_instance_uid", "series_instance_uid"],
         ["series.study_instance_uid", "series.series_instance_uid"],
     ),
+    Index("ix_instance_sop_instance_uid", "sop_instance_uid"),
+)
+
+# Studies that are fetched as priors of others: said before their first instance comes
+prior: Final = Table(
+    "prior",
+    metadata,
+    Column("study_instance_uid", _UID, primary_key=True),
+    Column("wanted_by", _UID, nullable=False),
+    Column("calling_ae", String(16), nullable=False),
+    Column("until", UtcTime, nullable=False),
+)
+
+# What a source says of a version of a study: of each one the last word
+evidence: Final = Table(
+    "evidence",
+    metadata,
+    Column("study_instance_uid", _UID, primary_key=True),
+    Column("study_version", Integer, primary_key=True),
+    Column("kind", String(16), primary_key=True),
+    Column("source", String(64), primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("found_at", UtcTime, nullable=False),
+    Column("expected", Integer),
+    Column("here", Integer),
+    Column("unit", String(8), nullable=False),
+    Column("decided", Boolean, nullable=False),
+    # Of a peer that was asked: how many images were here then, what it has by series, why it did not answer
+    Column("images_here", Integer),
+    Column("series", JSON(none_as_null=True)),
+    Column("problem", Text, nullable=False),
+    ForeignKeyConstraint(["study_instance_uid"], ["study.study_instance_uid"]),
+)
+
+# What others say without being asked. The study that a notice names may come later, or never
+notice: Final = Table(
+    "notice",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("uid", _UID, nullable=False),
+    Column("study_instance_uid", _UID, nullable=False),  # empty where it names none
+    Column("status", String(16), nullable=False),
+    Column("calling_ae", String(16), nullable=False),
+    Column("address", String(64), nullable=False),
+    Column("received_at", UtcTime, nullable=False),
+    Column("report", String(16), nullable=False),
+    Column("report_attempt", Integer, nullable=False),
+    Column("report_at", UtcTime, nullable=False),
+    Index("ix_notice_study", "study_instance_uid"),
+    Index("ix_notice_report", "report", "report_at"),
+)
+
+notice_reference: Final = Table(
+    "notice_reference",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("sop_instance_uid", _UID, primary_key=True),
+    Column("sop_class_uid", _UID, nullable=False),
+    ForeignKeyConstraint(["name"], ["notice.name"]),
+    Index("ix_notice_reference_instance", "sop_instance_uid"),
+)
+
+# What was put right, or taken back: keywords of attributes, never values
+correction: Final = Table(
+    "correction",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("study_instance_uid", _UID, nullable=False),
+    Column("study_version", Integer, nullable=False),  # that it began, or that it was told of
+    Column("at", UtcTime, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("keywords", JSON, nullable=False),
+    Column("is_renaming", Boolean, nullable=False),
+    Column("code", String(16), nullable=False),
+    Column("path", Text, nullable=False),
+    ForeignKeyConstraint(["study_instance_uid"], ["study.study_instance_uid"]),
+    Index("ix_correction_study", "study_instance_uid", "study_version"),
+)
+
+# Instances, and result objects, that are not to be used any more. A rejection note may come before them
+rejected: Final = Table(
+    "rejected",
+    metadata,
+    Column("study_instance_uid", _UID, primary_key=True),
+    Column("sop_instance_uid", _UID, primary_key=True),
+    Column("code", String(16), nullable=False),
+    Column("note", _UID, nullable=False),
 )
 
 verdict: Final = Table(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -10,14 +10,19 @@ from typing import Final
 from dicomnode.journal.study_state import StudyState
 from dicomnode.journal.transitions import Event, TaskKind
 
-_WORK: Final[Mapping[TaskKind, str]] = {
-    TaskKind.FETCH: "The query at the source",
+_WORK: Final[dict[TaskKind, str]] = {
+    TaskKind.FETCH: "The query at {destination}",
     TaskKind.DISPATCH: "The choice of engines",
     TaskKind.ANALYSE: "The analysis by {engine}",
     TaskKind.REPORT: "The writing of results of {engine}",
     TaskKind.DELIVER: "The delivery to {destination}",
     TaskKind.CONFIRM: "The confirmation by {destination}",
     TaskKind.PREFETCH: "The work ahead",
+}
+
+_RETRACTING: Final[dict[TaskKind, str]] = _WORK | {
+    TaskKind.REPORT: "The writing of the rejection note for {destination}",
+    TaskKind.DELIVER: "The delivery of the rejection note to {destination}",
 }
 
 _TASK: Final[Mapping[Event, str]] = {
@@ -30,7 +35,7 @@ _TASK: Final[Mapping[Event, str]] = {
     Event.LEASE_EXPIRED: "{work} was lost with its process and starts again.",
     Event.LOST_TOO_OFTEN: "{work} needs a person.{error}",
     Event.RETRIED: "{work} is tried again at a person's wish.",
-    Event.SUPERSEDED: "{work} is not needed any more: more images have come.",
+    Event.SUPERSEDED: "{work} is not needed any more: the study has changed.",
 }
 
 STUDY: Final[Mapping[StudyState, str]] = {
@@ -48,6 +53,21 @@ STUDY: Final[Mapping[StudyState, str]] = {
     StudyState.SUPERSEDED: "A later version of the study has taken its place.",
     StudyState.RETRACTED: "The results were taken back.",
     StudyState.QUARANTINED: "The study is in quarantine.",
+}
+
+# States that a sentence of their own does not explain
+_EXPLAINED: Final = (StudyState.REFUSED, StudyState.FAILED, StudyState.INCOMPLETE, StudyState.HELD)
+
+_THEN: Final[Mapping[str, str]] = {
+    "analyse": "What is here is analysed.",
+    "report": "The results will say why it is not analysed.",
+    "hold": "The study is held until a person retries it.",
+}
+
+_NOTICE: Final[Mapping[str, str]] = {
+    "step": "The performed procedure step",
+    "commitment": "The storage commitment request",
+    "availability": "The availability notification",
 }
 
 _DELIVERY: Final[Mapping[str, str]] = {
@@ -72,8 +92,9 @@ class Said:
 def of_task(event: Event, said: Said) -> str:
     """What happened to a task."""
     engine = f"engine {said.engine}" if said.engine else "the engines"
+    works = _RETRACTING if said.engine.startswith("(") else _WORK  # see `retraction`
     return _TASK[event].format(
-        work=_WORK[said.kind].format(engine=engine, destination=said.destination or "the destinations"),
+        work=works[said.kind].format(engine=engine, destination=said.destination or "the destinations"),
         attempt=said.attempt,
         error=f" {said.error}" if said.error else "",
         when=f" after {said.not_before:%H:%M:%S} UTC" if said.not_before else "",
@@ -82,7 +103,7 @@ def of_task(event: Event, said: Said) -> str:
 
 def of_study(state: StudyState, reason: str | None) -> str:
     """What state a study has come to."""
-    shown = state in (StudyState.REFUSED, StudyState.FAILED) and reason
+    shown = state in _EXPLAINED and reason
     return f"{STUDY[state]} {reason}" if shown else STUDY[state]
 
 
@@ -96,6 +117,19 @@ def first_instance(calling_ae: str) -> str:
     return f"The first image of the study came from {calling_ae}."
 
 
+def first_of_prior(calling_ae: str, wanted_by: str) -> str:
+    """A study has begun that was fetched for another one."""
+    return (
+        f"The first image of the study came from {calling_ae}, fetched as a prior of study {wanted_by}. "
+        "It is not analysed itself."
+    )
+
+
+def prior_sent(calling_ae: str) -> str:
+    """What had been fetched as a prior was sent."""
+    return f"Images came from {calling_ae}: what was fetched as a prior is a study of its own now."
+
+
 def more_instances(count: int, version: int) -> str:
     """Something came to a study that was complete."""
     images = "One more image has" if count == 1 else f"{count} more images have"
@@ -105,6 +139,55 @@ def more_instances(count: int, version: int) -> str:
 def completed(instances: int, series: int, evidence: str) -> str:
     """A study is complete, and how that is known."""
     return f"The study is complete: {_count(instances, 'image')} in {_count(series, 'series')}; {evidence}."
+
+
+def closed_incomplete(shortfall: str, then: str) -> str:
+    """The wait for missing images is over."""
+    return f"The wait for missing images is over: {shortfall}. {_THEN[then]}"
+
+
+def notice(kind: str, calling_ae: str, status: str, references: int) -> str:
+    """Somebody said something of the study."""
+    named = f"{_NOTICE[kind]} of {calling_ae}"
+    return f"{named}{f' ({status.lower()})' if status else ''} names {_count(references, 'image')}."
+
+
+def corrected(count: int, keywords: Sequence[str], version: int) -> str:
+    """Images came again with another header."""
+    images = "An image came" if count == 1 else f"{count} images came"
+    return (
+        f"{images} again with the same pixels and another header: {', '.join(keywords)}. "
+        f"The old files are kept in the history; this is version {version}."
+    )
+
+
+def rejected(count: int, meaning: str, code: str, version: int) -> str:
+    """A rejection note has come."""
+    return (
+        f"A rejection note ({meaning}, DCM {code}) sets {_count(count, 'image')} aside. "
+        f"What was made from the study before is taken back; this is version {version}."
+    )
+
+
+def came_rejected(count: int) -> str:
+    """Images have come that a note had rejected before."""
+    come = "comes" if count == 1 else "come"
+    return f"{_count(count, 'image')} {come} that a rejection note had named before: set aside."
+
+
+def identified(source: str, keywords: Sequence[str], version: int | None) -> str:
+    """A message says whose the study is."""
+    then = "Its results will have it." if version is None else f"Version {version} of its results has it."
+    return f"{source} says whose the study is: {', '.join(keywords)}. The images stay as they are. {then}"
+
+
+def retracted(count: int, destinations: Sequence[str], code: str, *, earlier_only: bool) -> str:
+    """A person took results back."""
+    of = "The results of earlier versions" if earlier_only else "The results"
+    told = ", ".join(destinations) or "Nobody"
+    return (
+        f"{of} ({_count(count, 'object')}) are taken back (DCM {code}). {told} is told by a rejection note."
+    )
 
 
 def also_in(count: int, other_study: str) -> str:

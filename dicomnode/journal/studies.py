@@ -7,16 +7,18 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, distinct, func, select, update
+from sqlalchemy import Connection, Row, and_, distinct, func, not_, or_, select, update
 
 from dicomnode.faults import STUDY_AMBIGUOUS, STUDY_NOT_FOUND, NodeError
-from dicomnode.journal import events, schema, sentences
+from dicomnode.journal import events, priors, schema, sentences
 from dicomnode.journal.records import Progress, StudyRecord
 from dicomnode.journal.study_state import StudyFacts, StudyState, TaskFact, study_reason, study_state
 from dicomnode.journal.transitions import TaskKind, TaskState
 
 _study: Final = schema.study
 _task: Final = schema.task
+# Begins the "engine" of tasks and objects that take results back; no engine has a name like that
+RETRACTION: Final = "(retraction"
 # Variables of one statement: SQLite takes 32 766, PostgreSQL 65 535
 GROUP: Final = 500
 
@@ -28,6 +30,8 @@ def settle_state(connection: Connection, study_uid: str, now: datetime) -> Study
         select(_study).where(_study.c.study_instance_uid == study_uid).with_for_update()
     ).one()
     facts = _facts(connection, row)
+    if facts.complete and not facts.tasks and not facts.retracted and priors.mark(connection, study_uid):
+        return StudyState(row.state)  # nobody looks at it
     state, reason = study_state(facts), study_reason(facts)
     if (state, reason) != (row.state, row.reason):
         connection.execute(
@@ -40,9 +44,22 @@ def settle_state(connection: Connection, study_uid: str, now: datetime) -> Study
 
 
 def _facts(connection: Connection, row: Row[Any]) -> StudyFacts:
+    of = (_task.c.study_instance_uid == row.study_instance_uid, _task.c.study_version == row.version)
+    retracted = is_retracted(connection, row.study_instance_uid, row.version)
+    # What takes results back is not work on this version; but where it fails, of whatever version, an archive
+    # keeps what it should not have, and a person is needed
+    taking_back = _task.c.engine.like(f"{RETRACTION}%")
+    failed = and_(of[0], taking_back, _task.c.state == TaskState.PARKED)
+    own = and_(*of) if retracted else and_(*of, not_(taking_back))
     tasks = connection.execute(
-        select(_task.c.kind, _task.c.state, _task.c.error_text)
-        .where(_task.c.study_instance_uid == row.study_instance_uid, _task.c.study_version == row.version)
+        select(
+            _task.c.kind,
+            _task.c.state,
+            _task.c.error_text,
+            _task.c.error_code,
+            taking_back.label("takes_back"),
+        )
+        .where(or_(own, failed))
         .order_by(_task.c.id)
     )
     undelivered = connection.execute(
@@ -51,23 +68,63 @@ def _facts(connection: Connection, row: Row[Any]) -> StudyFacts:
         .where(
             schema.result_object.c.study_instance_uid == row.study_instance_uid,
             schema.result_object.c.study_version == row.version,
+            schema.result_object.c.engine.not_like(f"{RETRACTION}%"),
+            # What was rejected is not sent any more, whoever rejected it
+            schema.result_object.c.sop_instance_uid.not_in(select(schema.rejected.c.sop_instance_uid)),
             schema.delivery.c.outcome != "stored",
         )
     ).scalar_one()
     return StudyFacts(
         complete=row.complete_at is not None,
+        shortfall=row.shortfall,
         tasks=[
-            TaskFact(kind=TaskKind(task.kind), state=TaskState(task.state), error_text=task.error_text)
+            TaskFact(
+                kind=TaskKind(task.kind),
+                state=TaskState(task.state),
+                error_text=task.error_text,
+                error_code=task.error_code,
+                takes_back=bool(task.takes_back),
+            )
             for task in tasks
         ],
         undelivered=undelivered,
+        retracted=retracted,
     )
 
 
+def is_retracted(connection: Connection, study_uid: str, version: int) -> bool:
+    """Whether the results of this version of a study were taken back."""
+    table = schema.correction.c
+    found = connection.execute(
+        select(table.id)
+        .where(
+            table.study_instance_uid == study_uid,
+            table.study_version == version,
+            table.kind == "retracted",
+        )
+        .limit(1)
+    ).first()
+    return found is not None
+
+
+def last_arrival(row: Row[Any]) -> datetime:
+    """When the last instance of a study came, or the journal heard of it."""
+    at: datetime = max(row.last_received_at, row.last_added_at)
+    return at
+
+
 def complete(
-    connection: Connection, study_uid: str, evidence: str, now: datetime, quiet_before: datetime | None
+    connection: Connection,
+    study_uid: str,
+    evidence: str,
+    now: datetime,
+    quiet_before: datetime | None,
+    lacks: tuple[str, str] | None = None,
 ) -> int | None:
-    """Say that all of a study is here; give its version, None when it is not (any more) to be said."""
+    """Say that all of a study is here; give its version, None when it is not (any more) to be said.
+
+    lacks: what is missing all the same, and what is done without it ("analyse", "report", "hold").
+    """
     row = connection.execute(
         select(_study).where(_study.c.study_instance_uid == study_uid).with_for_update()
     ).first()
@@ -75,34 +132,27 @@ def complete(
         raise NodeError(STUDY_NOT_FOUND, study=study_uid)
     if row.complete_at is not None:
         return None
-    if quiet_before is not None and max(row.last_received_at, row.last_added_at) >= quiet_before:
+    if quiet_before is not None and last_arrival(row) >= quiet_before:
         return None
     connection.execute(
         update(_study)
         .where(_study.c.study_instance_uid == study_uid)
-        .values(state=StudyState.COMPLETE, complete_at=now, complete_evidence=evidence)
+        .values(
+            state=StudyState.COMPLETE,
+            complete_at=now,
+            complete_evidence=evidence,
+            shortfall=lacks and lacks[0],
+            reason=None,
+        )
     )
     counted = records(connection, [row])[0]
     text = sentences.completed(counted.instances, counted.series, evidence)
-    events.append(
-        connection, study_uid, now, "study.complete", text, version=row.version, instances=counted.instances
-    )
+    if lacks is not None:
+        text = sentences.closed_incomplete(*lacks)
+    what = "study.complete" if lacks is None else "study.closed_incomplete"
+    events.append(connection, study_uid, now, what, text, version=row.version, instances=counted.instances)
     version: int = row.version
     return version
-
-
-def quiet(connection: Connection, quiet_before: datetime) -> list[StudyRecord]:
-    """Studies that are being received and of which nothing came since then, the quietest first."""
-    rows = connection.execute(
-        select(_study)
-        .where(
-            _study.c.state == StudyState.RECEIVING,
-            _study.c.last_received_at < quiet_before,
-            _study.c.last_added_at < quiet_before,
-        )
-        .order_by(_study.c.last_received_at, _study.c.study_instance_uid)
-    ).all()
-    return records(connection, rows)
 
 
 def latest(connection: Connection, limit: int) -> list[StudyRecord]:
@@ -155,6 +205,7 @@ def _records(connection: Connection, rows: Sequence[Row[Any]]) -> list[StudyReco
             last_received_at=row.last_received_at,
             complete_evidence=row.complete_evidence,
             reason=row.reason,
+            shortfall=row.shortfall,
             progress=progress.get((row.study_instance_uid, row.version)),
         )
         for row in rows

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from dicomnode.faults import STUDY_HELD, STUDY_INCOMPLETE
 from dicomnode.journal.transitions import TaskKind, TaskState
 
 
@@ -35,20 +36,28 @@ class StudyState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskFact:
-    """What the state depends on, of one task of the latest version."""
+    """What the state depends on, of one task of the latest version, or of what takes results back."""
 
     kind: TaskKind
     state: TaskState
     error_text: str | None = None
+    error_code: str | None = None
+    takes_back: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyFacts:
-    """What the state depends on. undelivered: deliveries wanted and not stored yet."""
+    """What the state depends on. undelivered: deliveries wanted and not stored yet.
+
+    shortfall: what is known to be missing; waited for while it is not complete. retracted: its results were
+    taken back.
+    """
 
     complete: bool
+    shortfall: str | None = None
     tasks: Sequence[TaskFact] = ()
     undelivered: int = 0
+    retracted: bool = False
 
 
 _OPEN: Final = frozenset({TaskState.WAITING, TaskState.READY, TaskState.RUNNING, TaskState.RETRY})
@@ -59,20 +68,30 @@ _DECIDING: Final = frozenset(TaskKind) - {TaskKind.PREFETCH}
 
 def study_state(facts: StudyFacts) -> StudyState:
     """Decide the state. The earliest stage that still has work wins; without work, what is amiss."""
-    if not facts.complete:
-        return StudyState.RECEIVING
+    if facts.retracted or not facts.complete:
+        return _taken_back_or_open(facts)
     tasks = [task for task in facts.tasks if task.kind in _DECIDING]
     at_work = _stage_at_work([task for task in tasks if task.state in _OPEN], tasks)
     if at_work is not None:
         return at_work
-    if any(task.state is TaskState.PARKED for task in tasks):
-        return StudyState.FAILED
+    parked = [task for task in tasks if task.state is TaskState.PARKED]
+    if parked:
+        held = all(task.error_code == STUDY_HELD.code for task in parked)
+        return StudyState.HELD if held else StudyState.FAILED
     if facts.undelivered:
         return StudyState.UNCONFIRMED
     if any(task.kind in _WORK and task.state is TaskState.DONE for task in tasks):
         return StudyState.DONE
     # Looked at, and nobody wanted it; or complete, and nobody has looked yet
     return StudyState.REFUSED if tasks else StudyState.COMPLETE
+
+
+def _taken_back_or_open(facts: StudyFacts) -> StudyState:
+    if not facts.retracted:
+        return StudyState.INCOMPLETE if facts.shortfall else StudyState.RECEIVING
+    # While it cannot be taken back, an archive keeps what it should not have
+    failed = any(task.takes_back and task.state is TaskState.PARKED for task in facts.tasks)
+    return StudyState.FAILED if failed else StudyState.RETRACTED
 
 
 def _stage_at_work(still_open: Sequence[TaskFact], tasks: Iterable[TaskFact]) -> StudyState | None:
@@ -92,7 +111,12 @@ def _stage_at_work(still_open: Sequence[TaskFact], tasks: Iterable[TaskFact]) ->
 
 
 def study_reason(facts: StudyFacts) -> str | None:
-    """Why it is refused, failed or waits: what a parked task says, else a retried one, else a done one."""
+    """Why it waits, is refused or failed.
+
+    What is missing; else what a parked task says, else a retried one, else a done one.
+    """
+    if not facts.complete and facts.shortfall:
+        return STUDY_INCOMPLETE.text(shortfall=facts.shortfall)
     for state in (TaskState.PARKED, TaskState.RETRY, TaskState.DONE):
         for task in facts.tasks:
             if task.state is state and task.error_text:

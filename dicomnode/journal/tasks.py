@@ -16,6 +16,8 @@ from dicomnode.journal.transitions import Event, TaskKind, TaskState, states_bef
 
 # A task that has ended its process so often would end the next one too
 MOST_LOST: Final = 3
+# What has been due for so long gets a turn, whatever its priority
+PATIENCE: Final = timedelta(hours=1)
 
 _task: Final = schema.task
 _CLAIMABLE: Final = states_before(Event.CLAIMED)
@@ -25,12 +27,16 @@ _SUPERSEDABLE: Final = states_before(Event.SUPERSEDED)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """What a worker asks for. destination None: any."""
+    """What a worker asks for. destination None: any.
+
+    after: the priority of the task that it did last; None where there was none.
+    """
 
     kinds: Collection[TaskKind]
     owner: str
     lease: timedelta
     destination: str | None = None
+    after: int | None = None
 
     @property
     def wanted(self) -> list[ColumnElement[bool]]:
@@ -122,16 +128,9 @@ def add(connection: Connection, new: Iterable[NewTask], now: datetime) -> None:
 
 
 def claim(connection: Connection, wanted: Claim, now: datetime) -> TaskRecord | None:
-    """Take the task of highest priority, the oldest first, and give it the worker's name and lease."""
+    """Take the task whose turn it is, and give it the worker's name and lease."""
     _take_from_the_dead(connection, wanted, now)
-    # SQLite has no row locks and needs none: the transaction has the lock on everything
-    row = connection.execute(
-        select(_task)
-        .where(*wanted.wanted, _task.c.state.in_(sorted(_CLAIMABLE)), _task.c.not_before <= now)
-        .order_by(_task.c.priority.desc(), _task.c.id)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    ).first()
+    row = _next(connection, wanted, now)
     if row is None:
         return None
     move(
@@ -158,6 +157,37 @@ def claim(connection: Connection, wanted: Claim, now: datetime) -> TaskRecord | 
     )
     studies.settle_state(connection, row.study_instance_uid, now)
     return record(connection.execute(select(_task).where(_task.c.id == row.id)).one())
+
+
+def _next(connection: Connection, wanted: Claim, now: datetime) -> Row[Any] | None:
+    """The task of highest priority, the oldest first; in between, one that has waited for `PATIENCE`.
+
+    Such a one goes before others when the worker did one of that priority, or of a higher one, just now. So
+    between two of it there is at most one of the lower priorities: what is urgent waits for one task that is
+    not, and what is not urgent gets every second turn, however much that is urgent comes.
+    """
+    first = _first(connection, wanted, now, _task.c.priority.desc(), _task.c.id)
+    if first is None or wanted.after is None or wanted.after < first.priority:
+        return first
+    waits = (_task.c.priority < first.priority, _task.c.not_before <= now - PATIENCE)
+    return _first(connection, wanted, now, _task.c.not_before, _task.c.id, but=waits) or first
+
+
+def _first(
+    connection: Connection,
+    wanted: Claim,
+    now: datetime,
+    *order: ColumnElement[Any],
+    but: tuple[ColumnElement[bool], ...] = (),
+) -> Row[Any] | None:
+    # SQLite has no row locks and needs none: the transaction has the lock on everything
+    return connection.execute(
+        select(_task)
+        .where(*wanted.wanted, *but, _task.c.state.in_(sorted(_CLAIMABLE)), _task.c.not_before <= now)
+        .order_by(*order)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    ).first()
 
 
 def _take_from_the_dead(connection: Connection, wanted: Claim, now: datetime) -> None:
@@ -240,6 +270,8 @@ def supersede(connection: Connection, study_uid: str, version: int, now: datetim
             _task.c.study_instance_uid == study_uid,
             _task.c.study_version < version,
             _task.c.state.in_(sorted(_SUPERSEDABLE)),
+            # What takes results back is needed all the more
+            _task.c.engine.not_like(f"{studies.RETRACTION}%"),
         )
         .with_for_update()
     ).all()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dicomnode.settings.schema import AE_TITLE
+from dicomnode.settings.keys import AE_TITLE
 
 
 def is_ae_title(text: str) -> bool:

@@ -6,14 +6,16 @@ asking for all instances of a study at once is an extension.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 from pydicom.dataset import Dataset
 
-from dicomnode.faults import NO_PRESENTATION_CONTEXT, QUERY_FAILED, NodeError
+from dicomnode.faults import FETCH_LATE, NO_PRESENTATION_CONTEXT, QUERY_FAILED, NodeError
 from dicomnode.net.association import Link, open_association
+from dicomnode.net.limits import FetchLimits, Meter
 from dicomnode.net.peer import Peer
 from dicomnode.net.status import query_status_text
 
@@ -21,6 +23,9 @@ _STUDY_ROOT_FIND: Final = "1.2.840.10008.5.1.4.1.2.2.1"
 _EXPLICIT_LE: Final = "1.2.840.10008.1.2.1"
 _IMPLICIT_LE: Final = "1.2.840.10008.1.2"
 _PENDING: Final = (0xFF00, 0xFF01)
+_STUDY_S: Final = 20  # times the wait for an answer: all questions about a study, however they trickle
+_MOST_SERIES: Final = 1000  # of a study; a peer that ignores the keys would answer with all that it has
+_MOST_INSTANCES: Final = 50_000  # of a study
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +45,77 @@ def find_instances(peer: Peer, calling_ae: str, study_uid: str) -> set[str]:
     return {found.sop_instance_uid for found in list_instances(peer, calling_ae, study_uid)}
 
 
-def list_instances(peer: Peer, calling_ae: str, study_uid: str) -> list[FoundInstance]:
-    """As find_instances, with series and SOP Class of each; in the order in which the peer answers."""
+@dataclass(frozen=True, slots=True)
+class StudyCount:
+    """How many instances a peer has of a study, by Series Instance UID; no series: it does not know it."""
+
+    series: Mapping[str, int]
+
+    @property
+    def instances(self) -> int:
+        """How many in all."""
+        return sum(self.series.values())
+
+
+def count_instances(peer: Peer, calling_ae: str, study_uid: str) -> StudyCount:
+    """Ask how many instances a peer has of a study.
+
+    By Number of Series Related Instances (0020,1209), which an archive may leave out (PS3.4 table C.6-3):
+    the instances of such a series are listed. Raises NodeError as `find_instances`.
+    """
+    with open_find(peer, calling_ae) as link:
+        counts = {
+            uid: series_count(match)
+            for uid, match in _series(link, study_uid, {"NumberOfSeriesRelatedInstances": ""})
+        }
+        return StudyCount(
+            {
+                uid: len({one.sop_instance_uid for one in _images(link, study_uid, uid, {})})
+                if count is None
+                else count
+                for uid, count in counts.items()
+            }
+        )
+
+
+def series_count(match: Dataset) -> int | None:
+    """Number of Series Related Instances; None where it is missing, empty, or no number at all."""
+    element = match.get("NumberOfSeriesRelatedInstances")
+    try:
+        count = int(str(element))
+    except ValueError:
+        return None
+    return count if count > 0 else None
+
+
+@contextmanager
+def open_find(peer: Peer, calling_ae: str, meter: Meter | None = None) -> Iterator[Link]:
+    """Open an association for C-FIND, which ends when the time of a fetch is over that it is a part of.
+
+    Raises NodeError PEER_UNREACHABLE, PEER_REJECTED, NO_PRESENTATION_CONTEXT, FETCH_LATE; without a meter
+    QUERY_FAILED when the answers do not end.
+    """
+    if meter is not None:
+        with _opened(peer, calling_ae, meter) as link:
+            yield link
+        return
+    seconds = _STUDY_S * peer.timeout_s
+    try:
+        with _opened(peer, calling_ae, Meter(peer.name, FetchLimits(seconds=seconds))) as link:
+            yield link
+    except NodeError as error:
+        if error.fault is not FETCH_LATE:
+            raise
+        reason = f"its answers did not end within {seconds:g} s"
+        raise NodeError(
+            QUERY_FAILED, name=peer.name, request="C-FIND", reason=reason, calling_ae=calling_ae
+        ) from error
+
+
+@contextmanager
+def _opened(peer: Peer, calling_ae: str, meter: Meter) -> Iterator[Link]:
     proposed = [(_STUDY_ROOT_FIND, (_EXPLICIT_LE, _IMPLICIT_LE))]
-    with open_association(peer, calling_ae, proposed) as link:
+    with open_association(peer, calling_ae, proposed) as link, meter.watching(link.drop):
         if not link.accepted:
             raise NodeError(
                 NO_PRESENTATION_CONTEXT,
@@ -51,36 +123,88 @@ def list_instances(peer: Peer, calling_ae: str, study_uid: str) -> list[FoundIns
                 sop_class="Study Root Query/Retrieve Information Model - FIND",
                 transfer_syntax="Explicit or Implicit VR Little Endian",
             )
-        study = {"StudyInstanceUID": study_uid}
-        series = _find(link, "SERIES", {**study, "SeriesInstanceUID": ""})
-        return [
-            FoundInstance(
-                series_instance_uid=uid,
-                sop_instance_uid=str(match.SOPInstanceUID),
-                sop_class_uid=str(match.SOPClassUID) if match.get("SOPClassUID") else None,
-            )
-            for uid in [str(match.SeriesInstanceUID) for match in series if match.get("SeriesInstanceUID")]
-            for match in _find(
-                link, "IMAGE", {**study, "SeriesInstanceUID": uid, "SOPInstanceUID": "", "SOPClassUID": ""}
-            )
-            if match.get("SOPInstanceUID")
-        ]
+        yield link
 
 
-def _find(link: Link, level: str, keys: dict[str, str]) -> list[Dataset]:
+def list_instances(
+    peer: Peer,
+    calling_ae: str,
+    study_uid: str,
+    *,
+    series: Collection[str] = (),
+    meter: Meter | None = None,
+) -> list[FoundInstance]:
+    """As find_instances, with series and SOP Class of each; in the order in which the peer answers.
+
+    series: Series Instance UIDs of those that are asked for, empty: all. meter: as of `open_find`.
+    """
+    found: list[FoundInstance] = []
+    with open_find(peer, calling_ae, meter) as link:
+        for uid in list(series) or [uid for uid, _ in _series(link, study_uid, {})]:
+            found += _images(link, study_uid, uid, {"SOPClassUID": ""})
+            if len(found) > _MOST_INSTANCES:
+                raise _too_many(link, _MOST_INSTANCES)
+    return found
+
+
+def _series(link: Link, study_uid: str, more: Mapping[str, str]) -> list[tuple[str, Dataset]]:
+    """The series of a study by UID, each once; what is said of another study is left out."""
+    keys = {"StudyInstanceUID": study_uid, "SeriesInstanceUID": "", **more}
+    found = {
+        str(match.SeriesInstanceUID): match
+        for match in matches(link, "SERIES", keys, _MOST_SERIES)
+        if match.get("SeriesInstanceUID") and _is_of(match, StudyInstanceUID=study_uid)
+    }
+    return list(found.items())
+
+
+def _images(link: Link, study_uid: str, series_uid: str, more: Mapping[str, str]) -> list[FoundInstance]:
+    of = {"StudyInstanceUID": study_uid, "SeriesInstanceUID": series_uid}
+    return [
+        FoundInstance(
+            series_instance_uid=series_uid,
+            sop_instance_uid=str(match.SOPInstanceUID),
+            sop_class_uid=str(match.SOPClassUID) if match.get("SOPClassUID") else None,
+        )
+        for match in matches(link, "IMAGE", {**of, "SOPInstanceUID": "", **more}, _MOST_INSTANCES)
+        if match.get("SOPInstanceUID") and _is_of(match, **of)
+    ]
+
+
+def _is_of(match: Dataset, **uids: str) -> bool:
+    """Tell whether an answer is of what was asked for, as far as it says."""
+    return all(str(match.get(keyword) or uid) == uid for keyword, uid in uids.items())
+
+
+def matches(link: Link, level: str, keys: Mapping[str, str], most: int) -> Iterator[Dataset]:
+    """Ask for what there is on a level, and give the answers as they come.
+
+    keys: DICOM keyword → value to match; an empty value only asks for the attribute. Raises
+    NodeError(QUERY_FAILED), also where there are more than `most` answers.
+    """
     identifier = Dataset()
     identifier.QueryRetrieveLevel = level
     for keyword, value in keys.items():
-        setattr(identifier, keyword, value)
-    return list(_matches(link, identifier))
-
-
-def _matches(link: Link, identifier: Dataset) -> Iterator[Dataset]:
+        setattr(identifier, keyword, value or None)
+    count = 0
     for status, match in link.association.send_c_find(identifier, _STUDY_ROOT_FIND):
         if status.get("Status") in _PENDING and match is not None:
+            count += 1
+            if count > most:
+                raise _too_many(link, most)
             yield match
         elif status.get("Status") != 0:
             raise query_failure(link, "C-FIND", status)
+
+
+def _too_many(link: Link, most: int) -> NodeError:
+    return NodeError(
+        QUERY_FAILED,
+        name=link.peer.name,
+        request="C-FIND",
+        reason=f"it has more than {most} answers: it seems to ignore what is asked",
+        calling_ae=link.association.requestor.ae_title,
+    )
 
 
 def query_failure(link: Link, request: str, status: Dataset) -> NodeError:

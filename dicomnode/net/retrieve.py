@@ -1,12 +1,12 @@
-"""C-GET: bring a study back from a peer, over the association that asks for it (PS3.4 C.4.3).
+"""Bring a study back from a peer: C-GET over the association that asks for it, C-MOVE to a listening side.
 
-Each pair of SOP Class and transfer syntax has a presentation context of its own, so that the peer can send
-an object as it holds it and need not transcode.
+PS3.4 C.4.3 and C.4.2. For C-GET each pair of SOP Class and transfer syntax has a presentation context of its
+own, so that the peer can send an object as it holds it and need not transcode.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final, cast
 
@@ -14,12 +14,15 @@ from pydicom.dataset import Dataset
 from pynetdicom import evt
 from pynetdicom.dimse_primitives import C_STORE
 
-from dicomnode.faults import NO_PRESENTATION_CONTEXT, NodeError
+from dicomnode.faults import FETCH_INCOMPLETE, NO_PRESENTATION_CONTEXT, NodeError
 from dicomnode.net.association import MAXIMUM_CONTEXTS, Link, ProposedContext, open_association
+from dicomnode.net.limits import Meter
 from dicomnode.net.peer import Peer
 from dicomnode.net.query import list_instances, query_failure
+from dicomnode.net.status import query_status_text
 from dicomnode.values import is_valid_uid
 
+_STUDY_ROOT_MOVE: Final = "1.2.840.10008.5.1.4.1.2.2.2"
 _STUDY_ROOT_GET: Final = "1.2.840.10008.5.1.4.1.2.2.3"
 _EXPLICIT_LE: Final = "1.2.840.10008.1.2.1"
 _IMPLICIT_LE: Final = "1.2.840.10008.1.2"
@@ -34,6 +37,7 @@ _STORED_AS: Final = (
     "1.2.840.10008.1.2.4.91",  # JPEG 2000
 )
 _PENDING: Final = 0xFF00
+_SOME_FAILED: Final = 0xB000
 _INVALID_UID: Final = 0x0117
 _OUT_OF_RESOURCES: Final = 0xA700
 
@@ -48,11 +52,7 @@ def fetch_study(
     Raises NodeError PEER_UNREACHABLE, PEER_REJECTED, NO_PRESENTATION_CONTEXT, or QUERY_FAILED when the
     peer could not send all of them (those that came are in the folder then).
     """
-    wanted = [
-        found
-        for found in list_instances(peer, calling_ae, study_uid)
-        if not series or found.series_instance_uid in series
-    ]
+    wanted = list_instances(peer, calling_ae, study_uid, series=series)
     sop_classes = {found.sop_class_uid for found in wanted if found.sop_class_uid}
     if not sop_classes:
         return []
@@ -73,23 +73,117 @@ def fetch_study(
     with open_association(
         peer, calling_ae, _contexts(sop_classes), provides=sop_classes, handlers=[(evt.EVT_C_STORE, keep)]
     ) as link:
-        if not any(abstract == _STUDY_ROOT_GET for abstract, _ in link.accepted):
-            raise NodeError(
-                NO_PRESENTATION_CONTEXT,
-                name=peer.name,
-                sop_class="Study Root Query/Retrieve Information Model - GET",
-                transfer_syntax="Explicit or Implicit VR Little Endian",
-            )
+        _require(link, _STUDY_ROOT_GET, "GET")
         for series_uid in dict.fromkeys(found.series_instance_uid for found in wanted):
             _get(link, study_uid, series_uid)
     return sorted(arrived)
 
 
-def _get(link: Link, study_uid: str, series_uid: str) -> None:
+def get_series(
+    peer: Peer,
+    calling_ae: str,
+    study_uid: str,
+    series_uid: str,
+    take: Callable[[bytes], None],
+    meter: Meter,
+) -> int:
+    """Fetch the instances of a series as Part 10 files by C-GET and give each to `take`; return how many.
+
+    `take` is called in another thread, one at a time. Raises NodeError as `fetch_study`, FETCH_TOO_LARGE,
+    FETCH_LATE, FETCH_INCOMPLETE when the peer could not send all, and what `take` raises.
+    """
+    meter.check_time()
+    listed = list_instances(peer, calling_ae, study_uid, series=(series_uid,), meter=meter)
+    meter.check_instances(len(listed))
+    sop_classes = {one.sop_class_uid for one in listed if one.sop_class_uid}
+    if not sop_classes:
+        return 0
+    came: list[bool] = []
+    failure: list[NodeError] = []
+    links: list[Link] = []
+
+    def keep(event: evt.Event) -> int:
+        try:
+            content = event.encoded_dataset()
+            meter.count(1, len(content))
+            take(content)
+        except NodeError as error:  # the thread of the association cannot raise it to who asked
+            failure.append(error)
+            links[0].drop()
+            return _OUT_OF_RESOURCES
+        came.append(True)
+        return 0
+
+    handlers = [(evt.EVT_C_STORE, keep)]
+    try:
+        with (
+            open_association(
+                peer, calling_ae, _contexts(sop_classes), provides=sop_classes, handlers=handlers
+            ) as link,
+            meter.watching(link.drop),
+        ):
+            _require(link, _STUDY_ROOT_GET, "GET")
+            links.append(link)
+            _get(link, study_uid, series_uid)
+    except NodeError as error:
+        if failure:
+            raise failure[0] from error
+        raise
+    if len(came) < len(listed):
+        reason = "it says that this is all"
+        raise NodeError(FETCH_INCOMPLETE, name=peer.name, came=len(came), wanted=len(listed), reason=reason)
+    return len(came)
+
+
+def move_series(peer: Peer, calling_ae: str, study_uid: str, series_uid: str, meter: Meter) -> int:
+    """Let the peer send the instances of a series to our listening side, C-MOVE; return how many it sent.
+
+    calling_ae is also the AE title that it sends to: the peer must know its host and port. Between two
+    answers all the time may pass that `meter` leaves: images come meanwhile, by another association.
+    Raises NodeError as `fetch_study`, FETCH_LATE, FETCH_TOO_LARGE, FETCH_INCOMPLETE.
+    """
+    identifier = _series_identifier(study_uid, series_uid)
+    contexts: list[ProposedContext] = [(_STUDY_ROOT_MOVE, (_EXPLICIT_LE, _IMPLICIT_LE))]
+    done = 0
+    with open_association(peer, calling_ae, contexts) as link, meter.watching(link.drop):
+        _require(link, _STUDY_ROOT_MOVE, "MOVE")
+        link.association.dimse_timeout = max(meter.left_s, 0.1)
+        for status, _ in link.association.send_c_move(identifier, calling_ae, _STUDY_ROOT_MOVE):
+            meter.check_time()
+            code = status.get("Status")
+            done = int(status.get("NumberOfCompletedSuboperations") or 0) or done
+            failed = int(status.get("NumberOfFailedSuboperations") or 0)
+            left = int(status.get("NumberOfRemainingSuboperations") or 0)
+            meter.check_instances(done + left)
+            if code == _SOME_FAILED or (code == 0 and failed):
+                reason = f"status 0x{code:04X}, {query_status_text(code)}"
+                wanted = done + failed + left
+                raise NodeError(FETCH_INCOMPLETE, name=peer.name, came=done, wanted=wanted, reason=reason)
+            if code not in {0, _PENDING}:
+                raise query_failure(link, "C-MOVE", status)
+    return done
+
+
+def _require(link: Link, abstract_syntax: str, word: str) -> None:
+    if not any(abstract == abstract_syntax for abstract, _ in link.accepted):
+        raise NodeError(
+            NO_PRESENTATION_CONTEXT,
+            name=link.peer.name,
+            sop_class=f"Study Root Query/Retrieve Information Model - {word}",
+            transfer_syntax="Explicit or Implicit VR Little Endian",
+        )
+
+
+def _series_identifier(study_uid: str, series_uid: str) -> Dataset:
     identifier = Dataset()
     identifier.QueryRetrieveLevel = "SERIES"
     identifier.StudyInstanceUID = study_uid
     identifier.SeriesInstanceUID = series_uid
+    return identifier
+
+
+def _get(link: Link, study_uid: str, series_uid: str) -> None:
+    identifier = _series_identifier(study_uid, series_uid)
     for status, _ in link.association.send_c_get(identifier, _STUDY_ROOT_GET):
         if status.get("Status") not in {0, _PENDING}:
             raise query_failure(link, "C-GET", status)

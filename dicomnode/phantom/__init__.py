@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dicomnode.phantom.acquire import Scanner
     from dicomnode.phantom.anatomy import Thorax, thorax
     from dicomnode.phantom.demo import DEMO_SEED, DemoStudy, demo_study
+    from dicomnode.phantom.enhanced import write_enhanced
     from dicomnode.phantom.header import PHANTOM_VERSION, SeriesForm, series_uid, study_uid
     from dicomnode.phantom.nodules import PlantedNodule
     from dicomnode.phantom.series import write_series
@@ -22,6 +23,7 @@ _HOMES = {
     "acquire": ("Scanner",),
     "anatomy": ("Thorax", "thorax"),
     "demo": ("DEMO_SEED", "DemoStudy", "demo_study"),
+    "enhanced": ("write_enhanced",),
     "header": ("PHANTOM_VERSION", "SeriesForm", "series_uid", "study_uid"),
     "nodules": ("PlantedNodule",),
     "series": ("write_series",),
@@ -43,6 +45,7 @@ __all__ = [
     "series_uid",
     "study_uid",
     "thorax",
+    "write_enhanced",
     "write_series",
 ]
 

@@ -31,22 +31,22 @@ def write_series(
     form = form or SeriesForm()
     if voxels.shape != grid.shape_kji:
         raise ValueError(f"voxels have shape {voxels.shape}, the grid {grid.shape_kji}")
-    stored = _stored(voxels, form)
+    stored = stored_values(voxels, form)
     header = series_header(grid, form, seed)
-    _add_pixel_format(header, stored)
-    numbers = _instance_numbers(len(stored), form, seed)
+    add_pixel_format(header, stored)
+    numbers = instance_numbers(len(stored), form, seed)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for k, plane in enumerate(stored):
         image = _image(header, grid, k, numbers[k])
         name = hashlib.sha256(image.SOPInstanceUID.encode()).hexdigest()[:12]
         path = folder / f"IM{name}.dcm"
-        _save(image, plane, form.transfer_syntax_uid, path)
+        save(image, plane, form.transfer_syntax_uid, path)
         paths.append(path)
     return paths
 
 
-def _stored(voxels: NDArray[np.generic], form: SeriesForm) -> NDArray[np.uint16] | NDArray[np.int16]:
+def stored_values(voxels: NDArray[np.generic], form: SeriesForm) -> NDArray[np.uint16] | NDArray[np.int16]:
     """Turn values into what the file stores: unsigned if nothing is negative, else signed."""
     slope, intercept = (form.slope, form.intercept) if form.modality == "CT" else (1.0, 0.0)
     exact = (np.asarray(voxels, dtype=np.float64) - intercept) / slope
@@ -59,7 +59,8 @@ def _stored(voxels: NDArray[np.generic], form: SeriesForm) -> NDArray[np.uint16]
     return whole.astype(np.int16) if signed else whole.astype(np.uint16)
 
 
-def _add_pixel_format(header: Dataset, stored: NDArray[np.uint16] | NDArray[np.int16]) -> None:
+def add_pixel_format(header: Dataset, stored: NDArray[np.uint16] | NDArray[np.int16]) -> None:
+    """Say how the stored values are encoded (PS3.3 C.7.6.3)."""
     signed = stored.dtype == np.int16
     header.SamplesPerPixel = 1
     header.PhotometricInterpretation = "MONOCHROME2"
@@ -69,7 +70,8 @@ def _add_pixel_format(header: Dataset, stored: NDArray[np.uint16] | NDArray[np.i
     header.PixelRepresentation = int(signed)
 
 
-def _instance_numbers(count: int, form: SeriesForm, seed: int) -> list[int]:
+def instance_numbers(count: int, form: SeriesForm, seed: int) -> list[int]:
+    """Number so many slices, k ascending, in the order of the form."""
     numbers = list(range(1, count + 1))
     if form.instance_order == "reversed":
         numbers.reverse()
@@ -88,7 +90,8 @@ def _image(header: Dataset, grid: Grid, k: int, number: int) -> Dataset:
     return image
 
 
-def _save(image: Dataset, plane: NDArray[np.generic], transfer_syntax_uid: str, path: Path) -> None:
+def save(image: Dataset, plane: NDArray[np.generic], transfer_syntax_uid: str, path: Path) -> None:
+    """Write an image of one or more frames, encoded as the transfer syntax says."""
     syntax = UID(transfer_syntax_uid)
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian if syntax.is_encapsulated else syntax

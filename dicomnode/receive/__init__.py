@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING
 from dicomnode.values.lazy import lazy_face
 
 if TYPE_CHECKING:
+    from dicomnode.receive.fetched import FetchedDoor
     from dicomnode.receive.listener import open_listening
     from dicomnode.receive.receiver import Receiver
 
 # Loaded when first used: who only opens the port, or is asked for --help, does not pay for pynetdicom
 _HOMES = {
+    "fetched": ("FetchedDoor",),
     "listener": ("open_listening",),
     "receiver": ("Receiver",),
 }
 
-__all__ = ["Receiver", "open_listening"]
+__all__ = ["FetchedDoor", "Receiver", "open_listening"]
 
 __getattr__ = lazy_face(__name__, _HOMES)

@@ -33,12 +33,13 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
-    """The rules: who this node is, who may send, and how many at a time."""
+    """The rules: who this node is, who may send, and how many at a time. also_called: its further names."""
 
     ae_title: str
     senders: Sequence[SenderSettings]
     unknown_senders: Literal["deny", "accept"]
     maximum: int
+    also_called: Sequence[str] = ()
 
     def decide(self, sender: Sender, open_now: int) -> Rejection | None:
         """Say why an association is rejected, None when it is accepted.
@@ -51,7 +52,7 @@ class Admission:
             "called_ae": sender.called_ae,
             "address": sender.address,
         }
-        if sender.called_ae != self.ae_title.strip():
+        if sender.called_ae not in {name.strip() for name in (self.ae_title, *self.also_called)}:
             values["ae_title"] = self.ae_title.strip()
             return Rejection(_PERMANENT, _SERVICE_USER, 7, CALLED_AE_UNKNOWN, values)
         if self.unknown_senders == "deny" and not any(_is_from(entry, sender) for entry in self.senders):

@@ -10,6 +10,9 @@ from dicomnode.faults import (
     CONTEXT_MISMATCH,
     DATASET_UNREADABLE,
     GROUPING_UID_WRONG,
+    NOTICE_ACTION_UNKNOWN,
+    NOTICE_LACKS,
+    NOTICE_UNREADABLE,
     OBJECT_TOO_LARGE,
     OPERATION_UNKNOWN,
     STORE_FULL,
@@ -37,7 +40,10 @@ _COMMENTS: Final[Mapping[str, str]] = {
     DATASET_UNREADABLE.code: "the data set cannot be read or is cut",
     OBJECT_TOO_LARGE.code: "the object is larger than allowed",
     GROUPING_UID_WRONG.code: "Study or Series Instance UID is wrong",
-    OPERATION_UNKNOWN.code: "only C-STORE and C-ECHO are served",
+    OPERATION_UNKNOWN.code: "this operation is not served",
+    NOTICE_UNREADABLE.code: "the notice cannot be read",
+    NOTICE_LACKS.code: "an attribute of the notice is missing",
+    NOTICE_ACTION_UNKNOWN.code: "there is no such action",
     BUG.code: "internal error, nothing was stored",
 }
 

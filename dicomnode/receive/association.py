@@ -6,7 +6,7 @@ way in is ours: who may come in (ACSE), what a message is (DIMSE), and what is a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, cast
 
 import structlog
@@ -17,7 +17,7 @@ from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.presentation import PresentationContext
 
-from dicomnode.faults import OPERATION_UNKNOWN, UID_MISSING
+from dicomnode.faults import CONTEXT_MISMATCH, OPERATION_UNKNOWN, UID_MISSING
 from dicomnode.net.contexts import narrow, supported_contexts
 from dicomnode.receive.admission import Admission, Rejection
 from dicomnode.receive.answers import SUCCESS, answer_for
@@ -33,6 +33,7 @@ from dicomnode.receive.command import (
 from dicomnode.receive.connection import BoundedSocket
 from dicomnode.receive.desk import Desk
 from dicomnode.receive.dimse import Message, ReceivingDimse
+from dicomnode.receive.notices import NoticeService
 from dicomnode.receive.storage import StorageService, StoreRequest
 from dicomnode.receive.upper import UpperLayer
 from dicomnode.values import Sender
@@ -47,10 +48,12 @@ _THREAD_ENDS_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What all associations of a receiver share."""
+    """What all associations of a receiver share. ae_title: of this node."""
 
+    ae_title: str
     admission: Admission
     storage: StorageService
+    notices: NoticeService
     desk: Desk
     classes: frozenset[str]
 
@@ -107,6 +110,8 @@ class StorageAssociation(Association):
             self._store(message)
         elif command.field == C_ECHO_RQ:
             self._reply(context_id, command, SUCCESS)
+        elif command.field in self.rules.notices.operations:
+            self._take_notice(message)
         elif command.field != C_CANCEL_RQ and not command.field & RESPONSE:
             text = OPERATION_UNKNOWN.text(command=command.field)
             log.warning("request.refused", code=OPERATION_UNKNOWN.code, text=text, **_who(self.sender))
@@ -116,14 +121,10 @@ class StorageAssociation(Association):
         context = self.context(message.context_id)
         if context is None:  # checked when the message came
             return
-        request = StoreRequest(
-            command=message.command,
-            data=message.data.getbuffer(),
-            size=message.size,
-            abstract_syntax=str(context.abstract_syntax),
-            transfer_syntax=str(context.transfer_syntax[0]),
-            sender=self.sender,
-        )
+        if context.abstract_syntax in self.rules.notices.classes:
+            self._reply(message.context_id, message.command, answer_for(CONTEXT_MISMATCH))
+            return
+        request = self._request(message, context)
 
         def reply(answer: Answer) -> None:
             self._reply(message.context_id, message.command, answer)
@@ -133,6 +134,23 @@ class StorageAssociation(Association):
         self.rules.storage.take(request, reply)
         if self._missing_uids >= _MISSING_UIDS_AT_MOST:
             self.abort()
+
+    def _take_notice(self, message: Message) -> None:
+        context = self.context(message.context_id)
+        if context is not None:
+            answer = self.rules.notices.take(self._request(message, context))
+            self._reply(message.context_id, message.command, answer)
+
+    def _request(self, message: Message, context: PresentationContext) -> StoreRequest:
+        asked_for = message.command.move_originator == self.rules.ae_title
+        return StoreRequest(
+            command=message.command,
+            data=message.data.getbuffer(),
+            size=message.size,
+            abstract_syntax=str(context.abstract_syntax),
+            transfer_syntax=str(context.transfer_syntax[0]),
+            sender=replace(self.sender, fetched=True) if asked_for else self.sender,
+        )
 
     def _reply(self, context_id: int, command: Command, answer: Answer) -> None:
         self._receiving.send_command(context_id, write_response(command, answer))

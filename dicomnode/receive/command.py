@@ -14,6 +14,9 @@ from typing import Final
 C_STORE_RQ: Final = 0x0001
 C_ECHO_RQ: Final = 0x0030
 C_CANCEL_RQ: Final = 0x0FFF
+N_SET_RQ: Final = 0x0120
+N_ACTION_RQ: Final = 0x0130
+N_CREATE_RQ: Final = 0x0140
 RESPONSE: Final = 0x8000  # the bit that makes a response of a request (PS3.7 E.1)
 
 MAXIMUM_BYTES: Final = 16 * 1024
@@ -22,6 +25,7 @@ _MAXIMUM_ELEMENTS: Final = 64
 _NO_DATA_SET: Final = 0x0101
 
 _AFFECTED_CLASS: Final = 0x0002
+_REQUESTED_CLASS: Final = 0x0003
 _FIELD: Final = 0x0100
 _MESSAGE_ID: Final = 0x0110
 _ANSWERED_ID: Final = 0x0120
@@ -30,6 +34,12 @@ _STATUS: Final = 0x0900
 _OFFENDING: Final = 0x0901
 _COMMENT: Final = 0x0902
 _AFFECTED_INSTANCE: Final = 0x1000
+_REQUESTED_INSTANCE: Final = 0x1001
+_ACTION_TYPE: Final = 0x1008
+_MOVE_ORIGINATOR: Final = 0x1030
+
+# PS3.7 10.1: these name what there is ("Requested"), where others name what is to be ("Affected")
+_OF_WHAT_THERE_IS: Final = (N_SET_RQ, N_ACTION_RQ)
 
 _COMMENT_CHARACTERS: Final = 64  # (0000,0902) is LO
 
@@ -40,13 +50,19 @@ class CommandError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """A request as it came. UIDs are as the sender wrote them, without padding; None when missing."""
+    """A request as it came. UIDs are as the sender wrote them, without padding; None when missing.
+
+    action_type: Action Type ID (0000,1008) of an N-ACTION. move_originator: AE title of who asked the sender
+    for it by C-MOVE (0000,1030); None for what it sends of its own accord.
+    """
 
     field: int
     message_id: int
     has_data_set: bool
     sop_class_uid: str | None = None
     sop_instance_uid: str | None = None
+    action_type: int | None = None
+    move_originator: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,12 +87,19 @@ class Answer:
 def read_command(encoded: bytes | bytearray) -> Command:
     """Read a whole command set. Raises CommandError when it is none, or has no field or message ID."""
     elements = _elements(encoded)
+    field = _number(elements, _FIELD, "Command Field (0000,0100)")
+    named = (_AFFECTED_CLASS, _AFFECTED_INSTANCE)
+    if field in _OF_WHAT_THERE_IS:
+        named = (_REQUESTED_CLASS, _REQUESTED_INSTANCE)
+    action = elements.get(_ACTION_TYPE, b"")
     return Command(
-        field=_number(elements, _FIELD, "Command Field (0000,0100)"),
+        field=field,
         message_id=_number(elements, _MESSAGE_ID, "Message ID (0000,0110)"),
         has_data_set=_number(elements, _DATA_SET_TYPE, "Command Data Set Type (0000,0800)") != _NO_DATA_SET,
-        sop_class_uid=_text(elements.get(_AFFECTED_CLASS)),
-        sop_instance_uid=_text(elements.get(_AFFECTED_INSTANCE)),
+        sop_class_uid=_text(elements.get(named[0])),
+        sop_instance_uid=_text(elements.get(named[1])),
+        action_type=int.from_bytes(action, "little") if len(action) == 2 else None,
+        move_originator=_text(elements.get(_MOVE_ORIGINATOR)),
     )
 
 
@@ -95,6 +118,8 @@ def write_response(command: Command, answer: Answer) -> bytes:
     if answer.comment:
         parts.append(_element(_COMMENT, _even(answer.comment.encode("ascii"), b" ")))
     parts.append(_uid(_AFFECTED_INSTANCE, command.sop_instance_uid))
+    if command.action_type is not None:
+        parts.append(_element(_ACTION_TYPE, struct.pack("<H", command.action_type)))
     body = b"".join(parts)
     return _element(0x0000, struct.pack("<L", len(body))) + body
 

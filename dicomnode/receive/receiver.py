@@ -20,6 +20,7 @@ from dicomnode.receive.association import Rules, StorageAssociation
 from dicomnode.receive.connection import BoundedSocket
 from dicomnode.receive.desk import Desk
 from dicomnode.receive.listener import Listener, open_listening
+from dicomnode.receive.notices import NoticeService
 from dicomnode.receive.storage import StorageService
 from dicomnode.settings import ReceiveSettings, SenderSettings
 from dicomnode.store import SealedFile, Store
@@ -64,16 +65,22 @@ class Receiver:
         self._listener: Listener | None = None
         self._thread: threading.Thread | None = None
         self._desk = Desk(time.monotonic)
+        notices = NoticeService(
+            store, clock, notices=settings.notices, commitment=settings.commitment == "report"
+        )
         self._rules = Rules(
+            ae_title=ae_title.strip(),
             admission=Admission(
                 ae_title=ae_title,
                 senders=tuple(senders),
                 unknown_senders=settings.unknown_senders,
                 maximum=settings.maximum_associations,
+                also_called=settings.also_called,
             ),
             storage=StorageService(store, settings.maximum_object_gb, clock, on_stored),
+            notices=notices,
             desk=self._desk,
-            classes=storage_classes(settings.storage_classes),
+            classes=storage_classes(settings.storage_classes) | notices.classes,
         )
         self._entity = self._make_entity(ae_title)
 

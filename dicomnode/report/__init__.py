@@ -14,14 +14,24 @@ if TYPE_CHECKING:
     from dicomnode.report.make import make_objects
     from dicomnode.report.objects import ReportProfile, ResultObject
     from dicomnode.report.pictures import overlay_png
+    from dicomnode.report.rejection_note import Rejection, make_rejection_note
 
 _HOMES = {
     "guard": ("check_segmentation",),
     "make": ("make_objects",),
     "objects": ("ReportProfile", "ResultObject"),
     "pictures": ("overlay_png",),
+    "rejection_note": ("Rejection", "make_rejection_note"),
 }
 
-__all__ = ["ReportProfile", "ResultObject", "check_segmentation", "make_objects", "overlay_png"]
+__all__ = [
+    "Rejection",
+    "ReportProfile",
+    "ResultObject",
+    "check_segmentation",
+    "make_objects",
+    "make_rejection_note",
+    "overlay_png",
+]
 
 __getattr__ = lazy_face(__name__, _HOMES)

@@ -105,10 +105,12 @@ def check_agreement(
         _expect(own[0], "SeriesInstanceUID", source.series_instance_uid)
         if source.grid is None:  # no volume was made of it: nothing is placed in its space
             continue
-        _agree(own, _SPACE, otherwise)
-        _expect(own[0], "FrameOfReferenceUID", source.grid.frame_of_reference_uid)
         _expect(own[0], "Rows", str(source.grid.shape_kji[1]))
         _expect(own[0], "Columns", str(source.grid.shape_kji[2]))
+        if source.plane is not None:  # a picture: one instance, and it lies nowhere in the patient
+            continue
+        _agree(own, _SPACE, otherwise)
+        _expect(own[0], "FrameOfReferenceUID", source.grid.frame_of_reference_uid)
         if not is_multi_frame(source):  # else the geometry stands with the frames: the guard checks it
             _agree_in_geometry(own)
 

@@ -8,9 +8,10 @@ the finished object. So no wrong header breaks a writer, and none gets through i
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta, timezone
+from types import MappingProxyType
 from typing import Final
 
 from pydicom import Dataset
@@ -33,17 +34,11 @@ _EQUIPMENT: Final = (
     "BodyPartExamined",
 )
 _ITSELF: Final = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality")
-_FRAMES: Final = (
-    "NumberOfFrames",
-    "SharedFunctionalGroupsSequence",
-    "PerFrameFunctionalGroupsSequence",
-    "DimensionOrganizationSequence",
-    "DimensionIndexSequence",
-)
 _LOSSY: Final = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 _OFFSET: Final = re.compile(r"([+-])(0\d|1[0-4])([0-5]\d)")  # PS3.3 C.12.1.1.8: &ZZXX, -1200 to +1400
 
 _INTEGER: Final = re.compile(r"[+-]?\d{1,11}")
+_AS_IN_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 _DS_MAX: Final = 16  # characters, PS3.5 6.2
 
 
@@ -73,10 +68,13 @@ class Heading:
         return str(self.stubs[0][0].get("Modality") or "")
 
 
-def read_heading(findings: Findings, otherwise: str = UTF_8) -> Heading:
+def read_heading(
+    findings: Findings, otherwise: str = UTF_8, identity: Mapping[str, str] = _AS_IN_HEADERS
+) -> Heading:
     """Read, check and clean the headers of all sources of `findings`.
 
-    otherwise: character set of headers that declare none and are not UTF-8.
+    otherwise: character set of headers that declare none and are not UTF-8. identity: attributes of the
+    patient that take the place of those of the headers, by keyword; the headers must agree all the same.
     Raises NodeError: SOURCES_DISAGREE where instances are not of one patient, study, series or geometry;
     SOURCE_HEADER_WRONG where what a result cannot do without is missing or invalid.
     """
@@ -85,6 +83,8 @@ def read_heading(findings: Findings, otherwise: str = UTF_8) -> Heading:
         check_agreement(findings, instances, otherwise)
         first, assumed = read_unicode(findings.sources[0].headers.encoded[0], otherwise)
         cleaning = Cleaning()
+        for keyword, value in identity.items():
+            setattr(first, keyword, value)
         shared = cleaning.copy(first, SHARED)
         equipment = cleaning.copy(first, _EQUIPMENT)
         lossy = cleaning.copy(first, _LOSSY)
@@ -111,16 +111,46 @@ def _stubs(source: Source, instances: Sequence[SourceInstance], lossy: Dataset) 
             setattr(stub, keyword, "")
         stub.update(lossy)
         stub.Rows = stub.Columns = 1
-        if source.grid is not None:
+        if source.grid is not None and source.plane is None:
             stub.FrameOfReferenceUID = source.grid.frame_of_reference_uid
             if is_multi_frame(source):
-                stub.update(
-                    {tag: instance.header[tag] for tag in map(tag_of, _FRAMES) if tag in instance.header}
-                )
+                _place_frames(stub, source, source.grid, instance)
             else:
                 _place(stub, source.grid, instance, instances[0])
         stubs.append(stub)
     return tuple(stubs)
+
+
+def _place_frames(stub: Dataset, source: Source, grid: Grid, instance: SourceInstance) -> None:
+    """Say where each frame lies: a slice of the source on its grid, in one orientation for all.
+
+    Objects differ in where they say it: once for all frames, for each, or (NM) for the first alone. Frames
+    that are no slices of the source (of another phase) are put behind its last, each at a place of its own as
+    the writer wants it: nothing refers to them.
+    """
+    stub.NumberOfFrames = int(instance.numbers("NumberOfFrames", 1)[0])
+    uid = str(stub.SOPInstanceUID)
+    slice_of = {one.frame_number: k for k, one in enumerate(source.frames) if one.sop_instance_uid == uid}
+    _, row_mm, column_mm = grid.spacing_kji_mm
+    directions = grid.affine_lps[:3, :2] / [column_mm, row_mm]
+    shared, measures, orientation = Dataset(), Dataset(), Dataset()
+    measures.PixelSpacing = _decimals(row_mm, column_mm)
+    (measures.SliceThickness,) = _decimals(grid.slice_distance_mm)
+    orientation.ImageOrientationPatient = _decimals(*directions.T.ravel())
+    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [orientation]
+    stub.SharedFunctionalGroupsSequence = [shared]
+    frames = []
+    for number in range(1, int(stub.NumberOfFrames) + 1):
+        position, frame = Dataset(), Dataset()
+        k = slice_of.get(number, grid.shape_kji[0] + number)
+        position.ImagePositionPatient = _decimals(*grid.to_lps_mm((k, 0, 0)))
+        frame.PlanePositionSequence = [position]
+        frames.append(frame)
+    stub.PerFrameFunctionalGroupsSequence = frames
+
+
+def _decimals(*numbers: float) -> list[str]:
+    return [format_number_as_ds(float(number)) for number in numbers]
 
 
 def _place(stub: Dataset, grid: Grid, instance: SourceInstance, first: SourceInstance) -> None:
@@ -132,9 +162,8 @@ def _place(stub: Dataset, grid: Grid, instance: SourceInstance, first: SourceIns
         thick = float(instance.numbers("SliceThickness", 1)[0]) > 0
     except NodeError:  # missing, empty or no number
         thick = False
-    _, row_mm, column_mm = grid.spacing_kji_mm
     # Type 1C in a Segmentation, Type 2 in its source: then the distance between the slices stands for it
-    distance_mm = grid.voxel_mm3 / (row_mm * column_mm)
+    distance_mm = grid.slice_distance_mm
     stub.SliceThickness = (
         _written(instance, "SliceThickness", 1) if thick else [format_number_as_ds(distance_mm)]
     )[0]

@@ -78,11 +78,15 @@ def to_bytes(result: Dataset) -> bytes:
 
 
 def software_versions(made_by: Provenance) -> list[str]:
-    """Software Versions (0018,1020): the node, the engine, and the SHA-256 of the engine's package."""
+    """Software Versions (0018,1020): the engine, the SHA-256 of the engine's package, and the node.
+
+    The digest fills the 64 characters of an LO. A value of odd length is padded behind its last part (PS3.5
+    6.2), which readers count: the digest must not stand there.
+    """
     versions = (
-        f"dicomnode {made_by.node_version}",
         f"{made_by.engine} {made_by.version}",
         made_by.engine_digest,
+        f"dicomnode {made_by.node_version}"[: _LO_MAX - 1],
     )
     return [version[:_LO_MAX] for version in versions]
 

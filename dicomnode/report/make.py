@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 from pydicom import Dataset
@@ -21,14 +21,18 @@ from dicomnode.values import Findings
 _log = structlog.get_logger("dicomnode.report")
 
 
-def make_objects(findings: Findings, profile: ReportProfile, salt: bytes) -> tuple[ResultObject, ...]:
+def make_objects(
+    findings: Findings, profile: ReportProfile, salt: bytes, identity: Mapping[str, str] | None = None
+) -> tuple[ResultObject, ...]:
     """Make the objects that a profile wants of some Findings; the same call always gives the same bytes.
 
     A segmentation is made where there are segments, a report always ("nothing found" and "not analysed" are
     results too). The segmentation is read back by code that did not write it and compared with the Findings.
+    identity: attributes of the patient that take the place of those of the headers, by keyword
+    (`store.load_identity`).
     Raises NodeError: SOURCES_DISAGREE, SOURCE_HEADER_WRONG, GEOMETRY_GUARD, REPORT_FAILED.
     """
-    heading = read_heading(findings, profile.assumed_character_set)
+    heading = read_heading(findings, profile.assumed_character_set, identity or {})
     if heading.notes:
         _log.warning(
             "header.left_out", study=findings.sources[0].study_instance_uid, notes=list(heading.notes)
@@ -36,7 +40,8 @@ def make_objects(findings: Findings, profile: ReportProfile, salt: bytes) -> tup
     imprint = Imprint(findings, heading, salt)
     made: list[ResultObject] = []
     segmentation: Dataset | None = None
-    if "SEG" in profile.kinds and findings.segments:
+    # A picture has no Frame of Reference that a segmentation could lie in: its report tells of outlines
+    if "SEG" in profile.kinds and findings.segments and findings.sources[0].plane is None:
         number = profile.series_number
         uids = ResultUids.of(findings, salt, "SEG", f"BINARY, series {number}")
         segmentation = _written("SEG", lambda: build_segmentation(imprint, uids, number))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["SEG", "SR"]
+Kind = Literal["SEG", "SR", "KO"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from math import floor, log10
 from typing import Final
 
 import numpy as np
@@ -15,11 +16,14 @@ from PIL import Image, ImageDraw, ImageFont
 
 from dicomnode.report.patient_views import View
 from dicomnode.values import Grid, PointLps, Segment
+from dicomnode.values.colours import Rgb
 
-Rgb = tuple[int, int, int]
+BACKGROUND: Final = (10, 12, 16)
 PLAIN: Final = (226, 230, 236)
 FAINT: Final = (150, 158, 170)
 _FINE: Final = 2
+_CROSS: Final = (5.0, 13.0)  # pixels from its middle where an arm of a cross begins and ends
+_BAR: Final = 0.3  # of the panel's width is what a scale bar takes at most
 _INSIDE: Final = 128  # half of 255: where a smoothed mask ends
 
 
@@ -103,6 +107,19 @@ class Panel:
             for y, to_y in ((low[1], arm), (high[1], -arm)):
                 self._line(pen, [(x + to_x, y), (x, y), (x, y + to_y)], colour, 1.5)
 
+    def draw_rectangle(self, low: tuple[float, float], high: tuple[float, float], colour: Rgb) -> None:
+        """Draw a rectangle between two corners (x, y)."""
+        (x0, y0), (x1, y1) = low, high
+        pen = ImageDraw.Draw(self._fine)
+        self._line(pen, [(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)], colour, 2)
+
+    def draw_cross(self, at: tuple[float, float], colour: Rgb) -> None:
+        """Point at a place (x, y) from four sides, and leave it free."""
+        pen = ImageDraw.Draw(self._fine)
+        for x, y in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+            ends = [(at[0] + x * away, at[1] + y * away) for away in _CROSS]
+            self._line(pen, ends, colour, 2)
+
     def draw_caliper(self, ends: tuple[PointLps, PointLps], grid: Grid) -> None:
         """Draw a measured distance: a thin line with a tick at each end."""
         first, last = (
@@ -123,14 +140,15 @@ class Panel:
         """Write a text at x, y; anchor as Pillow names it. It is drawn last and in full sharpness."""
         self._texts.append((at, text, anchor, colour, size))
 
-    def draw_scale(self, length_mm: int) -> None:
-        """A bar of known length at the lower right."""
+    def draw_scale(self) -> None:
+        """A bar at the lower right, of a round length that takes a part of the panel and no more."""
         width, height = self.extract.size
+        length_mm = round_length_mm(_BAR * width / self.extract.pixels_per_mm)
         end, y = width - 12, height - 12
         start = end - length_mm * self.extract.pixels_per_mm
         pen = ImageDraw.Draw(self._fine)
         self._line(pen, [(start, y - 4), (start, y), (end, y), (end, y - 4)], PLAIN, 1.5)
-        self.write(((start + end) / 2, y - 5), f"{length_mm} mm", "ms", size=11)
+        self.write(((start + end) / 2, y - 5), f"{length_mm:g} mm", "ms", size=11)
 
     def finished(self) -> Image.Image:
         """The panel in its final size."""
@@ -148,6 +166,12 @@ class Panel:
         scaled = [(x * _FINE, y * _FINE) for x, y in points]
         for shade, wide in (((0, 0, 0), width + 1), (colour, width)):
             pen.line(scaled, fill=shade, width=round(wide * _FINE), joint="curve")
+
+
+def round_length_mm(at_most_mm: float) -> float:
+    """The largest 1, 2 or 5 times a power of ten that is not above `at_most_mm` (positive)."""
+    power = 10.0 ** floor(log10(at_most_mm))
+    return float(max(step * power for step in (1, 2, 5) if step == 1 or step * power <= at_most_mm))
 
 
 @cache

@@ -87,7 +87,8 @@ def _view(
     flips = tuple(bool(f != w) for f, w in zip(forward, wanted, strict=True))
     down = directions[:, axes[0]] * (-1 if flips[0] else 1)
     right = directions[:, axes[1]] * (-1 if flips[1] else 1)
-    spacing = grid.spacing_kji_mm
+    # Of a tilted stack the slices are drawn one upon the other, at the distance that they have
+    spacing = (grid.slice_distance_mm, *grid.spacing_kji_mm[1:])
     return View(
         name=name,
         axes=axes,

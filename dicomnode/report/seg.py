@@ -9,13 +9,15 @@ frame by frame. So a hundred organs do not cost a hundred full arrays.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import Dataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom import DataElement, Dataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
+from dicomnode.report.colours import coloured
 from dicomnode.report.concepts import ARTIFICIAL_INTELLIGENCE, coded
 from dicomnode.report.identity import MANUFACTURER, Imprint
 from dicomnode.report.segment_bits import MaskSlices, frames_of, overlap, pack_frames
@@ -39,12 +41,13 @@ def build_segmentation(imprint: Imprint, uids: ResultUids, series_number: int) -
     findings = imprint.findings
     made_by = findings.provenance
     stubs = imprint.heading.stubs[0]
+    segments = coloured(findings.segments)
     seg = Segmentation(
-        source_images=stubs,
+        source_images=[_as_single_frame(stub) for stub in stubs],
         pixel_array=_occupied(imprint),
         segmentation_type=SegmentationTypeValues.BINARY,
         segment_descriptions=[
-            _describe(number, segment, imprint) for number, segment in enumerate(findings.segments, start=1)
+            _describe(number, segment, imprint) for number, segment in enumerate(segments, start=1)
         ],
         series_instance_uid=uids.series,
         series_number=series_number,
@@ -59,10 +62,32 @@ def build_segmentation(imprint: Imprint, uids: ResultUids, series_number: int) -
         transfer_syntax_uid=ExplicitVRLittleEndian,
     )
     _set_pixels(seg, imprint)
+    _set_source_classes(seg, stubs)
     _set_dimension_uid(seg, uids.inside("dimensions"))
     if body_part := imprint.heading.equipment.get("BodyPartExamined"):
         seg.BodyPartExamined = body_part
     return seg
+
+
+def _as_single_frame(stub: Dataset) -> Dataset:
+    """Give an instance of one frame a class that has one: highdicom takes only one object of the others."""
+    if "NumberOfFrames" in stub:
+        return stub
+    single = Dataset()
+    single.update(stub)
+    single.SOPClassUID = CTImageStorage
+    return single
+
+
+def _set_source_classes(seg: Dataset, stubs: Sequence[Dataset]) -> None:
+    """Refer to the source instances by their own SOP classes."""
+    classes = {str(stub.SOPInstanceUID): stub.SOPClassUID for stub in stubs}
+
+    def correct(item: Dataset, element: DataElement) -> None:
+        if element.keyword == "ReferencedSOPInstanceUID" and str(element.value) in classes:
+            item.ReferencedSOPClassUID = classes[str(element.value)]
+
+    seg.walk(correct)
 
 
 def _plane_of(source: Source, stubs: tuple[Dataset, ...]) -> list[int]:

@@ -1,7 +1,7 @@
 """What a report says in words: for people and for viewers that show no coded content.
 
-Nothing here names the patient. Positions are in patient space (LPS, mm), signed by the letters that
-radiologists use: L, P and H for positive x, y and z, else R, A and F.
+Nothing here names the patient. What was found stands in `conclusion`; here is where to look, and what the
+report says beside it.
 """
 
 from __future__ import annotations
@@ -9,18 +9,12 @@ from __future__ import annotations
 import numpy as np
 
 from dicomnode.report.headers import Heading
-from dicomnode.values import Findings, Outcome, PointLps, Region, Segment
-
-_OUTCOMES = {
-    Outcome.FINDINGS: "The analysis was done.",
-    Outcome.NO_FINDINGS: "The analysis was done and found nothing.",
-    Outcome.NOT_ANALYSED: "The study was not analysed. This is not a statement that nothing is there.",
-    Outcome.FAILED: "The analysis failed. This is not a statement that nothing is there.",
-}
+from dicomnode.report.wording import percent, place_text, size_text
+from dicomnode.values import Findings, Region, Segment
 
 
 def comments(findings: Findings, heading: Heading) -> list[str]:
-    """All that the report says beside measurements: use, outcome, remarks, provenance, repairs, headers."""
+    """All that the report says beside what was found: remarks, use, provenance, repairs, headers."""
     made_by = findings.provenance
     provenance = (
         f"Made by {made_by.engine} {made_by.version} ({made_by.title}), SHA-256 {made_by.engine_digest}, "
@@ -29,9 +23,8 @@ def comments(findings: Findings, heading: Heading) -> list[str]:
     )
     sources = [repair.text for source in findings.sources for repair in source.repairs]
     return [
-        made_by.use,
-        _OUTCOMES[findings.outcome],
         *(f"{remark.text} ({remark.code})" if remark.code else remark.text for remark in findings.remarks),
+        made_by.use,
         provenance,
         *(f"Source series: {text}" for text in sources),
         *heading.notes,
@@ -39,30 +32,28 @@ def comments(findings: Findings, heading: Heading) -> list[str]:
 
 
 def of_segment(segment: Segment, findings: Findings, heading: Heading) -> str:
-    """A segment in a sentence: label, type, side and site, score, and where its centre lies."""
-    side = f"{segment.laterality.meaning.lower()} " if segment.laterality else ""
-    site = (
-        f", {side}{segment.site.meaning.lower()}" if segment.site else (f", {side.strip()}" if side else "")
-    )
-    score = f", score {100 * segment.score:.1f} %" if segment.score is not None else ""
-    where = f", centre {position(segment.centre_lps_mm)}"
-    return f"{segment.label}: {segment.type.meaning}{site}{score}{where}{_image(segment, findings, heading)}."
+    """A segment in a sentence: label, type, side and site, size, score, and where its centre lies."""
+    size = f", {size_text(segment, findings)}"
+    if segment.long_axis_lps_mm is not None:
+        size += f", long axis {np.linalg.norm(np.subtract(*segment.long_axis_lps_mm)):.1f} mm"
+    score = f", score {percent(segment.score)}" if segment.score is not None else ""
+    where = f", centre {place_text(segment.centre_lps_mm, findings)}{_image(segment, findings, heading)}"
+    return f"{segment.label}: {segment.type.meaning}{site_text(segment)}{size}{score}{where}."
 
 
-def of_region(region: Region) -> str:
+def of_region(region: Region, findings: Findings) -> str:
     """A region in a sentence; its points are nowhere else in the report."""
-    points = "; ".join(position(point) for point in region.points_lps_mm)
-    return f"{region.label}: {region.type.meaning}, {region.kind} at {points}."
+    points = "; ".join(place_text(point, findings) for point in region.points_lps_mm)
+    score = f", score {percent(region.score)}" if region.score is not None else ""
+    return f"{region.label}: {region.type.meaning}{site_text(region)}{score}, {region.kind} at {points}."
 
 
-def position(point: PointLps) -> str:
-    """A point in patient space: "31.5 mm L, 12.0 mm A, 105.3 mm H"."""
-    letters = ("LR", "PA", "HF")
-    parts = (
-        f"{abs(value):.1f} mm {pair[0] if value >= 0 else pair[1]}"
-        for value, pair in zip(point, letters, strict=True)
-    )
-    return ", ".join(parts)
+def site_text(found: Segment | Region) -> str:
+    """Where it lies, after a comma: ", right lung", ", right", or nothing."""
+    side = found.laterality.meaning.lower() if found.laterality else ""
+    site = found.site.meaning.lower() if found.site else ""
+    words = f"{side} {site}".strip()
+    return f", {words}" if words else ""
 
 
 def _image(segment: Segment, findings: Findings, heading: Heading) -> str:

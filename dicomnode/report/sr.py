@@ -7,26 +7,20 @@ analysis ended and whose TEXT items (row 14) hold remarks, provenance and use. T
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from pydicom import Dataset
 
 from dicomnode.report import concepts as c
+from dicomnode.report.conclusion import conclusion
 from dicomnode.report.identity import MANUFACTURER, Imprint
 from dicomnode.report.sentences import comments, of_region, of_segment
 from dicomnode.report.sr_groups import GroupWriter
 from dicomnode.report.uids import ResultUids, device_uid
-from dicomnode.values import FindingKind, Outcome
+from dicomnode.values import Code, FindingKind, Findings, Outcome, RemarkKind
 
 if TYPE_CHECKING:
     from highdicom import sr
-
-_SUMMARY: Final = {
-    Outcome.FINDINGS: c.SUCCEEDED_WITH_FINDINGS,
-    Outcome.NO_FINDINGS: c.SUCCEEDED_WITHOUT,
-    Outcome.NOT_ANALYSED: c.NONE_SUCCEEDED,
-    Outcome.FAILED: c.NONE_SUCCEEDED,
-}
 
 
 def build_report(
@@ -90,16 +84,29 @@ def _words(imprint: Imprint) -> sr.ContainerContentItem:
 
     contains = sr.RelationshipTypeValues.CONTAINS
     findings, heading = imprint.findings, imprint.heading
+    done = findings.outcome in {Outcome.FINDINGS, Outcome.NO_FINDINGS}
+    texts = [(c.FINDING if done else c.COMMENT, text) for text in conclusion(findings, heading.numbers)]
     # Organs are where they always are; of everything else people ask where to look
     told = [of_segment(s, findings, heading) for s in findings.segments if s.kind is not FindingKind.ANATOMY]
-    told += [of_region(region) for region in findings.regions]
-    texts = [(c.FINDING, text) for text in told]
+    told += [of_region(region, findings) for region in findings.regions]
+    texts += [(c.FINDING, text) for text in told]
     texts += [(c.COMMENT, text) for text in comments(findings, heading)]
     container = sr.ContainerContentItem(c.coded(c.QUALITATIVE_EVALUATIONS), relationship_type=contains)
     container.ContentSequence = sr.ContentSequence(
         [
-            sr.CodeContentItem(c.coded(c.PROCESSING_SUMMARY), c.coded(_SUMMARY[findings.outcome]), contains),
+            sr.CodeContentItem(c.coded(c.PROCESSING_SUMMARY), c.coded(_summary(findings)), contains),
             *(sr.TextContentItem(c.coded(name), text, contains) for name, text in texts if text),
         ]
     )
     return container
+
+
+def _summary(findings: Findings) -> Code:
+    """How the analysis ended (CID 6047): whether all was looked for, and whether something was found."""
+    unseen = any(one.kind is RemarkKind.NOT_ANALYSED for one in findings.remarks)
+    if findings.outcome is Outcome.FINDINGS:
+        return c.PARTLY_WITH_FINDINGS if unseen else c.SUCCEEDED_WITH_FINDINGS
+    if findings.outcome is Outcome.NO_FINDINGS:
+        return c.PARTLY_WITHOUT if unseen else c.SUCCEEDED_WITHOUT
+    something = findings.segments or findings.regions or findings.classifications or findings.measurements
+    return c.PARTLY_WITHOUT if something else c.NONE_SUCCEEDED

@@ -1,7 +1,8 @@
 """The measurement groups of a TID 1500 report: one for each thing found, or for what was not.
 
-A segment that is in a Segmentation object is a volumetric group that refers to it (TID 1411); everything else
-is a group without region (TID 1501). The algorithm is named in each number (TID 4019 below TID 300), where
+A segment that is in a Segmentation object is a volumetric group that refers to it (TID 1411); what lies on a
+picture is a planar group with coordinates of its pixels (TID 1410); everything else is a group without region
+(TID 1501). The algorithm is named in each number (TID 4019 below TID 300), where
 template checkers accept it; only groups without numbers name it themselves.
 """
 
@@ -15,6 +16,7 @@ from pydicom import Dataset
 
 from dicomnode.report import concepts as c
 from dicomnode.report.identity import Imprint
+from dicomnode.report.picture_regions import pictures_looked_at, region_of_segment, region_on_picture
 from dicomnode.report.uids import ResultUids
 from dicomnode.values import (
     Classification,
@@ -32,7 +34,11 @@ from dicomnode.values.codes import CUBIC_MILLIMETRE, PERCENT
 if TYPE_CHECKING:
     from highdicom import sr
 
-    Group = sr.MeasurementsAndQualitativeEvaluations | sr.VolumetricROIMeasurementsAndQualitativeEvaluations
+    Group = (
+        sr.MeasurementsAndQualitativeEvaluations
+        | sr.VolumetricROIMeasurementsAndQualitativeEvaluations
+        | sr.PlanarROIMeasurementsAndQualitativeEvaluations
+    )
 
 # Decimals that a number is rounded to, by its unit: what a measurement can carry, and within a DS
 _DECIMALS: Final = {"mm3": 1, "ml": 3, "cm3": 3, "mm": 1, "mm2": 1, "[hnsf'U]": 1, "%": 1}
@@ -59,6 +65,10 @@ class GroupWriter:
         absent = [one for one in findings.remarks if one.kind is RemarkKind.NO_FINDING]
         # A class below its threshold already says "absent", and of what
         groups += [self._absent(one) for one in absent if one.type or not findings.classifications]
+        unseen = [one for one in findings.remarks if one.kind is RemarkKind.NOT_ANALYSED and one.type]
+        groups += [self._status(c.NOT_ATTEMPTED, one) for one in unseen]
+        if unseen and findings.outcome is Outcome.NOT_ANALYSED:
+            return groups
         return groups + self._ending(groups, said=bool(absent or findings.classifications))
 
     def _ending(self, groups: Sequence[Group], *, said: bool) -> list[Group]:
@@ -75,7 +85,9 @@ class GroupWriter:
     def _segment(self, number: int, segment: Segment) -> Group:
         from highdicom import sr  # noqa: PLC0415  heavy
 
-        made_of = segment.measurements or (_volume(segment, self._voxel_mm3),)
+        made_of = segment.measurements
+        if not made_of and self.imprint.findings.sources[0].plane is None:
+            made_of = (_volume(segment, self._voxel_mm3),)
         measurements = [self._number(one, segment.algorithm) for one in made_of]
         if segment.score is not None:
             measurements.append(self._percent(c.CERTAINTY, segment.score, segment.algorithm))
@@ -83,6 +95,16 @@ class GroupWriter:
         site = segment.site or (segment.type if segment.kind is FindingKind.ANATOMY else None)
         tracking = sr.TrackingIdentifier(uid=segment.tracking_uid, identifier=segment.tracking_id)
         sites = _sites(site, segment.laterality)
+        region = region_of_segment(self.imprint, segment)
+        if region is not None:
+            return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
+                tracking,
+                referenced_region=region,
+                finding_type=c.coded(segment.type),
+                finding_sites=sites,
+                algorithm_id=None if measurements else self._algorithm(segment.algorithm),
+                measurements=measurements or None,
+            )
         if self.segmentation is None:
             return sr.MeasurementsAndQualitativeEvaluations(
                 tracking, finding_type=c.coded(segment.type), finding_sites=sites, measurements=measurements
@@ -114,11 +136,22 @@ class GroupWriter:
         measurements = [self._number(one, region.algorithm) for one in region.measurements]
         if region.score is not None:
             measurements.append(self._percent(c.CERTAINTY, region.score, region.algorithm))
+        on_image = region_on_picture(self.imprint, region)
+        if on_image is not None:
+            return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
+                sr.TrackingIdentifier(uid=region.tracking_uid, identifier=region.tracking_id),
+                referenced_region=on_image,
+                finding_type=c.coded(region.type),
+                finding_sites=_sites(region.site, region.laterality),
+                algorithm_id=None if measurements else self._algorithm(region.algorithm),
+                measurements=measurements or None,
+            )
         return sr.MeasurementsAndQualitativeEvaluations(
             sr.TrackingIdentifier(uid=region.tracking_uid, identifier=region.tracking_id),
             finding_type=c.coded(region.type),
             finding_sites=_sites(region.site, region.laterality),
-            measurements=measurements,
+            algorithm_id=None if measurements else self._algorithm(region.algorithm),
+            measurements=measurements or None,
         )
 
     def _classification(self, one: Classification) -> Group:
@@ -137,8 +170,12 @@ class GroupWriter:
             f"no {wanted.meaning.lower()}", finding=wanted, site=remark.site, answer=(wanted, c.ABSENT)
         )
 
-    def _status(self, status: Code) -> Group:
-        return self._group(status.meaning.lower(), answer=(c.DETECTIONS, status))
+    def _status(self, status: Code, of: Remark | None = None) -> Group:
+        """How the analysis ended, of all or of what a remark speaks of."""
+        if of is None or of.type is None:
+            return self._group(status.meaning.lower(), answer=(c.DETECTIONS, status))
+        tracked = f"{of.type.meaning.lower()} {status.meaning.lower()}"
+        return self._group(tracked, finding=of.type, site=of.site, answer=(c.DETECTIONS, status))
 
     def _group(
         self,
@@ -162,6 +199,7 @@ class GroupWriter:
             qualitative_evaluations=(
                 [sr.QualitativeEvaluation(c.coded(answer[0]), c.coded(answer[1]))] if answer else None
             ),
+            source_images=pictures_looked_at(self.imprint),
         )
 
     def _number(self, measurement: Measurement, algorithm: str) -> sr.Measurement:

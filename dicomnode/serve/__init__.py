@@ -7,17 +7,21 @@ from typing import TYPE_CHECKING
 from dicomnode.values.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from dicomnode.serve.analysis import Occasion
+    from dicomnode.serve.analysis import Occasion, decoder_limits
     from dicomnode.serve.benching import measure_in_child, volumes_for
+    from dicomnode.serve.kept import KeptResult, kept_results
     from dicomnode.serve.logs import set_up_logging
+    from dicomnode.serve.naming import engine_of
     from dicomnode.serve.notify import Notifier
     from dicomnode.serve.supervisor import Supervisor
     from dicomnode.serve.trial import EngineResult, FolderWalk, StudyWalk, VolumeSummary, WalkPlan, walk
 
 _HOMES = {
-    "analysis": ("Occasion",),
+    "analysis": ("Occasion", "decoder_limits"),
     "benching": ("measure_in_child", "volumes_for"),
+    "kept": ("KeptResult", "kept_results"),
     "logs": ("set_up_logging",),
+    "naming": ("engine_of",),
     "notify": ("Notifier",),
     "supervisor": ("Supervisor",),
     "trial": ("EngineResult", "FolderWalk", "StudyWalk", "VolumeSummary", "WalkPlan", "walk"),
@@ -26,12 +30,16 @@ _HOMES = {
 __all__ = [
     "EngineResult",
     "FolderWalk",
+    "KeptResult",
     "Notifier",
     "Occasion",
     "StudyWalk",
     "Supervisor",
     "VolumeSummary",
     "WalkPlan",
+    "decoder_limits",
+    "engine_of",
+    "kept_results",
     "measure_in_child",
     "set_up_logging",
     "volumes_for",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-from dicomnode.assemble import Header, SlicesAhead
+from dicomnode.assemble import DecodeSlices, Header, SlicesAhead
 from dicomnode.engine import Manifest, may_want
 from dicomnode.journal import Journal, StudyState
 from dicomnode.values import FACT_TAGS, SeriesFacts
@@ -32,13 +32,17 @@ class AheadOfAnalysis:
     """Decodes what arrives, at most `limit_bytes` of it. manifests: of the engines that are loaded."""
 
     def __init__(
-        self, journal: Journal, manifests: Callable[[], Iterable[Manifest]], limit_bytes: int
+        self,
+        journal: Journal,
+        manifests: Callable[[], Iterable[Manifest]],
+        limit_bytes: int,
+        decode: DecodeSlices,
     ) -> None:
         self._journal = journal
         self._manifests = manifests
         self._limit_bytes = limit_bytes
         self._held: dict[str, set[Path]] = {}
-        self.slices = SlicesAhead(limit_bytes)
+        self.slices = SlicesAhead(limit_bytes, decode)
 
     def turn(self) -> bool:
         """Decode for a short while; tell whether there is more to do. Raises NodeError of the journal."""

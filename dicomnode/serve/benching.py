@@ -13,17 +13,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from dicomnode.analyse.benching_child import BenchJob
-from dicomnode.assemble import load_volume, read_studies
+from dicomnode.assemble import read_studies
 from dicomnode.engine import EnginePackage
 from dicomnode.faults import BENCH_ENDED, BENCH_NOT_ANALYSED, FAULTS, NO_INSTANCES, NodeError
-from dicomnode.serve.analysis import further_stacks
+from dicomnode.serve.analysis import further_stacks, load_inputs
 from dicomnode.serve.dispatch import Dispatch, decide
-from dicomnode.values import Progress, Refusal, Volume, no_progress
+from dicomnode.values import Picture, Progress, Refusal, Volume, no_progress
 
 _CHILD: Final = "dicomnode.analyse.benching_child"
 
 
-def volumes_for(package: EnginePackage, folder: Path, progress: Progress = no_progress) -> dict[str, Volume]:
+def volumes_for(
+    package: EnginePackage, folder: Path, progress: Progress = no_progress
+) -> dict[str, Volume | Picture]:
     """Decode what an engine takes of the first study in a folder that it wants, by name of the [[input]].
 
     Raises NodeError: NO_INSTANCES, BENCH_NOT_ANALYSED where it wants none or lacks an input, and as
@@ -44,7 +46,7 @@ def volumes_for(package: EnginePackage, folder: Path, progress: Progress = no_pr
         further = further_stacks(manifest, first, others)
         if not isinstance(further, Refusal):
             stacks = {manifest.input[0].name: first, **further}
-            return {name: load_volume(stack, progress) for name, stack in stacks.items()}
+            return load_inputs(manifest, stacks, progress)
         reason = reason or further.text.rstrip(".")
     raise NodeError(BENCH_NOT_ANALYSED, engine=manifest.name, reason=reason)
 
@@ -58,7 +60,7 @@ def _why_not(dispatch: Dispatch) -> str:
 
 
 def measure_in_child(
-    job: BenchJob, volumes: Mapping[str, Volume] | None = None, progress: Progress = no_progress
+    job: BenchJob, volumes: Mapping[str, Volume | Picture] | None = None, progress: Progress = no_progress
 ) -> dict[str, Any]:
     """Have a child do a job; return what it told: "ready" and, of a job with rounds, "times".
 

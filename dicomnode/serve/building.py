@@ -25,6 +25,7 @@ from dicomnode.engine.plans import (
     open_plans,
     orders_of,
 )
+from dicomnode.engine.precision import site_folder
 from dicomnode.engine.runtimes.tensorrt import FLAVOURS
 from dicomnode.engine.runtimes.tensorrt.flavours import installed
 from dicomnode.engine.runtimes.wish import AUTO
@@ -147,7 +148,9 @@ class PlanBuilding:
         """Build for each network of an engine until one plan of it is accepted; give the keys it may use."""
         entry = self._entry(name)
         package = configured_engine(entry)
-        orders = orders_of(package, compilers, calibration=entry.calibration)
+        orders = orders_of(
+            package, compilers, calibration=site_folder(entry.calibration, self._settings.store.path, name)
+        )
         used: set[PlanKey] = set()
         for _, of_network in groupby(orders, key=lambda order: order.key.network):
             for order in _wished(of_network, self._wish(name)):

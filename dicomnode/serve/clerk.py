@@ -44,6 +44,7 @@ class Clerk(ABC):
         self._journal = journal
         self._stopping = stopping
         self.turned_at = time.monotonic()
+        self._after: int | None = None  # the priority of what was claimed last
 
     def run(self) -> None:
         """Work until told to stop."""
@@ -72,9 +73,16 @@ class Clerk(ABC):
 
     def _claim(self) -> TaskRecord | None:
         post = self._post
-        return self._journal.claim(
-            post.kinds, post.name, post.lease_s, datetime.now(UTC), destination=post.destination
+        task = self._journal.claim(
+            post.kinds,
+            post.name,
+            post.lease_s,
+            datetime.now(UTC),
+            destination=post.destination,
+            after=self._after,
         )
+        self._after = self._after if task is None else task.priority
+        return task
 
 
 def owner_name(role: str, name: str = "") -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -10,18 +12,23 @@ from typing import Final
 
 import structlog
 
-from dicomnode.assemble import read_studies
+from dicomnode.assemble import DecoderPool, StudyFiles, read_studies
 from dicomnode.engine import EnginePackage, configured_engine
 from dicomnode.faults import BUG, DESTINATION_UNKNOWN, NO_ENGINE_WANTS, NodeError
-from dicomnode.journal import Event, Journal, ObjectRecord, TaskKind, TaskRecord
+from dicomnode.journal import Event, Journal, ObjectRecord, TaskKind, TaskRecord, is_of_retraction
 from dicomnode.report import ReportProfile, make_objects
+from dicomnode.serve.again import taken_over
+from dicomnode.serve.analysis import decoder_limits
 from dicomnode.serve.clerk import Clerk, Post, owner_name
-from dicomnode.serve.dispatch import decide
+from dicomnode.serve.dispatch import Dispatch, barred, decide
+from dicomnode.serve.incomplete import carried_on
 from dicomnode.serve.logs import fault_facts
-from dicomnode.serve.plan import analyse_tasks, deliver_task, left_out_notes, set_aside_notes
+from dicomnode.serve.plan import analyse_tasks, deliver_task, left_out_notes, rule_notes, set_aside_notes
 from dicomnode.serve.pulse import Pulse
+from dicomnode.serve.site_rules import SiteWish, origin_of, wish_for
+from dicomnode.serve.withdrawal import write_rejection_note
 from dicomnode.settings import DestinationSettings, Settings
-from dicomnode.store import Store
+from dicomnode.store import Store, load_identity
 
 log = structlog.get_logger("dicomnode.serve")
 
@@ -67,13 +74,18 @@ class Desk(Clerk):
         return packages, broken
 
     def _dispatch(self, task: TaskRecord) -> Event:
-        files = [instance.path for instance in self._journal.instances(task.study_instance_uid)]
-        reading = read_studies(files)
+        instances = self._journal.instances(task.study_instance_uid)
+        reading = read_studies([instance.path for instance in instances])
         packages, broken = self._packages()
         now = datetime.now(UTC)
+        # One, or none if nothing is readable
         studies = [s for s in reading.studies if s.study_instance_uid == task.study_instance_uid]
-        dispatches = [decide(study, packages) for study in studies]  # one, or none if nothing is readable
-        tasks = [t for d in dispatches for t in analyse_tasks(d, task.study_instance_uid, task.study_version)]
+        wish = wish_for(self._settings.rule, origin_of(instances, next(iter(studies), None)))
+        dispatches = [self._decide(study, packages, wish) for study in studies]
+        uid, version = task.study_instance_uid, task.study_version
+        wanted = [new for dispatch in dispatches for new in analyse_tasks(dispatch, uid, version, wish)]
+        digests = {package.manifest.name: package.digest for package in packages}
+        tasks = taken_over(carried_on(wanted, task), task, self._journal, digests)
         self._journal.finish(
             task,
             Event.COMMITTED,
@@ -81,18 +93,34 @@ class Desk(Clerk):
             verdicts=[verdict for dispatch in dispatches for verdict in dispatch.verdicts],
             new_tasks=tasks,
             error=None if tasks else NodeError(NO_ENGINE_WANTS),
-            notes=[*set_aside_notes(reading.set_aside), *left_out_notes(broken)],
+            notes=[*rule_notes(wish), *set_aside_notes(reading.set_aside), *left_out_notes(broken)],
         )
         return Event.COMMITTED
 
+    def _decide(self, study: StudyFiles, packages: Sequence[EnginePackage], wish: SiteWish) -> Dispatch:
+        """Ask the engines that may run; those that may not say so."""
+        allowed = [package for package in packages if wish.allows(package.manifest.name)]
+        # A few slices, and not often: the processes do not stay
+        limits = replace(decoder_limits(self._settings.assemble), processes=1)
+        with DecoderPool(limits) as decode:
+            dispatch = decide(study, allowed, decode)
+        out = [package for package in packages if package not in allowed]
+        verdicts = [verdict for package in out for verdict in barred(study, package, wish.name)]
+        return replace(dispatch, verdicts=(*dispatch.verdicts, *verdicts))
+
     def _report(self, task: TaskRecord) -> Event:
+        if is_of_retraction(task.engine):
+            number = self._settings.report.series_number
+            return write_rejection_note(task, self._store, self._journal, number)
         if task.engine is None:
             raise NodeError(BUG, where="report", error="a task without an engine")
         destination = self._destination(task)
         findings = self._store.load_findings(self._finding(task))
         profile = ReportProfile(kinds=destination.objects, series_number=self._settings.report.series_number)
         records: list[ObjectRecord] = []
-        for made in make_objects(findings, profile, self._store.salt):
+        whose = self._journal.identity(task.study_instance_uid, task.study_version)
+        identity = None if whose is None else load_identity(whose)
+        for made in make_objects(findings, profile, self._store.salt, identity):
             path = self._store.put_object(made.sop_instance_uid, made.content)
             records.append(
                 ObjectRecord(

@@ -10,7 +10,8 @@ from typing import Final
 import structlog
 
 from dicomnode.faults import DUPLICATE_CONFLICT, STORE_WRITE_FAILED, NodeError
-from dicomnode.journal import Journal, Note
+from dicomnode.journal import KEY_OBJECTS, Arrival, Journal, Note
+from dicomnode.serve.corrections import corrections_of, outdated_notes
 from dicomnode.store import Adoption, InstanceIds, SealedFile, Store, read_ids
 
 log = structlog.get_logger("dicomnode.serve")
@@ -33,9 +34,25 @@ def ingest(store: Store, journal: Journal, now: datetime) -> int:
     if readable:
         instances = [adoption.instance for adoption in adoptions]
         entries = list(zip(instances, (ids for _, ids in readable), strict=True))
-        journal.add_instances(entries, now, _conflicts(adoptions))
+        corrections, unreadable = corrections_of(
+            [(a, ids) for a, (_, ids) in zip(adoptions, readable, strict=True)]
+        )
+        notes = [*_conflicts(adoptions), *outdated_notes(adoptions), *unreadable]
+        journal.add_instances(entries, now, notes, corrections, _arrivals(readable))
         store.settle(*(sealed for sealed, _ in readable))
     return len(waiting)
+
+
+def _arrivals(readable: Sequence[tuple[SealedFile, InstanceIds]]) -> list[Arrival]:
+    """Say who sent what: of an image that was here already, the file that is kept says who sent it first.
+
+    A rejection note, or a note on key images, is none: nobody sends a study for it to be analysed by that.
+    """
+    return [
+        Arrival(ids.study_instance_uid, sealed.sender, sealed.received_at)
+        for sealed, ids in readable
+        if ids.sop_class_uid != KEY_OBJECTS
+    ]
 
 
 def _conflicts(adoptions: Sequence[Adoption]) -> list[tuple[str, Note]]:

@@ -26,6 +26,7 @@ _ALLOWED_WORDS: Final = """
     code text remedy error state reason why status count bytes ms attempt not_before evidence port path
     stage done total outcome exit runtime digest free_gb signal sealed torn objects lines dropped where url
     schema before after files instances studies segments set_aside shape_kji repairs notes
+    source shortfall then notice references transaction committed failed
     device uuid plan log step precision passed worst doing way what
 """
 ALLOWED: Final = frozenset(_ALLOWED_WORDS.split())

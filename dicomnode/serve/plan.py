@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Final
 
+from dicomnode.assemble import Stack
+from dicomnode.engine import EnginePackage
 from dicomnode.faults import NodeError
 from dicomnode.journal import NewTask, Note, TaskKind, TaskRecord
 from dicomnode.serve.dispatch import Dispatch
+from dicomnode.serve.given_priors import waits_for_priors
+from dicomnode.serve.naming import analysis_name, engine_of
+from dicomnode.serve.site_rules import NO_WISH, SiteWish
 from dicomnode.settings import Settings
-from dicomnode.values import SetAside
+from dicomnode.values import Refusal, SetAside
+
+# Keys of the payload of an analysis, beside series and stack: what a rule of the site, or matching, decided
+_MODE: Final = "mode"
+_DESTINATIONS: Final = "destinations"
+_REFUSAL_CODE: Final = "refusal_code"
+_REFUSAL_TEXT: Final = "refusal_text"
+_BETWEEN: Final = ","  # no name of a destination has one
 
 
 def mode_of(settings: Settings, engine: str) -> str:
@@ -17,41 +30,86 @@ def mode_of(settings: Settings, engine: str) -> str:
     return next((wanted.mode for wanted in settings.engine if wanted.name == engine), "off")
 
 
-def analyse_tasks(dispatch: Dispatch, study_uid: str, version: int) -> list[NewTask]:
-    """One analysis for each engine: of the stack that was chosen, or of the one that it wanted in vain.
+def analyse_tasks(
+    dispatch: Dispatch, study_uid: str, version: int, wish: SiteWish = NO_WISH
+) -> list[NewTask]:
+    """One analysis for each engine and stack that it chose, or of the one that it wanted in vain.
 
-    The second kind answers "not analysed, because …" by the same way, so that nothing is a special case.
+    The second kind answers "not analysed, because …" by the same way, so that nothing is a special case. What
+    the site wishes goes with the task: a later change of dicomnode.toml is one for later studies.
     """
-    wanted = [(choice.package, choice.stack) for choice in dispatch.choices]
-    wanted += [(dismissal.package, dismissal.stack) for dismissal in dispatch.dismissals]
-    return [
-        NewTask(
+    wanted: list[tuple[EnginePackage, Stack, Refusal | None]] = [
+        (choice.package, choice.stack, None) for choice in dispatch.choices
+    ]
+    wanted += [(one.package, one.stack, one.refusal) for one in dispatch.dismissals]
+    site = {_MODE: wish.mode, _DESTINATIONS: _BETWEEN.join(wish.destinations)}
+    counts: Counter[str] = Counter()
+    tasks: list[NewTask] = []
+    for package, stack, refusal in wanted:
+        engine = package.manifest.name
+        counts[engine] += 1
+        task = NewTask(
             kind=TaskKind.ANALYSE,
             study_instance_uid=study_uid,
             study_version=version,
-            engine=package.manifest.name,
+            engine=analysis_name(engine, counts[engine]),
             payload={
                 "series_instance_uid": stack.facts.series_instance_uid,
                 "stack": stack.facts.stack,
+                **{name: value for name, value in site.items() if value},
+                **because(refusal),
             },
+            priority=wish.priority,
         )
-        for package, stack in wanted
-    ]
+        # What an engine cannot have needs no prior either
+        tasks.append(task if refusal is not None else waits_for_priors(package.manifest, task))
+    return tasks
+
+
+def because(refusal: Refusal | None) -> dict[str, str]:
+    """Give the part of a payload that says why an engine cannot have its stack."""
+    return {} if refusal is None else {_REFUSAL_CODE: refusal.code, _REFUSAL_TEXT: refusal.text}
+
+
+def refusal_of(task: TaskRecord) -> Refusal | None:
+    """Why the engine of an analyse task cannot have its stack; None if it can."""
+    code, text = task.payload.get(_REFUSAL_CODE), task.payload.get(_REFUSAL_TEXT)
+    return None if code is None else Refusal(code=str(code), text=str(text))
 
 
 def report_tasks(settings: Settings, of: TaskRecord) -> list[NewTask]:
-    """One report for each destination; none for an engine in shadow, whose Findings are only kept."""
-    if of.engine is None or mode_of(settings, of.engine) != "live":
+    """One report for each destination; none for an engine in shadow, whose Findings are only kept.
+
+    A destination that a rule named and that is not there any more gets its task, which then says so.
+    """
+    if of.engine is None or _mode_for(settings, of) != "live":
         return []
+    named = str(of.payload.get(_DESTINATIONS, ""))
+    names = named.split(_BETWEEN) if named else [destination.name for destination in settings.destination]
     return [
         NewTask(
             kind=TaskKind.REPORT,
             study_instance_uid=of.study_instance_uid,
             study_version=of.study_version,
             engine=of.engine,
-            destination=destination.name,
+            destination=name,
+            priority=of.priority,
         )
-        for destination in settings.destination
+        for name in names
+    ]
+
+
+def _mode_for(settings: Settings, of: TaskRecord) -> str:
+    """How the engine of an analyse task runs: as the site's rule said, unless it is off altogether."""
+    mode = mode_of(settings, engine_of(of.engine or ""))
+    return mode if mode == "off" else str(of.payload.get(_MODE, mode))
+
+
+def rule_notes(wish: SiteWish) -> list[Note]:
+    """Tell of each rule of the site that was asked whether it fits, and why."""
+    return [
+        Note(what="rule.asked", text=answer.text, facts={"rule": answer.name, "fits": answer.fits})
+        for answer in wish.answers
     ]
 
 
@@ -63,6 +121,7 @@ def deliver_task(of: TaskRecord) -> NewTask:
         study_version=of.study_version,
         engine=of.engine,
         destination=of.destination,
+        priority=of.priority,
     )
 
 

@@ -1,4 +1,4 @@
-"""The scheduler process: ingest and completeness in its loop, desk and couriers in threads of their own."""
+"""The scheduler process: ingest and completeness in its loop, its clerks in threads of their own."""
 
 from __future__ import annotations
 
@@ -10,21 +10,30 @@ from typing import Final
 import structlog
 
 from dicomnode.faults import DESTINATION_UNKNOWN, NodeError
-from dicomnode.journal import Event, Journal, TaskKind, TaskState
+from dicomnode.journal import Event, Journal, StudyRecord, TaskKind, TaskState
 from dicomnode.serve.carry import is_shortage
 from dicomnode.serve.clerk import TROUBLE_S, Clerk, owner_name
+from dicomnode.serve.closer import Closer
+from dicomnode.serve.committer import Committer
 from dicomnode.serve.courier import Courier
 from dicomnode.serve.desk import Desk
 from dicomnode.serve.frame import ChildFrame
 from dicomnode.serve.heart import Heart
+from dicomnode.serve.hl7 import Hl7Desk
 from dicomnode.serve.ingest import ingest
+from dicomnode.serve.inquirer import Inquirer
 from dicomnode.serve.line import Beat
 from dicomnode.serve.logs import fault_facts
+from dicomnode.serve.notice_intake import take_notices
+from dicomnode.serve.priors import PriorClerk
+from dicomnode.serve.site_rules import ROUTINE, early_origin, lane_of
+from dicomnode.serve.waiting import WaitingFiles
 from dicomnode.store import Store
 
 log = structlog.get_logger("dicomnode.serve")
 
 _LOOP_S: Final = 0.2
+_LOOK_EVERY: Final = timedelta(seconds=1)
 # What has not turned for so long hangs; to compare two objects of some GB takes minutes on a slow disk. A
 # courier is not measured: each of its waits has an end of its own, and a large object to a slow peer many.
 _TURN_S: Final = 900.0
@@ -47,13 +56,22 @@ class Scheduler:
             Courier(frame.settings, destination, journal, stopping)
             for destination in frame.settings.destination
         ]
-        clerks: list[Clerk] = [self._desk, *couriers]
+        inquirers = [Inquirer(frame.settings, query, journal, stopping) for query in frame.settings.query]
+        self._closer = Closer(frame.settings, journal, self._lane)
+        self._waiting = WaitingFiles(store)
+        priors = PriorClerk(frame.settings, store, journal, stopping)
+        clerks: list[Clerk | Committer | Hl7Desk] = [self._desk, *couriers, *inquirers, priors]
+        if frame.settings.receive.commitment == "report":
+            clerks.append(Committer(frame.settings, journal, stopping))
+        if frame.settings.hl7.port:
+            clerks.append(Hl7Desk(frame.settings, store, journal, stopping))
         self._threads = [
             threading.Thread(target=clerk.run, name=type(clerk).__name__.lower(), daemon=True)
             for clerk in clerks
         ]
         self._turned_at = time.monotonic()
         self._park_at: datetime | None = None
+        self._looked_at: datetime | None = None
 
     def run(self) -> None:
         """Schedule until the supervisor says stop."""
@@ -79,7 +97,10 @@ class Scheduler:
         return Beat(state="scheduling")
 
     def turn(self, now: datetime) -> int:
-        """Ingest once, and complete what has been quiet for long enough; give the number of files taken.
+        """Ingest once, and complete what is to be completed; give the number of files taken.
+
+        While files come without a pause, studies are looked at once a second, but for those of which files
+        wait.
 
         Raises NodeError when the disk fails: what it said before cannot be believed then. What is short
         (space, the journal) is waited for.
@@ -89,8 +110,10 @@ class Scheduler:
                 self._park_undeliverable(now)
                 self._park_at = now + _PARK_EVERY
             taken = ingest(self._store, self._journal, now)
-            if not taken:  # never while files wait: they may belong to the study
-                self._complete(now)
+            if not taken or self._looked_at is None or abs(now - self._looked_at) >= _LOOK_EVERY:
+                take_notices(self._store, self._journal, now)
+                self._closer.turn(now, self._waiting.studies)
+                self._looked_at = now
         except NodeError as error:
             if not is_shortage(error):
                 raise
@@ -116,19 +139,13 @@ class Scheduler:
                 self._journal.finish(task, Event.NEEDS_PERSON, now, error=error)
                 log.error("task.failed", task=task.id, study=task.study_instance_uid, **fault_facts(error))
 
-    def _complete(self, now: datetime) -> None:
-        quiet_s = self._settings.assemble.quiet_time_s
-        before = now - timedelta(seconds=quiet_s)
-        for study in self._journal.quiet_studies(before):
-            evidence = f"nothing new for {quiet_s:g} s"
-            version = self._journal.complete_study(
-                study.study_instance_uid, evidence, now, quiet_before=before
-            )
-            if version is not None:
-                log.info(
-                    "study.complete", study=study.study_instance_uid, version=version, count=study.instances,
-                    evidence=evidence,
-                )  # fmt: skip
+    def _lane(self, study: StudyRecord) -> int:
+        """The priority of its dispatch: the decision on what is urgent must not wait behind what is not."""
+        rules = self._settings.rule
+        if not rules:
+            return ROUTINE
+        instances = self._journal.instances(study.study_instance_uid)
+        return lane_of(rules, early_origin(instances, study.modalities))
 
 
 def run_scheduler(frame: ChildFrame) -> None:

@@ -6,22 +6,27 @@ import time
 from datetime import UTC, datetime
 from typing import Final
 
-from dicomnode.assemble import Stack, read_studies
+from dicomnode.assemble import DecoderPool, Stack, read_studies
 from dicomnode.faults import BUG, DEVICE_OUT, NodeError
 from dicomnode.journal import Event, Journal, TaskKind, TaskRecord
+from dicomnode.serve.again import findings_again
 from dicomnode.serve.ahead import AheadOfAnalysis
-from dicomnode.serve.analysis import Occasion, analyse_stack
+from dicomnode.serve.analysis import Beside, Occasion, analyse_stack, decoder_limits, not_analysed
 from dicomnode.serve.building import PlanBuilding
 from dicomnode.serve.clerk import Clerk, Post, owner_name
 from dicomnode.serve.engines import Engines, end_if_broken
 from dicomnode.serve.frame import ChildFrame
+from dicomnode.serve.given_priors import priors_of
 from dicomnode.serve.heart import Heart
+from dicomnode.serve.incomplete import remarked
 from dicomnode.serve.line import Beat
+from dicomnode.serve.naming import engine_of
 from dicomnode.serve.place import OUT_BECAUSE
-from dicomnode.serve.plan import report_tasks
+from dicomnode.serve.plan import refusal_of, report_tasks
 from dicomnode.serve.pulse import Pulse
 from dicomnode.settings import Settings
 from dicomnode.store import Store
+from dicomnode.values import Findings
 
 _LEASE_S: Final = 30.0
 # Claiming waits for the journal, which others may hold for some seconds
@@ -41,7 +46,8 @@ class Worker(Clerk):
         self._plans = PlanBuilding(frame.settings, frame.place, frame.line.stopping)
         self.engines = Engines(frame.settings, frame.place, self._tell, self._plans.awaited)
         ahead_bytes = int(frame.settings.analyse.ahead_gb * 1e9)
-        self._ahead = AheadOfAnalysis(journal, lambda: self.engines.manifests, ahead_bytes)
+        self._decoders = DecoderPool(decoder_limits(frame.settings.assemble, frame.place.workers))
+        self._ahead = AheadOfAnalysis(journal, lambda: self.engines.manifests, ahead_bytes, self._decoders)
         self._at_work: tuple[str, Pulse] | None = None
 
     def beat(self) -> Beat | None:
@@ -69,6 +75,7 @@ class Worker(Clerk):
 
     def warm_up(self) -> None:
         """Begin to build the plans that are missing; load every engine that is not off, by its gate."""
+        self._decoders.start()
         self._plans.start()
         self.engines.load(self.engines.wanted(), goes_on=lambda: not self._stopping.is_set())
         self.turned_at = time.monotonic()
@@ -85,7 +92,8 @@ class Worker(Clerk):
         return self._ahead.turn()
 
     def close(self) -> None:
-        """Let go of the engines."""
+        """Let go of the engines and the decoders."""
+        self._decoders.close()
         self._plans.join()
         self.engines.close()
 
@@ -103,14 +111,26 @@ class Worker(Clerk):
     def _analyse(self, task: TaskRecord, pulse: Pulse) -> Event:
         if task.engine is None:
             raise NodeError(BUG, where="analyse", error="a task without an engine")
+        again = findings_again(task, self._journal)
+        if again is not None:
+            return self._commit(task, again)
         began = time.monotonic()
-        analyst = self.engines.get(task.engine)
+        analyst = self.engines.get(engine_of(task.engine))
         pulse.facts["load_s"] = round(time.monotonic() - began, 2)
-        stack, others = self._stacks_of(task, every=len(analyst.package.manifest.volumes) > 1)
+        stack, others = self._stacks_of(task, every=bool(analyst.package.manifest.beside))
         occasion = Occasion(
             study_version=task.study_version, made_at=task.created_at.astimezone(), salt=self._store.salt
         )
-        findings, _ = analyse_stack(analyst, stack, occasion, pulse.progress, self._ahead.slices.get, others)
+        refusal = refusal_of(task)
+        if refusal is not None:
+            findings = not_analysed(analyst.package, stack, refusal, occasion)
+        else:
+            priors = priors_of(analyst.package.manifest, task.payload, self._journal)
+            beside = Beside(others=others, priors=priors)
+            findings, _ = analyse_stack(analyst, stack, occasion, pulse.progress, self._ahead.slices, beside)
+        return self._commit(task, remarked(findings, task))
+
+    def _commit(self, task: TaskRecord, findings: Findings) -> Event:
         path = self._store.save_findings(findings)
         self._journal.finish(
             task,

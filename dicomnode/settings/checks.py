@@ -7,8 +7,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from dicomnode.settings.keys import AE_TITLE
 from dicomnode.settings.problem import Problem
 from dicomnode.settings.reader import nearest
+from dicomnode.settings.rules import check_rules
 from dicomnode.settings.schema import Settings
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -21,9 +23,14 @@ def check(settings: Settings, table: Mapping[str, Any]) -> list[Problem]:
         *_missing_sections(settings, table),
         *_addresses(settings),
         *_duplicates("destination", [entry.name for entry in settings.destination], "name"),
+        *_duplicates("query", [entry.name for entry in settings.query], "name"),
+        *_duplicates("expect", [entry.name for entry in settings.expect], "name"),
         *_duplicates("engine", [entry.name for entry in settings.engine], "name"),
         *_duplicates("sender", [f"{e.ae_title.strip()} {e.address}" for e in settings.sender], "ae_title"),
         *_destinations(settings),
+        *check_rules(settings),
+        *_queries(settings),
+        *_hl7(settings),
         *_journal(settings),
         *_triton(settings),
         *_storage_classes(settings.receive.storage_classes),
@@ -96,6 +103,32 @@ def _destinations(settings: Settings) -> Iterator[Problem]:
             yield Problem(
                 key=f"destination[{number}].objects", value=[], expected="at least one kind", hint=hint
             )
+
+
+def _queries(settings: Settings) -> Iterator[Problem]:
+    for number, entry in enumerate(settings.query, start=1):
+        by_dimse = {"ae_title": entry.ae_title, "host": entry.host}
+        for name, value in by_dimse.items():
+            if bool(value) == bool(entry.url):
+                expected = "nothing beside a url" if value else "a value, or a url for QIDO-RS"
+                yield Problem(key=f"query[{number}].{name}", value=value, expected=expected)
+        for place, title in enumerate(entry.senders, start=1):
+            if not AE_TITLE.holds(title):
+                key = f"query[{number}].senders[{place}]"
+                yield Problem(key=key, value=title, expected=AE_TITLE.expected)
+
+
+def _hl7(settings: Settings) -> Iterator[Problem]:
+    hl7 = settings.hl7
+    if hl7.port and not hl7.senders:
+        hint = "Name the interface engine: a message of anybody else would change whose results are."
+        yield Problem(key="hl7.senders", value=[], expected="at least one IP address or network", hint=hint)
+    if hl7.port and not _is_address(hl7.address):
+        yield Problem(key="hl7.address", value=hl7.address, expected="an IP address of this machine")
+    for number, sender in enumerate(hl7.senders, start=1):
+        if not _is_network(sender):
+            expected = "an IP address (10.1.2.3) or a network (10.1.2.0/24)"
+            yield Problem(key=f"hl7.senders[{number}]", value=sender, expected=expected)
 
 
 def _journal(settings: Settings) -> Iterator[Problem]:

@@ -1,6 +1,6 @@
 """From a TOML table to a frozen dataclass: every problem at once, none hidden behind another.
 
-The dataclass is the schema (`key()` and `needed()` in `dicomnode.settings.schema`); its fields are the keys.
+The dataclass is the schema (`key()` and `needed()` in `dicomnode.settings.keys`); its fields are the keys.
 Text, numbers, true and false, `Path`, `Literal`, enumerations, X | None, lists as tuples, free tables as
 mappings, tables as nested dataclasses and arrays of tables as tuples of them are understood. It reads no
 file: settings and engine manifests use it alike.
@@ -17,8 +17,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
+from dicomnode.settings.keys import Rule
 from dicomnode.settings.problem import Problem, toml_text
-from dicomnode.settings.schema import Rule
 
 _T = TypeVar("_T")
 

@@ -7,86 +7,35 @@ by `dicomnode.settings.reader` for all keys at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
-from urllib.parse import urlsplit
+from typing import Final, Literal
+
+from dicomnode.settings.keys import (
+    AE_TITLE,
+    AE_TITLE_OR_EMPTY,
+    AT_LEAST_ONE,
+    CHARACTER_SET,
+    CREDENTIAL_OR_EMPTY,
+    DEVICES,
+    MODALITIES,
+    NAME,
+    NOT_EMPTY,
+    NOT_NEGATIVE,
+    PORT,
+    PORT_OR_ANY,
+    PORT_OR_NONE,
+    POSITIVE,
+    SERVER_OR_EMPTY,
+    WEB_OR_EMPTY,
+    Rule,
+    key,
+    needed,
+)
 
 SCHEMA: Final = 1
 
 RuntimeName = Literal["auto", "tensorrt", "tensorrt-rtx", "triton", "openvino", "onnxruntime"]
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A condition on a value, with the words for what was expected."""
-
-    expected: str
-    holds: Callable[[Any], bool]
-
-
-def key(default: Any, doc: str, rule: Rule | None = None) -> Any:
-    """Declare a key of dicomnode.toml with its default, its one line of documentation and its rule."""
-    return field(default=default, metadata={"doc": doc, "rule": rule})
-
-
-def needed(doc: str, rule: Rule | None = None) -> Any:
-    """Declare a key that has no default."""
-    return field(metadata={"doc": doc, "rule": rule})
-
-
-def _is_ae_title(text: str) -> bool:
-    # PS3.5 6.2: AE is at most 16 characters of the default repertoire without backslash and control
-    # characters, leading and trailing spaces not significant
-    return 0 < len(text.strip()) <= 16 and all(" " <= c <= "~" and c != "\\" for c in text)
-
-
-AE_TITLE: Final = Rule("1 to 16 printable ASCII characters without backslash", _is_ae_title)
-PORT: Final = Rule("a port number, 1 to 65535", lambda n: 1 <= n <= 65535)
-PORT_OR_ANY: Final = Rule("a port number, 0 (any free one) to 65535", lambda n: 0 <= n <= 65535)
-POSITIVE: Final = Rule("a number above 0", lambda n: n > 0)
-NOT_NEGATIVE: Final = Rule("0 or more", lambda n: n >= 0)
-AT_LEAST_ONE: Final = Rule("1 or more", lambda n: n >= 1)
-
-
-def _is_name(text: str) -> bool:
-    return 0 < len(text) <= 64 and all(c.isalnum() or c in "-_." for c in text)
-
-
-NAME: Final = Rule("1 to 64 letters, digits, '-', '_' or '.'", _is_name)
-CREDENTIAL_OR_EMPTY: Final = Rule(
-    "credential: and a name, or nothing",
-    lambda text: not text or (text.startswith("credential:") and _is_name(text.partition(":")[2])),
-)
-NOT_EMPTY: Final = Rule("some text", lambda text: bool(text.strip()))
-
-
-def _is_server(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        port_is_right = parts.port is None or parts.port > 0
-    except ValueError:  # a port that is no number, a bracket that is not closed
-        return False
-    plain = not (parts.path.strip("/") or parts.query or parts.fragment or parts.username)
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and plain and port_is_right
-
-
-SERVER_OR_EMPTY: Final = Rule(
-    "http:// or https://, a host and perhaps a port, or nothing", lambda url: not url or _is_server(url)
-)
-
-
-def _are_devices(devices: tuple[str, ...]) -> bool:
-    named = [one for one in devices if one != "cpu"]
-    each = all(one.startswith(("GPU-", "MIG-")) for one in named)
-    return devices == ("auto",) or (bool(devices) and each and len(set(named)) == len(named))
-
-
-DEVICES: Final = Rule(
-    'a list: "auto" alone, or GPU-… and MIG-… as `nvidia-smi -L` shows them, each once, and "cpu"',
-    _are_devices,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +51,9 @@ class ReceiveSettings:
 
     address: str = key("0.0.0.0", "Address to listen on; 127.0.0.1 for this machine only.", NOT_EMPTY)  # noqa: S104
     port: int = key(11112, "Port to listen on (DICOM without TLS).", PORT_OR_ANY)
+    also_called: tuple[str, ...] = key(
+        (), "Further AE titles that peers may call this node by, for [[rule]] to tell apart."
+    )
     unknown_senders: Literal["deny", "accept"] = key(
         "deny", "Whether AE titles without a [[sender]] may send: deny or accept."
     )
@@ -114,6 +66,16 @@ class ReceiveSettings:
     maximum_object_gb: float = key(4.0, "Largest instance accepted, in GB.", POSITIVE)
     network_timeout_s: float = key(60.0, "An association without a byte for so long is ended.", POSITIVE)
     association_timeout_s: float = key(10.0, "Longest time for an association request to be whole.", POSITIVE)
+    notices: bool = key(
+        True,
+        "Whether performed procedure steps (MPPS) and Instance Availability Notifications are taken: they say "
+        "which images a study has.",
+    )
+    commitment: Literal["refuse", "report"] = key(
+        "refuse",
+        "Storage commitment, asked of this node: refuse; report: say truthfully what lies on its disk. A sender may "
+        "delete what was reported, and this node is no archive.",
+    )
     storage_classes: tuple[str, ...] = key(
         (), "SOP Class UIDs or keywords accepted in addition to the node's own list (see README)."
     )
@@ -125,6 +87,61 @@ class SenderSettings:
 
     ae_title: str = needed("Calling AE title of the peer.", AE_TITLE)
     address: str = key("", "Its IP address or network (10.1.2.0/24); empty: any.")
+    commitment_port: int = key(
+        0,
+        "Port at the asking address that takes storage commitment reports; 0: none are sent.",
+        PORT_OR_NONE,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuerySettings:
+    """[[query]]: a peer that is asked how many images a study has (C-FIND, or QIDO-RS where it has a url)."""
+
+    name: str = needed("A name for this peer, for people.", NAME)
+    senders: tuple[str, ...] = key(
+        (), "Calling AE titles whose studies it is asked about; empty: those of all senders."
+    )
+    ae_title: str = key("", "Its AE title; empty with a url.", AE_TITLE_OR_EMPTY)
+    host: str = key("", "Its host name or IP address; empty with a url.")
+    port: int = key(104, "Its port.", PORT)
+    url: str = key(
+        "", "Root of its DICOMweb service, as https://pacs/dicom-web; empty: C-FIND.", WEB_OR_EMPTY
+    )
+    timeout_s: float = key(10.0, "Longest wait for an answer; without one, the quiet time decides.", POSITIVE)
+    ask_after_s: float = key(
+        20.0,
+        "It is asked when nothing new of a study has come for so long (the quiet time at most).",
+        POSITIVE,
+    )
+    whole_study: bool = key(
+        False,
+        "Whether series of which nothing came are missing too; false: only those that have begun.",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriorsSettings:
+    """[priors]: what is taken from a peer of [[query]] for an engine that asks for an earlier study."""
+
+    studies: int = key(3, "Earlier studies that are looked into, the latest first.", AT_LEAST_ONE)
+    series: int = key(3, "Series that are fetched until one holds the rules of the engine.", AT_LEAST_ONE)
+    instances: int = key(3000, "Most images that are fetched for one input.", AT_LEAST_ONE)
+    gb: float = key(2.0, "Most GB that are fetched for one input.", POSITIVE)
+    time_s: float = key(
+        300.0, "Longest time for one input; then the engine goes on without a prior, and says so.", POSITIVE
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectSettings:
+    """[[expect]]: series that a study must have, whatever its sender says."""
+
+    name: str = needed("A name for this rule, for people.", NAME)
+    senders: tuple[str, ...] = key((), "Calling AE titles whose studies it is for; empty: all.")
+    modalities: tuple[str, ...] = needed(
+        'Modality of each series, as ["CT", "PT", "PT"]: a CT and two PT series at least.', MODALITIES
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +180,23 @@ class AssembleSettings:
     quiet_time_s: float = key(
         60.0, "A study is complete when nothing new of it has come for so long.", POSITIVE
     )
+    longest_wait_s: float = key(
+        3600.0,
+        "What is known to be missing is waited for so long after the last image; then `incomplete` decides.",
+        POSITIVE,
+    )
+    incomplete: Literal["analyse", "report", "hold"] = key(
+        "analyse",
+        "A study that is still incomplete then: analyse: what is here, and results say what is missing; report: results "
+        "say why it was not analysed; hold: it waits for `dicomnode retry`.",
+    )
+    decoders: int = key(
+        0,
+        "Processes that decode images, for each worker; 0: one for each of its cores, at most 16.",
+        NOT_NEGATIVE,
+    )
+    decoder_memory_gb: float = key(2.0, "Most memory that decoding an image may take, in GB.", POSITIVE)
+    decoder_time_s: float = key(60.0, "Decoding an image that takes longer is ended.", POSITIVE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,6 +277,34 @@ class EngineSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RuleSettings:
+    """[[rule]]: what this site wants of some studies. The first rule that fits a study is the one that decides.
+
+    A rule fits when all of its conditions hold; one without conditions fits all studies. A condition on a
+    list holds when any image of the study has any of its values, where * stands for any text.
+    """
+
+    name: str = key(
+        "", "A name for people; empty: its number.", Rule("a name", lambda t: not t or NAME.holds(t))
+    )
+    calling: tuple[str, ...] = key((), "Condition: AE titles of the senders, as CT1 or CT*.")
+    called: tuple[str, ...] = key(
+        (), "Condition: AE titles that they called; further ones of this node stand in [receive] also_called."
+    )
+    station: tuple[str, ...] = key((), "Condition: Station Names (0008,1010) of the scanners.")
+    modality: tuple[str, ...] = key((), "Condition: modalities in the study, as CT.")
+    engines: tuple[str, ...] = key((), "Only these engines may run; empty: all.")
+    never: tuple[str, ...] = key((), "These engines do not run.")
+    priority: Literal["stat", "routine", "low"] = key(
+        "routine", "stat: before all others, as soon as the work at hand is done; routine; low."
+    )
+    destinations: tuple[str, ...] = key((), "Results go to these destinations only; empty: to all.")
+    mode: Literal["", "live", "shadow", "off"] = key(
+        "", "As of [[engine]]: live, shadow, off, for engines that are not off there; empty: as there."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReportSettings:
     """[report]: the result objects."""
 
@@ -265,6 +327,20 @@ class DestinationSettings:
     timeout_s: float = key(30.0, "Longest wait for an answer.", POSITIVE)
     retry_first_s: float = key(10.0, "Wait before the second try; doubled each time.", POSITIVE)
     retry_longest_s: float = key(1800.0, "Longest wait between two tries; the node never gives up.", POSITIVE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hl7Settings:
+    """[hl7]: messages that say whose a study is (ADT^A08 update, ADT^A40 merge; MLLP over TCP, no TLS)."""
+
+    port: int = key(0, "Port to listen on; 0: no messages are taken.", PORT_OR_NONE)
+    address: str = key("127.0.0.1", "Address to listen on; 127.0.0.1 for this machine only.", NOT_EMPTY)
+    senders: tuple[str, ...] = key(
+        (), "IP addresses and networks that may send; they decide whose results are."
+    )
+    character_set: str = key("8859/1", "Of messages that do not say it (MSH-18).", CHARACTER_SET)
+    timeout_s: float = key(10.0, "Longest time for a message to be whole.", POSITIVE)
+    maximum_message_kb: int = key(256, "Longest message, in kB.", AT_LEAST_ONE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,13 +368,18 @@ class Settings:
     node: NodeSettings = field(default_factory=NodeSettings)
     receive: ReceiveSettings = field(default_factory=ReceiveSettings)
     sender: tuple[SenderSettings, ...] = ()
+    query: tuple[QuerySettings, ...] = ()
+    priors: PriorsSettings = field(default_factory=PriorsSettings)
+    expect: tuple[ExpectSettings, ...] = ()
     store: StoreSettings = field(default_factory=StoreSettings)
     journal: JournalSettings = field(default_factory=JournalSettings)
     assemble: AssembleSettings = field(default_factory=AssembleSettings)
     analyse: AnalyseSettings = field(default_factory=AnalyseSettings)
     engine: tuple[EngineSettings, ...] = ()
+    rule: tuple[RuleSettings, ...] = ()
     report: ReportSettings = field(default_factory=ReportSettings)
     destination: tuple[DestinationSettings, ...] = ()
+    hl7: Hl7Settings = field(default_factory=Hl7Settings)
     serve: ServeSettings = field(default_factory=ServeSettings)
     log: LogSettings = field(default_factory=LogSettings)
 

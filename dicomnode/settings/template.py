@@ -24,6 +24,12 @@ _EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
     "engine": {"name": "lung-ct"},
     "destination": {"name": "archive", "ae_title": "ARCHIVE", "host": "192.0.2.20"},
 }
+# What few sites need stands there as a comment, section and keys
+_OPTIONAL: Final[Mapping[str, Mapping[str, Any]]] = {
+    "query": {"name": "pacs", "ae_title": "PACS", "host": "192.0.2.20"},
+    "rule": {"name": "emergency", "station": ["CT_EMERGENCY"], "priority": "stat"},
+    "expect": {"name": "pet-ct", "modalities": ["CT", "PT"]},
+}
 _PEERS: Final[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
     # Ports and AE titles that the two come with
     "orthanc": {
@@ -50,7 +56,11 @@ def template(for_peer: Literal["orthanc", "dcm4chee"] | None = None) -> str:
         kinds: tuple[Any, ...] = get_args(hints[entry.name]) or (hints[entry.name],)
         if is_dataclass(kinds[0]):
             header = f"[[{entry.name}]]" if get_args(hints[entry.name]) else f"[{entry.name}]"
-            parts.append(_section(header, kinds[0], examples.get(entry.name, {})))
+            if entry.name in _OPTIONAL:
+                section = _section(header, kinds[0], _OPTIONAL[entry.name])
+                parts.append("\n".join(_as_comment(line) for line in section.splitlines()) + "\n")
+            else:
+                parts.append(_section(header, kinds[0], examples.get(entry.name, {})))
     return "\n".join(parts)
 
 
@@ -87,6 +97,10 @@ def _default(entry: Field[Any]) -> str:
         return '""'
     value = str(entry.default) if isinstance(entry.default, Path) else entry.default
     return toml_text(value)
+
+
+def _as_comment(line: str) -> str:
+    return line if line.startswith("# ") else f"# {line.removeprefix('#')}"
 
 
 def _comment(text: str) -> Iterator[str]:

@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import Final, Literal
 
 from dicomnode.store.disk import Disk
+from dicomnode.store.history import before, replace_instance
 from dicomnode.store.ids import InstanceIds, read_ids
 from dicomnode.store.layout import STUDIES, ensure_folder, hashed, study_folder
-from dicomnode.store.likeness import same_instance
+from dicomnode.store.likeness import Difference, difference
 from dicomnode.store.quarantine import keep_once, quarantine
 from dicomnode.store.seal import SealedFile, read_seal, verify
 from dicomnode.values import Instance
 
 _CONFLICT: Final = "conflict"
 
-Outcome = Literal["new", "same", "conflict"]
+Outcome = Literal["new", "same", "conflict", "corrected", "outdated"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,12 +32,16 @@ class Adoption:
     "new": it is the instance. "same": the store had its data set already, in this encoding or another; the
     first is kept. "conflict": the store had another data set under this UID; the first is kept, the file is
     quarantined, at `quarantined`: the same content has the same path there, however often it comes.
+    "corrected": the file, or one of the same content before it, took the place of one with the same pixels
+    and another header, which is kept in the history; `change` tells what differs. "outdated": the instance
+    was so before it was corrected, and stays corrected.
     What the store had and the disk has damaged since counts as not there, and is quarantined.
     """
 
     instance: Instance
     outcome: Outcome
     quarantined: Path | None = None
+    change: Difference | None = None
 
 
 def adopt_all(disk: Disk, root: Path, entries: Sequence[tuple[SealedFile, InstanceIds]]) -> list[Adoption]:
@@ -71,17 +76,37 @@ def _meet(disk: Disk, root: Path, sealed: SealedFile, ids: InstanceIds, target: 
     if not sealed.path.exists():
         return Adoption(instance=_kept(target, ids), outcome="same")
     if target.samefile(sealed.path):  # a crash came between adoption and settling
-        return Adoption(instance=_instance(target, sealed, ids), outcome="new")
+        return _as_it_is(root, _instance(target, sealed, ids), otherwise="new")
     if verify(target) is None:
         # The disk has lost what was kept, and here it comes again: damaged bytes refuse no whole ones
         quarantine(disk, root, target, "damaged")
         disk.link(sealed.path, target)
         return Adoption(instance=_instance(target, sealed, ids), outcome="new")
+    return _meet_whole(disk, root, sealed, ids, target)
+
+
+def _meet_whole(disk: Disk, root: Path, sealed: SealedFile, ids: InstanceIds, target: Path) -> Adoption:
     kept = _kept(target, read_ids(target))
-    if same_instance(sealed.path, target):
-        return Adoption(instance=kept, outcome="same")
+    change = difference(sealed.path, target)
+    if change is None:
+        return _as_it_is(root, kept, otherwise="same")
+    if any(difference(sealed.path, path) is None for path in before(root, target)):
+        # A copy that somebody still had: what was corrected does not become wrong again by it
+        return Adoption(instance=kept, outcome="outdated")
+    if change.is_correction:
+        replace_instance(disk, root, sealed.path, target)
+        return Adoption(instance=_instance(target, sealed, ids), outcome="corrected", change=change)
     path = keep_once(disk, root, sealed.path, _CONFLICT, hashed(ids.sop_instance_uid))
     return Adoption(instance=kept, outcome="conflict", quarantined=path)
+
+
+def _as_it_is(root: Path, instance: Instance, *, otherwise: Literal["new", "same"]) -> Adoption:
+    """What came is the instance; if it was corrected once, the journal may not have heard of that."""
+    earlier = before(root, instance.path)
+    change = difference(instance.path, earlier[-1]) if earlier else None
+    if change is None:
+        return Adoption(instance=instance, outcome=otherwise)
+    return Adoption(instance=instance, outcome="corrected", change=change)
 
 
 def _kept(target: Path, ids: InstanceIds) -> Instance:

@@ -37,9 +37,13 @@ _LARGEST: Final = 4 << 30
 
 
 def findings_name(findings: Findings) -> str:
-    """Name of the file: of the study, its version, and the engine that looked at it."""
-    study = hashed(findings.sources[0].study_instance_uid)
-    engine = hashed(findings.provenance.engine, findings.provenance.version)
+    """Name of the file: of the study, its version, the engine, and the series that it looked at."""
+    first = findings.sources[0]
+    study = hashed(first.study_instance_uid)
+    where = [f"{frame.sop_instance_uid}:{frame.frame_number}" for frame in first.frames[:1]]
+    engine = hashed(
+        findings.provenance.engine, findings.provenance.version, first.series_instance_uid, *where
+    )
     return f"{study}-v{findings.study_version}-{engine[:16]}{_SUFFIX}"
 
 

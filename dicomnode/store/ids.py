@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from dicomnode.faults import DATASET_UNREADABLE, STORE_WRITE_FAILED, UID_INVALID, UID_MISMATCH, NodeError
-from dicomnode.store.header import FileMeta, Tag, Unreadable, plain_text, read_elements, read_meta
+from dicomnode.store.elements import ScanError
+from dicomnode.store.header import FileMeta, Tag, plain_text, read_elements, read_meta
 from dicomnode.values import is_valid_uid
 
 _SOP_CLASS: Final = (0x0008, 0x0016)
@@ -53,7 +54,7 @@ def read_ids(path: Path) -> InstanceIds:
         with path.open("rb") as file:
             meta = read_meta(file)
             found = read_elements(file, meta, {*_UIDS, _ACCESSION, _MODALITY}, _LAST_GROUP)
-    except Unreadable as error:
+    except ScanError as error:
         raise _unreadable(meta, str(error)) from error
     except OSError as error:
         raise NodeError(STORE_WRITE_FAILED, path=path, error=error) from error

@@ -22,7 +22,9 @@ STUDIES: Final = "studies"
 FINDINGS: Final = "findings"
 OUTBOX: Final = "outbox"
 QUARANTINE: Final = "quarantine"
-FOLDERS: Final = (INCOMING, STUDIES, FINDINGS, OUTBOX, QUARANTINE)
+HISTORY: Final = "history"
+NOTICES: Final = "notices"
+FOLDERS: Final = (INCOMING, STUDIES, FINDINGS, OUTBOX, QUARANTINE, HISTORY, NOTICES)
 
 _SALT: Final = "salt"
 _SALT_BYTES: Final = 32

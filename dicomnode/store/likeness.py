@@ -2,6 +2,9 @@
 
 An archive sends an instance as the association allows: in another transfer syntax, with other lengths of
 sequences, compressed. That is the same instance. The bytes are looked at first, and nearly always enough.
+
+The same pixels with another header are a correction: a name, a number, a description was wrong, and is put
+right under the UID that it has (PS3.4 C.6 leaves that to the archive; IHE PIR and IOCM tell of it).
 """
 
 from __future__ import annotations
@@ -9,19 +12,22 @@ from __future__ import annotations
 import array
 import struct
 import warnings
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-from dicomnode.store.header import IMPLICIT_LITTLE, Unreadable, read_elements, read_meta
+from dicomnode.store.elements import EXPLICIT_BE, IMPLICIT_LE, ScanError
+from dicomnode.store.header import read_elements, read_meta
+from dicomnode.store.renaming import BELONGING, IMAGE, OF_PIXELS, RENAMING
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 _CHUNK: Final = 1 << 20
-_EXPLICIT_BIG: Final = "1.2.840.10008.1.2.2"
-_NATIVE: Final = frozenset((IMPLICIT_LITTLE, "1.2.840.10008.1.2.1", _EXPLICIT_BIG))
+_NATIVE: Final = frozenset((IMPLICIT_LE, "1.2.840.10008.1.2.1", EXPLICIT_BE))
 _LAST_BEFORE_PIXELS: Final = 0x7FDF
+_SIGNATURES: Final = 0xFFFAFFFA
 _PADDING: Final = 0xFFFCFFFC  # Data Set Trailing Padding (PS3.10 7.2)
 # What pydicom says of bytes that are no data set; what cannot be compared is not the same
 _UNPARSABLE: Final = (
@@ -37,21 +43,39 @@ _UNPARSABLE: Final = (
 )
 
 
-def same_instance(one: Path, other: Path) -> bool:
-    """Tell whether two Part 10 files hold the same data set, as bytes or by the values of its elements.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """How two files of one SOP Instance UID differ.
+
+    is_correction: the pixels are the same, and what differs is the header around them. keywords: of the
+    elements at the top that differ ("(0009,1001)" where there is none), sorted; never a value. is_renaming:
+    they say whose the image is and under which number, and nothing of what it shows.
+    """
+
+    is_correction: bool
+    keywords: tuple[str, ...] = ()
+    is_renaming: bool = False
+
+
+_ANOTHER: Final = Difference(is_correction=False)
+
+
+def difference(one: Path, other: Path) -> Difference | None:
+    """Tell how two Part 10 files differ; None if they hold the same data set, by bytes or values.
 
     File meta, group lengths, padding and how sequences are delimited may differ. With different transfer
-    syntaxes of which one is compressed, everything but the pixels is compared: nothing is decompressed here.
+    syntaxes of which one is compressed, everything but the pixels is compared, as nothing is decompressed
+    here; then only the same header is known to be the same instance, and any other is not a correction.
     Raises OSError when the disk does not give them.
     """
-    return _same_bytes(one, other) or _same_values(one, other)
+    return None if _same_bytes(one, other) else _by_values(one, other)
 
 
 def _same_bytes(one: Path, other: Path) -> bool:
     with one.open("rb") as a, other.open("rb") as b:
         try:
             meta_a, meta_b = read_meta(a), read_meta(b)
-        except Unreadable:
+        except ScanError:
             return False
         if meta_a.transfer_syntax_uid != meta_b.transfer_syntax_uid:
             return False
@@ -65,8 +89,8 @@ def _same_bytes(one: Path, other: Path) -> bool:
                 return True
 
 
-def _same_values(one: Path, other: Path) -> bool:
-    from pydicom.errors import InvalidDicomError  # noqa: PLC0415  the receiver loads this room
+def _by_values(one: Path, other: Path) -> Difference | None:
+    from pydicom.errors import BytesLengthException, InvalidDicomError  # noqa: PLC0415  the receiver loads this room
 
     try:
         with one.open("rb") as a, other.open("rb") as b, warnings.catch_warnings():
@@ -74,13 +98,45 @@ def _same_values(one: Path, other: Path) -> bool:
             warnings.simplefilter("ignore")
             syntaxes = {read_meta(a).transfer_syntax_uid, read_meta(b).transfer_syntax_uid}
             with_pixels = len(syntaxes) == 1 or syntaxes <= _NATIVE
-            return _same_elements(_read(a, pixels=with_pixels), _read(b, pixels=with_pixels))
-    except (Unreadable, InvalidDicomError, *_UNPARSABLE):
-        return False
+            header_a, header_b = _read(a, pixels=with_pixels), _read(b, pixels=with_pixels)
+            return _judged(header_a, header_b, with_pixels=with_pixels)
+    except (ScanError, BytesLengthException, InvalidDicomError, *_UNPARSABLE):
+        return _ANOTHER
     except OSError as error:
         if error.errno is not None:
             raise
-        return False  # it is of pydicom, not of the disk
+        return _ANOTHER  # it is of pydicom, not of the disk
+
+
+def _judged(a: Dataset, b: Dataset, *, with_pixels: bool) -> Difference | None:
+    tags_a, tags_b = set(_tags(a)), set(_tags(b))
+    differing = {tag for tag in tags_a & tags_b if not _same_element(a, b, tag)}
+    for tag in tags_a ^ tags_b:
+        _ = (a if tag in tags_a else b)[tag].value  # what cannot be read at all corrects nothing
+        differing.add(tag)
+    if not differing:
+        return None
+    is_renaming = differing <= RENAMING
+    # Of what is no image, the rest of the header is the content: it must be the same
+    as_before = is_renaming
+    if any(tag in OF_PIXELS for tag in tags_a):
+        as_before = not differing & (IMAGE | BELONGING) and all(map(_is_of_header, differing))
+    return Difference(
+        is_correction=with_pixels and as_before,
+        keywords=tuple(sorted(_keyword(tag) for tag in differing)),
+        is_renaming=is_renaming,
+    )
+
+
+def _is_of_header(tag: int) -> bool:
+    # Vendors keep pixels of their own behind the pixels (7FE1); a signature goes with any correction
+    return tag >> 16 <= _LAST_BEFORE_PIXELS or tag == _SIGNATURES
+
+
+def _keyword(tag: int) -> str:
+    from pydicom.datadict import keyword_for_tag  # noqa: PLC0415  the receiver loads this room
+
+    return keyword_for_tag(tag) or f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
 
 
 def _read(file: BinaryIO, *, pixels: bool) -> Dataset:

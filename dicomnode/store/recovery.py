@@ -1,7 +1,8 @@
-"""What a start does with what the last run left in `incoming/`: the files say what they are worth."""
+"""What a start does with what the last run left: the files in `incoming/` say what they are worth."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,15 @@ import structlog
 
 from dicomnode.faults import SEALED_FILE_DAMAGED, TORN_FILE
 from dicomnode.store.disk import Disk
-from dicomnode.store.layout import FINDINGS, INCOMING, OUTBOX, TEMPORARY_SUFFIX
+from dicomnode.store.layout import (
+    FINDINGS,
+    HISTORY,
+    INCOMING,
+    NOTICES,
+    OUTBOX,
+    STUDIES,
+    TEMPORARY_SUFFIX,
+)
 from dicomnode.store.part import PART_SUFFIX, SEALED_SUFFIX, sealed_name
 from dicomnode.store.quarantine import quarantine
 from dicomnode.store.seal import verify
@@ -51,10 +60,18 @@ def recover(disk: Disk, root: Path) -> Recovery:
             else:
                 damaged.append(quarantine(disk, root, path, "damaged"))
                 log.error("file.damaged", code=SEALED_FILE_DAMAGED.code, path=path.name)
-    for folder in (root, root / FINDINGS, root / OUTBOX):
+    for folder in _written_in(root):
         for left in folder.glob(f".*{TEMPORARY_SUFFIX}"):
             disk.unlink(left)
     return Recovery(sealed=whole, torn=tuple(torn), damaged=tuple(damaged))
+
+
+def _written_in(root: Path) -> Iterator[Path]:
+    """Folders in which half-written files may be left; of the studies only those that were corrected."""
+    yield from (root, root / FINDINGS, root / OUTBOX, root / NOTICES)
+    for folder in (root / HISTORY).iterdir():
+        yield folder
+        yield root / STUDIES / folder.name
 
 
 def _finish(disk: Disk, path: Path) -> bool:

@@ -4,9 +4,9 @@ The preamble is free for applications (PS3.10 7.1) and readers ignore it. The se
 byte is there, before the one flush; so a file whose content does not fit its seal was never acknowledged. It
 is a checksum against torn writes, not against malice.
 
-Layout, little endian: magic (8), version (2), length of the address (1), zero (1), length of all behind the
-preamble (8), XXH3-64 of it (8), receive time in µs since 1970 UTC (8), calling AE (16), called AE (16),
-address (48), zero (4), XXH3-64 of the 120 bytes before (8).
+Layout, little endian: magic (8), version (2), length of the address (1), 1 for what was fetched, else 0 (1),
+length of all behind the preamble (8), XXH3-64 of it (8), receive time in µs since 1970 UTC (8), calling AE
+(16), called AE (16), address (48), zero (4), XXH3-64 of the 120 bytes before (8).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dicomnode.values import Sender
 PREAMBLE: Final = 128
 VERSION: Final = 1
 _MAGIC: Final = b"DICOMSEA"
-_FIELDS: Final = struct.Struct("<8sHBxQQq16s16s48s4x")
+_FIELDS: Final = struct.Struct("<8sHBBQQq16s16s48s4x")
 _CHECK: Final = struct.Struct("<Q")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CHUNK: Final = 1 << 20
@@ -59,6 +59,7 @@ def pack_seal(length: int, digest: int, received_at: datetime, sender: Sender) -
         _MAGIC,
         VERSION,
         len(address),
+        sender.fetched,
         length,
         digest,
         (received_at - _EPOCH) // timedelta(microseconds=1),
@@ -81,7 +82,9 @@ def unpack_seal(preamble: bytes, path: Path) -> SealedFile | None:
     fields, check = preamble[: _FIELDS.size], preamble[_FIELDS.size :]
     if _CHECK.unpack(check)[0] != xxhash.xxh3_64_intdigest(fields):
         return None
-    _, version, address_length, length, digest, time_us, calling, called, address = _FIELDS.unpack(fields)
+    _, version, address_length, fetched, length, digest, time_us, calling, called, address = _FIELDS.unpack(
+        fields
+    )
     if version != VERSION:
         return None
     return SealedFile(
@@ -93,6 +96,7 @@ def unpack_seal(preamble: bytes, path: Path) -> SealedFile | None:
             calling_ae=calling.rstrip(b"\0").decode("ascii"),
             called_ae=called.rstrip(b"\0").decode("ascii"),
             address=address[:address_length].decode("ascii"),
+            fetched=bool(fetched),
         ),
     )
 

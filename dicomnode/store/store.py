@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import structlog
 
@@ -15,6 +17,7 @@ from dicomnode.faults import OBJECT_CONFLICT, SEALED_FILE_DAMAGED, STORE_WRITE_F
 from dicomnode.store import layout
 from dicomnode.store.adoption import Adoption, adopt_all
 from dicomnode.store.disk import Disk
+from dicomnode.store.identity_file import save_identity
 from dicomnode.store.ids import InstanceIds
 from dicomnode.store.local import require_local
 from dicomnode.store.part import SEALED_SUFFIX, PartFile
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from dicomnode.values import Findings
 
 log = structlog.get_logger("dicomnode.store")
+
+_NOTICE_SUFFIX: Final = ".json"
 
 
 class Store:
@@ -144,6 +149,39 @@ class Store:
         with _disk_errors(self.root):
             return recover(self._disk, self.root)
 
+    # ── notices ──
+
+    def put_notice(self, content: bytes, received_at: datetime) -> str:
+        """Keep a notice until the journal has it, durable when this returns; give its name."""
+        self.check_reserve()
+        name = f"{received_at:%Y%m%dT%H%M%S%f}-{os.urandom(4).hex()}"
+        with _disk_errors(self.root):
+            layout.write_first(self._disk, self._notice(name), content)
+        return name
+
+    def notices(self, limit: int) -> list[tuple[str, bytes]]:
+        """Give name and content of notices that wait, oldest first."""
+        found: list[tuple[str, bytes]] = []
+        with _disk_errors(self.root):
+            for path in sorted((self.root / layout.NOTICES).glob(f"*{_NOTICE_SUFFIX}"))[:limit]:
+                with suppress(FileNotFoundError):  # somebody settled it meanwhile
+                    found.append((path.name.removesuffix(_NOTICE_SUFFIX), path.read_bytes()))
+        return found
+
+    def settle_notices(self, names: Iterable[str]) -> None:
+        """Take away notices that the journal has; one that has left already is fine."""
+        with _disk_errors(self.root):
+            for name in names:
+                with suppress(FileNotFoundError):
+                    self._disk.unlink(self._notice(name))
+
+    def quarantine_notice(self, name: str, reason: str) -> Path:
+        """Put a notice aside that cannot be read; give its new path."""
+        return self.quarantine(self._notice(name), reason)
+
+    def _notice(self, name: str) -> Path:
+        return self.root / layout.NOTICES / f"{name}{_NOTICE_SUFFIX}"
+
     # ── studies ──
 
     def adopt(self, sealed: SealedFile, ids: InstanceIds) -> Adoption:
@@ -171,7 +209,7 @@ class Store:
     # ── results ──
 
     def save_findings(self, findings: Findings) -> Path:
-        """Keep Findings. The first that were kept for a study version and engine win (and are given)."""
+        """Keep Findings. The first that were kept of a study version, engine and series win and are given."""
         from dicomnode.store.findings_file import save_findings  # noqa: PLC0415  it needs numpy
 
         with _disk_errors(self.root):
@@ -198,6 +236,12 @@ class Store:
             # Who put it may have died before its name was durable
             self._disk.fsync_dir(path.parent)
         return path
+
+    def put_identity(self, study_instance_uid: str, values: Mapping[str, str]) -> Path:
+        """Keep whose a study is, as it was told after its images had come; see `load_identity`."""
+        salt = self.salt
+        with _disk_errors(self.root):
+            return save_identity(self._disk, self.root, study_instance_uid, values, salt)
 
     def quarantine(self, path: Path, reason: str) -> Path:
         """Put a file aside, with the reason as the name of its folder; give its new path."""

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         FrameScore,
         ScalarMap,
     )
+    from dicomnode.values.picture import Picture, PicturePlane, Pixels
     from dicomnode.values.progress import Progress, no_progress
     from dicomnode.values.study import FACT_TAGS, Fact, Refusal, SeriesFacts, SetAside, Verdict
     from dicomnode.values.uids import derive_uid, is_valid_uid
@@ -69,6 +70,7 @@ _HOMES = {
     ),
     "mask": ("Mask",),
     "numbers": ("ClassProbability", "DerivedImage", "FeatureVector", "FrameScore", "ScalarMap"),
+    "picture": ("Picture", "PicturePlane", "Pixels"),
     "progress": ("Progress", "no_progress"),
     "study": (
         "FACT_TAGS",
@@ -107,6 +109,9 @@ __all__ = [
     "Mask",
     "Measurement",
     "Outcome",
+    "Picture",
+    "PicturePlane",
+    "Pixels",
     "PointLps",
     "Progress",
     "Provenance",

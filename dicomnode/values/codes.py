@@ -49,10 +49,21 @@ class Code:
 # Units, UCUM (PS3.16 CID 82)
 HOUNSFIELD: Final = Code("[hnsf'U]", "UCUM", "Hounsfield unit")
 NO_UNIT: Final = Code("1", "UCUM", "no units")
+SUV_BODY_WEIGHT: Final = Code("{SUVbw}g/ml", "UCUM", "Standardized Uptake Value body weight")
+BECQUEREL_PER_ML: Final = Code("Bq/ml", "UCUM", "Becquerels/milliliter")
+COUNTS: Final = Code("{counts}", "UCUM", "Counts")
 MILLIMETRE: Final = Code("mm", "UCUM", "mm")
 MILLILITRE: Final = Code("ml", "UCUM", "ml")
 CUBIC_MILLIMETRE: Final = Code("mm3", "UCUM", "mm3")
 PERCENT: Final = Code("%", "UCUM", "%")
+
+_UNIT_WORDS: Final = {HOUNSFIELD: "HU", SUV_BODY_WEIGHT: "SUVbw", COUNTS: "counts"}
+
+
+def unit_word(unit: Code) -> str:
+    """Return a unit in a word: HU, SUVbw, Bq/ml, counts, 1; its UCUM code where there is no better one."""
+    return _UNIT_WORDS.get(unit, unit.value)
+
 
 # Laterality (PS3.16 CID 244)
 RIGHT: Final = Code("24028007", "SCT", "Right")

@@ -16,6 +16,7 @@ from dicomnode.values.codes import Code
 from dicomnode.values.geometry import Grid
 from dicomnode.values.mask import Mask
 from dicomnode.values.numbers import ClassProbability, DerivedImage, FeatureVector, FrameScore, ScalarMap
+from dicomnode.values.picture import PicturePlane
 from dicomnode.values.volume import Repair, SourceFrame, SourceHeaders
 
 PointLps = tuple[float, float, float]  # x, y, z in LPS mm
@@ -201,6 +202,9 @@ class Source:
     """One input series of the analysis: its grid, the frames that results go back on, and its headers.
 
     grid is None when no volume could be made of the series: then the Findings say "not analysed".
+    plane: of a picture or cine, whose grid is that of its pixels and not of patient space: x and y are mm (or
+    pixels where `plane` has no spacing) along a row and down a column from the centre of the first pixel, and
+    z counts frames; None of a volume.
     """
 
     name: str  # of the [[input]] in engine.toml
@@ -210,6 +214,7 @@ class Source:
     frames: tuple[SourceFrame, ...]
     headers: SourceHeaders
     repairs: tuple[Repair, ...] = ()
+    plane: PicturePlane | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

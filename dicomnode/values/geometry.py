@@ -8,11 +8,23 @@ centre to mm. Arrays are indexed `[k, j, i]`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Float64 = NDArray[np.float64]
+
+SHEAR_TOLERANCE_DEGREES: Final = 0.1
+"""Slices that lean less against their line of centres are upright: less is rounding, gantries are tilted by
+half a degree or more."""
+
+SHEAR_TOLERANCE_PIXELS: Final = 0.2
+"""Nor is a grid sheared whose last slice lies by less than this part of a pixel beside the normal of the
+first."""
+
+SHEAR_FLOOR_MM: Final = 0.02
+"""Or by less than this: positions of very small pixels are rounded, too."""
 
 
 def read_only(array: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -58,6 +70,41 @@ class Grid:
     def voxel_mm3(self) -> float:
         """Volume of one voxel in mm³ (right also for a sheared grid)."""
         return float(abs(np.linalg.det(self.affine_lps[:3, :3])))
+
+    @property
+    def normal_lps(self) -> Float64:
+        """Unit normal of the slices, towards ascending k."""
+        i, j, k = self.affine_lps[:3, :3].T
+        normal: Float64 = np.cross(i, j)
+        normal *= (1.0 if normal @ k > 0 else -1.0) / np.linalg.norm(normal)
+        return normal
+
+    @property
+    def slice_distance_mm(self) -> float:
+        """Distance of neighbouring slices along their normal; `spacing_kji_mm` is that of their voxels."""
+        return float(self.normal_lps @ self.affine_lps[:3, 2])
+
+    @property
+    def tilt_degrees(self) -> float:
+        """Angle between the line through the first voxels of all slices and the normal of the slices."""
+        return float(np.degrees(np.arctan2(self._shift_mm, self.slice_distance_mm)))
+
+    @property
+    def is_sheared(self) -> bool:
+        """Tell whether slices are shifted against each other, as under a tilted gantry.
+
+        Rows and columns of an image are always perpendicular (PS3.3 C.7.6.2.1.1).
+        """
+        _, row_mm, column_mm = self.spacing_kji_mm
+        nothing_mm = max(SHEAR_TOLERANCE_PIXELS * min(row_mm, column_mm), SHEAR_FLOOR_MM)
+        beside_mm = self._shift_mm * (self.shape_kji[0] - 1)
+        return self.tilt_degrees > SHEAR_TOLERANCE_DEGREES and beside_mm > nothing_mm
+
+    @property
+    def _shift_mm(self) -> float:
+        """How far a slice lies beside the normal of the one before it."""
+        step = self.affine_lps[:3, 2]
+        return float(np.linalg.norm(step - (step @ self.normal_lps) * self.normal_lps))
 
     def to_lps_mm(self, index_kji: ArrayLike) -> Float64:
         """Map voxel indices (…, 3) in the order (k, j, i) to LPS mm (…, 3)."""

@@ -9,11 +9,15 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sender:
-    """Who sent an instance: AE titles of the association and the peer's address. No patient data."""
+    """Who sent an instance: AE titles of the association and the peer's address. No patient data.
+
+    fetched: this node asked for it, by C-GET, WADO-RS or C-MOVE (Move Originator AE Title, PS3.7 9.1.1.1).
+    """
 
     calling_ae: str
     called_ae: str
     address: str
+    fetched: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,15 +41,20 @@ FACT_TAGS: Final = (
     "AnatomicalOrientationType",
     "BodyPartExamined",
     "BurnedInAnnotation",
+    "ComplexImageComponent",
     "ContrastBolusAgent",
+    "ContrastBolusAgentPhase",
     "ConvolutionKernel",
+    "DiffusionBValue",
     "EchoTime",
     "EchoTrainLength",
     "FilterType",
     "FlipAngle",
+    "ImageLaterality",
     "ImageType",
     "InversionTime",
     "KVP",
+    "Laterality",
     "LossyImageCompression",
     "LossyImageCompressionRatio",
     "MagneticFieldStrength",
@@ -57,7 +62,10 @@ FACT_TAGS: Final = (
     "ManufacturerModelName",
     "Modality",
     "MRAcquisitionType",
+    "PatientOrientation",
     "PatientPosition",
+    "PhotometricInterpretation",
+    "PresentationIntentType",
     "ProtocolName",
     "ReconstructionDiameter",
     "RepetitionTime",
@@ -71,7 +79,10 @@ FACT_TAGS: Final = (
     "SeriesNumber",
     "SliceThickness",
     "SpacingBetweenSlices",
+    "StationName",
     "StudyDescription",
+    "TemporalPositionIdentifier",
+    "ViewPosition",
     "XRayTubeCurrent",
 )
 
@@ -80,14 +91,20 @@ Fact = str | int | float | bool | tuple[str, ...] | tuple[float, ...] | None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesFacts:
-    """What matching sees of a stack of a series, before any pixel is decoded.
+    """What matching sees of a stack of a series: of its headers at once, of some slices when they decide.
 
     tags: DICOM keyword → value of the first instance ("Modality": "CT"), multi-valued as tuples.
-    facts: derived ones, by these names: `instances`, `extent_k_mm`, `spacing_k_mm`, `spacing_j_mm`,
-    `spacing_i_mm`, `rows`, `columns`, `plane` ("axial", "coronal", "sagittal", "oblique"), `covers`
-    (body parts, tuple of words in lower case), `lossy`. `extent_k_mm` is number of slices × spacing.
-    `covers` is None when the header does not say: then it is not known yet, and a rule that `contains` a
-    part holds for now. A tuple without the part is a reason to fail.
+    facts: derived ones, by these names: `kind` ("volume", "picture", "cine"), `instances`, `rows`,
+    `columns`, `extent_k_mm`, `spacing_k_mm`, `spacing_j_mm`, `spacing_i_mm`, `plane` ("axial", "coronal",
+    "sagittal", "oblique"), `covers` (body parts, tuple of words in lower case), `covers_from` ("pixels"),
+    `lossy`, `unit` of the values ("HU", "SUVbw", "Bq/ml", "counts", "1" for none, else a UCUM code).
+    `extent_k_mm` is number of slices × spacing, both along the normal. Only where they apply:
+    `contrast` ("none", "arterial", "venous", "delayed", "given"), `phase` (what tells it from other stacks at
+    its positions: "EchoTime 4.6, 1 of 2"), `block` (of slices of one series that are not one
+    even row: "2 of 2"), `tilt_degrees`.
+    Of pictures and cines: `frames`, `frames_per_s`, `view`, `laterality`, `intent`, `colour`, `capture`.
+    `covers` is None when neither header nor pixels say: then a rule that `contains` a part holds for now. A
+    tuple without the part is a reason to fail. `covers_from` is absent until pixels have been looked at.
     frame_of_reference_uid: of the first instance, None where it has none.
     refusal: set when no volume can be made of the stack; then `facts` may be incomplete.
     """
@@ -109,8 +126,9 @@ class SeriesFacts:
 class Verdict:
     """What an engine says of one stack of a series: chosen, passed over, or the first rule that failed.
 
-    rule: the rule in words ("Modality equals CT", "spacing_k_mm at most 5.0"); for a chosen one, why it
-    won. found: the value that the rule met, as text. score: of the preferences, None where a rule failed.
+    rule: the rule in words ("Modality is CT", "spacing between slices at most 5 mm"); for a chosen one, why
+    it won. found: the value that the rule met, as text ("7 mm"). score: of the preferences, None where a rule
+    failed.
     """
 
     engine: str

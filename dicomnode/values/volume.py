@@ -23,7 +23,8 @@ class SourceFrame:
 class SourceHeaders:
     """Headers of the source instances without pixel data: all that `report` needs of them.
 
-    encoded: one Part 10 file a source instance, Explicit VR Little Endian, in the order of the slices.
+    encoded: one Part 10 file a source instance (not one a frame), Explicit VR Little Endian, in the order in
+    which the slices first name them.
     They travel with the Findings, so results can be written again when the images are long gone.
     """
 

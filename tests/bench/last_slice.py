@@ -35,6 +35,7 @@ from dicomnode.serve.worker import Worker
 from dicomnode.settings import EngineSettings, Settings
 from dicomnode.store import Store
 from tests.bench.told import data_folder, machine
+from tests.unit.journal.world import ALL_HERE
 from tests.unit.store.part10 import NOON, receive
 
 SCAN = "chest-ct-nlst-101287/ct"
@@ -68,7 +69,7 @@ def from_last_slice(files: list[Path], settings: Settings) -> tuple[float, float
         receive(store, files[-1].read_bytes()[128:], NOON + timedelta(hours=1))
         ingest(store, journal, datetime.now(UTC))
         uid = str(dcmread(files[0], stop_before_pixels=True).StudyInstanceUID)
-        journal.complete_study(uid, "the bench says so", datetime.now(UTC))
+        journal.close_study(uid, ALL_HERE, datetime.now(UTC))
         for kind, work in ((TaskKind.DISPATCH, desk.work), (TaskKind.ANALYSE, worker.work)):
             task = journal.claim([kind], "bench", 600, datetime.now(UTC))
             assert task is not None, f"nothing to {kind}"

@@ -15,7 +15,7 @@ import pytest
 
 from dicomnode.faults import NodeError
 from dicomnode.store import Store, read_ids
-from dicomnode.store.layout import INCOMING, QUARANTINE, STUDIES
+from dicomnode.store.layout import HISTORY, INCOMING, QUARANTINE, STUDIES
 from dicomnode.store.pool import NamePool
 from dicomnode.store.seal import PREAMBLE, verify
 from tests.crash.volatile_disk import (
@@ -26,7 +26,7 @@ from tests.crash.volatile_disk import (
     VolatileDisk,
     plant,
 )
-from tests.unit.store.part10 import NOON, behind_preamble, receive
+from tests.unit.store.part10 import NOON, behind_preamble, data_set, meta, receive
 
 pytestmark = pytest.mark.crash
 
@@ -81,6 +81,15 @@ def receive_again(store: Store, promises: Promises) -> None:
     receive_one(store, promises, behind_preamble(FIRST), 1)
     receive_one(store, promises, behind_preamble(FIRST, pixels=b"\7\7"), 2)
     ingest(store, promises)
+
+
+def correct(store: Store, promises: Promises) -> None:
+    """The same pixels with another header, twice, and a late copy of the first."""
+    for second, accession in enumerate(("A1", "A2", "A3", "A1")):
+        # From now on its row is of the version before, and the instance may be of either
+        promises.rows.clear()
+        receive_one(store, promises, meta(FIRST) + data_set(FIRST, accession=accession), second)
+        ingest(store, promises)
 
 
 def ask_for_salt(store: Store, promises: Promises) -> None:
@@ -175,7 +184,7 @@ def lost(root: Path, promises: Promises) -> list[str]:
     """After recovery and ingest each received file is an instance or a conflict; each row has its file."""
     kept = {
         path.read_bytes()[PREAMBLE:]
-        for folder in (root / STUDIES, root / QUARANTINE / "conflict")
+        for folder in (root / STUDIES, root / HISTORY, root / QUARANTINE / "conflict")
         for path in folder.rglob("*.dcm")
     }
     found = [f"received file {number} is lost" for number, c in enumerate(promises.received) if c not in kept]
@@ -218,7 +227,9 @@ def check_all(folder: Path, found: Iterator[Cut]) -> tuple[int, list[str]]:
     return count, broken
 
 
-@pytest.mark.parametrize("scenario", [receive_two, receive_again, keep_results], ids=lambda s: s.__name__)
+@pytest.mark.parametrize(
+    "scenario", [receive_two, receive_again, correct, keep_results], ids=lambda s: s.__name__
+)
 def test_no_promise_is_broken_by_a_power_cut_at_any_step(ground: Path, scenario: Scenario) -> None:
     count, broken = check_all(ground, cuts(ground, scenario))
     assert broken == []
@@ -264,7 +275,9 @@ def killed(disk: VolatileDisk, scenario: Scenario, root: Path, promises: Promise
     return False
 
 
-@pytest.mark.parametrize("scenario", [receive_two, receive_again, keep_results], ids=lambda s: s.__name__)
+@pytest.mark.parametrize(
+    "scenario", [receive_two, receive_again, correct, keep_results], ids=lambda s: s.__name__
+)
 def test_a_process_killed_at_any_step_and_a_power_cut_after_the_restart_break_no_promise(
     ground: Path, scenario: Scenario
 ) -> None:

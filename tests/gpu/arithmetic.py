@@ -59,20 +59,13 @@ def kernels() -> Figures:
 def _contract() -> str:
     if importlib.util.find_spec("pytest") is None or importlib.util.find_spec("hypothesis") is None:
         return "not run, because pytest or hypothesis is not installed"
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:xdist",
-        str(CONTRACT),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    # None of the repository's options: they are those of plugins that need not be there
+    options = ["-q", "-p", "no:cacheprovider", "-o", "addopts=", "--import-mode=importlib"]
+    command = [sys.executable, "-m", "pytest", *options, str(CONTRACT)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=80)
     passed = re.search(r"(\d+) passed", done.stdout)
-    must(done.returncode == 0 and passed is not None, "the contract of the kernels", done.stdout[-800:])
+    said = (done.stdout + done.stderr)[-800:]
+    must(done.returncode == 0 and passed is not None, "the contract of the kernels", said)
     return passed.group(0) if passed else ""
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tarfile
+import tempfile
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
 
-from tests.gpu.steps import Figures, NotRunError, compiled, context, must, need, need_device, on_test_driver
+from tests.gpu.steps import Figures, compiled, context, must, need, need_device, on_test_driver
 
-TARGET = "DICOMNODE_GPU_TARGET"  # folder that PyCUDA is installed into, on the path of all steps
-WHEELS = "DICOMNODE_GPU_WHEELS"
+TARGET = "DICOMNODE_GPU_TARGET"  # folder that what was brought along is put into, on the path of all steps
+BROUGHT = "DICOMNODE_GPU_BROUGHT"
 
 
 def device() -> Figures:
@@ -41,36 +43,29 @@ def device() -> Figures:
     }
 
 
+def brought() -> Figures:
+    """Unpack what `tests.gpu.carry` packed, of one part or of several, where all steps find it."""
+    parts = [Path(part) for part in os.environ[BROUGHT].split(os.pathsep)]
+    missing = [str(part) for part in parts if not part.is_file()]
+    must(not missing, "the files that --brought names", f"{missing} missing")
+    with tempfile.TemporaryFile() as whole:
+        for part in parts:
+            with part.open("rb") as file:
+                shutil.copyfileobj(file, whole)
+        size = whole.tell()
+        whole.seek(0)
+        with tarfile.open(fileobj=whole, mode="r:xz") as packed:
+            packed.extractall(os.environ[TARGET], filter="data")
+    return {"parts": len(parts), "mb": round(size / 1e6, 2)}
+
+
 def pycuda() -> Figures:
-    """PyCUDA as it is installed; else the wheel or source that was brought along, built without a network."""
+    """PyCUDA loads: its own part was built for this Python and finds the driver."""
     need_device()
-    how, seconds = "it is installed", 0.0
-    if _pycuda_fails():
-        brought = [
-            path
-            for folder in (os.environ.get(WHEELS, ""), "build/pycuda")
-            for pattern in ("**/pycuda-*.whl", "**/pycuda-*.tar.gz")
-            for path in sorted(Path(folder or ".nothing").glob(pattern))
-        ]
-        if not brought:
-            raise NotRunError("PyCUDA is not installed, and none was brought along (--wheels)")
-        how, seconds = _install(brought)
+    need("pycuda")
     failure = _pycuda_fails()
     must(not failure, "PyCUDA loads", failure)
-    return {"how": how, "seconds": round(seconds, 1), "version": _pycuda_version()}
-
-
-def _install(brought: list[Path]) -> tuple[str, float]:
-    begun, said = time.monotonic(), ""
-    for path in brought:
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
-        command += ["--no-build-isolation", "--target", os.environ[TARGET], str(path)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode == 0:
-            return f"installed from {path.name}", time.monotonic() - begun
-        said = done.stderr[-400:]
-    must(False, f"one of {[path.name for path in brought]} can be installed", said)
-    raise AssertionError
+    return {"version": _pycuda_version()}
 
 
 def _pycuda_fails() -> str:

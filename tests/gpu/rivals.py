@@ -10,8 +10,8 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,10 +45,16 @@ def rivals() -> Figures:
     need("pycuda", "onnx")
     side = sized(96, 16)
     item = (1, side, side, side)
-    net = _torch_net()
-    content = plans.unet(side, _CHANNELS if side == 96 else (2, 4)) if net is None else _exported(net, side)
     ways: dict[str, Callable[[], object]] = {}
     left_out: dict[str, str] = {}
+    net = _torch_net()
+    if net is not None:
+        try:
+            content = _exported(net, side)
+        except Exception as error:  # noqa: BLE001  the exporter of another version of torch: without torch then
+            net, left_out["torch"] = None, f"its exporter fails: {str(error)[:200]}"
+    if net is None:
+        content = plans.unet(side, _CHANNELS if side == 96 else (2, 4))
     given = plans.noise(BATCH, item)
     with ExitStack() as stack, context() as cuda:
         bytes_per_s = _copy_rate(cuda)
@@ -111,6 +117,8 @@ def _add_tensorrt(
     into: tuple[dict[str, Callable[[], object]], dict[str, str], ExitStack],
 ) -> None:
     ways, left_out, stack = into
+    from dicomnode.engine.runtimes.tensorrt import TENSORRT_RTX
+
     try:
         able = plans.capabilities()
     except NotRunError as reason:
@@ -118,15 +126,45 @@ def _add_tensorrt(
         return
     for name, capability in able.items():
         for precision in [one for one in ("fp16", "fp32") if one in capability.precisions]:
-            session, _ = stack.enter_context(plans.opened(cuda, capability, content, item, precision))
-            there = cuda.upload(given)
+            ways[f"{name} {precision}"] = _way(
+                cuda, plans.opened(cuda, capability, content, item, precision), given, stack
+            )
+        if name == TENSORRT_RTX.name and "fp16" in capability.precisions:
+            with _without_graphs():
+                opened = plans.opened(cuda, capability, content, item, "fp16")
+                ways[f"{name} fp16, without CUDA graphs"] = _way(cuda, opened, given, stack)
 
-            def run(session: Any = session, there: Any = there) -> None:
-                for buffer in session.infer({"x": there}).values():
-                    buffer.close()
-                cuda.stream.synchronize()
 
-            ways[f"{name} {precision}"] = run
+def _way(
+    cuda: Any, opened: AbstractContextManager[Any], given: np.ndarray, stack: ExitStack
+) -> Callable[[], object]:
+    session, _ = stack.enter_context(opened)
+    there = cuda.upload(given)
+
+    def run() -> None:
+        for buffer in session.infer({"x": there}).values():
+            buffer.close()
+        cuda.stream.synchronize()
+
+    return run
+
+
+@contextmanager
+def _without_graphs() -> Iterator[None]:
+    """Let TensorRT-RTX run windows without capturing them, to see what that is worth."""
+    from dicomnode.engine.runtimes.tensorrt import loaded
+
+    configure = loaded._configure
+
+    def without(trt: Any, config: Any, *, fixed: bool) -> None:
+        configure(trt, config, fixed=fixed)
+        config.cuda_graph_strategy = trt.CudaGraphStrategy.DISABLED
+
+    loaded._configure = without
+    try:
+        yield
+    finally:
+        loaded._configure = configure
 
 
 def _add_onnxruntime(
@@ -187,7 +225,9 @@ def _add_torch(
     net: Any, given: np.ndarray, ways: dict[str, Callable[[], object]], left_out: dict[str, str]
 ) -> None:
     if net is None:
-        left_out["torch"] = "torch and MONAI are not both installed, or the driver is the test driver"
+        left_out.setdefault(
+            "torch", "torch and MONAI are not both installed, or the driver is the test driver"
+        )
         return
     import torch
 
@@ -216,6 +256,7 @@ def _add_torch(
 def engine() -> Figures:
     """`engine build` and `engine bench` of lung-ct on each flavour that works: what is around the network."""
     able = plans.capabilities()
+    need("gdcm")
     figures: Figures = {}
     from dicomnode.settings import template
 

@@ -101,7 +101,9 @@ def gpu_ms(cuda: Any, work: Callable[[], object], repeats: int = 20) -> float:
     for _ in range(repeats):
         first = cuda.stream.mark()
         work()
-        times.append(cuda.stream.mark().ms_since(first))
+        last = cuda.stream.mark()
+        last.synchronize()
+        times.append(last.raw.time_since(first.raw))
     return statistics.median(times)
 
 

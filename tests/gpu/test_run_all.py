@@ -6,9 +6,11 @@ What the test driver says of speed and memory is nothing that a GPU said.
 from __future__ import annotations
 
 import json
+import lzma
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +19,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.fixtures.cuda_driver.build import environment
 from tests.fixtures.cuda_driver.child import _needed
+from tests.gpu.carry import cut, pack
+from tests.gpu.machine import BROUGHT as ARCHIVE
+from tests.gpu.machine import TARGET
 from tests.gpu.roofline import Work, floor_ms, peak_of, works_of
-from tests.gpu.run_all import STEPS, run_step
+from tests.gpu.run_all import BROUGHT, STEPS, run_step
 from tests.gpu.steps import Step
 from tests.unit.engine.networks import NETWORKS, item_shape
 
@@ -92,6 +97,37 @@ def test_what_is_wrong_or_crashes_is_a_failure(on_driver, settings, because):
     assert row["because"].startswith(because)
 
 
+def test_what_was_brought_along_is_there_for_all_steps(on_driver, tmp_path):
+    with zipfile.ZipFile(tmp_path / "of.whl", "w") as wheel:
+        wheel.writestr("tensorrt.py", (tmp_path / "tensorrt.py").read_text())
+    (tmp_path / "tensorrt.py").unlink()
+    without = run_all(on_driver(), "--only", "cache")[1]["steps"]
+    assert without[0]["because"].startswith("tensorrt: TensorRT is not installed")
+    pack([tmp_path / "of.whl"], tmp_path / "brought.tar.xz", [{"id": lzma.FILTER_LZMA2, "preset": 1}])
+    parts = cut(tmp_path / "brought.tar.xz", 150)
+    assert len(parts) > 1
+    found = run_all(on_driver(), "--only", "cache", "--brought", *map(str, parts))[1]["steps"]
+    assert [(row["name"], row["result"]) for row in found] == [("brought", "passed"), ("cache", "passed")]
+
+
+def test_what_is_not_there_cannot_be_unpacked(tmp_path):
+    row = run_step(BROUGHT, 60.0, os.environ | {TARGET: str(tmp_path), ARCHIVE: str(tmp_path / "none")})
+    assert row["result"] == "failed"
+    assert row["because"] == f"the files that --brought names: found ['{tmp_path / 'none'}'] missing"
+
+
+def test_who_ends_it_early_finds_what_it_had_found(on_driver, tmp_path):
+    kept = tmp_path / "report.json"
+    _, found = run_all(on_driver(), "--only", "device", "--report", str(kept))
+    assert json.loads(kept.read_text())["steps"] == found["steps"]
+
+
+def test_the_steps_and_their_time_boxes_are_listed_and_none_is_run():
+    command = [sys.executable, "-m", "tests.gpu.run_all", "--list", "--only", "device", "plans"]
+    done = subprocess.run(command, cwd=_REPOSITORY, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [" 1 device: at most 20 s", " 6 plans: at most 110 s"]
+
+
 def test_a_driver_that_does_not_start_leaves_all_not_run(on_driver):
     status, found = run_all(on_driver(INIT=100), "--only", "device", "plans")
     assert status == 3
@@ -106,7 +142,7 @@ def test_a_step_that_hangs_is_ended(on_driver):
 
 def test_when_the_time_is_over_the_rest_is_not_run():
     row = run_step(STEPS[0], 0.0, dict(os.environ))
-    assert (row["result"], row["because"]) == ("not run", "the 600 s for all steps were over")
+    assert (row["result"], row["because"]) == ("not run", "the 570 s for all steps were over")
 
 
 # ── the floor of a network ──

@@ -21,7 +21,7 @@ from dicomnode.analyse import Analysis, Analyst
 from dicomnode.assemble import load_volume, read_studies
 from dicomnode.engine import find_engine
 from dicomnode.evaluate import dice
-from dicomnode.phantom import SeriesForm, Thorax, thorax, write_series
+from dicomnode.phantom import SeriesForm, Thorax, thorax, write_enhanced, write_series
 from dicomnode.report import ReportProfile, make_objects
 from dicomnode.values import Findings, Grid, Mask
 from tests.judges import tools
@@ -35,7 +35,7 @@ SALT = b"c" * 32
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)
 SEED = 7  # four nodules, two in each lung
 SPACING_KJI_MM = (2.4, 1.6, 2.0)
-FORMS = [*PLANES, "against the normal"]
+FORMS = [*PLANES, "against the normal", "enhanced", "legacy converted"]
 LUNG_MM = 0.75  # along each axis: less than half of any voxel edge
 NODULE_MM = 1.0  # a nodule is outlined by the network, on its own grid
 
@@ -106,7 +106,12 @@ def walked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     folder: Path = tmp_path_factory.mktemp("walk")
     voxels, grid = scanned(request.param)
     order = "reversed" if request.param == "reversed" else "shuffled"
-    write_series(voxels, grid, folder / "ct", seed=SEED, form=SeriesForm(instance_order=order))
+    series_form = SeriesForm(instance_order=order)
+    if request.param in {"enhanced", "legacy converted"}:
+        legacy = request.param == "legacy converted"
+        write_enhanced(voxels, grid, folder / "ct" / "ct.dcm", seed=SEED, form=series_form, legacy=legacy)
+    else:
+        write_series(voxels, grid, folder / "ct", seed=SEED, form=series_form)
     ((series,),) = (study.series for study in read_studies([folder / "ct"]).studies)
     (stack,) = series.stacks
     assert stack.facts.refusal is None, stack.facts.refusal

@@ -14,6 +14,7 @@ from pydicom import Dataset, dcmread
 from dicomnode.report import ReportProfile, make_objects
 from dicomnode.values import Findings, Mask, Outcome
 from tests.judges import tools
+from tests.unit.report.kinds import KINDS
 from tests.unit.report.real import enhanced_source, findings_of, read_series, reader_mask
 from tests.unit.report.sources import (
     PLANES,
@@ -273,6 +274,16 @@ def test_dciodvfy_and_dsrdump_find_nothing_whatever_was_found(content: str, tmp_
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_dciodvfy_and_dsrdump_find_nothing_in_the_report_of_any_kind_of_finding(
+    kind: str, tmp_path: Path
+) -> None:
+    path = _write(tmp_path, KINDS[kind][0], "SR")["SR"]
+    assert tools.dciodvfy(path) == []
+    assert tools.dsrdump(path) == []
+
+
+@pytest.mark.slow
 @pytest.mark.pixelmed
 def test_pixelmed_finds_the_template_kept_in_every_kind_of_report(tmp_path: Path) -> None:
     reports = {
@@ -280,6 +291,8 @@ def test_pixelmed_finds_the_template_kept_in_every_kind_of_report(tmp_path: Path
         "nothing": nothing_found(),
         "not-analysed": not_analysed(),
         "failed": not_analysed(outcome=Outcome.FAILED),
+        # Without organs: PixelMed takes all groups of a report for the template of the first
+        "unseen": replace(KINDS["organs, and a lesion not looked for"][0], segments=()),
     }
     paths = []
     for name, found in reports.items():

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from dicomnode.assemble import load_volume, read_studies
-from dicomnode.values import Volume
-from tests.unit.assemble.series import MR, PLANES, Series, affine_of
+from dicomnode.phantom import write_enhanced
+from dicomnode.values import Grid, Volume
+from tests.unit.assemble.series import MR, PLANES, Series, affine_of, phantom
 
 sitk = pytest.importorskip("SimpleITK", reason="SimpleITK is not installed (pip install SimpleITK)")
 
@@ -22,9 +23,9 @@ def volume_of(folder):
 
 def read_by_judge(stack):
     """Voxels (k, j, i) and affine, as ITK sees the files in our order."""
-    reader = sitk.ImageSeriesReader()
-    reader.SetFileNames([str(path) for path in stack.files])
-    image = reader.Execute()
+    names = [str(path) for path in stack.files]
+    # Of several files each is a slice; one file is read with all its frames
+    image = sitk.ReadImage(names if len(names) > 1 else names[0])
     directions = np.array(image.GetDirection()).reshape(3, 3)
     affine = np.eye(4)
     affine[:3, :3] = directions * np.array(image.GetSpacing())
@@ -68,6 +69,80 @@ def test_generated_mr_with_slopes(tmp_path):
     stack, volume = volume_of(tmp_path)
     voxels, affine = read_by_judge(stack)
     assert np.allclose(volume.voxels, voxels)
+    assert corners(volume, affine) < 1e-3
+
+
+def test_phases_of_one_series_are_each_what_the_judge_reads_of_their_files(tmp_path):
+    affine = affine_of(*PLANES["oblique"])
+    for number, echo in enumerate((2.3, 4.6)):
+        stored = (phantom() + 1000 * number).astype(np.int16)
+        series = Series(affine=affine, stored=stored, sop_class=MR, tags={"EchoTime": echo})
+        for k, ds in enumerate(series.datasets()):
+            ds.SOPInstanceUID = f"{series.uid(k)}.{number}"
+            ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
+            ds.save_as(tmp_path / f"{(k * 5) % 6}{number}.dcm", enforce_file_format=True)
+    ((series,),) = (study.series for study in read_studies([tmp_path]).studies)
+    assert [stack.facts.facts["phase"] for stack in series.stacks] == [
+        "EchoTime 2.3, 1 of 2",
+        "EchoTime 4.6, 2 of 2",
+    ]
+    for number, stack in enumerate(series.stacks):
+        volume = load_volume(stack)
+        voxels, of_judge = read_by_judge(stack)
+        assert np.array_equal(volume.voxels, voxels)
+        assert np.array_equal(volume.voxels, phantom() + 1000 * number)
+        assert corners(volume, of_judge) < 1e-3
+
+
+@pytest.mark.real_data
+def test_the_blocks_of_the_tilted_head_lie_file_by_file_where_the_judge_puts_them(real_data):
+    ((series,),) = (study.series for study in read_studies([real_data("head-ct-ge-tilt")]).studies)
+    assert len(series.stacks) == 2
+    for stack in series.stacks:
+        volume = load_volume(stack)
+        for k, path in enumerate(stack.files):
+            one = sitk.ReadImage(str(path))  # ITK holds no sheared image, but each slice
+            # Padding of -1500 became air
+            assert np.array_equal(volume.voxels[k], np.maximum(sitk.GetArrayFromImage(one)[0], -1024))
+            for j, i in ((0, 0), (0, 511), (511, 0), (511, 511)):
+                theirs = one.TransformIndexToPhysicalPoint((i, j, 0))
+                assert volume.grid.to_lps_mm((k, j, i)) == pytest.approx(theirs, abs=1e-2)
+
+
+@pytest.mark.parametrize("legacy", [False, True], ids=["enhanced", "legacy converted"])
+@pytest.mark.parametrize("plane", list(PLANES))
+def test_generated_multi_frame_objects_in_every_plane(tmp_path, plane, legacy):
+    affine = affine_of(*PLANES[plane])
+    hounsfield = (np.arange(6 * 9 * 7).reshape(6, 9, 7) ** 2 % 1999 - 999).astype(np.int16)
+    grid = Grid(hounsfield.shape, affine, "1.2.826.0.1.3680043.10.1.5")
+    write_enhanced(hounsfield, grid, tmp_path / "x.dcm", seed=1, legacy=legacy)
+    stack, volume = volume_of(tmp_path)
+    voxels, affine_of_judge = read_by_judge(stack)
+    assert len(stack.headers) == 6
+    assert np.array_equal(volume.voxels, voxels)
+    assert np.array_equal(volume.voxels, hounsfield)
+    assert corners(volume, affine_of_judge) < 1e-3
+    assert corners(volume, affine) < 1e-3
+
+
+@pytest.mark.real_data
+def test_a_legacy_converted_object_of_others(real_data):
+    folder = real_data("seg-sr-pm-dcmqi/24x38x3/multiframe")
+    stack, volume = volume_of(folder)
+    voxels, affine = read_by_judge(stack)
+    order = [frame.frame_number - 1 for frame in volume.frames]
+    assert np.array_equal(volume.voxels, voxels[order])
+    assert corners(volume, affine) < 1e-3
+
+
+@pytest.mark.real_data
+def test_the_pet_has_the_judges_activity_times_one_factor(real_data, tmp_path):
+    for path in real_data("pet-qin-headneck/pet").iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    stack, volume = volume_of(tmp_path)
+    voxels, affine = read_by_judge(stack)
+    factor = 66.2 * 1000 / (381470000 * 2 ** (-5024.678 / 6586.2))  # weight, dose, times of the header
+    assert np.allclose(volume.voxels, voxels * factor, rtol=1e-5)
     assert corners(volume, affine) < 1e-3
 
 

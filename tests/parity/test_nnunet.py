@@ -75,6 +75,35 @@ CASES = {
         seed=5,
         steps=120,
     ),
+    # Two series, of which neither shows all: one box around both, each normalised where any of them is not 0
+    "two_channels": Case(
+        "TwoSeries",
+        spacing=(2.0, 1.2, 1.2),
+        patch=(16, 32, 32),
+        strides=((1, 1, 1), (1, 2, 2), (2, 2, 2)),
+        image_mm=(2.5, 1.0, 1.0),
+        image_shape=(19, 49, 53),
+        scheme="ZScoreNormalization",
+        masked=True,
+        channel="T1ce",
+        second="FLAIR",
+        mirror=(1,),
+        seed=6,
+        steps=120,
+    ),
+    # Two series of two modalities, each with a rule of its own, slice by slice
+    "two_channels_by_slice": Case(
+        "PetCt",
+        configuration="2d",
+        spacing=(1.3, 1.3),
+        patch=(32, 32),
+        strides=((1, 1), (2, 2), (2, 2)),
+        image_shape=(13, 63, 67),
+        second="PET",
+        mirror=None,
+        seed=7,
+        steps=120,
+    ),
 }
 
 
@@ -126,19 +155,20 @@ def predicted(folder: Path, case: Case, image: np.ndarray) -> np.ndarray:
         predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
         predictor.initialize_from_trained_model_folder(str(folder), None)
         properties = {"spacing": list(case.image_mm)}
-        return np.asarray(predictor.predict_single_npy_array(image[None].copy(), properties))
+        return np.asarray(predictor.predict_single_npy_array(image.copy(), properties))
 
 
-def found(folder: Path, volume: Volume) -> dict[str, np.ndarray]:
+def found(folder: Path, volumes: list[Volume]) -> dict[str, np.ndarray]:
     """Return the masks (k, j, i) that the engine gives, by label of the segment."""
     from dicomnode.engine import load_package
 
     analyst = Analyst(load_package(folder), threads=2, node_version="9.9")
     try:
         analyst.warm()
-        name = analyst.package.manifest.input[0].name
+        names = [one.name for one in analyst.package.manifest.input]
+        given = dict(zip(names, volumes, strict=True))
         when = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-        analysis = Analysis(volumes={name: volume}, salt=b"s" * 32, study_version=1, made_at=when)
+        analysis = Analysis(volumes=given, salt=b"s" * 32, study_version=1, made_at=when)
         segments = analyst.analyse(analysis).segments
         return {segment.label: segment.mask.to_array() for segment in segments}
     finally:
@@ -155,7 +185,7 @@ class Pair:
     """One case on one volume: what nnU-Net says and the engine, which is in `engine`."""
 
     case: Case
-    volume: Volume
+    volumes: list[Volume]
     theirs: np.ndarray
     theirs_single: np.ndarray
     engine: Path
@@ -176,13 +206,14 @@ def pair(request, tmp_path_factory) -> Pair:
         patch.setattr(torch, "half", torch.float32)
         single = predicted(folder, case, image)
     order = case.regions_class_order or tuple(range(1, case.classes))
-    return Pair(case, volume_of(image, case.image_mm), theirs, single, engine, order)
+    volumes = [volume_of(one, case.image_mm) for one in image]
+    return Pair(case, volumes, theirs, single, engine, order)
 
 
 def test_the_engine_gives_the_labels_of_nnu_nets_predictor(pair, record_property):
     least = min(int((pair.theirs == label).sum()) for label in pair.order)
     assert least > 50  # the network has learned something
-    ours = list(found(pair.engine, pair.volume).values())
+    ours = list(found(pair.engine, pair.volumes).values())
     assert len(ours) == len(pair.order)
     for label, mask in zip(pair.order, ours, strict=True):
         score, single = dice(mask, pair.theirs == label), dice(mask, pair.theirs_single == label)
@@ -193,7 +224,10 @@ def test_the_engine_gives_the_labels_of_nnu_nets_predictor(pair, record_property
 
 
 def test_a_series_with_other_axes_gives_the_same(pair):
-    upright, other = found(pair.engine, pair.volume), found(pair.engine, turned(pair.volume))
+    upright, other = (
+        found(pair.engine, pair.volumes),
+        found(pair.engine, [turned(one) for one in pair.volumes]),
+    )
     assert upright.keys() == other.keys()
     for label, mask in upright.items():
         assert np.array_equal(turned_mask(mask), other[label])

@@ -30,10 +30,13 @@ class Node:
     engines: list[Path | str]
     archive: Peer
     quiet_time_s: float = 1.0
+    assemble: list[str] = field(default_factory=list)  # more lines of [assemble]
     mode: str = "live"
     stop_timeout_s: float = 20.0
     analyse: dict[str, Any] = field(default_factory=dict)  # keys of [analyse]; a table within it as a dict
     environment: dict[str, str] | None = None
+    commitment_port: int = 0  # where the sender takes reports
+    more: list[str] = field(default_factory=list)  # lines of dicomnode.toml: tables of several
     process: subprocess.Popen[bytes] | None = None
     port: int = 0
     starts: int = field(default=0)
@@ -53,9 +56,11 @@ class Node:
     def write_config(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         lines = ["schema = 1", "[receive]", 'address = "127.0.0.1"', "port = 0"]
+        lines += ['commitment = "report"'] if self.commitment_port else []
         lines += ["[[sender]]", 'ae_title = "SCANNER"', 'address = "127.0.0.1"']
+        lines += [f"commitment_port = {self.commitment_port}"]
         lines += ["[store]", f"path = {json.dumps(str(self.folder / 'store'))}", "reserve_gb = 0.1"]
-        lines += ["[assemble]", f"quiet_time_s = {self.quiet_time_s}"]
+        lines += ["[assemble]", f"quiet_time_s = {self.quiet_time_s}", *self.assemble]
         lines += tables("analyse", self.analyse)
         lines += ["[serve]", f"stop_timeout_s = {self.stop_timeout_s}", "[log]", 'format = "json"']
         for engine in self.engines:
@@ -65,7 +70,7 @@ class Node:
                 lines.append(f"path = {json.dumps(str(engine))}")
         lines += ["[[destination]]", 'name = "archive"', f'ae_title = "{self.archive.ae_title}"']
         lines += ['host = "127.0.0.1"', f"port = {self.archive.port}"]
-        lines += ["timeout_s = 5", "retry_first_s = 0.2", "retry_longest_s = 1"]
+        lines += ["timeout_s = 5", "retry_first_s = 0.2", "retry_longest_s = 1", *self.more]
         self.config.write_text("\n".join(lines), encoding="utf-8")
 
     def start(self) -> None:

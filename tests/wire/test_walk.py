@@ -88,7 +88,7 @@ def test_why_names_the_rule_that_kept_every_engine_from_a_study(tmp_path, small_
         explained = _why(node, study_uid(3))
     (verdict,) = explained["verdicts"]
     assert not verdict["chosen"]
-    assert (verdict["rule"], verdict["found"]) == ("Modality equals CT", "MR")
+    assert (verdict["rule"], verdict["found"]) == ("Modality is CT", "MR")
     assert explained["study"]["reason"] == "No engine wants this study."
 
 

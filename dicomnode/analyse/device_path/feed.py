@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dicomnode.analyse.crop import cut_out, padded_shape
+from dicomnode.analyse.crop import padded_shape, seen_by_network
 from dicomnode.analyse.device_path.held import Held
 from dicomnode.analyse.device_path.layout import DeviceLayout
 from dicomnode.analyse.device_path.moves import Corner, mapped_along
@@ -83,7 +83,8 @@ def gather(
             rows[name] = np.concatenate(some)
             continue
         where = (box, crop, step.window)
-        by_source = [_patches(chain, source, where, study, held) for source in feed.of]
+        sources = [name for source in feed.of for name in chain.channels(source) or [source]]
+        by_source = [_patches(chain, source, where, study, held) for source in sources]
         if not all(by_source):
             return None
         patches = [patch for of_source in by_source for patch in of_source]
@@ -103,7 +104,7 @@ def _patches(
     """Return the channels that a source gives, (k, j, i) each; what lies on the host goes up."""
     box, crop, window = where
     if source not in study.images:
-        cut = [cut_out(image, box, crop, window) for image in images_of(chain, source)]
+        cut = [seen_by_network(image, box, crop, window) for image in images_of(chain, source)]
         if cut:
             study.done_here(f"{source} as a channel", "an earlier step found it on the host")
         return [held.keep(study.kernels.upload(np.asarray(patch.voxels, np.float32))) for patch in cut]

@@ -33,6 +33,7 @@ from dicomnode.analyse.networks import (
     result_of,
     run_network,
     together,
+    windows_at_a_time,
 )
 from dicomnode.analyse.steps import Chain, Result
 from dicomnode.analyse.tensors import Layout
@@ -62,11 +63,10 @@ def run_network_on_device(chain: Chain, step: StepSpec, session: Session, study:
     if box is None:
         return Result(label=label, unseen=UNSEEN)
     running = _Running(chain, step, session, study, box, within)
-    batch = 1 if running.one_at_a_time else step.window.batch
     slabs = step.window.size_kji is not None
     try:
         found = study.ladder.down(
-            f"running {step.name}", rungs(batch, slabs=slabs), running.attempt, running.wanted_bytes
+            f"running {step.name}", rungs(running.batch, slabs=slabs), running.attempt, running.wanted_bytes
         )
     except (OutputShapeError, UnreadableError) as error:
         engine = f"{chain.package.manifest.name} ({step.network})"
@@ -108,11 +108,13 @@ class _Running:
     within: Region | None
 
     @property
-    def one_at_a_time(self) -> bool:
-        """Whether the network's axes let one window through at a time."""
+    def batch(self) -> int:
+        """How many windows go through at a time, as long as there is memory for them."""
         feeds = feeds_of(self.step, self.session, self.chain.package.manifest.input[0].name)
         layouts = [(DeviceLayout(Layout(feed.axes)), len(feed.of)) for feed in feeds.values()]
-        return any(layout.one_at_a_time(channels) for layout, channels in layouts)
+        if any(layout.one_at_a_time(channels) for layout, channels in layouts):
+            return 1
+        return windows_at_a_time(self.step, self.session, (one.layout for one, _ in layouts))
 
     def wanted_bytes(self, rung: Rung) -> int:
         """Estimate the memory that an attempt takes, beyond what is held already."""

@@ -17,7 +17,6 @@ from dicomnode.device.kernels import Kernels
 from dicomnode.engine import Preparation
 from dicomnode.values import Grid, Progress, Volume
 
-K = TypeVar("K")
 V = TypeVar("V")
 
 _TAKEN: Final = ("int16", "uint16", "float32")
@@ -81,9 +80,9 @@ class DeviceStudy(Held):
         progress(STAGE, 1, 1)
         return self.images[name].grid
 
-    def bring(self, name: str, image: Prepared) -> None:
+    def bring(self, name: str, image: Prepared, why: str) -> None:
         """Bring up what was prepared here."""
-        self.done_here(f"prepare {name}", "it is put onto the grid of the first input")
+        self.done_here(f"prepare {name}", why)
         self._bring(name, image, ())
 
     def _bring(self, name: str, image: Prepared, entries: Sequence[Preparation]) -> None:

@@ -59,13 +59,16 @@ def boxes(outputs: Outputs, head: Head) -> Reading:
 def _decoded(one: Pass, how: Boxes) -> Found:
     """Decode what one run of the network gave."""
     numbers = _list(one, how.boxes)
-    if numbers.ndim != 2 or numbers.shape[1] != 6:
+    flat = one.shape[0] == 1  # of one slice, or a picture, boxes may do without k
+    if numbers.ndim != 2 or numbers.shape[1] not in ((4, 6) if flat else (6,)):
         raise UnreadableError(f"output {how.boxes!r} has the shape {numbers.shape}, not (boxes, 6)")
     low, high = _corners(numbers, how)
     if how.unit == "normalised":
-        low, high = low * one.shape, high * one.shape
+        low, high = low * one.shape[-low.shape[1] :], high * one.shape[-low.shape[1] :]
     elif how.origin == "centre":
         low, high = low + 0.5, high + 0.5
+    if low.shape[1] == 2:
+        low, high = np.insert(low, 0, 0.0, axis=1), np.insert(high, 0, 1.0, axis=1)
     scores, channel = _scores(one, how, len(numbers))
     if scores.ndim == 2:  # every box with every class
         classes = scores.shape[1]
@@ -85,11 +88,12 @@ def _list(one: Pass, name: str) -> Float64:
 
 
 def _corners(numbers: Float64, how: Boxes) -> tuple[Float64, Float64]:
-    """Bring six numbers to low and high corners along k, j, i, whichever came first."""
+    """Bring six numbers to low and high corners along k, j, i, whichever came first; four to j, i."""
+    axes = numbers.shape[1] // 2
     if how.form == "interleaved":
         first, second = numbers[:, 0::2], numbers[:, 1::2]
     else:
-        first, second = numbers[:, :3], numbers[:, 3:]
+        first, second = numbers[:, :axes], numbers[:, axes:]
     if how.form == "centre_size":
         first, second = first - second / 2.0, first + second / 2.0
     if how.axes == "ijk":

@@ -16,7 +16,15 @@ from scipy.spatial import cKDTree
 from scipy.special import expit
 
 from dicomnode.analyse.grids import Float32, box_onto, sample
-from dicomnode.analyse.interpret.contract import Outputs, Point, Reading, Region, Shape, UnreadableError
+from dicomnode.analyse.interpret.contract import (
+    Outputs,
+    Point,
+    Reading,
+    Region,
+    Shape,
+    UnreadableError,
+    without_padding,
+)
 from dicomnode.engine import CentreHeat, Head
 from dicomnode.values import Float64, Grid, Mask, Remark, RemarkKind
 
@@ -48,6 +56,7 @@ def centre_heat(outputs: Outputs, step: Head) -> Reading:
             f"{how.heat} {heat.shape}, {how.size} {size.shape} and {how.mask} {mask.shape} do not go "
             f"together with a stride of {how.stride}"
         )
+    outputs, (heat, size, mask) = _seen(outputs, (heat, size, mask), how.stride)
     found = _suppressed(_peaks(heat, size, outputs, how), how)
     above, best_below = _scored(found, mask, outputs.grid, how)
     distinct = _distinct([(one, outline(one, mask, outputs, how)) for one in above])
@@ -60,6 +69,21 @@ def centre_heat(outputs: Outputs, step: Head) -> Reading:
         none_found=_none_found(len(found) - len(above), best_below, how),
         region=Region(mask > how.mask_logit, outputs.grid),
     )
+
+
+def _seen(
+    outputs: Outputs, maps: tuple[Float32, Float32, Float32], stride: int
+) -> tuple[Outputs, tuple[Float32, Float32, Float32]]:
+    """Return heat, size and mask without the padding of the box, and the outputs on what is left of its grid.
+
+    Of a coarse map a cell stays that covers any voxel: what is seen at the rim of a volume is not lost.
+    """
+    grid = without_padding(outputs.grid, outputs.inside)
+    heat, size, mask = maps
+    k, j, i = (-(-length // stride) for length in grid.shape_kji)
+    rows, columns, voxels = grid.shape_kji
+    cut = (heat[:k, :j, :i], size[:k, :j, :i], mask[:rows, :columns, :voxels])
+    return replace(outputs, grid=grid, inside=None), cut
 
 
 def _point(candidate: Candidate) -> Point:
@@ -109,8 +133,9 @@ def _peaks(heat: Float32, size: Float32, outputs: Outputs, how: CentreHeat) -> l
     """Return the local maxima of heat that lie within or near what the box was cropped to, hottest first."""
     least = np.log(how.heat_at_least / (1.0 - how.heat_at_least)) if 0 < how.heat_at_least < 1 else -np.inf
     cells = np.argwhere((heat == ndimage.maximum_filter(heat, size=3)) & (heat > least))
-    # Cell c covers the voxels stride·c … stride·c + stride − 1
-    at = cells * float(how.stride) + (how.stride - 1) / 2.0
+    # Cell c covers the voxels stride·c … stride·c + stride − 1, as far as there are any
+    last = np.minimum((cells + 1) * how.stride, outputs.grid.shape_kji) - 1
+    at = (cells * how.stride + last) / 2.0
     centres = outputs.grid.to_lps_mm(at)
     if outputs.within is not None:
         near = _near(outputs.within, centres, how.within_mm)

@@ -20,9 +20,27 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.special import logit
 
-from dicomnode.analyse.grids import Bool, Box, Float32, align, box_of, box_onto, mapped, sampling
+from dicomnode.analyse.grids import (
+    Bool,
+    Box,
+    Float32,
+    align,
+    box_of,
+    box_onto,
+    inside_box,
+    mapped,
+    sampling,
+)
 from dicomnode.analyse.interpret.activation import probabilities
-from dicomnode.analyse.interpret.contract import Index, Outputs, Reading, Region, Shape, UnreadableError
+from dicomnode.analyse.interpret.contract import (
+    Index,
+    Outputs,
+    Reading,
+    Region,
+    Shape,
+    UnreadableError,
+    without_padding,
+)
 from dicomnode.analyse.preparations.regrid import thick_axis
 from dicomnode.engine import Activation, Head, Labels, Sigmoid
 from dicomnode.values import Grid, Mask
@@ -81,7 +99,7 @@ class _Slab:
 
     def __init__(self, of: _Map, part: Box) -> None:
         self._how, self._along = sampling(of.grid, of.source, part, of.nearest)
-        self._inside = _inside(of.grid, of.source, part) if of.between == "classes" else None
+        self._inside = inside_box(of.grid, of.source, part) if of.between == "classes" else None
 
     def sampled(self, values: NDArray[np.generic]) -> Float32:
         """Interpolate one channel."""
@@ -142,11 +160,6 @@ def _map_of(outputs: Outputs, head: Head, channels: tuple[int, ...], how: Labels
         largest=outputs.largest or (None,) * len(channels),
         between=how.interpolate,
     )
-
-
-def without_padding(grid: Grid, inside: Index | None) -> Grid:
-    """Return the grid of the voxels that are no padding, which lies at the end of each axis."""
-    return grid if inside is None else Grid(inside, grid.affine_lps, grid.frame_of_reference_uid)
 
 
 def _plane_by_plane(values: Float32, activation: Activation) -> Float32:
@@ -249,25 +262,6 @@ def thick(grid: Grid, source: Grid, thick_slices: str) -> tuple[int, ...]:
     turned = [own[axis] for axis in align(grid, source).axes]
     axis = thick_axis(turned, source.spacing_kji_mm)
     return () if axis is None else (axis,)
-
-
-def _inside(grid: Grid, source: Grid, box: Box) -> Bool:
-    """Tell which voxels of `source` within `box` have their centre between the outer faces of `grid`."""
-    k, j, i = inside_along(grid, source, box)
-    inside: Bool = k[:, None, None] & j[:, None] & i
-    return inside
-
-
-def inside_along(grid: Grid, source: Grid, box: Box) -> tuple[Bool, Bool, Bool]:
-    """Tell it along k, j and i: a voxel is inside where it is along each of them."""
-    how = align(grid, source)
-    sizes = [grid.shape_kji[axis] for axis in how.axes]
-    positions = [
-        offset + scale * np.arange(part.start, part.stop)
-        for offset, scale, part in zip(how.offset, how.scale, box, strict=True)
-    ]
-    k, j, i = ((at >= -0.5) & (at < size - 0.5) for at, size in zip(positions, sizes, strict=True))
-    return k, j, i
 
 
 def largest_parts(voxels: Bool, most: int | None) -> Bool:

@@ -168,6 +168,11 @@ class Reading:
     field: Field | None = None
 
 
+def without_padding(grid: Grid, inside: Index | None) -> Grid:
+    """Return the grid of the voxels that are no padding, which lies at the end of each axis."""
+    return grid if inside is None else Grid(inside, grid.affine_lps, grid.frame_of_reference_uid)
+
+
 class UnreadableError(ValueError):
     """The outputs are not what the interpretation needs: names or channels are wrong."""
 

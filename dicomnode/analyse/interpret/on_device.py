@@ -18,9 +18,16 @@ from scipy.special import logit
 from dicomnode.analyse.device_path.held import Held
 from dicomnode.analyse.device_path.moves import box_out_of, channels_joined, mapped_along, planes_of
 from dicomnode.analyse.device_path.onto import Onto, Piece, Span
-from dicomnode.analyse.grids import Bool, Box, box_onto
-from dicomnode.analyse.interpret.classes import ALL_AXES, inside_along, thick, without_padding
-from dicomnode.analyse.interpret.contract import Index, Reading, Region, Shape, UnreadableError
+from dicomnode.analyse.grids import Bool, Box, box_onto, inside_along
+from dicomnode.analyse.interpret.classes import ALL_AXES, thick
+from dicomnode.analyse.interpret.contract import (
+    Index,
+    Reading,
+    Region,
+    Shape,
+    UnreadableError,
+    without_padding,
+)
 from dicomnode.device import Buffer
 from dicomnode.device.kernels import BoxKji, Kernels
 from dicomnode.engine import Head, Labels, Sigmoid

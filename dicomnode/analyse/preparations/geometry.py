@@ -10,7 +10,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomnode.analyse.grids import Box, box_of, cropped
+from dicomnode.analyse.grids import Bool, Box, box_of, cropped
 from dicomnode.analyse.resample import Prepared
 from dicomnode.analyse.spacing import allowed
 from dicomnode.engine.manifest.preparation_geometry import CropCentre, CropForeground, Pad
@@ -75,12 +75,20 @@ def orient(image: Prepared, code: str = "LPS", progress: Progress = no_progress)
 def crop_foreground(image: Prepared, how: CropForeground, progress: Progress) -> Prepared:
     """Cut down to the box of what is not background."""
     del progress
+    box = box_of(foreground_of(image, how))
+    return image if box is None else cut_foreground(image, box, how)
+
+
+def foreground_of(image: Prepared, how: CropForeground) -> Bool:
+    """Tell which voxels are not background."""
     mask = np.empty(image.voxels.shape, dtype=bool)
     for k, plane in enumerate(image.voxels):
         mask[k] = plane != 0 if how.above is None else plane > how.above
-    box = box_of(mask)
-    if box is None:
-        return image
+    return mask
+
+
+def cut_foreground(image: Prepared, box: Box, how: CropForeground) -> Prepared:
+    """Cut down to `box` of what is not background, with its margin and to its multiple."""
     return cut_out(image, foreground_box(box, image.grid.shape_kji, how), how.value)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from dicomnode.analyse.grids import Bool
+from dicomnode.analyse.resample import Prepared
 
 _INT16_LEVELS: Final = 65536
 
@@ -82,9 +83,11 @@ class HostMeasured:
         return [float(values[rank]) for rank in ranks]
 
 
-def mask_over(voxels: NDArray[np.generic], over: str) -> Bool | None:
+def mask_over(image: Prepared, over: str) -> Bool | None:
     """Return the voxels that count: None for all, those that are not 0, or with the holes within them."""
     if over == "all":
         return None
-    mask: Bool = np.asarray(voxels) != 0
+    if over == "nonzero_filled" and image.foreground is not None:
+        return image.foreground
+    mask: Bool = np.asarray(image.voxels) != 0
     return np.asarray(ndimage.binary_fill_holes(mask), dtype=bool) if over == "nonzero_filled" else mask

@@ -44,18 +44,27 @@ from dicomnode.engine.manifest.preparation_geometry import (
 )
 from dicomnode.values import Grid
 
-_ON_DEVICE_OVER: Final = {"z_score": ("all", "nonzero"), "scale_minmax": ("all",)}
-
-DEVICE_CHOICES: Final[Mapping[str, str]] = MappingProxyType(
+# With which of its choices an entry runs on a device, where not with all
+_CHOICES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = MappingProxyType(
     {
-        "resample": 'interpolation = "linear", thick_slices = "same"',
-        "resize": 'interpolation = "linear" or "area"',
-        "letterbox": 'interpolation = "linear"',
-        "scale_minmax": 'over = "all"',
-        "z_score": 'over = "all" or "nonzero"',
+        "resample": {"interpolation": ("linear",), "thick_slices": ("same",)},
+        "resize": {"interpolation": ("linear", "area")},
+        "letterbox": {"interpolation": ("linear",)},
+        "scale_minmax": {"over": ("all",)},
+        "z_score": {"over": ("all", "nonzero")},
     }
 )
-"""With which of its choices an entry runs on a device, where not with all: for people."""
+
+
+def _written(choices: Mapping[str, Sequence[str]]) -> str:
+    quoted = {key: " or ".join(f'"{value}"' for value in values) for key, values in choices.items()}
+    return ", ".join(f"{key} = {values}" for key, values in quoted.items())
+
+
+DEVICE_CHOICES: Final[Mapping[str, str]] = MappingProxyType(
+    {name: _written(choices) for name, choices in _CHOICES.items()}
+)
+"""The same as engine.toml writes it, for its reference page."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,17 +77,10 @@ class DeviceImage:
 
 def runs_on_device(entry: Preparation) -> bool:
     """Tell whether a device does this entry, with the choices that it makes."""
-    how = entry.declared
-    if entry.name not in ON_DEVICE:
-        return False
-    if isinstance(how, Resample):
-        return how.interpolation == "linear" and how.thick_slices == "same"
-    if isinstance(how, Resize):
-        return how.interpolation in {"linear", "area"}
-    if isinstance(how, Letterbox):
-        return how.interpolation == "linear"
-    over = _ON_DEVICE_OVER.get(entry.name)
-    return over is None or getattr(how, "over", "all") in over
+    choices = _CHOICES.get(entry.name, {})
+    return entry.name in ON_DEVICE and all(
+        getattr(entry.declared, key) in values for key, values in choices.items()
+    )
 
 
 def split(entries: Sequence[Preparation]) -> tuple[tuple[Preparation, ...], tuple[Preparation, ...]]:

@@ -21,7 +21,7 @@ def scaling(name: str) -> Step:
     """Return the step that finds its line by its name and draws the values along it."""
 
     def run(image: Prepared, how: Any, _progress: Progress) -> Prepared:
-        mask = mask_over(image.voxels, getattr(how, "over", "all"))
+        mask = mask_over(image, getattr(how, "over", "all"))
         line = LINES[name](how, HostMeasured(image.voxels, mask))
         return Prepared(along(image, line, mask), image.grid)
 
@@ -65,7 +65,7 @@ def clip(image: Prepared, limits: tuple[float, float], progress: Progress = no_p
 
 def landmarks(image: Prepared, how: Landmarks, _progress: Progress) -> Prepared:
     """Take the percentiles of the volume to the values of the learned scale, linear between them."""
-    mask = mask_over(image.voxels, how.over)
+    mask = mask_over(image, how.over)
     found = HostMeasured(image.voxels, mask).percentiles(how.percentiles)
     result = np.empty(image.voxels.shape, dtype=np.float32)
     for k, plane in enumerate(image.voxels):

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Event:
-    """A place in a stream, and the time when the device passed it."""
+    """A place in a stream."""
 
     __slots__ = ("_context", "_event")
 
@@ -39,12 +39,6 @@ class Event:
         """Wait until the device has passed it."""
         with self._context.working("waiting for work"):
             self._event.synchronize()
-
-    def ms_since(self, earlier: Event) -> float:
-        """Return the milliseconds that the device took from `earlier` to here; waits for it."""
-        self.synchronize()
-        with self._context.working("reading times"):
-            return float(self._event.time_since(earlier.raw))
 
 
 class Stream:

@@ -68,12 +68,17 @@ class Answers:
         self.taken[key] = answer
         return answer
 
-    def raw(self, key: str) -> Any:
-        """Return a piece of engine.toml that is given as it is; None when it is not."""
+    def raw(self, key: str, check: Check | None = None) -> Any:
+        """Return a piece of engine.toml that is given as it is, tables by default; None when it is not.
+
+        Raises NodeError(ANSWER_WRONG) where it has not the form of such a piece.
+        """
         self.known.add(key)
-        if key in self.given:
-            self.taken[key] = self.given[key]
-        return self.given.get(key)
+        if key not in self.given:
+            return None
+        question = Question(key=key, text=f"{key} as in engine.toml", proposal=None, check=check or tables)
+        self.taken[key] = self._checked(question, self.given[key])
+        return self.taken[key]
 
     @staticmethod
     def _checked(question: Question, answer: Any) -> Any:
@@ -108,6 +113,8 @@ def assignment(key: str, value: Any) -> str:
 
 def shown(value: Any) -> str:
     """Write a value as TOML does, on one line."""
+    if isinstance(value, Mapping) and not value:
+        return "{}"
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{name} = {shown(one)}" for name, one in value.items()) + " }"
     if isinstance(value, list | tuple):
@@ -161,6 +168,28 @@ def items(value: Any) -> list[Any]:
     if not isinstance(value, Sequence) or not value:
         raise ValueError('a list, such as ["liver", "spleen"]')
     return list(value)
+
+
+def tables(value: Any) -> list[dict[str, Any]]:
+    """Check for a list of tables."""
+    if not isinstance(value, list) or not all(isinstance(one, Mapping) for one in value):
+        raise ValueError("a list of tables, as in engine.toml")
+    return [dict(one) for one in value]
+
+
+def table(value: Any) -> dict[str, Any]:
+    """Check for a table."""
+    if not isinstance(value, Mapping):
+        raise ValueError("a table, as in engine.toml")  # noqa: TRY004  what every check raises
+    return dict(value)
+
+
+def texts(value: Any) -> list[str]:
+    """Check for a list of texts; a text is one with commas between."""
+    found = items(value) if isinstance(value, str | list) and value else []
+    if not found or not all(isinstance(one, str) for one in found):
+        raise ValueError("a list of texts, as in engine.toml")
+    return found
 
 
 def numbers(count: int, *, word: str = "", whole: bool = False) -> Check:

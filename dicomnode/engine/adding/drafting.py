@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+from dicomnode.engine.adding.colouring import coloured
 from dicomnode.engine.adding.draft import Draft
 from dicomnode.engine.adding.graph import read_graph
 from dicomnode.engine.adding.toml_text import toml_text
@@ -69,6 +70,7 @@ def write_draft(
     _refuse_existing(folder, replace=replace)
     table = _with_digests(draft)
     _check(draft, table)
+    table["output"] = coloured(table["output"])
     tried = limits or Limits()
     for step in table["step"]:
         if "network" in step:
@@ -136,7 +138,7 @@ def _gate(step: Mapping[str, Any], content: bytes, limits: Limits) -> dict[str, 
     file = step["network"]
     order = TrialOrder(
         file=file,
-        groups=[[_shapes(file, gate, content)]],
+        groups=[[_shapes(step, gate, content)]],
         low=gate["low"],
         high=gate["high"],
         seed=gate.get("seed", 1),
@@ -153,13 +155,18 @@ def _gate(step: Mapping[str, Any], content: bytes, limits: Limits) -> dict[str, 
     return gate
 
 
-def _shapes(file: str, gate: Mapping[str, Any], content: bytes) -> Shapes:
+def _shapes(step: Mapping[str, Any], gate: Mapping[str, Any], content: bytes) -> Shapes:
+    file = step["network"]
     try:
         check_onnx(content)  # before a runtime sees it: it would look for data in files of this machine
         names = [port.name for port in read_graph(content).inputs]
     except UnsafeNetworkError as error:
         advice = "Export it again."
         raise NodeError(NETWORK_UNFIT, path=file, reason=error, advice=advice) from error
+    fed = list(step.get("inputs") or {}) or names[:1]
+    if set(fed) != set(names):
+        problem = f"[step.inputs] feeds {', '.join(fed)}, and {file} takes {', '.join(names)}"
+        raise NodeError(DRAFT_WRONG, name=step.get("name", file), problems=problem)
     return {name: tuple(gate.get("shapes", {}).get(name, gate.get("shape", ()))) for name in names}
 
 

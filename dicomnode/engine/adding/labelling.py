@@ -27,16 +27,6 @@ CATEGORIES: Final[Mapping[Kind, CodeTable]] = {
     "lesion": {"scheme": "SCT", "code": "49755003", "meaning": "Morphologically Abnormal Structure"},
     "tissue": {"scheme": "SCT", "code": "85756007", "meaning": "Tissue"},
 }
-_COLOURS_RGB: Final = (
-    (255, 160, 0),
-    (102, 170, 255),
-    (102, 220, 190),
-    (230, 110, 160),
-    (190, 150, 255),
-    (220, 220, 90),
-    (150, 200, 90),
-    (240, 120, 90),
-)
 _TISSUES: Final = frozenset({"csf", "fat", "fluid", "matter", "muscle", "myocardium", "tissue"})
 _BRITISH: Final = (("Grey", "Gray"), ("Tumour", "Tumor"), ("Haemo", "Hemo"), ("Oedema", "Edema"))
 _LONGEST_NAME: Final = 48
@@ -201,12 +191,11 @@ def concept_of(name: str) -> Code:
     return Code(found["code"], found["scheme"], found["meaning"])
 
 
-def segment_output(name: str, number: int, measure: Sequence[str]) -> dict[str, Any]:
-    """Return the [[output]] of a class that is voxels; number: its place among the classes, from 0."""
+def segment_output(name: str, measure: Sequence[str]) -> dict[str, Any]:
+    """Return the [[output]] of a class that is voxels."""
     words = re.sub(r"[^A-Za-z0-9]+", " ", name).strip()
     title = words[:1].upper() + words[1:].lower()
-    colour = list(_COLOURS_RGB[number % len(_COLOURS_RGB)])
-    return segment_of(meaning_of(name), title, measure) | {"colour_rgb": colour}
+    return segment_of(meaning_of(name), title, measure)
 
 
 def segment_of(meaning: Meaning, title: str, measure: Sequence[str]) -> dict[str, Any]:

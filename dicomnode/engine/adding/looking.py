@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
 from dicomnode.engine.adding.graph import OnnxGraph, Port, read_graph
@@ -24,7 +23,7 @@ from dicomnode.engine.adding.trial import (
     try_network,
 )
 from dicomnode.engine.onnx_file import LARGEST_MESSAGE_BYTES, UnsafeNetworkError, check_onnx, whole_onnx
-from dicomnode.faults import NETWORK_UNFIT, NodeError
+from dicomnode.faults import ANSWER_WRONG, NETWORK_UNFIT, NodeError
 
 ROW: Final = "nf"  # axes of an input that is a row of numbers
 _RUNS_ON: Final = ("float32", "float16", "float64", "int64", "int32", "uint8", "bool")
@@ -101,15 +100,16 @@ class Looked:
         return self.tried.outputs
 
 
-def look(path: Path, limits: Limits, axes: Mapping[str, str] = MappingProxyType({})) -> Looked:
-    """Read an ONNX file and try it; axes: of inputs whose own shape does not tell.
+def look(path: Path, limits: Limits, axes: str | None = None) -> Looked:
+    """Read an ONNX file and try it; axes: of the inputs that have so many, where somebody said them.
 
-    Raises NodeError(NETWORK_UNFIT, TRIAL_FAILED).
+    Raises NodeError(NETWORK_UNFIT, TRIAL_FAILED, ANSWER_WRONG).
     """
     content = read_network(path)
     graph = read_graph(content)
     _refuse_unfit(path, graph)
-    entries = tuple(_entry(path, port, axes.get(port.name, axes.get(""))) for port in graph.inputs)
+    entries = tuple(_entry(path, port, axes) for port in graph.inputs)
+    _refuse_unfit_axes(graph, axes)
     entries = tuple(sorted(entries, key=lambda one: one.is_row))
     tried, multiple = _try(path, content, entries, limits)
     first = entries[0]
@@ -210,14 +210,19 @@ def _input_problems(port: Port) -> Iterator[tuple[str, str]]:
         yield f"its input {port} has no axes of space", advice
 
 
+def _refuse_unfit_axes(graph: OnnxGraph, axes: str | None) -> None:
+    """Refuse an answer that goes with no input."""
+    lengths = [len(port.shape or ()) for port in graph.inputs]
+    if axes is not None and len(axes) not in lengths:
+        expected = f"one letter for each axis of an input: {'; '.join(map(str, graph.inputs))}"
+        raise NodeError(ANSWER_WRONG, key="axes", value=f'"{axes}"', expected=expected)
+
+
 def _entry(path: Path, port: Port, answer: str | None) -> Entry:
     if port.shape is None:
         advice = "Export it with the shape of its input; lengths that may vary can have names in it."
         raise _unfit(path, f"its input {port.name} does not say how many axes it has", advice)
-    if answer is not None:
-        if len(answer) != len(port.shape):
-            expected = f"one letter for each axis of {port}"
-            raise _unfit(path, f"the axes {answer!r} are not {expected}", "Correct the answer `axes`.")
+    if answer is not None and len(answer) == len(port.shape):
         return Entry(port=port, axes=answer, sure=True)
     axes, sure = _axes(port.shape)
     if not axes:

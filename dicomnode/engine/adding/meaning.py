@@ -127,7 +127,9 @@ def _groups(looked: Looked, forms: Mapping[str, Form]) -> Iterator[Meaning]:
         scores = scores or next((name for name in lists if by_name[name].dtype.startswith("float")), lists[0])
         classes = next((n for n in lists if n != scores and not by_name[n].dtype.startswith("float")), None)
         table = {"boxes": boxes[0], "scores": scores, "activation": _activation(by_name[scores], looked)}
-        yield Meaning(interpret="boxes", parameters=table | ({"classes": classes} if classes else {}))
+        count = by_name[scores].shape[-1] if len(by_name[scores].shape) > 1 else 1
+        found = table | ({"classes": classes} if classes else {})
+        yield Meaning(interpret="boxes", channels=count, parameters=found)
     coarse = [n for n, form in forms.items() if form == "coarse" and _channels(by_name[n], looked) == 1]
     grids = [n for n, form in forms.items() if form == "grid" and _channels(by_name[n], looked) == 1]
     if len(coarse) == 2 and len(grids) == 1 and looked.image is not None:

@@ -13,12 +13,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from dicomnode.engine.adding.answers import Answers, items, matching, name, one_of, shown, text
+from dicomnode.engine.adding.answers import (
+    Answers,
+    items,
+    matching,
+    name,
+    one_of,
+    shown,
+    table,
+    text,
+    texts,
+)
 from dicomnode.engine.adding.draft import Draft
 from dicomnode.engine.adding.labelling import PRIVATE_SCHEME, stem_of
 from dicomnode.engine.adding.looking import Entry, Looked, look
 from dicomnode.engine.adding.meaning import Meaning, meanings
-from dicomnode.engine.adding.propose_outputs import propose_outputs
+from dicomnode.engine.adding.propose_outputs import propose_outputs, unreported
 from dicomnode.engine.adding.propose_prepare import propose_frame, range_after
 from dicomnode.engine.adding.trial import Limits
 
@@ -46,14 +56,14 @@ def draft_from_onnx(path: Path, answers: Answers, limits: Limits) -> Draft:
     Raises NodeError: NETWORK_UNFIT, TRIAL_FAILED, ANSWER_WRONG, QUESTIONS_OPEN.
     """
     given = answers.given.get("axes")
-    looked = look(path, limits, {"": given} if isinstance(given, str) else {})
+    looked = look(path, limits, given if isinstance(given, str) else None)
     image = looked.image
     if image is not None:
         check = matching(_AXES, "axes of engine.toml, such as nckji or ncji")
         question = f"what are the axes of its input {image.port}? (n batch, c channels, t time, k, j, i)"
         axes = answers.get("axes", question, image.axes, check, sure=image.sure)
         if axes != image.axes:
-            looked = look(path, limits, {"": axes})
+            looked = look(path, limits, axes)
     return propose(looked, answers)
 
 
@@ -64,7 +74,7 @@ def propose(looked: Looked, answers: Answers) -> Draft:
     engine = answers.get("name", "what is the engine called?", stem, name, sure=True)
     title = stem.replace("-", " ").capitalize()
     version = matching(r"[0-9]+(\.[0-9]+){1,3}", "a version such as 1.0.0")
-    table: dict[str, Any] = {
+    made: dict[str, Any] = {
         "name": engine,
         "version": answers.get("version", "which version is it?", "1.0.0", version, sure=True),
         "title": answers.get("title", "what is it, for people?", title, text, sure=True),
@@ -73,16 +83,16 @@ def propose(looked: Looked, answers: Answers) -> Draft:
     modality = answers.get("modality", "which modality was it trained on?", "CT", _MODALITY)
     network = f"{stem_of(looked.file.stem)}.onnx"
     step, prepare, further = _step(looked, meaning, answers, modality)
-    table["input"] = [*_series(answers, modality, prepare, further), *_tags(looked, answers)]
+    made["input"] = [*_series(answers, modality, prepare, further), *_tags(looked, answers)]
     step = {"network": network, **step}
-    table["step"] = [step]
-    table["output"] = propose_outputs(meaning, answers, modality, network.removesuffix(".onnx"))
+    made["step"] = [step]
+    made["output"] = propose_outputs(meaning, answers, modality, network.removesuffix(".onnx"))
     answers.finish(looked.file.name)
-    left_out = tuple(_left_out(looked, meaning, table))
+    left_out = tuple(_left_out(looked, meaning, made))
     return Draft(
-        table=table,
+        table=made,
         networks={network: looked.content},
-        card=_card(looked, table, answers),
+        card=_card(looked, made, answers),
         left_out=left_out,
     )
 
@@ -109,8 +119,8 @@ def _meaning(looked: Looked, answers: Answers) -> Meaning:
         answers.get(
             "output", "which output is read?", "", one_of(*(one.name for one in looked.outputs)), sure=True
         )
-    table = answers.raw(word) if word in _STEP_TABLES else None
-    return replace(chosen, parameters={**chosen.parameters, **(table if isinstance(table, Mapping) else {})})
+    said_of_it = (answers.raw(word, table) if word in _STEP_TABLES else None) or {}
+    return replace(chosen, parameters={**chosen.parameters, **said_of_it})
 
 
 # ── what goes in ──
@@ -137,9 +147,9 @@ def _require(answers: Answers, modality: str) -> list[dict[str, Any]]:
         {"tag": "Modality", "equals": modality},
         {"fact": "lossy", "equals": False},
     ]
-    part = answers.raw("covers")
+    part = answers.raw("covers", text)
     if part:
-        rules.insert(1, {"fact": "covers", "contains": str(part)})
+        rules.insert(1, {"fact": "covers", "contains": part})
     return rules
 
 
@@ -202,11 +212,11 @@ def _step(
     sources = _sources(image, answers, modality) if image is not None else [stem_of(modality)]
     frame = propose_frame(looked, meaning, answers, modality)
     step: dict[str, Any] = {
-        "inputs": answers.raw("inputs") or _feeds(looked, sources),
+        "inputs": answers.raw("inputs", table) or _feeds(looked, sources),
         "window": frame.window,
         "interpret": meaning.interpret,
         "output": meaning.output or None,
-        "precisions": answers.raw("precisions") or ["fp32"],
+        "precisions": answers.raw("precisions", texts) or ["fp32"],
         "memory_bytes_per_voxel": _memory(looked),
     }
     if meaning.parameters:
@@ -249,11 +259,12 @@ def _memory(looked: Looked) -> float | None:
 # ── what is said of it ──
 
 
-def _left_out(looked: Looked, meaning: Meaning, table: Mapping[str, Any]) -> list[str]:
+def _left_out(looked: Looked, meaning: Meaning, made: Mapping[str, Any]) -> list[str]:
     named = {meaning.output, *map(str, meaning.parameters.values())}
     unread = [one.name for one in looked.outputs if len(looked.outputs) > 1 and one.name not in named]
     sentences = [f"Its output {one} is not read." for one in unread]
-    local = [one["type"]["meaning"] for one in table["output"] if _is_local(one)]
+    sentences += unreported(meaning, made["output"])
+    local = [str(one["type"].get("meaning")) for one in made["output"] if _is_local(one)]
     if local:
         sentences.append(
             f"{', '.join(local)}: the codes are of the private scheme {PRIVATE_SCHEME}. Put codes of SNOMED "
@@ -263,18 +274,19 @@ def _left_out(looked: Looked, meaning: Meaning, table: Mapping[str, Any]) -> lis
 
 
 def _is_local(output: Mapping[str, Any]) -> bool:
-    return bool(output.get("type", {}).get("scheme") == PRIVATE_SCHEME)
+    concept = output.get("type")
+    return isinstance(concept, Mapping) and concept.get("scheme") == PRIVATE_SCHEME
 
 
-def _card(looked: Looked, table: Mapping[str, Any], answers: Answers) -> str:
+def _card(looked: Looked, made: Mapping[str, Any], answers: Answers) -> str:
     graph = looked.graph
     opsets = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in graph.opsets.items())
     operators = ", ".join(f"{count} {kind}" for kind, count in graph.operators.items())
     said = [f"- `{key}`: `{shown(value)}`" for key, value in answers.taken.items() if value is not None]
     lines = [
-        f"# {table['title']}",
+        f"# {made['title']}",
         "",
-        str(table["use"]),
+        str(made["use"]),
         "",
         "## What it was made from",
         "",

@@ -47,11 +47,10 @@ def propose_frame(looked: Looked, meaning: Meaning, answers: Answers, modality: 
     image = looked.image
     if image is None:
         return Frame(prepare=[], values=[], window="whole")
-    given, window = answers.raw("prepare"), answers.raw("window")
+    given, window = answers.raw("prepare"), answers.raw("window", _window_given)
     if given is not None:
-        entries = [dict(one) for one in given] if isinstance(given, list) else given
         proposed = window or _window(looked, image, meaning, _fits(looked, image, meaning))
-        return Frame(prepare=entries, values=[], window=proposed)
+        return Frame(prepare=given, values=[], window=proposed)
     orient = answers.get(
         "orientation",
         "where do i, j, k of its input run to? Letters as in orient: LPS is the order of DICOM; arrays of "
@@ -135,6 +134,12 @@ def _fits(looked: Looked, image: Entry, meaning: Meaning) -> tuple[int, int, int
 # ── windows ──
 
 
+def _window_given(value: Any) -> Any:
+    if value != "whole" and not isinstance(value, Mapping):
+        raise ValueError('"whole", or a table with size_kji, as in engine.toml')
+    return value
+
+
 def _window(looked: Looked, image: Entry, meaning: Meaning, size: tuple[int, int, int] | None) -> Any:
     """Whole, where one pass gives one answer or there is memory for it; else windows that overlap."""
     if meaning.interpret in _ONE_ANSWER or "t" in image.axes:
@@ -163,7 +168,7 @@ def _there_is_memory(looked: Looked) -> bool:
 def _intensity(image: Entry, answers: Answers, modality: str) -> list[dict[str, Any]]:
     question = (
         f"how are values scaled? One of {', '.join(INTENSITIES)}; LOW..HIGH scales that range to 0..1, "
-        "clipped; or entries of prepare"
+        f"clipped; or entries of prepare. Often of CT {_OF_MODALITY['CT']}, of MR and PT {_OF_MODALITY['MR']}"
     )
     # A network that takes whole numbers takes them as they are stored
     proposal = _OF_MODALITY.get(modality, "minmax") if image.port.dtype.startswith("float") else "none"

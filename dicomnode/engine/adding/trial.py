@@ -23,7 +23,10 @@ from dicomnode.faults import TRIAL_FAILED, NodeError
 
 COMMAND: Final = (sys.executable, "-m", "dicomnode.engine.adding.trial_child")
 _MOST_THREADS: Final = 8
-_GIB: Final = 1 << 30
+_GB: Final = 10**9
+LEAST_SECONDS: Final = 1
+MOST_SECONDS: Final = 24 * 60 * 60
+LEAST_BYTES: Final = _GB  # of address space: what Python and ONNX Runtime reserve before any network
 # Each thread of a library reserves address space, which is what the limit counts
 _ENVIRONMENT: Final = {"OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 
@@ -31,23 +34,45 @@ Shapes = Mapping[str, tuple[int, ...]]
 """Shape of each input by its name."""
 
 
+def machine_bytes() -> int:
+    """Return the memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def _memory_bytes() -> int:
-    """Three quarters of the machine's memory, and no more than 16 GiB: what is tried is small."""
-    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min(whole * 3 // 4, 16 * _GIB)
+    """Three quarters of the machine's memory, and no more than 16 GB: what is tried is small."""
+    return min(machine_bytes() * 3 // 4, 16 * _GB)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a network may use when it is tried. seconds: by the clock, for all its runs together."""
+    """What a network may use when it is tried.
+
+    seconds: by the clock, for all its runs together. memory_bytes: of address space; None: three quarters of
+    the machine's memory, and 16 GB at most. ValueError for what cannot be, in words for people.
+    """
 
     seconds: float = 300.0
-    memory_bytes: int = 0  # 0: `_memory_bytes`
+    memory_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        if not LEAST_SECONDS <= self.seconds <= MOST_SECONDS:
+            raise ValueError(
+                f"a trial may take between {LEAST_SECONDS} and {MOST_SECONDS} seconds (24 hours)"
+            )
+        if self.memory_bytes is None:
+            return
+        if self.memory_bytes < LEAST_BYTES:
+            raise ValueError(f"a trial needs at least {LEAST_BYTES / _GB:g} GB, for the runtime alone")
+        if self.memory_bytes > machine_bytes():
+            raise ValueError(
+                f"this machine has {machine_bytes() / _GB:.1f} GB, and a trial no more than that"
+            )
 
     @property
     def memory(self) -> int:
         """Bytes of address space."""
-        return self.memory_bytes or _memory_bytes()
+        return _memory_bytes() if self.memory_bytes is None else self.memory_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,36 +7,44 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from dicomnode.engine.manifest.consistent_outputs import check_outputs
+from dicomnode.engine.manifest.consistent_pictures import check_pictures
+from dicomnode.engine.manifest.consistent_priors import check_registered
 from dicomnode.engine.manifest.consistent_steps import check_steps
 from dicomnode.engine.manifest.entries import exactly_one, given
 from dicomnode.engine.manifest.inputs import InputSpec, Preference, Requirement, TagNumber
-from dicomnode.engine.manifest.preparation import check_preparation
-from dicomnode.engine.manifest.preparation_geometry import (
-    CropCentre,
-    CropForeground,
-    Letterbox,
-    Pad,
-    Resample,
-    Resize,
-)
+from dicomnode.engine.manifest.preparation import Preparation, check_preparation
 from dicomnode.engine.manifest.tree import Manifest
-from dicomnode.engine.rules import COMPARISONS, FACTS, PREFERENCES
+from dicomnode.engine.wording import COMPARISONS, FACTS, PREFERENCES
 from dicomnode.settings import Problem
 from dicomnode.settings.reader import nearest
 from dicomnode.values import FACT_TAGS
 
 # Attributes of the patient that a network may be given as numbers; matching sees none of them
 PATIENT_TAGS: Final = ("PatientAge", "PatientSex", "PatientSize", "PatientWeight")
-# Changes of the grid: a further volume lies on the grid of the first
-_GRID_CHANGES: Final = (Resample, Resize, Letterbox, CropForeground, CropCentre, Pad)
-_NOT_READ_YET: Final = ("picture", "cine")
+_LONGEST_NAME: Final = 60
 
 
 def check_manifest(manifest: Manifest, table: Mapping[str, Any]) -> list[Problem]:
     """Find what is wrong between the keys of a manifest that was read from `table`."""
-    problems = [*_inputs(manifest.input), *check_steps(manifest), *check_outputs(manifest)]
+    problems = [
+        *_name(manifest),
+        *_inputs(manifest.input),
+        *check_registered(manifest.input),
+        *check_pictures(manifest),
+        *_unread(manifest),
+        *check_steps(manifest),
+        *check_outputs(manifest),
+    ]
     steps = table.get("step", ())
     return problems + [one for number, raw in enumerate(steps, start=1) for one in _window(number, raw)]
+
+
+def _name(manifest: Manifest) -> Iterator[Problem]:
+    """An engine that takes several series numbers its analyses: ":2" to ":999" behind its name."""
+    first = manifest.input[0]
+    if "all" in (first.series, first.ties) and len(manifest.name) > _LONGEST_NAME:
+        expected = f"{_LONGEST_NAME} characters at most, as it may take several series of a study"
+        yield Problem(key="name", value=manifest.name, expected=expected)
 
 
 def _window(number: int, raw: Any) -> Iterator[Problem]:
@@ -58,16 +66,69 @@ def _inputs(inputs: Sequence[InputSpec]) -> Iterator[Problem]:
         where = f"input[{number}]"
         if spec.name in [one.name for one in inputs[: number - 1]]:
             yield Problem(key=f"{where}.name", value=spec.name, expected="a name that no earlier input has")
-        if spec.kind in _NOT_READ_YET:
-            hint = "This version makes volumes of series; it reads no pictures and no cine yet."
-            yield Problem(key=f"{where}.kind", value=spec.kind, expected='"volume" or "tags"', hint=hint)
-        elif spec.kind == "tags":
+        if spec.kind == "tags":
             yield from _tags(where, spec)
         else:
-            yield from _volume(where, spec, first=number == 1)
+            yield from _volume(where, spec)
+        if number > 1:
+            yield from _goes_with_one(where, spec)
+        if number > 1 and spec.kind == "volume":
+            yield from _on_a_grid(where, spec, inputs[0])
+        elif spec.beside_first:
+            hint = "Only a further volume can lie beside the first one, as another channel of it."
+            yield Problem(key=f"{where}.beside_first", value=True, expected="no such key", hint=hint)
 
 
-def _volume(where: str, spec: InputSpec, *, first: bool) -> Iterator[Problem]:
+def _goes_with_one(where: str, spec: InputSpec) -> Iterator[Problem]:
+    """Find keys that say how many series are taken, of an input that is one beside each first one."""
+    for name, usual in (("series", "best"), ("ties", "first")):
+        if getattr(spec, name) != usual:
+            hint = "How many series an engine takes is said of its first input; of others one goes with each."
+            yield Problem(key=f"{where}.{name}", value=getattr(spec, name), expected="no such key", hint=hint)
+
+
+def _unread(manifest: Manifest) -> Iterator[Problem]:
+    """Find further inputs that a study would be waited for, and that nothing looks at."""
+    read = {source for step in manifest.step for feed in step.inputs.values() for source in feed.of}
+    for number, spec in enumerate(manifest.input[1:], start=2):
+        again = spec.name in [one.name for one in manifest.input[: number - 1]]
+        if spec.name not in read and not again:
+            hint = f'Name it in [step.inputs], such as image = {{ of = ["{spec.name}"] }}, or take it out.'
+            expected = "the name of an input that a step reads; no step reads it"
+            yield Problem(key=f"input[{number}].name", value=spec.name, expected=expected, hint=hint)
+
+
+def _on_a_grid(where: str, spec: InputSpec, first: InputSpec) -> Iterator[Problem]:
+    """Find changes of the grid that would part a further volume from the first."""
+    changes = _grid_changes(spec)
+    wanted = list(_grid_changes(first).values())
+    if spec.beside_first and list(changes.values()) != wanted:
+        names = ", ".join(entry.name for entry in wanted) or "none"
+        yield Problem(
+            key=f"{where}.prepare",
+            value=[entry.name for entry in changes.values()],
+            expected=f"the same changes of the grid: {names}, as input {first.name} has them",
+            hint="What changes the grid is done to both at once; it stands in both lists, in one order.",
+        )
+    if spec.beside_first:
+        return
+    for number, entry in changes.items():
+        yield Problem(
+            key=f"{where}.prepare[{number}]",
+            value=entry.name,
+            expected="a preparation that keeps the grid",
+            hint="A further volume is resampled onto the grid that the first one was prepared on; with "
+            "beside_first = true it is prepared together with it.",
+        )
+
+
+def _grid_changes(spec: InputSpec) -> dict[int, Preparation]:
+    """Return the entries of `prepare` that give another grid, by their number from 1."""
+    entries = enumerate(spec.prepare, start=1)
+    return {number: entry for number, entry in entries if len(entry.given) == 1 and not entry.keeps_grid}
+
+
+def _volume(where: str, spec: InputSpec) -> Iterator[Problem]:
     if not spec.require:
         hint = "Rules; the first that fails is what `why` prints."
         yield Problem(key=f"{where}.require", value=None, expected="at least one", hint=hint)
@@ -80,16 +141,6 @@ def _volume(where: str, spec: InputSpec, *, first: bool) -> Iterator[Problem]:
         yield from _rule(f"{where}.prefer[{n}]", preference, PREFERENCES)
     for n, entry in enumerate(spec.prepare, start=1):
         yield from check_preparation(f"{where}.prepare[{n}]", entry)
-        if first or len(entry.given) != 1:
-            continue
-        if entry.name in {"orient", "resample_mm"} or isinstance(entry.declared, _GRID_CHANGES):
-            hint = "A further volume is resampled onto the grid that the first one was prepared on."
-            yield Problem(
-                key=f"{where}.prepare[{n}]",
-                value=entry.name,
-                expected="a preparation that keeps the grid",
-                hint=hint,
-            )
 
 
 def _tags(where: str, spec: InputSpec) -> Iterator[Problem]:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+from dicomnode.engine.manifest.picture import PictureSpec
 from dicomnode.engine.manifest.preparation import Preparation
 from dicomnode.engine.manifest.vocabulary import SOME, Scalar, table
-from dicomnode.settings.schema import NAME, POSITIVE, Rule, key, needed
+from dicomnode.settings.keys import NAME, POSITIVE, Rule, key, needed
 
 Axes = Literal[
     "nckji",
@@ -89,22 +90,77 @@ class TagNumber:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PriorSpec:
+    """[input.prior]: the input is of an earlier study of the same patient, the latest that holds its rules.
+
+    Archives that are asked for it are named by [[query]] of dicomnode.toml. Where none comes, a network sees
+    a volume in which there is `outside` alone, and the results say why.
+    """
+
+    months_at_most: float = key(36.0, "An older study is none.", POSITIVE)
+    required: bool = key(False, "Whether a study without a prior is not analysed.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InputSpec:
     """[[input]]: a series that the engine needs, and how it is made ready, or numbers from its attributes.
 
     The first input is the series that results go back on. Further volumes must share its Frame of
-    Reference; they are resampled onto the grid that the first one was prepared on, and then prepared.
+    Reference, or say how they are registered; they are resampled onto the grid that the first one was
+    prepared on, and then prepared. A prior is registered always: between two studies a patient moves.
+    A further volume with beside_first is another channel of one image (nnU-Net, MONAI): it is put onto the
+    grid of the first input's series, and both go through their `prepare` together. Entries that change the
+    grid stand in both lists, alike and in the same order; those that change values are each volume's own.
+    crop_foreground takes the box of what counts in any of them. Steps name it in `of`, as any other input.
+    Further pictures are views beside the first one: each goes through its own `prepare`, which must bring
+    them to one size.
     """
 
     name: str = needed("Name of the input, for the steps.", NAME)
     kind: Literal["volume", "tags", "picture", "cine"] = needed(
-        'What is made of the series: "volume", or "tags" for numbers from its attributes.'
+        'What is made of the series: "volume", "picture" for an image that is no slice, "cine" for frames in '
+        'time; or "tags" for numbers from its attributes.'
     )
     require: tuple[Requirement, ...] = key((), "Rules; the first that fails is what `why` prints.")
     prefer: tuple[Preference, ...] = key((), "What makes one series better than another.")
+    series: Literal["best", "all"] = key(
+        "best", "Of the first input: best: the series with the highest score; all: each that holds the rules."
+    )
+    ties: Literal["first", "all", "none"] = key(
+        "first",
+        "Of the first input: what is taken of several that are equally good; first: the one of the lowest "
+        "UID; all; none: the study is not analysed, and says so.",
+    )
     prepare: tuple[Preparation, ...] = key((), "What is done to it, in this order.")
     outside: float = key(0.0, "Of a further volume: value where it does not reach, in its unit.")
+    register: Literal["none", "rigid", "affine"] = key(
+        "none",
+        "Of a further volume of another Frame of Reference: how it is laid over the first one; none: a study "
+        "with such a one is not analysed.",
+    )
+    prior: PriorSpec | None = key(None, "Of a further volume: it is of an earlier study of the patient.")
+    beside_first: bool = key(
+        False,
+        "Of a further volume: it is put onto the grid of the first input's series and stacked behind it, as "
+        "another channel of one image; what changes the grid is done to both at once.",
+    )
+    picture: PictureSpec | None = key(None, "Of a picture or cine: its colours, values and orientation.")
     tags: tuple[TagNumber, ...] = key((), 'Of kind "tags": the numbers, in the order of the vector.')
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether it is a picture or cine, which has no place in patient space."""
+        return self.kind in {"picture", "cine"}
+
+    @property
+    def how(self) -> PictureSpec:
+        """How a picture or cine is taken."""
+        return self.picture or PictureSpec()
+
+    @property
+    def channels(self) -> int:
+        """How many channels it gives a network; of tags they are numbers."""
+        return self.how.channels if self.is_picture else 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Literal
 
 from dicomnode.engine.manifest.vocabulary import PROPORTION, SOME
-from dicomnode.settings.schema import NAME, NOT_EMPTY, NOT_NEGATIVE, POSITIVE, Rule, key, needed
+from dicomnode.settings.keys import NAME, NOT_EMPTY, NOT_NEGATIVE, POSITIVE, Rule, key, needed
 
 Interpret = Literal[
     "centre_heat",

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 from dicomnode.engine.manifest.vocabulary import COLOUR, PROPORTION, RANGE, CodeSpec
-from dicomnode.settings.schema import NAME, NOT_EMPTY, NOT_NEGATIVE, POSITIVE, Rule, key, needed
+from dicomnode.settings.keys import NAME, NOT_EMPTY, NOT_NEGATIVE, POSITIVE, Rule, key, needed
 from dicomnode.values.codes import LEFT, RIGHT, Code
 
 Laterality = Literal["left", "right"]

@@ -10,7 +10,6 @@ from typing import Final
 
 from dicomnode.engine.manifest.preparation_geometry import (
     ORIENTATION,
-    POSITIVES,
     CropCentre,
     CropForeground,
     Declaration,
@@ -35,8 +34,9 @@ from dicomnode.engine.manifest.preparation_values import (
     WindowLevel,
     ZScore,
 )
+from dicomnode.engine.manifest.vocabulary import POSITIVES, RANGE
 from dicomnode.settings import Problem
-from dicomnode.settings.schema import Rule, key
+from dicomnode.settings.keys import key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ class Preparation:
     clip: tuple[float, float] | None = key(
         None,
         "Limits values to the smallest and the largest given, in the volume's unit.",
-        Rule("smallest, largest", lambda pair: pair[0] < pair[1]),
+        RANGE,
     )
     window: WindowLevel | None = key(None, "Scales values by a window's centre and width, clipped.")
     scale_range: ScaleRange | None = key(None, "Scales values from one given range to another.")

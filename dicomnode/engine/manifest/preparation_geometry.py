@@ -12,13 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from dicomnode.settings.schema import NOT_NEGATIVE, POSITIVE, Rule, key, needed
+from dicomnode.settings.keys import NOT_NEGATIVE, POSITIVE, Rule, key, needed
 
 Interpolation = Literal["linear", "nearest", "cubic"]
 
 LONGEST_AXIS: Final = 4096  # voxels; a radiograph of 43 cm at 0.1 mm is one
 
-POSITIVES: Final = Rule("numbers above 0", lambda numbers: all(n > 0 for n in numbers))
 COUNTS: Final = Rule(
     f"whole numbers from 1 to {LONGEST_AXIS}", lambda counts: all(1 <= n <= LONGEST_AXIS for n in counts)
 )

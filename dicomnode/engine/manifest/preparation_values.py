@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Final, Literal
 
 from dicomnode.engine.manifest.preparation_geometry import Contradiction, Declaration
-from dicomnode.settings.schema import POSITIVE, Rule, key, needed
+from dicomnode.settings.keys import POSITIVE, Rule, key, needed
 
 Over = Literal["all", "nonzero", "nonzero_filled"]
 

@@ -19,7 +19,7 @@ from dicomnode.engine.manifest.inputs import Feed, InputSpec, Preference, Requir
 from dicomnode.engine.manifest.interpretation import CentreHeat, Head
 from dicomnode.engine.manifest.outputs import OutputSpec
 from dicomnode.engine.manifest.vocabulary import POSITIVES, PROPORTION, SOME, CodeSpec, Scalar, table
-from dicomnode.settings.schema import NAME, NOT_EMPTY, NOT_NEGATIVE, POSITIVE, Rule, key, needed
+from dicomnode.settings.keys import NAME, NOT_EMPTY, NOT_NEGATIVE, POSITIVE, Rule, key, needed
 
 __all__ = [
     "SCHEMA",
@@ -90,8 +90,11 @@ class Window:
     mirror: tuple[Literal["k", "j", "i"], ...] = key(
         (), "Axes that a window is also seen flipped along, in all combinations; the mean counts."
     )
-    batch: int = key(
-        1, "Windows that go through the network at a time; its first axis must be free.", POSITIVE
+    batch: int | None = key(
+        None,
+        "Windows that go through the network at a time; its first axis must be free. Unless given, as many "
+        "as its runtime is fastest with.",
+        POSITIVE,
     )
 
     @property
@@ -232,7 +235,17 @@ class Manifest:
     @property
     def volumes(self) -> tuple[InputSpec, ...]:
         """The inputs that are series, the first of them first."""
-        return tuple(one for one in self.input if one.kind == "volume")
+        return tuple(one for one in self.input if one.kind != "tags")
+
+    @property
+    def beside(self) -> tuple[InputSpec, ...]:
+        """The further inputs that are series of the same study as the first one."""
+        return tuple(one for one in self.volumes[1:] if one.prior is None)
+
+    @property
+    def priors(self) -> tuple[InputSpec, ...]:
+        """The inputs that are series of an earlier study of the patient."""
+        return tuple(one for one in self.volumes[1:] if one.prior is not None)
 
     def of_head(self, step: str, head: str = "") -> tuple[OutputSpec, ...]:
         """Return the outputs that a head of a step gives, in their order."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from dicomnode.settings.schema import Rule, needed
+from dicomnode.settings.keys import Rule, needed
 from dicomnode.values.codes import Code
 
 Scalar = str | int | float | bool

@@ -8,7 +8,7 @@ from pathlib import Path
 from dicomnode.engine.package import EnginePackage
 from dicomnode.engine.plans.compiled import Compiler, compiler_of, plan_order
 from dicomnode.engine.plans.order import PlanOrder
-from dicomnode.engine.precision.calibration import Calibration
+from dicomnode.engine.precision.calibration import site_calibration
 from dicomnode.engine.runtimes.contract import Capability, Reason
 from dicomnode.engine.runtimes.tensorrt import (
     FLAVOURS,
@@ -52,9 +52,9 @@ def orders_of(
     precisions: empty for those that engine.toml allows and the device has. calibration: folder of inputs
     for int8 and fp8. Raises NodeError as `plan_order` and `EnginePackage.network_bytes` do.
     """
-    inputs = None if calibration is None else Calibration(folder=str(calibration.absolute()))
     for step in package.manifest.networks:
         content = package.network_bytes(step)
+        inputs = None if calibration is None else site_calibration(calibration, step.name)
         for compiler in compilers:
             able = [one for one in step.precisions if not compiler.precisions or one in compiler.precisions]
             for precision in precisions or able:

@@ -18,8 +18,29 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SUFFIX = ".npz"
+_KEPT = "calibration"
 # Of numpy and zipfile, on what is no archive, is cut off or damaged, or is one array (TypeError)
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, zlib.error)
+
+
+def calibration_folder(store: Path, engine: str) -> Path:
+    """Return the folder in which `engine build --calibrate` keeps inputs of an engine, one folder a step."""
+    return store / _KEPT / engine
+
+
+def site_folder(named: Path | None, store: Path, engine: str) -> Path | None:
+    """Return the folder of the site's inputs: the one that [[engine]] calibration names, else the kept one.
+
+    None: there is neither, and the seeded inputs of the network's gate serve.
+    """
+    kept = calibration_folder(store, engine)
+    return named or (kept if kept.is_dir() else None)
+
+
+def site_calibration(folder: Path, step: str) -> Calibration:
+    """Return the site's inputs of one network: those in the folder of its step, else in `folder` itself."""
+    own = folder.absolute() / step
+    return Calibration(folder=str(own if own.is_dir() else folder.absolute()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from dicomnode.engine.runtimes.contract import (
     Runtime,
     Session,
     TensorSpec,
+    best_batch_of,
     cuda_of,
 )
 from dicomnode.engine.runtimes.wish import RuntimeWish, wish_of
@@ -25,6 +26,7 @@ __all__ = [
     "RuntimeWish",
     "Session",
     "TensorSpec",
+    "best_batch_of",
     "candidates",
     "cuda_of",
     "survey",

@@ -147,6 +147,15 @@ def cuda_of(session: Session) -> CudaContext | None:
     return context
 
 
+def best_batch_of(session: Session) -> int:
+    """Return how many items a session runs fastest at a time, as its property `best_batch` says; else one.
+
+    On a CPU more of them are no faster, and take more memory.
+    """
+    best: int = getattr(session, "best_batch", 1)
+    return best
+
+
 def arrays_of(outputs: Mapping[str, Buffer]) -> dict[str, NDArray[Any]]:
     """Take outputs down to the host as arrays that may be written to, and close their buffers."""
     arrays = {}

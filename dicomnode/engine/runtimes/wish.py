@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from dicomnode.engine.precision import site_folder
 from dicomnode.engine.runtimes.triton import TritonServer
 from dicomnode.settings import Settings
 
@@ -49,7 +50,7 @@ def wish_of(settings: Settings, engine: str) -> RuntimeWish:
         state=settings.store.path,
         plans=settings.store.plans_path,
         plan_key=settings.store.plan_key,
-        calibration=own.calibration if own is not None else None,
+        calibration=site_folder(own.calibration if own is not None else None, settings.store.path, engine),
         triton=_server(settings),
     )
 

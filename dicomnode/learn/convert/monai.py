@@ -6,40 +6,42 @@ the transforms after it. What reads data, chooses devices, writes files or print
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from dicomnode.engine.adding.draft import Draft
-from dicomnode.faults import NO_FORM, SOURCE_INCOMPLETE, NodeError
+from dicomnode.faults import SOURCE_INCOMPLETE, NodeError
 from dicomnode.learn.convert.monai_bundle import (
     KIND,
     LARGEST_WEIGHTS_BYTES,
     Bundle,
     BundleTexts,
+    data_format,
     opened,
     texts_of,
 )
-from dicomnode.learn.convert.monai_calls import Call, call_of, plain, transforms_of, unanswered
+from dicomnode.learn.convert.monai_calls import Call, call_of, plain, transforms_of
 from dicomnode.learn.convert.monai_config import Code, Config, ConfigError
-from dicomnode.learn.convert.monai_engine import Read, draft_of
+from dicomnode.learn.convert.monai_engine import GIVEN, IMAGE, draft_of
+from dicomnode.learn.convert.monai_inputs import Layout, image_of
 from dicomnode.learn.convert.monai_networks import network_name
-from dicomnode.learn.convert.monai_results import after_of, window_of
-from dicomnode.learn.convert.monai_transforms import Origin, image_keys, preparation_of
+from dicomnode.learn.convert.monai_read import Read
+from dicomnode.learn.convert.monai_results import after_of, slices_of, window_of
 from dicomnode.learn.convert.torch_network import MadeNetwork, TorchInput, TorchNetwork, to_onnx
 
 _WEIGHTS: Final = "models/model.pt"
 _SCRIPT: Final = "models/model.ts"
-_SPACE: Final = 3
+_PLANE: Final = 2  # axes of a slice
 
 
 def convert_monai(path: Path, answers: Mapping[str, Any] | None = None) -> Draft:
     """Make a draft of an engine from a MONAI bundle, a folder or a zip file.
 
     answers: what the bundle does not say, in the words of engine.toml (name, version, title, use, modality,
-    require, outputs by channel), and three of its own: orientation ("RAS": axes of its training images, where
-    it does not turn them), leave_out (names of transforms), config (by id: values that are Python there).
+    require, outputs by channel), and four of its own: channels (by number or name: require, prefer, outside
+    of the series), orientation ("RAS": axes of its training images, where it does not turn them),
+    leave_out (names of transforms), config (by id: values that are Python there).
     Raises NodeError: SOURCE_INCOMPLETE, BUNDLE_UNSAFE, CODE_NOT_RUN, NO_FORM, QUESTIONS_OPEN, and as
     `to_onnx`.
     """
@@ -58,27 +60,14 @@ def convert_monai(path: Path, answers: Mapping[str, Any] | None = None) -> Draft
 def _read(texts: BundleTexts, config: Config, answers: Mapping[str, Any], source: str) -> Read:
     leave_out = [str(one) for one in answers.get("leave_out", ())]
     before = _transforms(config, "preprocessing", source)
-    origin = Origin(keys=image_keys(before) or ("image",), monai_version=_version(texts.metadata))
-    if len(origin.keys) != 1:
-        reason = f"it loads {', '.join(origin.keys)}; the node gives a network one series"
-        raise NodeError(NO_FORM, source=source, what="LoadImaged", reason=reason)
-    entries = preparation_of(before, origin, leave_out)
-    after = after_of(_transforms(config, "postprocessing", source), leave_out)
-    after.left_out[:0] = [
-        f"{call.name} of the bundle is left out, as the answers say."
-        for call in before
-        if call.name in leave_out
-    ]
     inferer = call_of(config.value("inferer"), "inferer", source) if "inferer" in config else None
-    return Read(
-        texts=texts,
-        source=source,
-        answers=answers,
-        entries=_oriented(entries, answers, source),
-        window=window_of(inferer),
-        after=after,
-        channels=_channels(texts, source),
-    )
+    flat, slices = _is_flat(config, texts, source), slices_of(inferer)
+    window = window_of(inferer, flat=flat)
+    layout = Layout(slices=slices, pictures=flat and slices is None)
+    image = image_of(before, texts, answers, source, layout)
+    after = after_of(_transforms(config, "postprocessing", source), leave_out)
+    after.left_out[:0] = image.left_out
+    return Read(texts=texts, source=source, answers=answers, image=image, window=window, after=after)
 
 
 def _transforms(config: Config, key: str, source: str) -> list[Call]:
@@ -89,32 +78,15 @@ def _transforms(config: Config, key: str, source: str) -> list[Call]:
     return list(transforms_of(config.value(key), key, source))
 
 
-def _oriented(entries: list[dict[str, Any]], answers: Mapping[str, Any], source: str) -> list[dict[str, Any]]:
-    """A bundle that turns nothing takes images as their files lie: that is for its maker to say."""
-    if any("orient" in entry for entry in entries):
-        return entries
-    code = answers.get("orientation")
-    if code is None:
-        question = "how the axes of its training images ran, as it turns none (RAS, LPS …)"
-        raise unanswered(source, {"orientation": question}, "orientation=RAS")
-    call = Call(source, "orientation", "Orientationd", {"keys": ["image"], "axcodes": code})
-    turned = preparation_of([call], Origin(keys=("image",), monai_version=(1,)), ())
-    return [*turned, *entries]
-
-
-def _version(metadata: Mapping[str, Any]) -> tuple[int, ...]:
-    return tuple(int(one) for one in re.findall(r"\d+", str(metadata.get("monai_version", "")))[:3]) or (1,)
-
-
-def _channels(texts: BundleTexts, source: str) -> int:
-    formats = texts.metadata.get("network_data_format")
-    inputs = formats.get("inputs") if isinstance(formats, Mapping) else None
-    one = next(iter(inputs.values()), None) if isinstance(inputs, Mapping) and inputs else None
-    count = one.get("num_channels", 1) if isinstance(one, Mapping) else 1
-    if count != 1:
-        reason = f"it takes {count} channels; the node gives a network of a bundle one series"
-        raise NodeError(NO_FORM, source=source, what="network", reason=reason)
-    return 1
+def _is_flat(config: Config, texts: BundleTexts, source: str) -> bool:
+    """Tell whether the network has two dimensions: by its arguments, else by the shape that is stated."""
+    if network_name(_target(config)) is not None:
+        arguments = call_of(config.value("network_def"), "network_def", source).arguments
+        stated = arguments.get("spatial_dims", arguments.get("dimensions"))
+        if stated is not None:
+            return bool(plain(stated, source) == _PLANE)
+    shape = data_format(texts, "inputs").get("spatial_shape")
+    return isinstance(shape, list) and len(shape) == _PLANE
 
 
 # ── the network ──
@@ -133,16 +105,13 @@ def _network(bundle: Bundle, config: Config, read: Read) -> MadeNetwork:
         )
         raise NodeError(SOURCE_INCOMPLETE, path=read.source, kind=KIND, problem=problem)
     low, high = read.range
+    free = () if read.fixed_size else tuple(range(2, len(read.example)))
     return to_onnx(
         TorchNetwork(
             source=read.source,
             content=bundle.read(file, LARGEST_WEIGHTS_BYTES),
-            inputs={
-                "image": TorchInput(
-                    shape=read.example, low=low, high=high, free=() if read.fixed_size else (2, 3, 4)
-                )
-            },
-            outputs=("pred",),
+            inputs={IMAGE: TorchInput(shape=read.example, low=low, high=high, free=free)},
+            outputs=(GIVEN,),
             build=build,
         )
     )
@@ -162,7 +131,4 @@ def _build(config: Config, source: str) -> tuple[str, Mapping[str, Any]] | None:
         return None
     call = call_of(config.value("network_def"), "network_def", source)
     arguments = {key: plain(value, source) for key, value in call.arguments.items()}
-    if arguments.get("spatial_dims", arguments.get("dimensions", _SPACE)) != _SPACE:
-        reason = "it works on pictures; the node gives a network of a bundle volumes"
-        raise NodeError(NO_FORM, source=source, what=name, reason=reason)
     return name, arguments

@@ -42,6 +42,14 @@ class BundleTexts:
     files: tuple[str, ...] = field(default=())
 
 
+def data_format(texts: BundleTexts, which: str) -> Mapping[str, Any]:
+    """Return the first entry of network_data_format's "inputs" or "outputs"; empty where there is none."""
+    formats = texts.metadata.get("network_data_format")
+    tables = formats.get(which) if isinstance(formats, Mapping) else None
+    first = next(iter(tables.values()), None) if isinstance(tables, Mapping) and tables else None
+    return first if isinstance(first, Mapping) else {}
+
+
 class Bundle(Protocol):
     """An opened bundle: names of its files, and their content."""
 

@@ -15,6 +15,7 @@ from dicomnode.learn.convert.monai_calls import Call
 Entry = dict[str, Any]
 
 PREDICTION: Final = "pred"  # the key that MONAI's evaluators put the network's output under
+_SPACE: Final = 3
 _LARGEST_OVERLAP: Final = 0.9
 _FULL_CONNECTIVITY: Final = (None, 3)
 _HALF: Final = 0.5
@@ -61,16 +62,32 @@ class After:
     left_out: list[str] = field(default_factory=list)
 
 
-def window_of(call: Call | None) -> Entry | Literal["whole"]:
-    """Return the [step.window] of an inferer; NodeError(NO_FORM) names one that has none."""
+def slices_of(call: Call | None) -> int | None:
+    """Return the axis that an inferer goes along slice by slice; None of any other inferer."""
+    if call is None or call.name != "SliceInferer":
+        return None
+    axis = call.whole("spatial_dim", 0)
+    if not 0 <= axis < _SPACE:
+        call.refuse(f"spatial_dim is {axis}")
+    return axis
+
+
+def window_of(call: Call | None, *, flat: bool = False) -> Entry | Literal["whole"]:
+    """Return the [step.window] of an inferer; NodeError(NO_FORM) names one that has none.
+
+    flat: the network has two dimensions; its windows are one slice thick, along k.
+    """
     if call is None or call.name == "SimpleInferer":
         return "whole"
-    if call.name not in ("SlidingWindowInferer", "SlidingWindowInfererAdapt"):
-        call.refuse("the node knows SlidingWindowInferer and SimpleInferer")
+    if call.name not in ("SlidingWindowInferer", "SlidingWindowInfererAdapt", "SliceInferer"):
+        call.refuse("the node knows SlidingWindowInferer, SliceInferer and SimpleInferer")
+    if call.name == "SliceInferer" and not flat:
+        call.refuse("it gives slices to a network that does not have two dimensions")
+    call.ignore("spatial_dim")
     call.ignore("sw_device", "device", "progress", "cache_roi_weight_map", "cpu_thresh")
     call.ignore("buffer_steps", "buffer_dim")  # where sums are kept; they are the same sums
     call.only("with_coord", False)
-    size = _window_size(call)
+    size = _window_size(call, flat=flat)
     overlap = float(call.one_for_all("overlap", 0.25))
     if not 0 <= overlap <= _LARGEST_OVERLAP:
         call.refuse(f"overlap is {overlap:g}")
@@ -93,14 +110,15 @@ def window_of(call: Call | None) -> Entry | Literal["whole"]:
     return window
 
 
-def _window_size(call: Call) -> list[int]:
+def _window_size(call: Call, *, flat: bool) -> list[int]:
     roi = call.take("roi_size")
-    size = [int(one) for one in call.along_axes("roi_size")]
-    if isinstance(roi, list) and len(roi) != len(size):
-        call.refuse(f"roi_size is {roi!r}, the node gives networks volumes")
+    axes = 2 if flat else _SPACE
+    size = [int(one) for one in call.along_axes("roi_size")][:axes]
+    if isinstance(roi, list) and len(roi) != axes:
+        call.refuse(f"roi_size is {roi!r}, the node gives the network {'slices' if flat else 'volumes'}")
     if min(size) <= 0:
         call.refuse(f"roi_size is {size}: an axis without windows has no form")
-    return size
+    return [1, *size] if flat else size
 
 
 def after_of(calls: Sequence[Call], leave_out: Sequence[str]) -> After:

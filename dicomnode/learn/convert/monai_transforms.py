@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from dicomnode.engine.manifest.preparation_geometry import LONGEST_AXIS
@@ -33,6 +33,7 @@ _PASSED_OVER: Final = frozenset(
         "ToDeviced",
         "SelectItemsd",
         "DeleteItemsd",
+        "ConcatItemsd",
         "CopyItemsd",
         "Identityd",
         "DataStatsd",
@@ -44,6 +45,7 @@ _PAD_MODES: Final[Mapping[str, str]] = {
     "replicate": "edge",
     "reflect": "reflect",
 }
+_MEASURES_PICTURES: Final = "it measures each picture, and the node the whole series"
 _ALLOWS_SMALLER_BEFORE: Final = (
     1,
     5,
@@ -52,10 +54,19 @@ _ALLOWS_SMALLER_BEFORE: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """What a reader must know beside the transform: keys of the images, version of MONAI."""
+    """What a reader must know beside the transform.
+
+    keys: of the image that is prepared, before and after it is stacked with others under the key `joined`.
+    channels: of the image that a transform sees, of which this one is number `channel`. pictures: each slice
+    was an image of its own, with two axes. monai_version: of the bundle.
+    """
 
     keys: tuple[str, ...]
     monai_version: tuple[int, ...]
+    joined: str = ""
+    channels: int = 1
+    channel: int = 0
+    pictures: bool = False
 
 
 def preparation_of(calls: Sequence[Call], origin: Origin, leave_out: Sequence[str]) -> list[Entry]:
@@ -75,7 +86,8 @@ def preparation_of(calls: Sequence[Call], origin: Origin, leave_out: Sequence[st
             call.refuse("the node has no such preparation")
         call.ignore("keys", "allow_missing_keys", "dtype", "track_meta", "meta_keys", "meta_key_postfix")
         call.only("lazy", False, None)
-        entries += READERS[call.name](call, origin)
+        stacked = not origin.joined or origin.joined in keys
+        entries += READERS[call.name](call, origin if stacked else replace(origin, channels=1))
         call.done()
     return entries
 
@@ -114,7 +126,7 @@ def _orientation(call: Call, _origin: Origin) -> list[Entry]:
 
 
 def _spacing(call: Call, origin: Origin) -> list[Entry]:
-    pixdim = call.along_axes("pixdim")
+    pixdim = _along_axes(call, "pixdim", origin, rest=0.0)
     mode = _of_image(call, "mode", "bilinear", origin)
     if mode not in ("bilinear", "trilinear"):
         call.refuse(f"mode is {mode!r}, only bilinear has the same numbers here")
@@ -133,7 +145,9 @@ def _spacing(call: Call, origin: Origin) -> list[Entry]:
 
 
 def _resize(call: Call, origin: Origin) -> list[Entry]:
-    shape = _counts(call, "spatial_size", least=1)
+    if origin.pictures:
+        call.refuse("it resizes each picture, and resize here the whole series")
+    shape = _counts(call, "spatial_size", origin, least=1)
     call.only("size_mode", "all")
     call.only("anti_aliasing", False, [False])
     call.ignore("anti_aliasing_sigma")
@@ -152,8 +166,10 @@ def _resize(call: Call, origin: Origin) -> list[Entry]:
 def _crop_foreground(call: Call, origin: Origin) -> list[Entry]:
     source_key = call.take("source_key", origin.keys[0])
     if source_key not in origin.keys:
-        call.refuse(f"it goes by {source_key!r}, which the node does not have")
-    call.only("channel_indices", None, 0, [0])
+        call.refuse(f"it goes by {source_key!r}, and the node by the image itself, of all its channels")
+    if origin.pictures:
+        call.refuse(_MEASURES_PICTURES)
+    call.only("channel_indices", None, *([0, [0]] if origin.channels == 1 else []))
     call.ignore("start_coord_key", "end_coord_key")
     if call.take("mode", "constant") != "constant":
         call.refuse("it pads with something else than a value")
@@ -215,16 +231,16 @@ def _comparison(text: str) -> tuple[ast.cmpop | None, float | None]:
     return None, None
 
 
-def _crop_centre(call: Call, _origin: Origin) -> list[Entry]:
-    return [{"crop_centre": {"shape_kji": _counts(call, "roi_size", least=LONGEST_AXIS)}}]
+def _crop_centre(call: Call, origin: Origin) -> list[Entry]:
+    return [{"crop_centre": {"shape_kji": _counts(call, "roi_size", origin, least=LONGEST_AXIS)}}]
 
 
-def _spatial_pad(call: Call, _origin: Origin) -> list[Entry]:
-    return [{"pad": {"shape_kji": _counts(call, "spatial_size", least=1), **_padding(call)}}]
+def _spatial_pad(call: Call, origin: Origin) -> list[Entry]:
+    return [{"pad": {"shape_kji": _counts(call, "spatial_size", origin, least=1), **_padding(call)}}]
 
 
-def _divisible_pad(call: Call, _origin: Origin) -> list[Entry]:
-    return [{"pad": {"multiple_kji": _counts(call, "k", least=1), **_padding(call)}}]
+def _divisible_pad(call: Call, origin: Origin) -> list[Entry]:
+    return [{"pad": {"multiple_kji": _counts(call, "k", origin, least=1), **_padding(call)}}]
 
 
 def _padding(call: Call) -> Entry:
@@ -240,9 +256,15 @@ def _padding(call: Call) -> Entry:
     return how
 
 
-def _counts(call: Call, key: str, least: int) -> list[int]:
-    """Return voxels along k, j, i; `least` for those that are to stay (0 or less)."""
+def _along_axes(call: Call, key: str, origin: Origin, rest: float) -> list[float]:
+    """Return a number along each axis; of pictures `rest` along the one that they follow each other on."""
     numbers = call.along_axes(key)
+    return [*numbers[:2], rest] if origin.pictures else numbers
+
+
+def _counts(call: Call, key: str, origin: Origin, least: int) -> list[int]:
+    """Return voxels along k, j, i; `least` for those that are to stay (0 or less)."""
+    numbers = _along_axes(call, key, origin, rest=0.0)
     if any(one != int(one) for one in numbers):
         call.refuse(f"{key} is {numbers}, not whole numbers")
     if min(numbers) <= 0 and call.name == "Resized":
@@ -253,11 +275,20 @@ def _counts(call: Call, key: str, least: int) -> list[int]:
 # ── values ──
 
 
-def _scale_minmax(call: Call, _origin: Origin) -> list[Entry]:
+def _measures(call: Call, origin: Origin) -> None:
+    """Refuse what is measured on more or less than one channel of one series."""
+    if not call.take("channel_wise", False) and origin.channels > 1:
+        call.refuse("channel_wise is false: it measures all channels together, and the node each for itself")
+    if origin.pictures:
+        call.refuse(_MEASURES_PICTURES)
+
+
+def _scale_minmax(call: Call, origin: Origin) -> list[Entry]:
     call.ignore("channel_wise")
     low, high, factor = call.take("minv", 0.0), call.take("maxv", 1.0), call.take("factor")
     if low is None and high is None:
         return [] if factor is None else [{"rescale": {"slope": 1.0 + call.number("factor")}}]
+    _measures(call, origin)
     b_min, b_max = call.number("minv", 0.0), call.number("maxv", 1.0)
     if not b_min < b_max:
         call.refuse(f"minv {b_min:g} is not below maxv {b_max:g}")
@@ -283,8 +314,8 @@ def _target_range(call: Call) -> Entry:
     return {"b_min": b_min, "b_max": b_max, **({"clip": True} if clip else {})}
 
 
-def _percentiles(call: Call, _origin: Origin) -> list[Entry]:
-    call.ignore("channel_wise")
+def _percentiles(call: Call, origin: Origin) -> list[Entry]:
+    _measures(call, origin)
     lower, upper, how = call.number("lower"), call.number("upper"), _target_range(call)
     if not lower < upper:
         call.refuse("lower is not below upper")
@@ -295,11 +326,12 @@ def _percentiles(call: Call, _origin: Origin) -> list[Entry]:
     return [{"percentile": {"lower": lower, "upper": upper, **how}}]
 
 
-def _normalise(call: Call, _origin: Origin) -> list[Entry]:
+def _normalise(call: Call, origin: Origin) -> list[Entry]:
     call.ignore("channel_wise")
     over = {"over": "nonzero"} if call.take("nonzero", False) else {}
-    mean, deviation = call.one_for_all("subtrahend", None), call.one_for_all("divisor", None)
+    mean, deviation = _of_channel(call, "subtrahend", origin), _of_channel(call, "divisor", origin)
     if mean is None and deviation is None:
+        _measures(call, origin)
         return [{"z_score": over}]
     if mean is None or deviation is None:
         call.refuse("it has one of subtrahend and divisor")
@@ -309,6 +341,14 @@ def _normalise(call: Call, _origin: Origin) -> list[Entry]:
     if not deviation > 0:
         call.refuse(f"divisor is {deviation:g}")
     return [{"z_score": {"mean": float(mean), "std": float(deviation), **over}}]
+
+
+def _of_channel(call: Call, key: str, origin: Origin) -> Any:
+    """Return an argument that is one value, or a list with one for each channel."""
+    value = call.take(key)
+    if call.take("channel_wise", False) and isinstance(value, list) and len(value) == origin.channels:
+        return value[origin.channel]
+    return call.one_for_all(key, None)
 
 
 READERS: Final[Mapping[str, Reader]] = {

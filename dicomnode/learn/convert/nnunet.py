@@ -1,8 +1,8 @@
 """An nnU-Net v2 result becomes an engine package: its folds in one ONNX network, its plans in engine.toml.
 
 Neither nnunetv2 nor dynamic_network_architectures is needed: the folder's format is read, and nothing in it
-is run. A cascade's second stage, and other networks than the two U-Nets of nnU-Net's planners, are refused
-with a sentence.
+is run. Several channels become several inputs that are prepared together. A cascade's second stage, and other
+networks than the two U-Nets of nnU-Net's planners, are refused with a sentence.
 """
 
 from __future__ import annotations
@@ -15,11 +15,17 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from dicomnode.engine.adding.draft import Draft
-from dicomnode.faults import NOT_CONVERTIBLE, NodeError
+from dicomnode.faults import CASCADE_STAGE, NOT_CONVERTIBLE, NodeError
 from dicomnode.learn.convert.export import LARGEST_ONNX_BYTES, Example, compare, torch_library, written_onnx
 from dicomnode.learn.convert.nnunet_answers import Said, read_answers
 from dicomnode.learn.convert.nnunet_checkpoint import Checkpoint, load_weights, read_checkpoint
-from dicomnode.learn.convert.nnunet_files import LARGEST_CHECKPOINT_BYTES, Result, find_result, incomplete
+from dicomnode.learn.convert.nnunet_files import (
+    LARGEST_CHECKPOINT_BYTES,
+    Result,
+    find_result,
+    incomplete,
+    ways_without_cascade,
+)
 from dicomnode.learn.convert.nnunet_keys import UnfitError
 from dicomnode.learn.convert.nnunet_manifest import (
     FILE,
@@ -30,7 +36,7 @@ from dicomnode.learn.convert.nnunet_manifest import (
     make_tables,
     value_range,
 )
-from dicomnode.learn.convert.nnunet_plans import Plan, read_plan
+from dicomnode.learn.convert.nnunet_plans import Plan, SecondStageError, read_plan
 
 if TYPE_CHECKING:
     from torch import nn
@@ -43,8 +49,8 @@ def convert_nnunet(path: Path, answers: Mapping[str, Any]) -> Draft:
     """Convert a result folder, the folder above several, or the zip that nnU-Net exports.
 
     answers: what a person said; `Said` lists the keys, all of them optional.
-    Raises NodeError: ANSWER_WRONG, SOURCE_INCOMPLETE, CHECKPOINT_REFUSED, CHECKPOINT_UNFIT, NOT_CONVERTIBLE,
-    EXPORT_DIFFERS, TRAIN_MISSING. Writes nothing.
+    Raises NodeError: ANSWER_WRONG, SOURCE_INCOMPLETE, QUESTIONS_OPEN, CHECKPOINT_REFUSED, CHECKPOINT_UNFIT,
+    NOT_CONVERTIBLE, CASCADE_STAGE, EXPORT_DIFFERS, TRAIN_MISSING. Writes nothing.
     """
     said = read_answers(answers)
     torch_library("The conversion of an nnU-Net")
@@ -54,13 +60,13 @@ def convert_nnunet(path: Path, answers: Mapping[str, Any]) -> Draft:
     plan = _plan(result, checkpoints)
     axes = _mirror_axes(result, plan, checkpoints[0])
     trained = Trained(plan=plan, folds=folds, trainer=checkpoints[0].trainer, mirror_axes=axes)
+    made = make_tables(trained, said)  # what must be asked is asked before the long work
     network = _network(result, plan, checkpoints)
     low, high = value_range(plan.channels)
     inputs = {IMAGE: Example(shape=(1, len(plan.channels), *plan.patch), low=low, high=high)}
     content = written_onnx(network, inputs, (LOGITS,), source=result.title)
     difference = compare(content, network, inputs, (LOGITS,), source=result.title)
     _LOG.info("network.converted", source="nnunet", folds=len(folds), bytes=len(content), apart=difference)
-    made = make_tables(trained, said)
     made = replace(made, left_out=(*made.left_out, *_not_done(result)))
     card = card_text(made, trained, difference)
     return Draft(table=made.table, networks={FILE: content}, card=card, left_out=made.left_out)
@@ -86,18 +92,20 @@ def _plan(result: Result, checkpoints: Sequence[Checkpoint]) -> Plan:
     said = {one.configuration for one in checkpoints if one.configuration is not None}
     if len(said) > 1:
         raise _refused(result, f"its folds are of several configurations, {', '.join(sorted(said))}")
-    configuration = said.pop() if said else result.title.rpartition("__")[2]
+    configuration = said.pop() if said else result.configuration
     plans, dataset = result.json("plans.json"), result.json("dataset.json")
     try:
-        plan = read_plan(plans, dataset, configuration)
+        return read_plan(plans, dataset, configuration)
+    except SecondStageError as error:
+        ways = " or ".join(ways_without_cascade(result))
+        instead = (
+            ways or "a configuration of one stage, 3d_fullres or 3d_lowres; none with checkpoints lies here"
+        )
+        raise NodeError(
+            CASCADE_STAGE, source=result.title, previous=error.previous, instead=instead
+        ) from error
     except UnfitError as error:
         raise _refused(result, str(error)) from error
-    if len(plan.channels) > 1:
-        names = ", ".join(channel.name for channel in plan.channels)
-        raise _refused(
-            result, f"it takes several channels, {names}, which must be cropped and resampled together"
-        )
-    return plan
 
 
 def _mirror_axes(result: Result, plan: Plan, checkpoint: Checkpoint) -> tuple[int, ...]:

@@ -18,8 +18,9 @@ class Said:
     """Answers, all of them optional.
 
     name, version, title, use, require, prefer: as in engine.toml. outputs: keys of an [[output]] by the
-    number of its channel, as text. modality: the series' Modality. orient: how i, j, k of the training images
-    run. configuration: such as "3d_fullres". folds: their numbers, or "all". checkpoint: which of each fold.
+    number of its channel, as text. channels: of several, by number or name, `require`, `prefer` and `outside`
+    of their series. modality: the series' Modality. orient: how i, j, k of the training images run.
+    configuration: such as "3d_fullres". folds: their numbers, or "all". checkpoint: which of each fold.
     """
 
     name: str | None = None
@@ -29,6 +30,7 @@ class Said:
     require: list[Any] | None = None
     prefer: list[Any] | None = None
     outputs: Mapping[str, Any] = field(default_factory=dict)
+    channels: Mapping[str, Any] = field(default_factory=dict)
     modality: str | None = None
     orient: str = "LPS"
     configuration: str | None = None
@@ -84,6 +86,12 @@ def _outputs(key: str, outputs: Any) -> dict[str, Any]:
     return {str(channel): table for channel, table in outputs.items()}
 
 
+def _channels(key: str, channels: Any) -> dict[str, Any]:
+    if not isinstance(channels, dict):
+        raise _wrong(key, channels, 'a table for each channel, such as { "1" = { require = [ … ] } }')
+    return {str(channel): table for channel, table in channels.items()}
+
+
 def _folds(key: str, folds: Any) -> tuple[str, ...]:
     listed = list(folds) if isinstance(folds, (list, tuple)) else [folds]
     if not listed or not all(str(one) == "all" or str(one).isdigit() for one in listed):
@@ -103,6 +111,7 @@ _READERS: Final[Mapping[str, Callable[[str, Any], Any]]] = {
     "require": _rules,
     "prefer": _rules,
     "outputs": _outputs,
+    "channels": _channels,
     "modality": _text,
     "orient": _orient,
     "configuration": _text,

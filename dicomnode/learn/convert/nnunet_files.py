@@ -24,6 +24,7 @@ LARGEST_CHECKPOINT_BYTES: Final = 8 * 2**30  # weights and the state of the opti
 _DEEPEST: Final = 4  # folders above a result
 _MOST_FILES: Final = 100_000
 
+_CASCADE: Final = "cascade"  # in the name of each second stage that nnU-Net plans
 _FOLD: Final = re.compile(r"fold_(all|[0-9]{1,3})")
 
 
@@ -54,6 +55,11 @@ class Result:
     def title(self) -> str:
         """Name of its folder, for messages."""
         return PurePosixPath(self.folder).name or self.files.where.name
+
+    @property
+    def configuration(self) -> str:
+        """The configuration that the name of its folder ends with: "3d_fullres"."""
+        return self.title.rpartition("__")[2]
 
     def path(self, name: str) -> str:
         """Say where a file lies, for messages."""
@@ -105,9 +111,24 @@ def find_result(path: Path, configuration: str | None) -> Result:
         wanted = f" of configuration {configuration}" if configuration else ""
         raise incomplete(path, f"no folder{wanted} has plans.json, dataset.json and fold_… with a checkpoint")
     if len(results) > 1:
-        names = ", ".join(sorted(one.title.rpartition("__")[2] for one in results))
-        raise incomplete(path, f"it holds several configurations, {names}: say which one")
+        names = sorted(one.configuration for one in results)
+        problem = f"it holds several configurations, {', '.join(names)}: say which one"
+        raise incomplete(path, f"{problem} (`--set configuration={names[0]}`)")
     return results[0]
+
+
+def ways_without_cascade(result: Result) -> tuple[str, ...]:
+    """Return commands that convert another configuration with checkpoints, of one stage, near a result.
+
+    It lies within the folder or zip that was given, else in a folder beside it.
+    """
+    where = result.files.where
+    others = [one for one in _results(result.files) if one.folder != result.folder]
+    if not others and not result.folder and where.is_dir():
+        where = where.resolve().parent
+        others = [one for one in _results(_Folder(where)) if one.title != result.files.where.resolve().name]
+    names = sorted({one.configuration for one in others if _CASCADE not in one.configuration})
+    return tuple(f"`dicomnode engine add {where} --set configuration={name}`" for name in names)
 
 
 def _results(files: Files) -> list[Result]:

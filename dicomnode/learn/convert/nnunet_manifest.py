@@ -7,12 +7,12 @@ logits, then one class a voxel, or regions by 0.5. Each has a word in engine.tom
 
 from __future__ import annotations
 
-import colorsys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from dicomnode.engine.adding.labelling import Meaning, meaning_of, segment_of, stem_of
+from dicomnode.learn.convert.channels import channel_inputs, proposal_note
 from dicomnode.learn.convert.nnunet_answers import Said
 from dicomnode.learn.convert.nnunet_plans import Channel, Plan
 
@@ -29,7 +29,6 @@ _AXES: Final = "kji"
 _OVERLAP: Final = 0.5  # tile_step_size of nnU-Net's predictor
 _SIGMA: Final = 0.125
 _RGB_MOST: Final = 255.0
-_GOLDEN: Final = 0.61803398875  # hues of neighbours lie far apart
 _MR_NAMES: Final = ("t1", "t2", "flair", "mr", "adc", "dwi", "pd", "swi", "bold")
 _PET_NAMES: Final = ("pet", "pt", "suv", "fdg")
 
@@ -54,34 +53,56 @@ class Made:
 
 
 def make_tables(trained: Trained, said: Said) -> Made:
-    """Make the tables of an engine.toml."""
+    """Make the tables of an engine.toml.
+
+    Raises NodeError(ANSWER_WRONG, QUESTIONS_OPEN) for several channels whose series nobody can tell apart.
+    """
     plan = trained.plan
-    notes: list[str] = []
-    orient = _READERS.get(plan.reader, said.orient)
-    modality, guessed = _modality(plan.channels[0], said)
-    if guessed:
-        notes.append(
-            f"What the series must be was proposed from the channel's name, {plan.channels[0].name!r}."
-        )
-    given: Table = {
-        "name": stem_of(plan.channels[0].name),
-        "kind": "volume",
-        "require": said.require if said.require is not None else [modality],
-        "prepare": prepare_entries(plan, plan.channels[0], orient),
-    }
-    if said.prefer is not None:
-        given["prefer"] = said.prefer
-    outputs, left_out = _outputs(plan, said.outputs, is_ct=modality.get("equals") == "CT")
+    inputs, notes = _inputs(plan, said)
+    is_ct = {"tag": "Modality", "equals": "CT"} in inputs[0]["require"]
+    outputs, left_out = _outputs(plan, said.outputs, is_ct=is_ct)
     table: Table = {
         "name": said.name or stem_of(_words(plan.dataset)),
         "version": said.version,
         "title": said.title or f"{_words(plan.dataset)} (nnU-Net {plan.configuration})",
         "use": said.use,
-        "input": [given],
-        "step": [_step(trained, given["name"])],
+        "input": inputs,
+        "step": [_step(trained, [one["name"] for one in inputs])],
         "output": outputs,
     }
     return Made(table, tuple(notes), tuple(left_out))
+
+
+def _inputs(plan: Plan, said: Said) -> tuple[list[Table], list[str]]:
+    """Return the [[input]] of each channel, and what the card must say of them."""
+    orient = _READERS.get(plan.reader, said.orient)
+    prepared = [prepare_entries(plan, channel, orient) for channel in plan.channels]
+    if len(plan.channels) > 1:
+        names = [channel.name for channel in plan.channels]
+        found = channel_inputs(
+            names, said.channels, source=plan.dataset, modality=said.modality, require=said.require
+        )
+        tables = [one.table(prepared[n], first=n == 0) for n, one in enumerate(found)]
+        if said.prefer is not None:
+            tables[0].setdefault("prefer", said.prefer)
+        together = (
+            "nnU-Net was given its channels on one grid; here further series are put onto the grid of the "
+            f"first, {found[0].name}, where they lie on another one."
+        )
+        note = proposal_note(found)
+        return tables, [together, *([note] if note else [])]
+    channel = plan.channels[0]
+    modality, guessed = _modality(channel, said)
+    given: Table = {
+        "name": stem_of(channel.name),
+        "kind": "volume",
+        "require": said.require if said.require is not None else [modality],
+        "prepare": prepared[0],
+    }
+    if said.prefer is not None:
+        given["prefer"] = said.prefer
+    note = f"What the series must be was proposed from the channel's name, {channel.name!r}."
+    return [given], [note] if guessed else []
 
 
 def prepare_entries(plan: Plan, channel: Channel, orient: str) -> list[Table]:
@@ -130,7 +151,7 @@ def _normalised(channel: Channel) -> list[Table]:
     return []
 
 
-def _step(trained: Trained, image: str) -> Table:
+def _step(trained: Trained, images: list[str]) -> Table:
     plan = trained.plan
     flat = len(plan.patch) == 2
     window: Table = {
@@ -149,7 +170,7 @@ def _step(trained: Trained, image: str) -> Table:
     return {
         "name": STEP,
         "network": FILE,
-        "inputs": {IMAGE: {"of": [image], "axes": "ncji" if flat else "nckji"}},
+        "inputs": {IMAGE: {"of": images, "axes": "ncji" if flat else "nckji"}},
         "window": window,
         "interpret": meaning,
         "output": LOGITS,
@@ -189,8 +210,6 @@ def _outputs(plan: Plan, given: Mapping[str, Any], *, is_ct: bool) -> tuple[list
         if stems[key] > 1:
             table["segment"] += f"-{n + first}"
         table["channel"] = n + first
-        hue, light = (n * _GOLDEN) % 1.0, 0.9
-        table.setdefault("colour_rgb", [round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.65, light)])
         tables.append(table)
         if not meaning.known and "type" not in said:
             own.append(label.name)

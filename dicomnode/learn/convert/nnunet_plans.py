@@ -101,14 +101,19 @@ class Plan:
         return len(self.labels) + (0 if self.regions else 1)
 
 
+class SecondStageError(UnfitError):
+    """A configuration that sees, beside the images, what another one found on a grid of its own."""
+
+    def __init__(self, previous: str) -> None:
+        super().__init__(f"it needs the answer of {previous}")
+        self.previous = previous
+
+
 def read_plan(plans: Json, dataset: Json, configuration: str) -> Plan:
-    """Read one configuration; raises UnfitError."""
+    """Read one configuration; raises UnfitError, of a cascade's second stage SecondStageError."""
     settings = _inherited(plans, configuration)
     if settings.get("previous_stage"):
-        raise UnfitError(
-            f"{configuration} is the second stage of a cascade and needs the answer of "
-            f"{settings['previous_stage']}; convert 3d_fullres or 3d_lowres"
-        )
+        raise SecondStageError(short(settings["previous_stage"]).strip("'"))
     _only_known(settings, "preprocessor_name", "DefaultPreprocessor")
     _only_known(plans, "label_manager", "LabelManager")
     reader = str(plans.get("image_reader_writer", READERS[0]))

@@ -89,6 +89,17 @@ def two_series(folder: Path) -> Case:
     return package, {"ct": volume(), "pet": volume(4, (15, 26, 30))}
 
 
+def channels_of_one_image(folder: Path) -> Case:
+    """Two series prepared together: the second lies on a grid of its own."""
+    pet = '[[input]]\nname = "pet"\nkind = "volume"\nbeside_first = true\n'
+    pet += 'require = [{ tag = "Modality", equals = "PT" }]\n'
+    keys = 'window = { size_kji = [8, 12, 12] }\ninputs = { x = ["ct", "pet"] }\ninterpret = "labels"'
+    body = step(keys=keys, gate="shape = [1, 2, 8, 8, 8]") + segments(2)
+    package = engine(folder, body, {"net.onnx": classes(inputs=2)}, CT + PREPARE + pet + PREPARE)
+    finer = LPS * np.array([0.9, 0.9, 0.6, 1.0])
+    return package, {"ct": volume(), "pet": volume(4, (33, 33, 37), finer)}
+
+
 def chained(folder: Path, second: str = 'interpret = "labels"') -> Case:
     """The second network is cropped to what the first found, and fed with it as a channel."""
     body = step(
@@ -176,6 +187,7 @@ CASES: dict[str, Callable[[Path], Case]] = {
     "largest part of sigmoid": mapped("sigmoid", WINDOW, keys={0: "largest = 1"}),
     "channels out of order": mapped("labels", WINDOW, keys={0: "channel = 2", 1: "channel = 0"}),
     "two series": two_series,
+    "channels of one image": channels_of_one_image,
     "chained": chained,
     "chained, sigmoid": lambda folder: chained(folder, 'interpret = "sigmoid"'),
     "chained, sigmoid of probabilities": lambda folder: chained(

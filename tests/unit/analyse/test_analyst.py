@@ -90,12 +90,13 @@ def test_findings_say_what_they_were_made_from(tmp_path, make_volume):
     assert made.precision == "fp32"
 
 
-def test_tracking_uids_follow_from_study_version_engine_and_label(tmp_path, make_volume):
+def test_tracking_uids_follow_from_study_version_series_engine_and_label(tmp_path, make_volume):
     package = tissue_engine(tmp_path / "tissue")
     volume = make_volume(blocks())
     first, again = (by_label(analyse(package, volume)) for _ in range(2))
     second = by_label(analyse(package, volume, version=2))
-    expected = derive_uid(SALT, "1.2.3.1", "1", package.digest, "tracking", "soft")
+    slice_0 = f"{volume.frames[0].sop_instance_uid}:{volume.frames[0].frame_number}"
+    expected = derive_uid(SALT, "1.2.3.1", "1", slice_0, package.digest, "tracking", "soft")
     assert first["soft"].tracking_uid == again["soft"].tracking_uid == expected
     uids = {segment.tracking_uid for found in (first, second) for segment in found.values()}
     assert len(uids) == 4

@@ -133,7 +133,13 @@ def test_windows_are_run_alone_as_often_as_in_the_analysis(tmp_path, make_volume
     times = bench.measure({"ct": volume}, 2, lambda *told: seen.append(told))
     (step,) = [stage for stage in times.stages if stage.network is not None]
     assert step.runs == 1 * 2 * 3
-    assert seen[-1] == ("rounds", 2, 2)
+    assert seen == [
+        ("first study", 0, 1), ("first study", 1, 1),
+        ("second study", 0, 1), ("second study", 1, 1),
+        ("study with tensors kept", 0, 1), ("study with tensors kept", 1, 1),
+        ("rounds", 0, 2), ("rounds", 1, 2), ("rounds", 2, 2),
+        ("batches", 0, 1), ("batches", 1, 1),
+    ]  # fmt: skip
     assert times.document()["latency"]["p50"] == times.latency.p50
     bench.analyst.close()
 

@@ -38,9 +38,9 @@ def maps_of(*lesions: tuple[tuple[float, float, float], float, float]) -> dict[s
     return {"heat": heat[None], "logd": size[None], "mask": mask[None]}
 
 
-def read(maps, grid=None, source=None, within=None, **how) -> Reading:
+def read(maps, grid=None, source=None, within=None, inside=None, **how) -> Reading:
     grid = grid or grid_of(SHAPE, (MM,) * 3, (10.0, 20.0, 30.0))
-    outputs = Outputs(maps=maps, grid=grid, source=source or grid, within=within, wanted=1)
+    outputs = Outputs(maps=maps, grid=grid, source=source or grid, within=within, wanted=1, inside=inside)
     step = StepSpec(network="n.onnx", centre_heat=CentreHeat(**{**HOW, **how}))
     return INTERPRETATIONS["centre_heat"](outputs, step)
 
@@ -198,3 +198,65 @@ def test_the_same_maps_give_the_same_candidates():
     one, other = read(maps), read({name: values.copy() for name, values in maps.items()})
     assert [s.score for s in one.shapes] == [s.score for s in other.shapes]
     assert all(a.mask == b.mask for a, b in zip(one.shapes, other.shapes, strict=True))
+
+
+# ── the rim of what was seen: padding lies at the end of each axis ──
+
+INSIDE = (21, 30, 37)  # of the box; 21 and 37 end within a cell of two voxels
+
+
+def inner() -> tuple[slice, slice, slice]:
+    k, j, i = INSIDE
+    return slice(0, k), slice(0, j), slice(0, i)
+
+
+def test_what_a_network_sees_in_the_padding_is_nowhere():
+    found = read(maps_of(((26.0, 20.0, 20.0), 6.0, 0.95)), inside=INSIDE)
+    assert (found.shapes, found.points) == ((), ())
+    assert found.none_found == "None reaches the score of 0.5; 0 candidates below it were not reported."
+    assert found.region.mask.shape == INSIDE
+    assert not found.region.mask.any()
+
+
+@pytest.mark.parametrize(
+    ("at", "centre"),
+    [
+        ((20.0, 20.5, 20.5), (20.0, 20.5, 20.5)),  # its cell has one plane of voxels left
+        ((18.5, 28.5, 20.5), (18.5, 28.5, 20.5)),
+        ((18.5, 20.5, 36.0), (18.5, 20.5, 36.0)),
+        ((20.0, 28.5, 36.0), (20.0, 28.5, 36.0)),
+        ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    ],
+)
+@pytest.mark.parametrize("outlined", [True, False])
+def test_a_peak_on_the_rim_is_found_where_there_are_voxels(at, centre, outlined):
+    maps = maps_of((at, 6.0, 0.95))
+    if not outlined:
+        maps["mask"][:] = -12.0
+    grid = grid_of(SHAPE, (MM,) * 3, (10.0, 20.0, 30.0))
+    found = read(maps, grid=grid, inside=INSIDE, score="heat")
+    if not outlined:
+        assert found.points[0].centre_lps_mm == pytest.approx(grid.to_lps_mm(centre))
+        return
+    (shape,) = found.shapes
+    voxels = shape.mask.to_array()
+    assert voxels[tuple(np.rint(np.array(centre) - 0.1).astype(int))]
+    assert not np.delete(voxels, np.s_[: INSIDE[0]], axis=0).any()
+    expected = np.zeros_like(voxels)
+    expected[inner()] = read(maps, grid=grid, score="heat").shapes[0].mask.to_array()[inner()]
+    assert np.array_equal(voxels[inner()], expected[inner()])
+    assert np.array_equal(found.region.mask, maps["mask"][0][inner()] > HOW["mask_logit"])
+
+
+def test_a_hotter_neighbour_in_the_padding_hides_no_peak_at_the_rim():
+    maps = maps_of(((19.0, 14.5, 18.5), 6.0, 0.9))
+    maps["heat"][0, 11:] = logit(0.99)
+    found = read(maps, inside=(22, 40, 48), score="heat")
+    assert len(found.shapes) == 1
+
+
+def test_without_padding_nothing_changes():
+    maps = maps_of(((20.0, 20.5, 20.5), 6.0, 0.95), ((8.0, 30.0, 40.0), 9.0, 0.7))
+    free, told = read(maps), read(maps, inside=SHAPE)
+    assert [one.mask.count for one in told.shapes] == [one.mask.count for one in free.shapes]
+    assert np.array_equal(told.region.mask, free.region.mask)

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, softmax
 
-from dicomnode.analyse.grids import box_of, box_onto, sample
+from dicomnode.analyse.grids import box_of, box_onto, inside_box, sample
 from dicomnode.analyse.interpret import INTERPRETATIONS, Outputs, UnreadableError
-from dicomnode.analyse.interpret.classes import _inside, largest_parts
+from dicomnode.analyse.interpret.classes import largest_parts
 from dicomnode.engine import Labels, Sigmoid, StepSpec
 from tests.unit.analyse.test_grids import TURNS, angles, grid_of, rotation
 
@@ -218,7 +218,7 @@ def test_many_classes_are_read_as_one_would_with_room_for_all_of_them(data):
     there = np.stack([sample(one, grid, source, box) for one in values])
     least = 0.0 if between == "numbers" else 0.5
     masks = {shape.kind: shape.mask.to_array() for shape in found.shapes}
-    reached = _inside(grid, source, box)  # further out an edge is held no further than a mask is cut
+    reached = inside_box(grid, source, box)  # further out an edge is held no further than a mask is cut
     if name == "labels":  # between two classes a third one may be the largest, where no voxel of it is near
         near = box_of(np.isin(values.argmax(axis=0), wanted), margin=1)
         around = np.zeros_like(reached)

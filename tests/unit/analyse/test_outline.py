@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dicomnode.analyse.outline import onto_source
 from dicomnode.analyse.prepare import orient
-from dicomnode.analyse.resample import Prepared
+from dicomnode.analyse.resample import Prepared, resample
 from tests.unit.analyse.test_grids import TURNS, angles, grid_of, rotation
 
 
@@ -37,6 +37,22 @@ def test_a_ball_keeps_its_place_and_volume_on_any_grid(turn, tilt, x, y, z):
     truth = ball(source, middle, 18.0)
     shared = (found.to_array() & truth).sum()
     assert 2 * shared / (found.count + truth.sum()) > 0.97
+
+
+@given(st.sampled_from(TURNS), angles, st.floats(1.0, 3.0), st.floats(0.7, 1.3), st.floats(0.7, 1.3))
+@settings(max_examples=12, deadline=None)
+def test_a_mask_drawn_on_any_source_comes_back_from_an_engines_grid(turn, tilt, k_mm, j_mm, i_mm):
+    shape = tuple(int(84 / mm) for mm in (k_mm, j_mm, i_mm))
+    source = grid_of(shape, (k_mm, j_mm, i_mm), (3.0, -200.0, 17.0), turn, rotation(*tilt))
+    middle = source.to_lps_mm((np.array(shape) - 1) / 2)
+    truth = ball(source, middle, 25.0) | ball(source, np.add(middle, (24.0, 6.0, 3.0)), 13.0)
+    engine = resample(orient(Prepared(truth.astype(np.float32), source)), (1.5, 1.5, 1.5))
+    found = onto_source(engine.voxels > 0.5, engine.grid, source).to_array()
+    assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) >= 0.98
+    moved = source.to_lps_mm(np.argwhere(found).mean(axis=0)) - source.to_lps_mm(
+        np.argwhere(truth).mean(axis=0)
+    )
+    assert np.linalg.norm(moved) < 0.2
 
 
 @given(st.sampled_from(TURNS), st.integers(0, 2**32 - 1))

@@ -143,11 +143,12 @@ def test_voxels_that_do_not_count_keep_their_value(step):
 
 def test_holes_within_count_when_they_are_to_be_filled():
     voxels = head()
-    filled = mask_over(voxels, "nonzero_filled")
+    image = Prepared(voxels, grid_of(voxels.shape, (1.0, 1.0, 1.0)))
+    filled = mask_over(image, "nonzero_filled")
     assert filled[5, 9, 9]
     assert filled.sum() == 8 * 14 * 11
-    assert mask_over(voxels, "nonzero").sum() == (voxels != 0).sum()
-    assert mask_over(voxels, "all") is None
+    assert mask_over(image, "nonzero").sum() == (voxels != 0).sum()
+    assert mask_over(image, "all") is None
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ from dicomnode.analyse.window import (
     infer_windows,
     infer_windows_of,
     mirrored,
-    slice_by_slice,
     with_neighbours,
 )
 from dicomnode.engine import Window
@@ -195,23 +194,6 @@ def test_one_core_and_two_give_the_same_bits(rule):
             return infer_windows(lambda tensor: {"out": tensor * mixed}, box, window)["out"]
 
     assert np.array_equal(run(1), run(2))
-
-
-def test_a_2d_network_sees_every_slice_once():
-    seen = []
-
-    def network(tensor):
-        seen.append(tensor.shape)
-        return {"out": tensor * 3, "score": tensor.mean(axis=(1, 2, 3))}
-
-    box = np.random.default_rng(9).random((2, 5, 8, 8), np.float32)
-    infer = slice_by_slice(network)
-    found = infer_windows(
-        lambda tensor: {"out": infer(tensor)["out"]}, box, Window(size_kji=(1, 8, 8), batch=2), multiple=8
-    )
-    assert seen == [(2, 2, 8, 8), (2, 2, 8, 8), (1, 2, 8, 8)]
-    assert np.array_equal(found["out"], box * 3)
-    assert infer(box[:, :1][np.newaxis])["score"].shape == (1,)
 
 
 def test_neighbours_are_channels_and_the_ends_are_held():

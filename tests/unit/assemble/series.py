@@ -12,8 +12,9 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import DSfloat
 
-from dicomnode.assemble.headers import read_header
+from dicomnode.assemble.headers import read_headers
 from dicomnode.assemble.record import Header
+from dicomnode.values import SetAside
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 MR = "1.2.840.10008.5.1.4.1.1.4"
@@ -142,8 +143,14 @@ def write_all(datasets, folder: Path) -> list[Path]:
 def record_of(ds: Dataset) -> Header:
     """Return the record of a data set as the reader makes it from a file."""
     with tempfile.TemporaryDirectory() as folder:
-        header = read_header(write_all([ds], Path(folder))[0])
-    assert isinstance(header, Header), header
+        return header_of(write_all([ds], Path(folder))[0])
+
+
+def header_of(path: Path) -> Header:
+    """Return the record of a file of one image. Call it within `quiet()` for files of others."""
+    read = read_headers(path)
+    assert not isinstance(read, SetAside), read
+    (header,) = read
     return header
 
 

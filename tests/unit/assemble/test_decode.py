@@ -20,11 +20,14 @@ from pydicom.uid import (
 
 from dicomnode.assemble import decode, load_volume, read_studies
 from dicomnode.assemble.codestream import contradiction
-from dicomnode.assemble.decode import ImplausibleError, UndecodableError, read_frame, same_pixels
+from dicomnode.assemble.decode import read_frame
+from dicomnode.assemble.decoders import compare
+from dicomnode.assemble.decoders.compare import PixelComparison
+from dicomnode.assemble.decoders.file import ImplausibleError, UndecodableError, open_image
+from dicomnode.assemble.decoders.pool import DecoderLimits, DecoderPool
 from dicomnode.assemble.foreign import quiet
-from dicomnode.assemble.headers import read_header
 from dicomnode.faults import NodeError
-from tests.unit.assemble.series import Series, phantom, write_all
+from tests.unit.assemble.series import Series, header_of, phantom, write_all
 
 NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
 COMPRESSED = (RLELossless, JPEGLSLossless, JPEG2000Lossless)
@@ -41,7 +44,7 @@ def compressed(series: Series, syntax: str):
 
 def frame_of(path):
     with quiet():
-        return read_frame(read_header(path))
+        return read_frame(header_of(path))
 
 
 def stack_of(folder):
@@ -191,17 +194,51 @@ def test_one_value_is_an_empty_end_of_the_stack_or_a_lost_slice_within(tmp_path,
 
 def test_pixels_are_compared_across_transfer_syntaxes(tmp_path):
     series = Series(stored=NOISE)
-    with quiet():
-        native = [read_header(path) for path in series.write(tmp_path / "native")]
-        jpeg_ls = [
-            read_header(path) for path in write_all(compressed(series, JPEGLSLossless), tmp_path / "jls")
-        ]
+    native = [header_of(path) for path in series.write(tmp_path / "native")]
+    jpeg_ls = [header_of(path) for path in write_all(compressed(series, JPEGLSLossless), tmp_path / "jls")]
+    with PixelComparison() as same_pixels:
         assert same_pixels(native[0], native[0])
         assert same_pixels(native[0], jpeg_ls[0])
         assert not same_pixels(native[0], native[1])
         assert not same_pixels(native[0], jpeg_ls[1])
-        jpeg_ls[0].path.write_bytes(jpeg_ls[0].path.read_bytes()[:-900])
+    jpeg_ls[0].path.write_bytes(jpeg_ls[0].path.read_bytes()[:-900])
+    with PixelComparison() as same_pixels:
         assert not same_pixels(native[0], jpeg_ls[0])
+        assert not same_pixels(jpeg_ls[0], jpeg_ls[0])
+
+
+def test_images_of_two_transfer_syntaxes_are_compared_by_one_pool_of_decoders(tmp_path, monkeypatch):
+    pools = []
+
+    class Counted(compare.DecoderPool):
+        def __init__(self, *given) -> None:
+            super().__init__(*given)
+            pools.append(self)
+
+    monkeypatch.setattr(compare, "DecoderPool", Counted)
+    series = Series(stored=NOISE)
+    series.write(tmp_path / "native")
+    write_all(compressed(series, JPEGLSLossless), tmp_path / "jls")
+    (study,) = read_studies([tmp_path]).studies
+    (stack,) = study.series[0].stacks
+    assert [repair.kind for repair in stack.repairs] == ["duplicate"]
+    assert len(stack.headers) == len(NOISE)
+    assert len(pools) == 1
+    assert pools[0].pids == ()
+
+
+def test_each_image_is_read_once_however_often_it_is_compared(tmp_path, monkeypatch):
+    read = []
+
+    def counted(header):
+        read.append(header.path)
+        return open_image(header)
+
+    monkeypatch.setattr(compare, "open_image", counted)
+    headers = [header_of(path) for path in Series(stored=NOISE).write(tmp_path)]
+    with PixelComparison() as same_pixels:
+        assert [same_pixels(one, other) for one in headers for other in headers].count(True) == len(headers)
+    assert sorted(read) == sorted(header.path for header in headers)
 
 
 def test_a_file_that_was_changed_after_it_was_read_is_refused(tmp_path):
@@ -271,3 +308,84 @@ def test_the_phantom_tells_every_axis_from_the_others():
     stored = phantom()
     assert not np.array_equal(stored, stored[::-1])
     assert len({stored[1, 0, 0], stored[0, 1, 0], stored[0, 0, 1], stored[0, 0, 0]}) == 4
+
+
+def written(stored, folder, **tags):
+    """Write native pixels with 12 of 16 bits stored, unless tags say otherwise."""
+    signed = int(stored.dtype.kind == "i")
+    bits = {"PixelRepresentation": signed, "BitsStored": 12, "HighBit": 11}
+    return Series(stored=stored.astype("<u2").view("<i2"), tags=bits | tags)
+
+
+def ramp(low, high, dtype):
+    return np.linspace(low, high, 4 * 32 * 16).astype(dtype).reshape(4, 32, 16)
+
+
+@pytest.mark.parametrize("compressed_as", [None, RLELossless])
+@pytest.mark.parametrize(("low", "high"), [(-1024, 3071), (-3000, 2000)])
+def test_signed_values_beyond_bits_stored_are_refused_where_others_are_sign_extended(
+    tmp_path, low, high, compressed_as
+):
+    """3071 would become -1025: the bits above it are no unused ones."""
+    series = written(ramp(low, high, np.int16), tmp_path)
+    write_all(compressed(series, compressed_as) if compressed_as else series.datasets(), tmp_path)
+    with pytest.raises(NodeError, match=r"DN-3011.*\(0028,0101\) BitsStored is too small"):
+        load_volume(stack_of(tmp_path))
+
+
+def test_one_slice_whose_values_alone_would_wrap_is_seen_by_the_others(tmp_path):
+    stored = np.full((4, 32, 16), -1000, dtype=np.int16)
+    stored[:, 3:9, 3:9] = [[[40]], [[40]], [[90]], [[40]]]
+    stored[2] = np.where(stored[2] < 0, 3000, 90)
+    written(stored, tmp_path).write(tmp_path)
+    assert frame_of(sorted(tmp_path.iterdir())[2]).cleared == 32 * 16 - 36
+    with pytest.raises(NodeError, match=r"DN-3011.*BitsStored is too small"):
+        load_volume(stack_of(tmp_path))
+
+
+def test_what_was_done_to_bits_is_told_also_by_a_decoder_process(tmp_path):
+    values = ramp(0, 4000, np.uint16)
+    values[1, 3, 5] |= 0x8000
+    written(values, tmp_path).write(tmp_path)
+    with DecoderPool(DecoderLimits(processes=1)) as pool:
+        volume = load_volume(stack_of(tmp_path), decode=pool)
+    assert "set in 1 pixels" in volume.repairs[0].text
+
+
+@pytest.mark.parametrize("compressed_as", [None, RLELossless])
+def test_bits_above_bits_stored_are_taken_away_and_the_pixels_are_counted(tmp_path, compressed_as):
+    values = ramp(0, 4000, np.uint16)
+    overlaid = values.copy()
+    overlaid[:, 3, 5] |= 0x8000  # an overlay in bit 15, as it was kept before 2004
+    series = written(overlaid, tmp_path)
+    write_all(compressed(series, compressed_as) if compressed_as else series.datasets(), tmp_path)
+    volume = load_volume(stack_of(tmp_path))
+    assert np.array_equal(volume.voxels, values.astype(np.int16) - 24)
+    texts = [repair.text for repair in volume.repairs if repair.kind == "bits"]
+    assert texts == ["Bits above Bits Stored (0028,0101) were set in 4 pixels, and were taken away."]
+
+
+def test_signed_values_that_are_not_sign_extended_are_extended(tmp_path):
+    values = ramp(-1024, 1500, np.int16)
+    paths = written(values & 0xFFF, tmp_path).write(tmp_path)
+    assert np.array_equal(frame_of(paths[0]).stored, values[0])
+    assert frame_of(paths[0]).cleared == np.count_nonzero(values[0] < 0)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int16])
+def test_values_that_lie_above_lower_bits_are_shifted_by_high_bit_and_that_is_told(tmp_path, dtype):
+    values = ramp(0 if dtype == np.uint16 else -2000, 2047, dtype)
+    written(values << 4, tmp_path, HighBit=15).write(tmp_path)
+    volume = load_volume(stack_of(tmp_path))
+    assert volume.voxels[2, 7, 3] == int(values[2, 7, 3]) - 24
+    paths = sorted(tmp_path.iterdir())
+    assert [np.array_equal(frame_of(path).stored, values[k]) for k, path in enumerate(paths)] == [True] * 4
+    (told,) = (repair.text for repair in volume.repairs if repair.kind == "bits")
+    assert "High Bit (0028,0102) says that the values lie 4 bits too high" in told
+
+
+@pytest.mark.parametrize("high_bit", [15, 10, 16])
+def test_a_high_bit_that_the_pixels_contradict_is_refused_by_its_tag(tmp_path, high_bit):
+    paths = written(ramp(0, 4000, np.uint16), tmp_path, HighBit=high_bit).write(tmp_path)
+    with pytest.raises(UndecodableError, match=rf"\(0028,0102\) HighBit is {high_bit}, with 12 bits stored"):
+        frame_of(paths[0])

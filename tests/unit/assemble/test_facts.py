@@ -20,6 +20,7 @@ def facts(headers):
 def test_facts_say_number_extent_spacing_matrix_and_plane():
     result = facts(at(0, 2, 4, 6))
     assert dict(result.facts) == {
+        "kind": "volume",
         "instances": 4,
         "lossy": False,
         "covers": None,
@@ -30,6 +31,7 @@ def test_facts_say_number_extent_spacing_matrix_and_plane():
         "spacing_i_mm": 0.9,
         "extent_k_mm": 8.0,
         "plane": "axial",
+        "unit": "HU",
     }
     assert result.refusal is None
 
@@ -84,6 +86,12 @@ def test_no_attribute_of_the_patient_nor_a_time_is_among_the_tags():
         ({"BodyPartExamined": "C-SPINE"}, ("spine",)),
         ({"BodyPartExamined": "ABDOMEN"}, ("abdomen",)),
         ({"SeriesDescription": "CORONAL MPR ARMS UP"}, None),
+        ({"SeriesDescription": "hippocampus"}, None),
+        ({"SeriesDescription": "handling, legend, footprint"}, None),
+        ({"SeriesDescription": "abduction"}, None),
+        ({"SeriesDescription": "HIPS"}, ("leg",)),
+        ({"SeriesDescription": "Handgelenk"}, ("arm",)),
+        ({"SeriesDescription": "Abdo 5mm"}, ("abdomen",)),
         ({"BodyPartExamined": "ZZ17"}, None),
         ({}, None),
     ],

@@ -115,6 +115,11 @@ REFUSED = {
         "4.000 mm after slice 1 (position 2.00 mm along the normal), 2.000",
     ),
     "a gap that is rounded": ([0, 2, 4, 7.9, 9.9], "DN-3005", "3.900 mm"),
+    "one of 120": (
+        [1.6 * n for n in range(120) if n != 57],
+        "DN-3005",
+        "3.200 mm after slice 56 (position 89.60 mm",
+    ),
     "two intervals": ([0, 2.5, 5, 7.5, 12.5, 17.5, 22.5], "DN-3006", "from 2.500 to 5.000 mm"),
     "no multiple": ([0, 2, 4, 7, 9], "DN-3006", "2.000 to 3.000"),
     "one slice is off its place": ([0, 2, 4.3, 6, 8], "DN-3006", "tolerance 0.100 mm"),
@@ -152,18 +157,51 @@ def test_small_jitter_is_accepted_and_told(positions, repairs):
 
 
 @pytest.mark.parametrize("degrees", [0.5, -5.0, 18.5])
-def test_a_tilted_gantry_is_refused_with_its_angle_whatever_its_sign(degrees):
+def test_a_tilted_stack_is_placed_exactly_and_told_with_its_angle_whatever_its_sign(degrees):
     shift = np.tan(np.radians(degrees))
-    refusal = place([record((0, 3 * k * shift, 3 * k), number=k) for k in range(20)])
-    assert refusal.code == "DN-3009"
-    assert f"gantry tilt of {abs(degrees):.1f} degrees." in refusal.text
+    slices = [record((0, 3 * k * shift, 3 * k), number=k) for k in range(20)]
+    placement = place(slices)
+    assert [repair.kind for repair in placement.repairs] == ["tilt"]
+    assert f"tilted by {abs(degrees):.1f} degrees" in placement.repairs[0].text
+    assert placement.grid.is_sheared
+    assert placement.grid.slice_distance_mm == pytest.approx(3.0)
+    for k, one in enumerate(slices):
+        assert placement.grid.to_lps_mm((k, 0, 0)) == pytest.approx(one.position_lps_mm, abs=1e-9)
+        assert placement.grid.to_lps_mm((k, 5, 2)) == pytest.approx(
+            np.add(one.position_lps_mm, (1.8, 3.5, 0)), abs=1e-9
+        )
 
 
-def test_a_tilted_series_with_uneven_slices_is_refused_with_both_facts():
+@given(
+    rotations,
+    st.tuples(spacings, spacings, spacings),
+    st.floats(-0.8, 0.8),
+    st.floats(-0.3, 0.3),
+    st.integers(3, 40),
+)
+def test_the_affine_of_any_sheared_grid_is_that_which_the_slices_were_cut_from(
+    quaternion, spacing_kji, down, across, count
+):
+    turn = rotation(quaternion)
+    affine = affine_of(turn[:, 0], turn[:, 1], spacing_kji)
+    affine[:3, 2] += spacing_kji[0] * (down * turn[:, 1] + across * turn[:, 0])
+    placement = place(records(affine, count))
+    assert isinstance(placement, Placement)
+    assert np.allclose(placement.affine_lps, affine, atol=1e-9)
+    assert [repair.kind for repair in placement.repairs] == ["tilt"] * placement.grid.is_sheared
+
+
+def test_a_tilted_stack_with_uneven_slices_is_refused_for_its_distances():
     shift = np.tan(np.radians(10))
     refusal = place([record((0, z * shift, z), number=n) for n, z in enumerate([0, 4, 8, 15, 22])])
+    assert refusal.code == "DN-3006"
+    assert "from 4.000 to 7.000 mm" in refusal.text
+
+
+def test_slices_that_lean_more_than_any_gantry_are_refused():
+    refusal = place([record((0, 3.1 * k, 3 * k), number=k) for k in range(20)])
     assert refusal.code == "DN-3009"
-    assert "10.0 degrees, and their distance varies from 4.000 to 7.000 mm" in refusal.text
+    assert "45.9 degrees, more than any gantry tilts (45 degrees)" in refusal.text
 
 
 def test_an_oblique_series_is_not_taken_for_a_tilted_one():

@@ -10,9 +10,8 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, Imp
 
 from dicomnode.assemble import load_volume, read_studies, source_of
 from dicomnode.assemble.foreign import quiet
-from dicomnode.assemble.headers import read_header
 from dicomnode.assemble.sources import encode_header
-from tests.unit.assemble.series import Series, write_all
+from tests.unit.assemble.series import Series, header_of, write_all
 
 SYNTAXES = {
     "explicit": "1.2.840.10008.1.2.1",
@@ -24,7 +23,7 @@ SYNTAXES = {
 
 def encoded(path) -> bytes:
     with quiet():
-        return encode_header(dcmread(path), read_header(path))
+        return encode_header(dcmread(path), header_of(path))
 
 
 def read(content: bytes) -> Dataset:

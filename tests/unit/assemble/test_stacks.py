@@ -7,10 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydicom.uid import CTImageStorage, MRImageStorage
 
+from dicomnode.assemble.blocks import MINIMUM_SLICES
 from dicomnode.assemble.record import Header
-from dicomnode.assemble.stacks import MINIMUM_SLICES, plan_series
+from dicomnode.assemble.stacks import plan_series
 from tests.unit.assemble.series import CT, MR
 from tests.unit.assemble.test_placing import at, record
 
@@ -74,6 +77,29 @@ def test_rounding_of_direction_cosines_and_spacing_does_not_split_a_stack():
     headers = at(0, 2, 4, 6)
     headers[2] = replace(headers[2], orientation=(0.99999, 0.00002, 0, 0, 1, 0), spacing_ji_mm=(0.70001, 0.9))
     assert len(only(headers).headers) == 4
+
+
+def test_a_slice_whose_spacing_was_written_with_fewer_digits_stays_and_it_is_said():
+    headers = [
+        replace(one, spacing_ji_mm=(0.703125, 0.703125), rows=512, columns=512) for one in at(*range(6))
+    ]
+    assert only(headers).repairs == ()
+    headers[5] = replace(headers[5], spacing_ji_mm=(0.703, 0.703))
+    stack = only(headers)
+    assert len(stack.headers) == 6
+    (repair,) = stack.repairs
+    assert repair.kind == "spacing"
+    assert "from 0.703 to 0.703125 mm" in repair.text
+    assert "no pixel by more than 0.064 mm" in repair.text
+    assert stack.placement.affine_lps[0, 0] == 0.703125
+
+
+def test_the_spacing_of_most_slices_is_that_of_the_stack():
+    headers = [
+        replace(one, spacing_ji_mm=(0.703125, 0.703125), rows=512, columns=512) for one in at(*range(6))
+    ]
+    headers[0] = replace(headers[0], spacing_ji_mm=(0.703, 0.703))
+    assert only(headers).placement.affine_lps[0, 0] == 0.703125
 
 
 def test_too_few_slices_are_refused_before_anything_else():
@@ -185,28 +211,56 @@ def test_a_rescale_type_of_hu_and_none_are_one_in_ct():
     assert only(headers).refusal is None
 
 
-PHASES = {
-    "AcquisitionNumber": [{"tags": {"AcquisitionNumber": n}} for n in (1, 2)],
-    "TemporalPositionIdentifier": [
-        {"tags": {"TemporalPositionIdentifier": n, "AcquisitionNumber": n}} for n in (1, 2)
-    ],
-    "EchoNumbers": [{"tags": {"EchoNumbers": n, "EchoTime": 5.0 * n}} for n in (1, 2)],
-    "ImageType": [{"tags": {"ImageType": ("ORIGINAL", "PRIMARY", word)}} for word in "MP"],
-    "DiffusionBValue": [{"tags": {"DiffusionBValue": b}} for b in (0.0, 1000.0)],
+UNTOLD = {
     "RescaleSlope": [{"rescale": (1.0, 0.0)}, {"rescale": (2.0, 0.0)}],
     "PixelData": [{}, {}],
 }
 
 
-@pytest.mark.parametrize("keyword", list(PHASES))
-def test_two_phases_in_one_series_are_refused_and_what_tells_them_apart_is_named(keyword):
-    first, second = PHASES[keyword]
+@pytest.mark.parametrize("keyword", list(UNTOLD))
+def test_images_that_no_attribute_tells_apart_are_refused_and_how_they_differ_is_named(keyword):
+    first, second = UNTOLD[keyword]
     headers = [replace(one, **first) for one in at(0, 2, 4)]
     headers += [replace(one, sop_instance_uid=f"{one.sop_instance_uid}.9", **second) for one in at(0, 2, 4)]
     refusal = only(headers, never_same).refusal
     assert refusal.code == "DN-3008"
     assert f"2 images lie at one position (0.00 mm along the normal) and differ in {keyword}." in refusal.text
     assert refusal.sop_instance_uids == ("1.2.0", "1.2.0.9")
+
+
+def test_images_at_one_position_only_are_refused_by_what_differs_as_no_part_of_them_is_a_volume():
+    headers = [
+        replace(record((0, 0, 5), number=n), tags={"AcquisitionNumber": n, "EchoTime": 4.0}) for n in range(4)
+    ]
+    refusal = only(headers, never_same).refusal
+    assert refusal.code == "DN-3008"
+    assert "4 images lie at one position" in refusal.text
+    assert refusal.text.endswith("differ in AcquisitionNumber.")
+
+
+def test_scouts_of_three_planes_fall_apart_each_with_a_plain_reason():
+    planes = [((1, 0, 0), (0, 1, 0)), ((1, 0, 0), (0, 0, -1)), ((0, 1, 0), (0, 0, -1))]
+    scouts = [record((0, 0, n), row=r, column=c, number=n) for n, (r, c) in enumerate(planes)]
+    for some in (scouts, scouts[:2]):
+        stacks = plan(some).stacks
+        assert [len(stack.headers) for stack in stacks] == [1] * len(some)
+        assert {stack.refusal.code for stack in stacks} == {"DN-3007"}
+
+
+@given(st.permutations(range(24)))
+@settings(max_examples=25, deadline=None)
+def test_any_order_of_arrival_gives_the_same_stacks(order):
+    series = [
+        replace(
+            record((0, 0.3 * z, z), number=n), sop_instance_uid=f"1.{z}.{echo}", tags={"EchoTime": 4.0 + echo}
+        )
+        for n, (z, echo) in enumerate((z, echo) for echo in (0, 1) for z in range(0, 24, 2))
+    ]
+    expected, result = plan(series, never_same), plan([series[n] for n in order], never_same)
+    assert [stack.headers for stack in result.stacks] == [stack.headers for stack in expected.stacks]
+    for one, other in zip(result.stacks, expected.stacks, strict=True):
+        assert np.array_equal(one.placement.affine_lps, other.placement.affine_lps)
+        assert one.repairs == other.repairs
 
 
 def test_images_side_by_side_at_one_position_are_refused():
@@ -279,8 +333,8 @@ def test_segmentations_and_secondary_captures_are_set_aside_although_they_have_p
 
 
 NOT_SLICES = {
-    "Positron Emission Tomography Image Storage": {"sop_class_uid": "1.2.840.10008.5.1.4.1.1.128"},
-    "Enhanced CT Image Storage": {"sop_class_uid": "1.2.840.10008.5.1.4.1.1.2.1"},
+    "Ultrasound Multi-frame Image Storage": {"sop_class_uid": "1.2.840.10008.5.1.4.1.1.3.1"},
+    "Nuclear Medicine Image Storage of planar images": {"sop_class_uid": "1.2.840.10008.5.1.4.1.1.20"},
     "CT Image Storage with 20 frames": {"frames": 20},
     "MOSAIC": {"sop_class_uid": MR, "image_type": ("ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC")},
     "CT Image Storage in colour (RGB)": {"samples": 3, "photometric": "RGB"},

@@ -17,9 +17,9 @@ import structlog
 
 from dicomnode.cli import main
 from dicomnode.cli.app import app
-from dicomnode.journal import Journal
+from dicomnode.journal import Closing, EvidenceKind, EvidenceRecord, Journal
 from dicomnode.store import Store
-from tests.unit.journal.world import receive
+from tests.unit.journal.world import NOON, STUDY, receive
 
 VERBS = [command.callback.__name__.rstrip("_") for command in app.registered_commands]
 
@@ -288,6 +288,32 @@ def test_an_accession_number_of_several_studies_is_answered_with_their_uids(run,
 def test_studies_prints_times_with_their_zone(run, config, journal):
     receive(journal, study="1.1")
     assert re.search(r"2026-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d", run("studies", "--config", config)[1])
+
+
+def test_p3_why_shows_the_evidence_what_decided_and_what_is_missing(run, config, journal):
+    receive(journal)
+    count = EvidenceRecord(
+        kind=EvidenceKind.COUNT, source="PACS1", text="3 of 5 images, by the count of PACS1", found_at=NOON,
+        expected=5, here=3, decided=True,
+    )  # fmt: skip
+    closing = Closing(
+        evidence="nothing new for 3600 s, the longest wait",
+        last_arrival=NOON,
+        evidences=[count],
+        shortfall=count.text,
+    )
+    assert journal.close_study(STUDY, closing, NOON) == 1
+    code, out, err = run("why", STUDY, "--config", config)
+    assert code == 0, err
+    assert "missing    3 of 5 images, by the count of PACS1" in out
+    assert "Evidence of completeness" in out
+    assert "decided" in out
+    document = json.loads(run("why", STUDY, "--json", "--config", config)[1])
+    assert [
+        (e["kind"], e["source"], e["here"], e["expected"], e["decided"]) for e in document["evidence"]
+    ] == [("count", "PACS1", 3, 5, True)]
+    assert (document["study"]["shortfall"], document["study"]["predecessor"]) == (count.text, None)
+    assert "shortfall" in run("studies", "--json", "--config", config)[1]
 
 
 def test_check_finds_a_file_in_the_place_of_the_store_and_a_taken_port(run, config):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import threading
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 import structlog
 
 from dicomnode.cli import main
-from dicomnode.faults import DIGEST_MISMATCH, GATE_FAILED
+from dicomnode.faults import DIGEST_MISMATCH, GATE_FAILED, NETWORK_UNSAFE
 from dicomnode.settings import template
 from tests.unit.engine.small_engine import write_engine
 
@@ -81,6 +83,57 @@ def test_without_a_configuration_the_reference_is_tried_and_the_reason_is_said(d
     assert checked["runtimes"][0].startswith("onnxruntime ")
     reasons = {one["runtime"]: one["reason"] for one in checked["passed_over"]}
     assert "no state folder" in reasons["openvino"]
+
+
+def test_a_runtime_that_was_passed_over_says_what_to_do(run, document):
+    passed_over = {one["runtime"]: one for one in document("check", "lung-ct")["passed_over"]}
+    assert "dicomnode engine check lung-ct --config FILE" in passed_over["openvino"]["advice"]
+    assert "--runtime openvino" in passed_over["openvino"]["advice"]
+    assert "pip install" in passed_over["tensorrt"]["reason"]
+    assert passed_over["tensorrt"]["advice"] is None
+    shown = " ".join(run("check", "lung-ct")[1].replace("│", " ").split())
+    assert "not accepted yet" in shown
+
+
+def test_a_package_that_is_named_by_its_folder_has_its_owners_looked_at_as_in_service(run, config, tmp_path):
+    folder = write_engine(tmp_path / "own")
+    arguments = ["check", "small", "--path", folder, "--json"]
+    assert run(*arguments)[0] == 0
+    (folder / "net.onnx").chmod(0o666)
+    for more in ([], ["--config", config]):
+        status, told = run(*arguments, *more)
+        assert (status, json.loads(told)["error"]["code"]) == (12, NETWORK_UNSAFE.code)
+        assert "chmod o-w" in told
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives files to another user, which root alone can")
+def test_owners_that_the_configuration_names_may_own_a_package_that_is_named_by_its_folder(
+    run, config, tmp_path
+):
+    folder = write_engine(tmp_path / "own")
+    for path in (folder, *folder.iterdir()):
+        os.chown(path, pwd.getpwnam("nobody").pw_uid, -1)
+    with_engine(config, folder)
+    arguments = ["check", "small", "--path", folder, "--config", config]
+    assert run(*arguments)[0] == 12
+    text = config.read_text().replace('name = "small"\n', 'name = "small"\nowners = ["nobody"]\n')
+    config.write_text(text)
+    assert run(*arguments)[0] == 0
+
+
+def test_a_usual_configuration_that_cannot_be_used_is_told_of_and_a_missing_one_is_not(
+    capsys, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    for text, is_told in ((None, False), ("schema = 7\n", True)):
+        if text is not None:
+            (tmp_path / "dicomnode.toml").write_text(text)
+        with pytest.raises(SystemExit) as ended:
+            main(["engine", "list", "--json"])
+        told = capsys.readouterr()
+        assert ended.value.code == 0
+        assert json.loads(told.out)["engines"]
+        assert ("DN-9001" in told.err) == is_told
 
 
 def test_a_runtime_can_be_named_and_none_takes_over_from_it(run, document):

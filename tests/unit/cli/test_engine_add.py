@@ -25,6 +25,15 @@ from dicomnode.engine.adding.answers import Answers
 from dicomnode.engine.adding.propose import draft_from_onnx
 from dicomnode.engine.adding.sources import SourceKind
 from dicomnode.engine.adding.trial import Limits
+from dicomnode.faults import (
+    ANSWER_WRONG,
+    DRAFT_WRONG,
+    ENGINE_EXISTS,
+    ENGINE_NOT_WRITTEN,
+    FAULTS,
+    QUESTIONS_OPEN,
+    USAGE,
+)
 from tests.unit.engine.foreign import FREE, KINDS, endless, graph_of, greedy, of_numbers, one, save, small_ct
 
 
@@ -450,9 +459,10 @@ WRONG = {
     "orientation=LLS": "one of L and R",
     "intensity=400..-1000": "the smaller number first",
     "spacing_kji_mm=0,1,1": "3 numbers above 0",
-    "labels=a,b,c": "at most 1 labels",
+    "labels=a,b,c": "expected one label",
     "interpret=labels": "one of sigmoid",
     "axes=kjinc": "axes of engine.toml",
+    "axes=ncji": "one letter for each axis of an input",
 }
 
 
@@ -466,14 +476,99 @@ def test_an_answer_that_cannot_be_is_refused_with_what_is_expected(run, tmp_path
     assert answer.partition("=")[0] in error["text"]
 
 
+PIECES_OF_A_WRONG_FORM = {
+    "outputs=3": "a list of tables",
+    "outputs=[3]": "a list of tables",
+    "measure=3": "a list of texts",
+    "measure=[3]": "a list of texts",
+    "require=Modality": "a list of tables",
+    "prefer={ tag = 'Modality' }": "a list of tables",
+    "covers=[3]": "some text",
+    "prepare=3": "a list of tables",
+    "prepare=['orient']": "a list of tables",
+    "window=3": '"whole", or a table',
+    "inputs=['x']": "a table",
+    "precisions=3": "a list of texts",
+    "sigmoid=0.5": "a table",
+    "labels=[{ name = 3 }]": "names, or tables",
+    "labels=[{ name = 'liver', channel = 'x' }]": "channel",
+    "labels=[]": "a list",
+}
+
+
+@pytest.mark.parametrize("answer", list(PIECES_OF_A_WRONG_FORM))
+def test_a_piece_of_engine_toml_of_a_wrong_form_is_refused_as_an_answer(run, tmp_path, answer):
+    source = save(one("Sigmoid"), tmp_path / "net.onnx")
+    said = ("--yes", "--set", answer, "--json")
+    status, told, _ = run("engine", "add", source, "--into", tmp_path / "out", *said)
+    error = json.loads(told)["error"]
+    assert (status, error["code"]) in {(2, "DN-4203"), (2, "DN-4208")}, error
+    assert PIECES_OF_A_WRONG_FORM[answer] in error["text"]
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_exit_status_tells_an_answer_from_a_source_and_a_folder():
+    """As the help has it: 2 what was typed, 12 the network, 1 where it goes."""
+    of_add = {code: row.exit_code for code, row in FAULTS.items() if "DN-4200" <= code <= "DN-4209"}
+    typed = {QUESTIONS_OPEN.code, ANSWER_WRONG.code, ENGINE_EXISTS.code, DRAFT_WRONG.code}
+    expected = {code: 2 if code in typed else 12 for code in of_add} | {ENGINE_NOT_WRITTEN.code: 1}
+    assert of_add == expected
+    assert "2 usage, an answer is missing or wrong, or the name is taken, 12 SOURCE" in engine_add.EPILOG
+
+
+LIMITS_THAT_CANNOT_BE = {
+    ("--time-limit", "0"): "between 1 and 86400 seconds",
+    ("--time-limit", "-3"): "between 1 and 86400 seconds",
+    ("--time-limit", "nan"): "between 1 and 86400 seconds",
+    ("--time-limit", "86401"): "between 1 and 86400 seconds",
+    ("--memory-gb", "0"): "at least 1 GB",
+    ("--memory-gb", "-1"): "at least 1 GB",
+    ("--memory-gb", "nan"): "at least 1 GB",
+    ("--memory-gb", "100000"): "this machine has",
+}
+
+
+@pytest.mark.parametrize(("option", "value"), list(LIMITS_THAT_CANNOT_BE))
+def test_a_limit_that_cannot_be_is_refused_with_the_values_that_can(run, tmp_path, option, value):
+    source = save(one("Sigmoid"), tmp_path / "net.onnx")
+    status, told, _ = run("engine", "add", source, "--yes", option, value, "--json")
+    error = json.loads(told)["error"]
+    assert (status, error["code"]) == (2, USAGE.code), error
+    assert f"{option} {value}" in error["text"]
+    assert LIMITS_THAT_CANNOT_BE[option, value] in error["text"]
+
+
+def test_axes_are_said_of_the_image_also_where_a_row_of_numbers_goes_in(run, tmp_path):
+    """The answer is for the input with so many axes."""
+    nodes = [
+        helper.make_node("ReduceMean", ["n"], ["m"], keepdims=0),
+        helper.make_node("Add", ["x", "m"], ["s"]),
+        helper.make_node("Sigmoid", ["s"], ["y"]),
+    ]
+    model = graph_of(nodes, shape=["b", 32, 32])
+    model.graph.input.append(helper.make_tensor_value_info("n", TensorProto.FLOAT, ["b", 2]))
+    source = save(model, tmp_path / "net.onnx")
+    said = ("--set", "axes=nji", "--set", 'tags=["KVP", "SliceThickness"]')
+    status, told, _ = run("engine", "add", source, "--into", tmp_path, "--yes", *said, "--json")
+    assert status == 0, told
+    [step] = load_package(tmp_path / "net").manifest.step
+    assert {name: feed.axes for name, feed in step.inputs.items()} == {"x": "nji", "n": "nckji"}
+
+
 @pytest.mark.parametrize(
-    "answer", ["prepare=[{ turn = 1 }]", "require=[{ tag = 'Modality' }]", "outputs=[{}]"]
+    "answer",
+    [
+        "prepare=[{ turn = 1 }]",
+        "require=[{ tag = 'Modality' }]",
+        "outputs=[{}]",
+        "inputs={ z = { of = 'ct' } }",
+    ],
 )
 def test_a_piece_of_engine_toml_that_is_wrong_is_found_before_anything_is_written(run, tmp_path, answer):
     source = save(one("Sigmoid"), tmp_path / "net.onnx")
     said = ("--yes", "--set", answer, "--json")
     status, told, _ = run("engine", "add", source, "--into", tmp_path / "out", *said)
-    assert (status, json.loads(told)["error"]["code"]) == (12, "DN-4208")
+    assert (status, json.loads(told)["error"]["code"]) == (2, "DN-4208"), told
     assert not (tmp_path / "out").exists()
 
 

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
+import pty
+import subprocess
+import sys
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -107,7 +112,7 @@ def test_a_study_that_the_engine_does_not_want_is_told(run, tmp_path, study):  #
     status, _, err = run("engine", "bench", "tissue", "--path", folder, "--study", study)
     assert status == 3
     assert "DN-4270" in err
-    assert "Modality equals MR, found CT" in " ".join(err.split())
+    assert "Modality is MR, found CT" in " ".join(err.split())
 
 
 def test_what_fails_where_it_is_measured_is_told_as_it_is(run, tmp_path, study):  # noqa: F811
@@ -134,3 +139,39 @@ def test_a_folder_without_images_is_told(run, tmp_path):  # noqa: F811
     status, _, err = run("engine", "bench", "lung-ct", "--study", tmp_path)
     assert status == 3
     assert "DN-" in err
+
+
+def test_each_repetition_is_told_on_stderr_where_that_is_wished_and_never_in_the_json(run, engine, study):  # noqa: F811
+    arguments = ["tissue", "--path", engine, "--study", study, "--rounds", "2", "--threads", "1", "--json"]
+    status, out, err = run("engine", "bench", *arguments, "-v")
+    assert (status, json.loads(out)["rounds"]) == (0, 2)
+    told = [line for line in err.splitlines() if line.startswith(("starts", "first", "second", "rounds"))]
+    assert told == [
+        "starts: 0 of 3", "starts: 1 of 3", "starts: 2 of 3", "starts: 3 of 3",
+        "first study: 0 of 1", "first study: 1 of 1", "second study: 0 of 1", "second study: 1 of 1",
+        "rounds: 0 of 2", "rounds: 1 of 2", "rounds: 2 of 2",
+    ]  # fmt: skip
+
+
+def test_with_json_nothing_is_told_where_nobody_looks(run, engine, study):  # noqa: F811
+    arguments = ["tissue", "--path", engine, "--study", study, "--rounds", "1", "--threads", "1", "--json"]
+    _, out, err = run("engine", "bench", *arguments)
+    assert (json.loads(out)["rounds"], err) == (1, "")
+
+
+def test_with_json_there_are_bars_on_a_terminal(engine, study):
+    """A terminal on stderr, a file on stdout: what is told goes to the one, the JSON to the other."""
+    leader, follower = pty.openpty()
+    arguments = ["tissue", "--path", engine, "--study", study, "--rounds", "1", "--threads", "1", "--json"]
+    command = [sys.executable, "-m", "dicomnode", "engine", "bench", *map(str, arguments)]
+    seen = b""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=follower) as child:
+        os.close(follower)
+        with suppress(OSError):  # EIO: the other end is closed
+            while part := os.read(leader, 1 << 16):
+                seen += part
+        out, _ = child.communicate()
+    os.close(leader)
+    assert json.loads(out)["rounds"] == 1
+    assert b"first study" in seen
+    assert b"rounds" in seen

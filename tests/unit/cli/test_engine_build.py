@@ -11,6 +11,7 @@ from onnx import helper
 
 from dicomnode.cli.engine_build import NOTHING
 from tests.fixtures.tensorrt.fetched import environment
+from tests.unit.analyse.engines import tissue_engine
 from tests.unit.cli.test_commands import _quiet_logs, config, run  # noqa: F401  fixtures
 from tests.unit.engine.small_engine import model, write_engine
 
@@ -52,10 +53,16 @@ def test_where_no_runtime_needs_plans_json_says_so_too(run, config):  # noqa: F8
     assert [one["runtime"] for one in document["reasons"]] == ["tensorrt", "tensorrt-rtx"]
 
 
-def test_a_runtime_that_is_named_and_does_not_work_is_a_failure(run, config):  # noqa: F811
-    status, out, _ = run("engine", "build", "--runtime", "tensorrt", "--config", config)
-    assert status == 12
-    assert "TensorRT is not installed" in out
+def test_a_runtime_that_is_named_and_is_not_installed_is_a_failure_that_says_what_to_do(run, config):  # noqa: F811
+    arguments = ["engine", "build", "--runtime", "tensorrt", "--config", config]
+    status, out, err = run(*arguments)
+    assert (status, out) == (12, "")
+    said = " ".join(err.split())
+    assert "DN-4280 No plans can be built for tensorrt on this machine: TensorRT is not installed" in said
+    assert "pip install" in said
+    assert "docs/gpu.md" in said
+    status, out, _ = run(*arguments, "--json")
+    assert (status, json.loads(out)["error"]["code"]) == (12, "DN-4280")
 
 
 @pytest.mark.parametrize(
@@ -121,3 +128,28 @@ def test_a_plan_that_cannot_be_built_does_not_keep_the_others_from_it(command, t
     status, _, err = command("small", "--path", own, "--runtime", "tensorrt-rtx")
     assert status == 12
     assert rows["small"]["error"]["code"] in err
+
+
+def test_calibrating_keeps_inputs_and_builds_another_plan(command, config, tmp_path, small_phantom):  # noqa: F811
+    tissue_engine(tmp_path / "tissue", window="{ size_kji = [32, 32, 32], overlap = 0.0 }")
+    arguments = ["--path", tmp_path / "tissue", "--runtime", "tensorrt-rtx", "--precision", "int8", "--json"]
+    (seeded,) = json.loads(command(*arguments)[1])["plans"]
+    status, out, err = command(*arguments, "--calibrate", small_phantom.files[0].parent)
+    assert status == 0, err
+    (row,) = json.loads(out)["plans"]
+    assert (row["state"], row["built"]) == ("built", True)
+    assert row["digest"] != seeded["digest"]
+    assert "tissue: inputs of 1 studies are kept" in err
+    kept = config.parent / "store" / "calibration" / "tissue" / "tissue"
+    assert list(kept.glob("*.npz"))
+    (again,) = json.loads(command(*arguments)[1])["plans"]
+    assert (again["digest"], again["built"]) == (row["digest"], False)
+
+
+def test_a_folder_without_studies_calibrates_nothing(command, tmp_path):
+    tissue_engine(tmp_path / "tissue")
+    (tmp_path / "empty").mkdir()
+    arguments = ["--path", tmp_path / "tissue", "--runtime", "tensorrt-rtx"]
+    status, _, err = command(*arguments, "--calibrate", tmp_path / "empty")
+    assert status == 3
+    assert "DN-" in err

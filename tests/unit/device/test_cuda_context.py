@@ -389,7 +389,7 @@ def test_what_pycuda_refuses_is_a_row_that_does_not_end_the_process():
 
 
 @on_test_driver()
-def test_streams_wait_for_each_others_events_and_tell_times():
+def test_streams_wait_for_each_others_events():
     with CudaContext() as context:
         kernels = CudaKernels(context, STAND_IN)
         other = type(context.stream)(context)
@@ -401,5 +401,4 @@ def test_streams_wait_for_each_others_events_and_tell_times():
         after = other.mark()
         after.synchronize()
         assert (begun.done, ended.done) == (True, True)
-        assert ended.ms_since(begun) >= 0.0
         other.close()

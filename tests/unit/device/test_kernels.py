@@ -15,7 +15,7 @@ from dicomnode.device.buffer import HostBuffer
 from dicomnode.device.host_kernels import HostKernels
 from dicomnode.device.kernels import AxisWeights, View, WindowWeights
 from dicomnode.device.launched import LaunchedKernels
-from dicomnode.device.launches import LAUNCHES, Launch, argument_codes, parts_of
+from dicomnode.device.launches import LAUNCHES, Launch, parts_of
 from tests.unit.device.kernels_contract import (
     KernelsContract,
     a_matrix,
@@ -152,7 +152,7 @@ def test_the_table_and_the_source_name_the_same_kernels():
 
 @pytest.mark.parametrize("name", list(LAUNCHES))
 def test_the_table_has_the_arguments_of_the_source(library, name):
-    assert library.host_codes(name.encode()).decode() == argument_codes()[name]
+    assert library.host_codes(name.encode()).decode() == LAUNCHES[name].codes
     signature = re.search(rf"DN_KERNEL {name}\((.*?)\)", _CODE, re.DOTALL)[1]
     names = [argument.split()[-1].lstrip("*") for argument in signature.split(",")]
     short = {f"matrix_{row}{column}": f"{row}{column}" for row in "kji" for column in "kji1"}

@@ -215,6 +215,17 @@ def test_of_boxes_the_usual_one_is_warmed_up_and_never_the_largest(cuda, monkeyp
     assert shapes_of_the_warm_up(opened(cuda), monkeypatch) == [(ANY.best,)] * 2
 
 
+@pytest.mark.parametrize(("ranges", "best"), [(((3, 4),), 3), (((3, 4), (2, 8)), 2), (((1, 1),), 1)])
+def test_the_best_batch_is_what_the_plan_is_made_fast_for(cuda, ranges, best):
+    made = NETWORKS["2D U-Net"]()
+    profiles = [InputRange.batches("x", item_shape(made), *one) for one in ranges]
+    assert opened(cuda, made, *profiles).best_batch == best
+
+
+def test_a_network_of_one_item_at_a_time_has_no_better_batch(cuda):
+    assert opened(cuda).best_batch == 1
+
+
 def test_of_windows_the_best_and_the_largest_batch_are_warmed_up(cuda, monkeypatch):
     made = NETWORKS["2D U-Net"]()
     item = item_shape(made)
@@ -269,6 +280,46 @@ def test_a_run_works_in_the_memory_that_its_shapes_take(cuda):
     with pytest.raises(NodeError, match="its plan takes"):
         session.run({"x": np.zeros((1, 1, 17, 2, 2), np.float32)})
     assert held((1, 1, 16, 16, 16)) == largest
+
+
+@pytest.fixture
+def as_rtx(monkeypatch):
+    """Let the double have what TensorRT-RTX has besides."""
+    for name, one in double.RTX_ALONE.items():
+        monkeypatch.setattr(double, name, one, raising=False)
+
+
+def configured(session):
+    """What its context was made of, beside the memory."""
+    config = {name: one.name for name, one in vars(session._loaded.context.config).items()}
+    assert config.pop("allocation") == "USER_MANAGED"
+    return config
+
+
+@pytest.mark.parametrize("most", [1, 4])
+def test_on_rtx_runs_of_windows_are_captured_and_kernels_compiled_in_the_warm_up(cuda, as_rtx, most):
+    made = NETWORKS["2D U-Net"]()
+    session = opened(cuda, made, InputRange.batches("x", item_shape(made), 1, most))
+    assert configured(session) == {
+        "cuda_graph_strategy": "WHOLE_GRAPH_CAPTURE",
+        "dynamic_shapes_kernel_specialization_strategy": "EAGER",
+    }
+
+
+def test_on_rtx_boxes_of_any_size_are_neither_captured_nor_compiled_for(cuda, as_rtx):
+    assert configured(opened(cuda)) == {"dynamic_shapes_kernel_specialization_strategy": "NONE"}
+
+
+def test_tensorrt_itself_has_no_such_choices(cuda):
+    assert configured(opened(cuda, network(), InputRange.batches("x", (1, 4, 4, 4), 1, 1))) == {}
+
+
+def test_without_a_configuration_there_is_no_session(cuda, monkeypatch):
+    monkeypatch.setattr(double._Engine, "create_runtime_config", lambda self: None)
+    with pytest.raises(NodeError) as caught:
+        opened(cuda)
+    assert caught.value.fault is PLAN_NOT_LOADED
+    double.misuse.clear()
 
 
 def test_it_ends_in_order_and_gives_everything_back(cuda):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import resource
 
 import pytest
 
@@ -36,3 +37,23 @@ def test_where_nothing_can_be_written_it_says_so(tmp_path):
     with pytest.raises(NodeError) as caught:
         export_to_triton(load_package(write_engine(tmp_path / "a")), tmp_path / "models")
     assert caught.value.fault is EXPORT_FAILED
+
+
+@pytest.mark.parametrize("there_before", [False, True])
+def test_of_a_model_that_the_disk_has_no_room_for_nothing_new_is_left(tmp_path, there_before):
+    package = load_package(write_engine(tmp_path / "a"))
+    models = tmp_path / "models"
+    before = {}
+    if there_before:
+        export_to_triton(package, models)
+        before = {path: path.read_bytes() for path in models.rglob("*") if path.is_file()}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    try:
+        with pytest.raises(NodeError) as caught:
+            export_to_triton(package, models)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.fault is EXPORT_FAILED
+    assert {path: path.read_bytes() for path in models.rglob("*") if path.is_file()} == before
+    assert there_before or list(models.iterdir()) == []

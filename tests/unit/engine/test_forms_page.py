@@ -32,7 +32,9 @@ def whole(example: str) -> str:
     with_digests = re.sub(r"^(network = .*)$", rf'\1\nsha256 = "{"0" * 64}"', example, flags=re.MULTILINE)
     steps = re.split(r"(?=^\[\[(?:step|output|input)\]\])", with_digests, flags=re.MULTILINE)
     gate = "[step.gate]\nshape = [1, 1, 8, 8, 8]\nlow = 0.0\nhigh = 1.0\n"
-    return FIRST + "".join(f"{part}\n{gate}" if part.startswith("[[step]]") else part for part in steps)
+    # No volume stands beside pictures
+    first = FIRST.partition("[[input]]")[0] if 'kind = "picture"' in example else FIRST
+    return first + "".join(f"{part}\n{gate}" if part.startswith("[[step]]") else part for part in steps)
 
 
 @pytest.mark.parametrize("title", EXAMPLES)

@@ -11,10 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dicomnode.engine import (
+    COVERS_FROM,
+    PIXELS,
     Preference,
     find_engine,
+    hang_on_pixels,
     match,
     match_further,
+    match_tied,
     may_want,
     read_manifest,
     wanted_but_refused,
@@ -46,26 +50,26 @@ def refused(fault) -> Refusal:
 def test_the_first_rule_that_fails_is_named_with_the_value_found():
     [verdict] = match(SMALL, [stack(modality="MR", spacing_k_mm=9.0)])
     assert (verdict.chosen, verdict.score) == (False, None)
-    assert (verdict.rule, verdict.found) == ("Modality equals CT", "MR")
+    assert (verdict.rule, verdict.found) == ("Modality is CT", "MR")
     [verdict] = match(SMALL, [stack(spacing_k_mm=9.0)])
-    assert (verdict.rule, verdict.found) == ("spacing_k_mm at most 5.0", "9.0")
+    assert (verdict.rule, verdict.found) == ("spacing between slices at most 5 mm", "9 mm")
     assert (verdict.engine, verdict.version) == ("small", "0.1.0")
 
 
 def test_the_only_stack_that_holds_all_rules_is_chosen():
     chosen, other = match(SMALL, [stack("1.1"), stack("1.2", modality="SR")])
     assert (chosen.chosen, chosen.score) == (True, 1.0)
-    assert (chosen.rule, chosen.found) == ("holds all rules", "spacing_k_mm 2.0")
+    assert (chosen.rule, chosen.found) == ("holds all rules", "spacing between slices: 2 mm")
     assert not other.chosen
 
 
 def test_of_several_the_one_with_the_highest_score_is_chosen_and_the_others_say_by_how_much():
     thick, thin = match(SMALL, [stack("1.1", spacing_k_mm=5.0), stack("1.2", spacing_k_mm=1.25)])
     assert (thin.chosen, thin.score) == (True, 1.0)
-    assert thin.rule == "the best of 2 stacks that hold all rules"
+    assert thin.rule == "the best of 2 series that hold all rules"
     assert (thick.chosen, thick.score) == (False, 0.25)
     assert (thick.rule, thick.found) == (
-        "another stack is preferred",
+        "another series is preferred",
         "score 0.250, the chosen one has 1.000",
     )
 
@@ -80,7 +84,7 @@ def test_equal_scores_are_decided_by_more_instances_then_by_the_lower_uid():
 def test_a_stack_whose_anatomy_is_unknown_is_taken_and_it_is_said():
     [verdict] = match(SMALL, [stack(covers=())])
     assert verdict.chosen
-    assert verdict.found == "spacing_k_mm 2.0; covers unknown, taken"
+    assert verdict.found == "spacing between slices: 2 mm; body parts shown: not known, taken for now"
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
@@ -110,10 +114,10 @@ def test_of_several_refused_stacks_the_one_with_the_most_instances_comes_first()
 @pytest.mark.parametrize(
     ("one", "rule"),
     [
-        (stack(refusal=refused(GANTRY_TILT), modality="MR"), "Modality equals CT"),
-        (stack(refusal=refused(GANTRY_TILT), covers=("head",)), "covers contains lung"),
+        (stack(refusal=refused(GANTRY_TILT), modality="MR"), "Modality is CT"),
+        (stack(refusal=refused(GANTRY_TILT), covers=("head",)), "body parts shown include lung"),
         (stack(refusal=refused(LOCALIZER)), f"refused by {LOCALIZER.code}"),
-        (stack(spacing_k_mm=9.0), "spacing_k_mm at most 5.0"),
+        (stack(spacing_k_mm=9.0), "spacing between slices at most 5 mm"),
         (stack(), "holds all rules"),
     ],
     ids=["other modality", "other body part", "a localizer", "too thick", "chosen"],
@@ -190,6 +194,7 @@ def test_the_shipped_engine_takes_the_thin_soft_axial_series_of_a_chest_ct():
             "plane": "axial",
             "covers": ("chest", "lung"),
             "lossy": False,
+            "unit": "HU",
         }
         return SeriesFacts(
             study_instance_uid="1", series_instance_uid=uid, tags=tags, facts={**facts, **changes}
@@ -206,8 +211,81 @@ def test_the_shipped_engine_takes_the_thin_soft_axial_series_of_a_chest_ct():
     ]
     verdicts = match(find_engine("lung-ct").manifest, study)
     assert [verdict.chosen for verdict in verdicts] == [True] + [False] * 6
-    assert verdicts[5].rule == "lossy equals false"
-    assert verdicts[6].rule == "extent_k_mm at least 20.0"
+    assert verdicts[5].rule == "images never compressed with loss"
+    assert verdicts[6].rule == "length that the slices cover at least 20 mm"
+
+
+def matching(**keys):
+    """The small engine, its first input with these keys."""
+    spec = replace(SMALL.input[0], **keys)
+    return replace(SMALL, input=(spec, *SMALL.input[1:]))
+
+
+def test_of_all_series_each_that_holds_the_rules_is_taken():
+    stacks = [
+        stack("1.1", spacing_k_mm=5.0),
+        stack("1.2", spacing_k_mm=9.0),
+        stack("1.3"),
+        stack("1.3", number=1),
+    ]
+    verdicts = match(matching(series="all"), stacks)
+    assert [verdict.chosen for verdict in verdicts] == [True, False, True, True]
+    assert verdicts[0].rule == "one of 3 series that hold all rules, each of which is taken"
+    assert (verdicts[0].score, verdicts[2].score) == (0.4, 1.0)
+
+
+EQUALS = [stack("1.2"), stack("1.1"), stack("1.3", spacing_k_mm=4.0)]
+
+
+@pytest.mark.parametrize(
+    ("ties", "chosen"),
+    [("first", ["1.1"]), ("all", ["1.1", "1.2"]), ("none", [])],
+    ids=["first", "all", "none"],
+)
+def test_what_is_taken_of_two_that_are_equally_good_is_the_engine_s_to_say(ties, chosen):
+    engine = matching(ties=ties)
+    verdicts = match(engine, EQUALS)
+    assert [verdict.series_instance_uid for verdict in verdicts if verdict.chosen] == chosen
+    tied = [one.series_instance_uid for one in match_tied(engine, EQUALS)]
+    assert tied == (["1.1", "1.2"] if ties == "none" else [])
+    if ties == "none":
+        assert verdicts[0].rule == "several series fit equally well, and the engine takes one only"
+        assert (verdicts[0].score, verdicts[2].score) == (1.0, 0.5)
+
+
+def test_one_that_is_better_or_has_more_images_is_no_tie():
+    assert match_tied(matching(ties="none"), [stack("1.1"), stack("1.2", spacing_k_mm=1.0)]) == []
+    assert match_tied(matching(ties="none"), [stack("1.1"), stack("1.2", instances=101)]) == []
+    assert match_tied(matching(ties="none"), [stack(modality="MR")]) == []
+
+
+@pytest.mark.parametrize(
+    ("one", "hangs"),
+    [
+        (stack(covers=None), True),
+        (stack(covers=("head",)), True),
+        (stack(), True),
+        (stack(modality="MR"), False),
+        (stack(spacing_k_mm=9.0, covers=None), False),
+        (stack(refusal=refused(GANTRY_TILT), covers=None), False),
+    ],
+    ids=["not known", "another part", "as wanted", "another modality", "too thick", "refused"],
+)
+def test_a_verdict_hangs_on_pixels_where_all_but_the_body_part_holds(one, hangs):
+    assert hang_on_pixels(SMALL, [one]) == ([one] if hangs else [])
+
+
+def test_an_engine_without_a_rule_on_the_body_part_needs_no_look():
+    require = tuple(rule for rule in SMALL.input[0].require if rule.fact != "covers")
+    assert hang_on_pixels(matching(require=require), [stack(covers=None)]) == []
+
+
+def test_what_was_seen_in_the_images_is_said():
+    seen = {COVERS_FROM: PIXELS}
+    [taken] = match(SMALL, [stack(**seen)])
+    assert taken.found == "spacing between slices: 2 mm; body parts shown: chest, lung (seen in the images)"
+    [other] = match(SMALL, [stack(covers=("head",), **seen)])
+    assert (other.chosen, other.found) == (False, "head (seen in the images)")
 
 
 def test_from_one_instance_an_engine_tells_whether_it_may_want_the_series():
@@ -237,6 +315,7 @@ tags = [ { tag = "PatientAge" } ]
 [[step]]""",
         1,
     )
+    .replace('window = "whole"', 'window = "whole"\ninputs = { x = ["ct", "mr", "second"], n = "patient" }')
     .encode(),
 )
 
@@ -267,10 +346,10 @@ def test_a_further_input_of_the_same_frame_of_reference_comes_before_a_better_on
     ("others", "said"),
     [
         ([], "there is no other series"),
-        ([stack("1.2", modality="PT")], "Modality equals MR, found PT"),
+        ([stack("1.2", modality="PT")], "Modality is MR, found PT"),
         (
             [stack("1.2", modality="PT"), stack("1.3", modality="MR", spacing_k_mm=9.0)],
-            "spacing_k_mm at most 3.0, found 9.0",
+            "spacing between slices at most 3 mm, found 9 mm",
         ),
         ([stack("1.2", modality="MR", refusal=refused(GANTRY_TILT))], f"refused by {GANTRY_TILT.code}"),
     ],

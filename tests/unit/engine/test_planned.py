@@ -10,10 +10,10 @@ import pytest
 import structlog
 
 from dicomnode.device import Device
-from dicomnode.engine import RuntimeWish, load_package, open_session, serving
+from dicomnode.engine import RuntimeWish, load_package, open_session, planned, serving
 from dicomnode.engine.acceptance import Acceptance, Subject
 from dicomnode.engine.agreement import LIMITS, Agreement
-from dicomnode.engine.planned import PlannedRuntime, judge_plan, with_plans
+from dicomnode.engine.planned import PlanFailedError, PlannedRuntime, judge_plan, with_plans
 from dicomnode.engine.plans import PlanCache, PlanState
 from dicomnode.engine.runtimes import REFERENCE, RUNTIMES, Capability, Network
 from dicomnode.engine.runtimes.tensorrt import TENSORRT, ReadyPlan, TensorRtRuntime
@@ -25,6 +25,7 @@ from dicomnode.faults import (
     PLAN_MISSING,
     PLAN_NOT_LOADED,
     PLAN_NOT_WRITTEN,
+    RUNTIME_REFUSED,
     NodeError,
 )
 from tests.unit.engine.plan_keys import KEY, changed
@@ -225,6 +226,77 @@ def test_a_plan_that_fails_is_rejected_for_good_and_the_one_before_serves(packag
     assert runtime.open == 0
     open_session(package, "net", 1, wish, (runtime, REFERENCE)).close()
     assert len(runtime.loaded) == 3  # the next start does not try it again
+
+
+class FailsWarmingUp(OfTwoPlans):
+    """Its newest plan loads, and does not run even once."""
+
+    def load(self, network, capability):
+        session = super().load(network, capability)
+        if session.provenance["plan"] == KEY.digest:
+            session.close()
+            failure = NodeError(NETWORK_FAILED, engine="small", error="no kernel image is available")
+            raise PlanFailedError(failure, KEY.digest)
+        return session
+
+
+def test_a_plan_that_does_not_warm_up_is_rejected_for_good_and_the_one_before_serves(package, wish):
+    runtime = FailsWarmingUp(wish, dict)
+    session = open_session(package, "net", 1, wish, (runtime, REFERENCE))
+    session.close()
+    said = "in fp32 its plan does not run: The network of engine small failed: no kernel image"
+    assert session.provenance["plan"] == BEFORE.digest
+    assert session.provenance["why not spoiled"].startswith(said)
+    rejected = PlanCache(wish.plans).find(KEY).record
+    assert rejected.state is PlanState.REJECTED
+    assert rejected.figures["worst"].startswith(said)
+    open_session(package, "net", 1, wish, (runtime, REFERENCE)).close()
+    assert len(runtime.loaded) == 3  # the next start does not try it again
+    assert runtime.open == 0
+
+
+@pytest.mark.parametrize(("fallback", "fault"), [(True, None), (False, RUNTIME_REFUSED)])
+def test_where_no_plan_warms_up_the_policy_of_the_site_holds(package, wish, fallback, fault):
+    class Never(FailsWarmingUp):
+        def load(self, network, capability):
+            self.loaded.append(network)
+            failure = NodeError(NETWORK_FAILED, engine="small", error="no kernel image is available")
+            raise PlanFailedError(failure, KEY.digest)
+
+    runtime = Never(wish, dict)
+    named = replace(wish, runtime="spoiled", fallback=fallback)
+    if fault is None:
+        session = open_session(package, "net", 1, named, (runtime, REFERENCE))
+        session.close()
+        assert session.runtime.startswith("onnxruntime ")
+        assert "its plan does not run" in session.provenance["why not spoiled"]
+    else:
+        with pytest.raises(NodeError, match="its plan does not run") as caught:
+            open_session(package, "net", 1, named, (runtime, REFERENCE))
+        assert caught.value.fault is fault
+    assert len(runtime.loaded) == 2
+
+
+@pytest.mark.parametrize("row", [NETWORK_FAILED, PLAN_MISSING, CUDA_MEMORY])
+def test_which_plan_it_was_is_told_only_where_one_was_loaded_and_did_not_run(package, wish, monkeypatch, row):
+    class Fails(TensorRtRuntime):
+        """Asks for its plan as the real one does, and then fails."""
+
+        def load(self, network, capability):
+            self._plans(network, capability)
+            facts = {"engine": "small", "name": "small", "file": "net.onnx", "device": "GPU"}
+            raise NodeError(row, **facts, error="e", reason="r", doing="d", used_mb=1.0, free_mb=1.0)
+
+        def with_plans(self, plans):
+            return Fails(self.flavour, plans, self._contexts)
+
+    plan = ReadyPlan(content=b"plan", key="k", precision="fp32", tf32=False)
+    monkeypatch.setattr(planned, "KeptPlans", lambda *_: lambda network, capability: plan)
+    [able] = with_plans([Fails(TENSORRT)], package.manifest.networks, wish)
+    with pytest.raises(NodeError) as caught:
+        able.load(Network(engine="small 0.1.0", file="net.onnx", content=b""), CAPABILITY)
+    assert caught.value.fault is row
+    assert getattr(caught.value, "plan", "") == ("k" if row is NETWORK_FAILED else "")
 
 
 def test_a_failure_of_the_reference_is_not_the_plans(package, wish, monkeypatch):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +18,15 @@ from dicomnode.engine.adding.looking import look
 from dicomnode.engine.adding.meaning import meanings
 from dicomnode.engine.adding.propose import draft_from_onnx
 from dicomnode.engine.adding.propose_prepare import range_after
-from dicomnode.engine.adding.trial import Limits
-from dicomnode.faults import QUESTIONS_OPEN, NodeError
+from dicomnode.engine.adding.trial import LEAST_BYTES, LEAST_SECONDS, MOST_SECONDS, Limits
+from dicomnode.faults import ANSWER_WRONG, QUESTIONS_OPEN, NodeError
+from dicomnode.learn import convert
+from dicomnode.learn.convert.nnunet_answers import Said
 from tests.unit.engine.foreign import KINDS, graph_of, one, save
 from tests.unit.engine.small_engine import network
 
 LIMITS = Limits(seconds=120.0)
+GUIDE = Path(__file__).parents[3] / "docs" / "how-to" / "add-an-engine.md"
 
 
 @pytest.fixture
@@ -70,6 +75,14 @@ def test_slices_are_put_into_a_box_of_the_multiple(draft):
     [series] = draft(pooling(32, rank=2)).table["input"]
     assert {"letterbox": {"shape_ji": [256, 256]}} in series["prepare"]
     assert step_of(made)["window"] == {"size_kji": [1, 200, 300], "overlap": 0.0, "batch": 1}
+
+
+def three_classes():
+    nodes = [
+        helper.make_node("Concat", ["x", "x", "x"], ["c"], axis=1),
+        helper.make_node("Softmax", ["c"], ["y"], axis=1),
+    ]
+    return graph_of(nodes)
 
 
 SHAPES = {
@@ -156,6 +169,32 @@ def test_channels_of_slices_can_be_their_neighbours(draft):
     assert step_of(made)["inputs"] == {"x": {"of": "ct", "axes": "ncji", "neighbours": 1}}
 
 
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [(["liver"], "2 labels, one for each channel"), (["a", "b", "c"], "2 labels"), (["-", "-"], "reported")],
+)
+def test_a_class_that_no_label_speaks_of_is_never_left_out_in_silence(draft, labels, said):
+    with pytest.raises(NodeError, match="labels") as caught:
+        draft(three_classes(), labels=labels)
+    assert caught.value.fault is ANSWER_WRONG
+    assert said in str(caught.value)
+    assert '"-" leaves one out' in str(caught.value)
+
+
+def test_a_class_that_is_left_out_on_purpose_is_named_in_the_card(draft):
+    said = "Its class 2 is not reported, as the answers say."
+    made = draft(three_classes(), labels=["liver", "-"])
+    assert [one["channel"] for one in made.table["output"]] == [1]
+    assert said in made.left_out
+    assert said in draft(three_classes(), outputs=made.table["output"]).left_out
+    assert draft(three_classes(), labels=["liver", "spleen"]).left_out == ()
+
+
+def test_a_finder_of_several_classes_has_a_label_for_each(draft):
+    made = draft(KINDS["box finder"](), labels=["nodule", "mass"])
+    assert [(one["region"], one["channel"]) for one in made.table["output"]] == [("nodule", 0), ("mass", 1)]
+
+
 def test_what_was_answered_stands_in_the_card(draft):
     card = draft(one("Sigmoid"), modality="MR", labels=["liver"]).card
     assert '- `modality`: `"MR"`' in card
@@ -221,7 +260,7 @@ def test_a_name_that_nobody_knows_gets_a_code_of_a_private_scheme():
 
 
 def test_a_side_in_the_name_is_the_laterality():
-    made = segment_output("Left lung", 0, ["volume_ml"])
+    made = segment_output("Left lung", ["volume_ml"])
     assert (made["segment"], made["laterality"], made["tracking"]) == ("lung", "left", "Left lung")
 
 
@@ -241,7 +280,7 @@ def test_a_side_in_the_name_is_the_laterality():
     ],
 )
 def test_names_tell_what_kind_of_thing_they_are(name, kind):
-    made = segment_output(name, 0, [])
+    made = segment_output(name, [])
     assert made["kind"] == kind
     assert ("{number}" in made["tracking"]) == (kind == "lesion")
 
@@ -266,11 +305,11 @@ def test_numbers_are_read_in_all_forms():
 
 
 def test_values_are_shown_as_toml_has_them():
-    assert shown([{"a": 1.0, "b": ["x"]}, True]) == '[{ a = 1.0, b = ["x"] }, true]'
+    assert shown([{"a": 1.0, "b": ["x"]}, {}, True]) == '[{ a = 1.0, b = ["x"] }, {}, true]'
 
 
 def test_every_question_stands_in_the_guide(tmp_path):
-    guide = (Path(__file__).parents[3] / "docs" / "how-to" / "add-an-engine.md").read_text(encoding="utf-8")
+    guide = GUIDE.read_text(encoding="utf-8")
     known: set[str] = set()
     for number, make in enumerate([*KINDS.values(), lambda: pooling(2, rank=2)]):
         answers = Answers(given={"tags": ["KVP", "SliceThickness"]}, accept=True)
@@ -279,6 +318,23 @@ def test_every_question_stands_in_the_guide(tmp_path):
         known |= answers.known
     assert {"fit", "tags", "channels", "shape_ji", "labels"} <= known
     assert [key for key in sorted(known) if f"`{key}`" not in guide and key not in _BY_ITS_NAME] == []
+
+
+def test_every_answer_of_the_other_kinds_stands_in_the_guide():
+    """Those that a converter looks for by name, in its text."""
+    guide = GUIDE.read_text(encoding="utf-8")
+    converters = Path(convert.__file__).parent
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sorted(converters.glob("*.py")))
+    asked = set(re.findall(r"""\b(?:answers|said|given)\.(?:get|raw)\(\s*"(\w+)\"""", text))
+    assert {"shape", "any_size", "leave_out", "orientation", "normals"} <= asked
+    asked |= {one.name for one in dataclasses.fields(Said)}
+    assert [key for key in sorted(asked - {"kind"}) if f"`{key}`" not in guide] == []
+
+
+def test_the_limits_of_a_trial_stand_in_the_guide():
+    guide = GUIDE.read_text(encoding="utf-8")
+    assert f"{LEAST_SECONDS} to {MOST_SECONDS} seconds; {Limits().seconds:g} unless given" in guide
+    assert f"from {LEAST_BYTES / 1e9:g} to what the machine has" in guide
 
 
 # Parameters of an interpretation: the guide says that they go by its name

@@ -53,7 +53,6 @@ WRONG = [
     ('version = "0.1.0"', 'version = "new"', "version", "a version such as 1.0.0"),
     ('name = "small"', 'nam = "small"', "nam", 'Did you mean "name"?'),
     ('name = "small"', 'name = "../small"', "name", "letters, digits"),
-    ('kind = "volume"', 'kind = "cine"', "input[1].kind", "reads no pictures and no cine yet"),
     ('kind = "volume"', 'kind = "volumes"', "input[1].kind", 'Did you mean "volume"?'),
     ('tag = "Modality"', 'tag = "Modalty"', "input[1].require[1].tag", 'Did you mean "Modality"?'),
     ('tag = "Modality"', 'tag = "PatientName"', "input[1].require[1].tag", "an attribute that matching sees"),

@@ -93,6 +93,17 @@ def read(text: str):
     return read_manifest(PATH, text.encode())
 
 
+def refused(base: str, old: str, new: str, key: str) -> str:
+    """Put `new` in the place of `old`; return the one problem that is found at `key`, in words."""
+    assert old in base
+    manifest, problems = read(base.replace(old, new, 1))
+    assert manifest is None
+    found = [problem for problem in problems if problem.key == key or problem.key.startswith(f"{key}[")]
+    assert len(found) == 1, [str(problem) for problem in problems]
+    assert found[0].line is not None
+    return str(found[0])
+
+
 def test_inputs_heads_and_outputs_are_read_and_find_each_other():
     manifest, problems = read(GOOD)
     assert problems == []
@@ -125,7 +136,12 @@ def test_a_gate_has_the_shape_of_each_input():
 # What is replaced, by what, and where and how it is said
 WRONG = [
     ('kind = "volume"', 'kind = "tags"', "input[1].kind", "Results go back on a series"),
-    ('name = "pet"\nkind = "volume"', 'name = "pet"\nkind = "picture"', "input[2].kind", "reads no pictures"),
+    (
+        'name = "pet"\nkind = "volume"',
+        'name = "pet"\nkind = "picture"',
+        "input[2].kind",
+        "no place in patient space",
+    ),
     ('require = [ { tag = "Modality", equals = "PT" } ]\n', "", "input[2].require", "at least one"),
     ("{ clip = [0.0, 20.0] }", "{ resample_mm = [1.0, 1.0, 1.0] }", "input[2].prepare[1]", "keeps the grid"),
     (
@@ -225,6 +241,20 @@ WRONG = [
     ("plausible = [0.0, 228.0]", "plausible = [228.0, 0.0]", "output[2].plausible", "smallest, largest"),
     ("plausible = [0.0, 228.0]", "threshold = 0.7", "output[2].threshold", "A measurement has type, unit"),
     ('features = "deep"\n', 'features = "deep"\nchannel = 1\n', "output[3].channel", "takes no more keys"),
+    (
+        "plausible = [0.0, 228.0]",
+        "interval_percent = 80.0",
+        "output[2].interval_percent",
+        "interval_channels",
+    ),
+    ("plausible = [0.0, 228.0]", "scale = 0.0", "output[2].scale", "other than 0"),
+    (
+        '["ct", "pet"], other = { of = "pet", axes = "ncijk" }',
+        '["ct", "ct"], other = { of = "ct", axes = "ncijk" }',
+        "input[2].name",
+        "no step reads it",
+    ),
+    ('["deep", "patient"]', '["deep"]', "input[3].name", "no step reads it"),
 ]
 
 
@@ -232,16 +262,66 @@ WRONG = [
     ("old", "new", "key", "said"), WRONG, ids=[f"{row[2]}: {row[1][:40]}" for row in WRONG]
 )
 def test_what_is_wrong_is_said_with_its_key(old, new, key, said):
-    assert old in GOOD
-    manifest, problems = read(GOOD.replace(old, new, 1))
-    assert manifest is None
-    found = [problem for problem in problems if problem.key == key or problem.key.startswith(f"{key}[")]
-    assert len(found) == 1, [str(problem) for problem in problems]
-    assert said in str(found[0])
-    assert found[0].line is not None
+    assert said in refused(GOOD, old, new, key)
+
+
+PET = "prepare = [ { clip = [0.0, 20.0] } ]"
+BESIDE = GOOD.replace(PET, 'prepare = [ { orient = "LPS" }, { clip = [0.0, 20.0] } ]\nbeside_first = true')
+
+WRONG_BESIDE = [
+    ('{ orient = "LPS" }, { clip', "{ clip", "input[2].prepare", "the same changes of the grid"),
+    (
+        "{ clip = [0.0, 20.0] }",
+        "{ pad = { shape_kji = [8, 8, 8] } }",
+        "input[2].prepare",
+        "orient, as input ct has them",
+    ),
+    (
+        'equals = "CT" } ]',
+        'equals = "CT" } ]\nbeside_first = true',
+        "input[1].beside_first",
+        "Only a further volume",
+    ),
+    ('kind = "tags"', 'kind = "tags"\nbeside_first = true', "input[3].beside_first", "Only a further volume"),
+]
+
+
+def test_a_volume_beside_the_first_changes_its_grid_as_the_first_does():
+    manifest, problems = read(BESIDE)
+    assert problems == []
+    assert [one.beside_first for one in manifest.input] == [False, True, False]
+
+
+@pytest.mark.parametrize(("old", "new", "key", "said"), WRONG_BESIDE, ids=[row[2] for row in WRONG_BESIDE])
+def test_a_volume_beside_the_first_that_cannot_lie_there_is_refused(old, new, key, said):
+    assert said in refused(BESIDE, old, new, key)
 
 
 CODE = f"type = {TYPE}"
+
+
+def network_step(name: str, interpret: str, table: str = "", window: str = '"whole"') -> str:
+    return f"""
+[[step]]
+network = "{name}.onnx"
+sha256 = "{"0" * 64}"
+window = {window}
+interpret = "{interpret}"
+{table}
+[step.gate]
+shape = [1, 1, 8, 8, 8]
+low = 0.0
+high = 1.0
+"""
+
+
+NETWORKS = [
+    ("organs", "labels", "", "{ size_kji = [8, 8, 8] }"),
+    ("list", "boxes", '[step.boxes]\nscores = "scores"', "{ size_kji = [8, 8, 8], overlap = 0.25 }"),
+    ("usual", "anomaly", '[step.anomaly]\nscore = "score"\nnormals = [0.0, 1.0]'),
+    ("class", "classes", '[step.classes]\nactivation = "none"'),
+    ("centres", "centre_heat", "[step.centre_heat]"),
+]
 PLACED = f"""
 schema = 1
 name = "placed"
@@ -253,65 +333,7 @@ use = "Tests."
 name = "ct"
 kind = "volume"
 require = [ {{ tag = "Modality", equals = "CT" }} ]
-
-[[step]]
-network = "organs.onnx"
-sha256 = "{"0" * 64}"
-window = {{ size_kji = [8, 8, 8] }}
-interpret = "labels"
-[step.gate]
-shape = [1, 1, 8, 8, 8]
-low = 0.0
-high = 1.0
-
-[[step]]
-network = "list.onnx"
-sha256 = "{"0" * 64}"
-window = {{ size_kji = [8, 8, 8], overlap = 0.25 }}
-interpret = "boxes"
-[step.boxes]
-scores = "scores"
-[step.gate]
-shape = [1, 1, 8, 8, 8]
-low = 0.0
-high = 1.0
-
-[[step]]
-network = "usual.onnx"
-sha256 = "{"0" * 64}"
-window = "whole"
-interpret = "anomaly"
-[step.anomaly]
-score = "score"
-normals = [0.0, 1.0]
-[step.gate]
-shape = [1, 1, 8, 8, 8]
-low = 0.0
-high = 1.0
-
-[[step]]
-network = "class.onnx"
-sha256 = "{"0" * 64}"
-window = "whole"
-interpret = "classes"
-[step.classes]
-activation = "none"
-[step.gate]
-shape = [1, 1, 8, 8, 8]
-low = 0.0
-high = 1.0
-
-[[step]]
-network = "centres.onnx"
-sha256 = "{"0" * 64}"
-window = "whole"
-interpret = "centre_heat"
-[step.centre_heat]
-[step.gate]
-shape = [1, 1, 8, 8, 8]
-low = 0.0
-high = 1.0
-
+{"".join(network_step(*row) for row in NETWORKS)}
 [[output]]
 segment = "lung"
 step = "organs"
@@ -429,19 +451,6 @@ PASSED_OVER = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "key"),
-    [
-        ("plausible = [0.0, 228.0]", "interval_percent = 80.0", "output[2].interval_percent"),
-        ("plausible = [0.0, 228.0]", "scale = 0.0", "output[2].scale"),
-    ],
-)
-def test_numbers_that_say_nothing_are_refused(old, new, key):
-    manifest, problems = read(GOOD.replace(old, new, 1))
-    assert manifest is None
-    assert [problem.key for problem in problems] == [key]
-
-
 def test_the_value_around_a_small_box_stands_in_one_place():
     """Of a volume smaller than a window in [step.window], of a crop in [step.crop]."""
     padded = PLACED.replace("size_kji = [8, 8, 8] }", "size_kji = [8, 8, 8], pad_value = -1000.0 }", 1)
@@ -470,11 +479,4 @@ def test_outputs_with_a_place_are_read():
     ("old", "new", "key", "said"), PASSED_OVER, ids=[f"{row[2]}: {row[3]}" for row in PASSED_OVER]
 )
 def test_what_would_be_passed_over_is_refused(old, new, key, said):
-    assert old in PLACED
-    manifest, problems = read(PLACED.replace(old, new, 1))
-    assert manifest is None
-    found = [problem for problem in problems if problem.key == key or problem.key.startswith(f"{key}[")]
-    if key.endswith("]") and not found:  # one too many among the outputs
-        found = [problem for problem in problems if problem.key.startswith("output[")]
-    assert len(found) == 1, [str(problem) for problem in problems]
-    assert said in str(found[0])
+    assert said in refused(PLACED, old, new, key)

@@ -223,7 +223,7 @@ class ResultContract:
             "The choice of engines has started (try 2).",
             "The choice of engines has ended.",
             "The study waits for its analysis.",
-            "The analysis by engine lung-ct is not needed any more: more images have come.",
+            "The analysis by engine lung-ct is not needed any more: the study has changed.",
             "One more image has come after the study was complete: version 2 begins.",
         ]
         assert [event.at for event in events] == sorted(event.at for event in events)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta, timezone
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from dicomnode.journal import (
     TaskState,
 )
 from tests.unit.journal.world import (
+    ALL_HERE,
     NOON,
     STUDY,
     Ids,
@@ -78,7 +80,9 @@ class StudyContract:
         receive(journal, 1, study="1.2", at=later(1))
         assert journal.study("1.1").last_received_at == later(0)
         assert journal.study("1.1").last_received_at.utcoffset() == timedelta(0)
-        assert [s.study_instance_uid for s in journal.quiet_studies(later(0.5).astimezone(east))] == ["1.1"]
+        assert [s.study.study_instance_uid for s in journal.open_studies(later(0.5).astimezone(east))] == [
+            "1.1"
+        ]
 
     def test_adding_instances_again_changes_nothing(self, journal: Journal) -> None:
         receive(journal)
@@ -128,9 +132,9 @@ class StudyContract:
         receive(journal, study="1.1", at=later(0))
         receive(journal, study="1.2", at=later(10))
         journal.add_instances([(instance(1, study="1.3", at=later(0)), Ids())], later(10))  # entered late
-        assert [study.study_instance_uid for study in journal.quiet_studies(later(5))] == ["1.1"]
-        assert len(journal.quiet_studies(later(11))) == 3
-        assert journal.quiet_studies(later(0)) == []
+        assert [one.study.study_instance_uid for one in journal.open_studies(later(5))] == ["1.1"]
+        assert len(journal.open_studies(later(11))) == 3
+        assert journal.open_studies(later(0)) == []
 
     def test_completing_a_study_makes_its_dispatch_task(self, journal: Journal) -> None:
         receive(journal)
@@ -140,25 +144,25 @@ class StudyContract:
         assert study.complete_evidence == "nothing new came for 60 s"
         (task,) = journal.tasks(STUDY)
         assert (task.kind, task.state, task.study_version) == (TaskKind.DISPATCH, TaskState.READY, 1)
-        assert journal.quiet_studies(later(100)) == []
+        assert journal.open_studies(later(100)) == []
 
     def test_a_study_is_completed_once(self, journal: Journal) -> None:
         receive(journal)
         complete(journal)
-        assert journal.complete_study(STUDY, "again", NOON) is None
+        assert journal.close_study(STUDY, ALL_HERE, NOON) is None
         assert len(journal.tasks(STUDY)) == 1
 
     def test_a_study_is_not_completed_when_something_came_meanwhile(self, journal: Journal) -> None:
         receive(journal, at=later(0))
-        assert len(journal.quiet_studies(later(60))) == 1
+        assert len(journal.open_studies(later(60))) == 1
         receive(journal, 1, first=7, at=later(61))
-        assert journal.complete_study(STUDY, "quiet", later(62), quiet_before=later(60)) is None
+        assert journal.close_study(STUDY, replace(ALL_HERE, last_arrival=later(0)), later(62)) is None
         assert journal.tasks(STUDY) == []
-        assert journal.complete_study(STUDY, "quiet", later(200), quiet_before=later(140)) == 1
+        assert journal.close_study(STUDY, replace(ALL_HERE, last_arrival=later(61)), later(200)) == 1
 
     def test_completing_an_unknown_study_is_a_fault(self, journal: Journal) -> None:
         with pytest.raises(NodeError) as caught:
-            journal.complete_study("1.9", "quiet", NOON)
+            journal.close_study("1.9", ALL_HERE, NOON)
         assert caught.value.fault is STUDY_NOT_FOUND
 
     def test_an_instance_after_completion_begins_a_new_version(self, journal: Journal) -> None:

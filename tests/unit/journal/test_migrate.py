@@ -14,26 +14,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from dicomnode.faults import JOURNAL_BROKEN, JOURNAL_TOO_NEW, NodeError
 from dicomnode.journal import Journal, migrate, schema
-from dicomnode.journal.connection import reading
+from dicomnode.journal.connection import connect, reading
 from tests.unit.journal.world import NOON, STUDY, receive
 
+NOW = migrate.REVISIONS
 SECOND = '''
 """One more table."""
 import sqlalchemy as sa
 from alembic import op
-revision = "0002"
-down_revision = "0001"
+revision = "0099"
+down_revision = "LATEST"
 
 def upgrade():
     op.create_table("more", sa.Column("id", sa.Integer, primary_key=True))
     op.add_column("study", sa.Column("colour", sa.Text))
-'''
+'''.replace("LATEST", NOW[-1])
 
 
 @pytest.fixture
@@ -46,10 +49,10 @@ def later_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """This program, one migration later; gives the file of the migration."""
     folder = tmp_path / "migrations"
     shutil.copytree(migrate._FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    file = folder / "versions" / "v0002_more.py"
+    file = folder / "versions" / "v0099_more.py"
     file.write_text(SECOND)
     monkeypatch.setattr(migrate, "_FOLDER", folder)
-    monkeypatch.setattr(migrate, "REVISIONS", ("0001", "0002"))
+    monkeypatch.setattr(migrate, "REVISIONS", (*NOW, "0099"))
     return file
 
 
@@ -101,29 +104,29 @@ def test_opening_a_journal_loads_no_migration_tool(path: Path) -> None:
 def test_an_older_journal_is_brought_up_and_keeps_what_it_knows(path: Path, later_version: Path) -> None:
     later_version.unlink()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(migrate, "REVISIONS", ("0001",))
+        patch.setattr(migrate, "REVISIONS", NOW)
         with open_at(path) as journal:
             receive(journal)
     later_version.write_text(SECOND)
     with open_at(path) as journal:
         assert journal.study(STUDY).instances == 3
     assert ask(path, "SELECT * FROM more") == []
-    backup = path.with_name("journal.sqlite.before-0002")
-    assert ask(backup, "SELECT version_num FROM alembic_version") == [("0001",)]
+    backup = path.with_name("journal.sqlite.before-0099")
+    assert ask(backup, "SELECT version_num FROM alembic_version") == [(NOW[-1],)]
     assert ask(backup, "SELECT count(*) FROM instance") == [(3,)]
 
 
 def test_a_migration_that_fails_leaves_the_journal_as_it_was(path: Path, later_version: Path) -> None:
     later_version.unlink()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(migrate, "REVISIONS", ("0001",))
+        patch.setattr(migrate, "REVISIONS", NOW)
         with open_at(path) as journal:
             receive(journal)
     later_version.write_text(SECOND + '    op.execute("INSERT INTO nowhere VALUES (1)")\n')
     with pytest.raises(NodeError, match="nowhere") as caught:
         open_at(path)
     assert caught.value.fault is JOURNAL_BROKEN
-    assert ask(path, "SELECT version_num FROM alembic_version") == [("0001",)]
+    assert ask(path, "SELECT version_num FROM alembic_version") == [(NOW[-1],)]
     assert ask(path, "SELECT count(*) FROM sqlite_master WHERE name = 'more'") == [(0,)]
     assert ask(path, "SELECT count(*) FROM instance") == [(3,)]
 
@@ -134,7 +137,7 @@ def test_a_journal_of_a_later_version_is_refused_and_untouched(path: Path) -> No
         database.execute("UPDATE alembic_version SET version_num = '0042'")
         database.commit()
     before = path.read_bytes()
-    with pytest.raises(NodeError, match="schema 0042, this version knows up to 0001") as caught:
+    with pytest.raises(NodeError, match=f"schema 0042, this version knows up to {NOW[-1]}") as caught:
         open_at(path)
     assert caught.value.fault is JOURNAL_TOO_NEW
     assert path.read_bytes() == before
@@ -168,6 +171,30 @@ def test_all_who_open_a_new_journal_at_once_get_the_same(path: Path) -> None:
     assert failed == []
     with open_at(path) as journal:
         assert len(journal.studies()) == 6
+
+
+def test_a_journal_of_before_there_was_evidence_keeps_its_studies(path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(migrate, "REVISIONS", ("0001",))
+        engine = connect(f"sqlite:///{path}")
+        with engine.begin() as connection:
+            config = Config()
+            config.set_main_option("script_location", str(migrate._FOLDER))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "0001")
+            connection.exec_driver_sql(
+                "INSERT INTO study VALUES ('1.2.3', 'A17', 2, 'done', NULL, 'CT1', "
+                "'2026-03-01T12:00:00.000000Z', '2026-03-01T12:00:00.000000Z', "
+                "'2026-03-01T12:00:00.000000Z', "
+                "'2026-03-01T12:01:00.000000Z', 'nothing new came for 60 s')"
+            )
+        engine.dispose()
+    with open_at(path) as journal:
+        study = journal.study(STUDY)
+        assert (study.complete_evidence, study.shortfall) == ("nothing new came for 60 s", None)
+        assert study.predecessor == 1
+        assert journal.evidence(STUDY) == {}
+    assert path.with_name(f"journal.sqlite.before-{NOW[-1]}").exists()
 
 
 def test_who_opens_a_journal_waits_for_who_is_making_it(path: Path) -> None:

@@ -102,7 +102,7 @@ def test_a_journal_that_another_program_holds_is_a_fault_and_not_a_crash(
 
 def test_times_without_a_zone_are_a_bug_of_the_caller(url: str) -> None:
     with Journal.open(url) as journal, pytest.raises(ValueError, match="time zone"):
-        journal.quiet_studies(NOON.replace(tzinfo=None))
+        journal.open_studies(NOON.replace(tzinfo=None))
 
 
 def test_a_row_that_has_changed_since_it_was_read_is_not_moved(url: str) -> None:

@@ -98,6 +98,24 @@ def test_the_order_of_tasks_decides_nothing(facts, undelivered, random) -> None:
     assert study_state(one) is study_state(other)
 
 
+@given(some_tasks, st.integers(0, 3), st.booleans())
+def test_a_study_whose_results_were_taken_back_is_retracted_whatever_is_under_way(
+    facts, undelivered, complete
+) -> None:
+    taken_back = StudyFacts(complete=complete, tasks=facts, undelivered=undelivered, retracted=True)
+    assert study_state(taken_back) is StudyState.RETRACTED
+
+
+@pytest.mark.parametrize("retracted", [True, False])
+def test_results_that_could_not_be_taken_back_need_a_person_whatever_else_is_done(retracted) -> None:
+    facts = [
+        *tasks("dispatch:done analyse:done report:done deliver:done"),
+        TaskFact(kind=TaskKind.REPORT, state=TaskState.PARKED, error_text="it is gone", takes_back=True),
+    ]
+    of = StudyFacts(complete=True, tasks=facts, retracted=retracted)
+    assert (study_state(of), study_reason(of)) == (StudyState.FAILED, "it is gone")
+
+
 @given(some_tasks, st.sampled_from(TaskState))
 def test_work_ahead_decides_nothing(facts, state) -> None:
     more = [*facts, TaskFact(kind=TaskKind.PREFETCH, state=state)]

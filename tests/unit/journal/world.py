@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from dicomnode.journal import Event, Journal, NewTask, ObjectRecord, TaskKind, TaskRecord
+from dicomnode.journal import Closing, Event, Journal, NewTask, ObjectRecord, TaskKind, TaskRecord
 from dicomnode.values import Instance, Sender, Verdict
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 STUDY = "1.2.3"
 PACS = "PACS1"
 ENGINE = "lung-ct"
+# Closes a study whenever its last image came
+ALL_HERE = Closing(evidence="nothing new came for 60 s", last_arrival=datetime(9999, 1, 1, tzinfo=UTC))
 
 
 def later(seconds: float) -> datetime:
@@ -49,7 +51,7 @@ def receive(
 
 
 def complete(journal: Journal, study: str = STUDY, at: datetime = NOON) -> int:
-    version = journal.complete_study(study, "nothing new came for 60 s", at)
+    version = journal.close_study(study, ALL_HERE, at)
     assert version is not None
     return version
 
@@ -90,7 +92,7 @@ def verdict(engine: str = ENGINE, *, chosen: bool = True, stack: int = 0) -> Ver
         stack=stack,
         chosen=chosen,
         score=0.1 + 0.2 if chosen else None,
-        rule="Modality equals CT",
+        rule="Modality is CT",
         found="CT" if chosen else "MR",
     )
 

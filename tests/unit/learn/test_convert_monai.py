@@ -26,8 +26,8 @@ from dicomnode.learn import convert_monai
 from dicomnode.learn.convert import monai
 from dicomnode.learn.convert.monai_calls import call_of, transforms_of
 from dicomnode.learn.convert.monai_config import Config
-from dicomnode.learn.convert.monai_engine import prepared_size
 from dicomnode.learn.convert.monai_networks import NETWORKS, network_name
+from dicomnode.learn.convert.monai_read import prepared_size
 from dicomnode.learn.convert.monai_results import after_of, segments_step, window_of
 from dicomnode.learn.convert.monai_transforms import Origin, preparation_of
 from dicomnode.learn.convert.torch_network import MadeNetwork
@@ -437,13 +437,18 @@ def test_a_value_that_is_python_can_be_answered(tmp_path, no_network):
         ),
         ({"about": {"network_data_format": {}}}, QUESTIONS_OPEN, "modality"),
         (
-            {"about": {"network_data_format": {"inputs": {"image": {"num_channels": 4}}}}},
+            {"about": {"network_data_format": {"inputs": {"image": {"num_channels": "four"}}}}},
             NO_FORM,
-            "4 channels",
+            "num_channels is 'four'",
         ),
         ({"config": {"inferer": "@nowhere"}}, SOURCE_INCOMPLETE, "nowhere"),
         ({"config": {"inferer": "$make()"}}, CODE_NOT_RUN, "make"),
-        ({"config": {"network_def": {**UNET, "spatial_dims": 2}}}, NO_FORM, "pictures"),
+        ({"config": {"network_def": {**UNET, "spatial_dims": 2}}}, NO_FORM, "gives the network slices"),
+        (
+            {"config": {"inferer": {"_target_": "SliceInferer", "roi_size": [16, 16]}}},
+            NO_FORM,
+            "two dimensions",
+        ),
         ({"config": {"network_def": {**UNET, "channels": "$os.listdir()"}}}, CODE_NOT_RUN, "listdir"),
         (
             {"config": {"network_def": {"_target_": "os.system", "command": "touch CANARY"}}},
@@ -452,7 +457,7 @@ def test_a_value_that_is_python_can_be_answered(tmp_path, no_network):
         ),
         ({"models": {}}, SOURCE_INCOMPLETE, "neither"),
     ],
-    ids=range(9),
+    ids=range(10),
 )
 def test_what_is_missing_or_strange_is_named(change, fault, said, tmp_path, no_network):
     with pytest.raises(NodeError, match=said) as raised:

@@ -379,7 +379,6 @@ UNFIT = {
         "os.system",
         "its network is system",
     ),
-    "the second stage of a cascade": ((*BASE, "previous_stage"), "3d_lowres", "second stage of a cascade"),
     "another normalisation": ((*BASE, "normalization_schemes"), ["MyScheme"], "normalised by MyScheme"),
     "another preprocessor": ((*BASE, "preprocessor_name"), "Mine", "preprocessor_name is Mine"),
     "another nonlinearity": (
@@ -441,13 +440,87 @@ def test_labels_that_nnu_net_could_not_have_are_refused(result, labels, sentence
     assert sentence in str(error)
 
 
-def test_several_channels_are_refused_by_name(result):
-    rewrite(result / "dataset.json", "channel_names", value={"0": "T1", "1": "FLAIR"})
-    rewrite(result / "plans.json", *BASE, "normalization_schemes", value=["ZScoreNormalization"] * 2)
-    rewrite(result / "plans.json", *BASE, "use_mask_for_norm", value=[True, True])
+# ── the second stage of a cascade ──
+
+
+def cascade(result: Path) -> Path:
+    """Make the second stage of a cascade of a result."""
+    rewrite(result / "plans.json", *BASE, "previous_stage", value="3d_lowres")
+    path = result.with_name("nnUNetTrainer__nnUNetPlans__3d_cascade_fullres")
+    return result.rename(path)
+
+
+def test_the_second_stage_of_a_cascade_is_refused_with_what_is_missing(result):
+    error = refused(cascade(result))
+    assert error.fault.code == "DN-4226"
+    assert "sees what 3d_lowres found on a grid of its own" in str(error)
+    assert "none with checkpoints lies here" in error.remedy
+
+
+@pytest.mark.parametrize("given", ["the stage alone", "the folder above", "a zip"])
+def test_it_names_the_configurations_of_one_stage_that_can_be_taken(made, result, tmp_path, given):
+    second = cascade(result)
+    for name in ("3d_fullres", "3d_lowres"):
+        shutil.copytree(made, second.with_name(f"nnUNetTrainer__nnUNetPlans__{name}"))
+    where = second.parent.resolve()
+    if given == "a zip":
+        where = Path(shutil.make_archive(str(tmp_path / "model"), "zip", second.parent))
+    answers = {} if given == "the stage alone" else {"configuration": "3d_cascade_fullres"}
+    error = refused(second if given == "the stage alone" else where, **answers)
+    assert error.fault.code == "DN-4226"
+    ways = [
+        f"`dicomnode engine add {where} --set configuration={name}`" for name in ("3d_fullres", "3d_lowres")
+    ]
+    assert " or ".join(ways) in error.remedy
+    assert convert_nnunet(where, {"configuration": "3d_fullres", "folds": [0]}).networks
+
+
+# ── several channels ──
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory) -> Path:
+    """A result whose network takes two series."""
+    case = Case("Two", scheme="ZScoreNormalization", masked=True, channel="T1ce", second="FLAIR", steps=1)
+    return make_result(tmp_path_factory.mktemp("two"), case)
+
+
+def test_channels_become_inputs_that_are_prepared_beside_each_other(two):
+    draft = convert_nnunet(two, {})
+    table = {"schema": 1, **draft.table}
+    table["step"] = [{**draft.table["step"][0], "sha256": "0" * 64}]
+    manifest, problems = read_manifest(Path("engine.toml"), toml_text(table).encode())
+    assert not problems
+    assert manifest is not None
+    assert [(one.name, one.beside_first) for one in manifest.input] == [("t1ce", False), ("flair", True)]
+    assert manifest.input[0].prepare == manifest.input[1].prepare
+    assert manifest.step[0].inputs["image"].of == ("t1ce", "flair")
+    assert manifest.step[0].gate.shape == (1, 2, 8, 32, 32)
+    assert "were proposed from the names of the channels" in draft.card
+
+
+def test_each_channel_is_normalised_as_the_plans_say(two, tmp_path):
+    result = Path(shutil.copytree(two, tmp_path / two.name))
+    keys = ("configurations", "base", "normalization_schemes")
+    rewrite(result / "plans.json", *keys, value=["CTNormalization", "ZScoreNormalization"])
+    one, other = convert_nnunet(result, {}).table["input"]
+    assert [next(iter(entry)) for entry in one["prepare"][2:4]] == ["clip", "z_score"]
+    assert other["prepare"][2] == {"z_score": {"over": "nonzero_filled"}}
+    assert [one["prepare"][n] for n in (0, 1, 4)] == [other["prepare"][n] for n in (0, 1, 3)]
+
+
+def test_how_the_series_of_a_channel_is_known_can_be_said(two):
+    rule = {"tag": "SeriesDescription", "matches": "(?i)tirm"}
+    _, other = convert_nnunet(two, {"channels": {"1": {"require": [rule]}}}).table["input"]
+    assert other["require"] == [rule]
+
+
+def test_channels_whose_names_tell_nothing_are_asked_for(two, tmp_path):
+    result = Path(shutil.copytree(two, tmp_path / two.name))
+    rewrite(result / "dataset.json", "channel_names", value={"0": "0", "1": "FLAIR"})
     error = refused(result)
-    assert error.fault.code == "DN-4223"
-    assert "T1, FLAIR" in str(error)
+    assert error.fault.code == "DN-4202"
+    assert "how the series of channel 0" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -460,6 +533,7 @@ def test_several_channels_are_refused_by_name(result):
         ({"outputs": {"one": {}}}, "a table for each channel"),
         ({"name": ""}, "some text"),
         ({"require": "CT"}, "a list of rules"),
+        ({"channels": ["T1"]}, "a table for each channel"),
     ],
 )
 def test_an_answer_of_a_wrong_form_is_refused(made, answers, sentence):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dicomnode.engine.adding.labelling import PRIVATE_SCHEME, meaning_of
 from dicomnode.engine.manifest.tree import CodeSpec
-from dicomnode.settings.schema import NAME
+from dicomnode.settings.keys import NAME
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,14 @@ def test_a_request_as_pynetdicom_writes_it_is_read() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("encoded", "title"),
+    [(b"", None), (element(0x1030, b"DICOMNODE "), "DICOMNODE"), (element(0x1030, b""), "")],
+)
+def test_who_asked_for_it_by_c_move_is_read(encoded: bytes, title: str | None) -> None:
+    assert read_command(BASE + encoded).move_originator == title
+
+
 def test_a_missing_uid_is_told_from_an_empty_one() -> None:
     assert read_command(BASE).sop_instance_uid is None
     assert read_command(BASE + element(0x1000, b"")).sop_instance_uid == ""

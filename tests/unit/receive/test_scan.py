@@ -18,7 +18,14 @@ from pydicom.filereader import read_partial
 from pydicom.filewriter import write_dataset
 from pydicom.sequence import Sequence
 
-from dicomnode.receive.scan import EXPLICIT_BE, IMPLICIT_LE, ScanError, check_whole, scan_ids
+from dicomnode.receive.scan import (
+    EXPLICIT_BE,
+    IMPLICIT_LE,
+    ScanError,
+    check_bounds,
+    check_whole,
+    scan_ids,
+)
 
 EXPLICIT_LE = "1.2.840.10008.1.2.1"
 _SYNTAXES = [IMPLICIT_LE, EXPLICIT_LE, EXPLICIT_BE]
@@ -176,6 +183,27 @@ def test_a_data_set_that_is_cut_is_told_from_one_that_is_odd(tail: bytes, whole:
     else:
         with pytest.raises(ScanError):
             check_whole(encoded, EXPLICIT_LE, start)
+
+
+def deep_of_defined_length(depth: int) -> bytes:
+    value = b""
+    for _ in range(depth):
+        item = struct.pack("<HHL", 0xFFFE, 0xE000, len(value)) + value
+        value = element(0x0008, 0x1140, b"SQ", item)
+    return value
+
+
+@pytest.mark.parametrize(("depth", "refused"), [(1, False), (16, False), (17, True), (900, True)])
+def test_sequences_of_defined_length_are_bounded_where_they_are_going_to_be_read(
+    depth: int, refused: bool
+) -> None:
+    encoded = deep_of_defined_length(depth)
+    check_bounds(encoded, EXPLICIT_LE, ())
+    if refused:
+        with pytest.raises(ScanError, match="more than 16 deep"):
+            check_bounds(encoded, EXPLICIT_LE, (0x00081140,))
+    else:
+        check_bounds(encoded, EXPLICIT_LE, (0x00081140,))
 
 
 @given(st.binary(max_size=300), st.sampled_from(_SYNTAXES))

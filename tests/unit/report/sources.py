@@ -61,6 +61,7 @@ PLANES = {
         (float(-np.sin(_A) * np.cos(_B)), float(np.cos(_A) * np.cos(_B)), float(np.sin(_B))),
     ),
     "feet-first": ((-1.0, 0.0, 0.0), (0.0, 1.0, 0.0)),
+    "tilted": ((1.0, 0.0, 0.0), (0.0, float(np.cos(_B)), float(-np.sin(_B)))),  # slices follow the table
 }
 
 Edit = Callable[[Dataset, int], None]
@@ -84,6 +85,8 @@ class Series:
         dk, dj, di = self.spacing_kji_mm
         affine = np.eye(4)
         affine[:3, 0], affine[:3, 1], affine[:3, 2] = row * di, column * dj, np.cross(row, column) * dk
+        if self.plane == "tilted":
+            affine[:3, 2] = (0.0, 0.0, dk / float(np.cos(_B)))
         affine[:3, 3] = self.origin_lps_mm
         return affine
 

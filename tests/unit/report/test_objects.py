@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
@@ -25,6 +26,7 @@ from dicomnode.values import (
     Repair,
 )
 from dicomnode.values.codes import LEFT, MILLILITRE, MILLIMETRE, RIGHT
+from tests.unit.report.kinds import KINDS
 from tests.unit.report.sources import (
     LUNG,
     NODULE,
@@ -34,6 +36,7 @@ from tests.unit.report.sources import (
     findings,
     not_analysed,
     nothing_found,
+    provenance,
 )
 
 JAPANESE = "Yamada^Tarou=山田^太郎=やまだ^たろう"
@@ -162,7 +165,7 @@ def test_dates_are_those_of_the_findings_in_the_zone_of_the_source(kind: str) ->
 def test_provenance_stands_in_every_object(kind: str, made: dict[str, ResultObject]) -> None:
     result = _read(made[kind])
     assert (result.Manufacturer, result.ManufacturerModelName) == ("dicomnode", "lung-ct")
-    assert list(result.SoftwareVersions) == ["dicomnode 0.1.0", "lung-ct 1.0.0", "0123456789abcdef" * 4]
+    assert list(result.SoftwareVersions) == ["lung-ct 1.0.0", "0123456789abcdef" * 4, "dicomnode 0.1.0"]
     assert result.SeriesDescription == f"lung-ct 1.0.0 {kind}"
     assert result.SeriesNumber == {"SEG": 9000, "SR": 9001}[kind]
     purposes = [
@@ -332,6 +335,62 @@ def test_repairs_and_dropped_headers_are_told() -> None:
     assert any("(0010,0040)" in text for text in texts)
 
 
+@pytest.mark.parametrize("engine", ["lung-ct", "lung-ct2", "e" * 64, "e" * 63])
+def test_the_digest_fills_its_value_to_the_last_character_whatever_stands_beside_it(engine: str) -> None:
+    found = findings(provenance=provenance(engine=engine))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for one in _made(found).values():
+            read = _read(one)
+            list(read.iterall())  # values are checked when they are first looked at
+            assert read.SoftwareVersions[1] == "0123456789abcdef" * 4
+    assert [str(one.message) for one in caught] == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_finding_has_a_report_that_says_its_sentences_first(kind: str) -> None:
+    found, said = KINDS[kind]
+    texts = _texts(_read(_made(found)["SR"]))
+    assert texts[: len(said)] == said
+    assert len(texts) == len(set(texts))
+
+
+@pytest.mark.parametrize(
+    ("kind", "summary"),
+    [
+        ("organs and a lesion", "111242"),
+        ("organs, and nothing of what was looked for", "111241"),
+        ("one lesion found, another not looked for", "111244"),
+        ("organs, and a lesion not looked for", "111243"),
+        ("not analysed", "111245"),
+        ("failed", "111245"),
+        ("failed after the organs", "111243"),
+    ],
+)
+def test_the_summary_says_whether_all_was_looked_for(kind: str, summary: str) -> None:
+    assert _summary(_read(_made(KINDS[kind][0])["SR"])) == summary
+
+
+@pytest.mark.parametrize(
+    "kind", ["organs, and a lesion not looked for", "one lesion found, another not looked for"]
+)
+def test_what_was_not_looked_for_is_not_attempted_and_never_absent(kind: str) -> None:
+    found = KINDS[kind][0]
+    report = _read(_made(found)["SR"])
+    *_, last = [{_name(item): _value(item) for item in group.ContentSequence} for group in _groups(report)]
+    assert last["Summary of Detections"] == "111225"
+    assert last["Finding"] == found.remarks[0].type.value
+    assert "272519000" not in {_value(item) for item in _items(report)}
+    assert len(_groups(report)) == len(found.segments) + 1
+
+
+def test_a_region_without_a_number_names_its_algorithm_and_its_place() -> None:
+    report = _read(_made(KINDS["points and boxes"][0])["SR"])
+    _, box = [{_name(item): _value(item) for item in group.ContentSequence} for group in _groups(report)]
+    assert (box["Algorithm Name"], box["Algorithm Version"]) == ("lung-ct: nodules 1", "1.0.0")
+    assert any(text.startswith("nodule-3: Nodule, left lung, box at 5.0 mm R") for text in _texts(report))
+
+
 # ── What is not a finding ─────────────────────────────────────────────────────────────────────────
 def test_nothing_found_is_absent_of_what_was_looked_for() -> None:
     made = _made(nothing_found())
@@ -424,7 +483,9 @@ def test_classes_regions_and_numbers_of_the_study_have_groups() -> None:
     assert [group.get("Certainty of Finding") for group in groups] == [50.0, None, None, None]
     assert [group.get("Probability") for group in groups] == [None, 90.0, 10.0, None]
     assert groups[3]["Volume"] == 4321.988
-    assert "nodule-2: Nodule, point at 31.5 mm R, 12.0 mm P, 105.2 mm F." in _texts(report)
+    assert "nodule-2: Nodule, left lung, score 50.0 %, point at 31.5 mm R, 12.0 mm P, 105.2 mm F." in _texts(
+        report
+    )
 
 
 def test_a_segment_without_numbers_is_given_its_volume() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
+from dicomnode.assemble import decode_here
 from dicomnode.engine import Manifest, find_engine
 from dicomnode.journal import Event, Journal, TaskKind, TaskRecord
 from dicomnode.phantom import write_series
@@ -18,6 +19,8 @@ from dicomnode.serve.clerk import Clerk, Post
 from dicomnode.serve.ingest import ingest
 from dicomnode.store import Store
 from dicomnode.values import Grid
+from tests.unit.journal.world import ALL_HERE
+from tests.unit.serve.test_corrections import changed
 from tests.unit.store.part10 import NOON, receive
 
 SLICES = 5
@@ -52,7 +55,7 @@ def turns(ahead: AheadOfAnalysis) -> None:
 
 
 def test_slices_of_a_study_that_arrives_are_decoded(store, journal, files, manifest):
-    ahead = AheadOfAnalysis(journal, lambda: [manifest], PLENTY)
+    ahead = AheadOfAnalysis(journal, lambda: [manifest], PLENTY, decode_here)
     arrive(store, journal, files[:2])
     turns(ahead)
     assert len(ahead.slices) == 2
@@ -61,8 +64,28 @@ def test_slices_of_a_study_that_arrives_are_decoded(store, journal, files, manif
     assert len(ahead.slices) == SLICES
 
 
+def test_a_slice_that_is_corrected_while_its_study_arrives_is_decoded_again(store, journal, files, manifest):
+    ahead = AheadOfAnalysis(journal, lambda: [manifest], PLENTY, decode_here)
+    arrive(store, journal, files)
+    turns(ahead)
+    content = changed(files[0], PatientName="Right^Name")
+    receive(store, content[128:], NOON + timedelta(minutes=1))
+    ingest(store, journal, datetime.now(UTC))
+    uid = str(dcmread(files[0]).SOPInstanceUID)
+    path = next(
+        one.path
+        for one in journal.instances(str(dcmread(files[0]).StudyInstanceUID))
+        if one.sop_instance_uid == uid
+    )
+    for _ in range(2):  # at once, and after it was decoded ahead again
+        (given,) = ahead.slices([ahead.slices.header_of(path)])
+        assert b"Right^Name" in given.encoded_header
+        turns(ahead)
+    assert len(ahead.slices) == SLICES
+
+
 def test_slices_that_no_engine_may_want_are_looked_at_once(store, journal, files, manifest):
-    ahead = AheadOfAnalysis(journal, lambda: [manifest], PLENTY)
+    ahead = AheadOfAnalysis(journal, lambda: [manifest], PLENTY, decode_here)
     arrive(store, journal, files, modality="MR")
     turns(ahead)
     assert len(ahead.slices) == 0
@@ -72,18 +95,18 @@ def test_slices_that_no_engine_may_want_are_looked_at_once(store, journal, files
 def test_without_engines_or_memory_nothing_is_decoded(store, journal, files, manifest):
     arrive(store, journal, files)
     for ahead in (
-        AheadOfAnalysis(journal, list, PLENTY),
-        AheadOfAnalysis(journal, lambda: [manifest], 0),
+        AheadOfAnalysis(journal, list, PLENTY, decode_here),
+        AheadOfAnalysis(journal, lambda: [manifest], 0, decode_here),
     ):
         turns(ahead)
         assert len(ahead.slices) == 0
 
 
 def test_slices_stay_until_their_study_is_decided(store, journal, files, manifest):
-    ahead = AheadOfAnalysis(journal, lambda: [manifest], PLENTY)
+    ahead = AheadOfAnalysis(journal, lambda: [manifest], PLENTY, decode_here)
     uid = arrive(store, journal, files)
     turns(ahead)
-    journal.complete_study(uid, "nothing new", datetime.now(UTC))
+    journal.close_study(uid, ALL_HERE, datetime.now(UTC))
     turns(ahead)
     assert len(ahead.slices) == SLICES  # they are what the analysis waits for
     task = journal.claim([TaskKind.DISPATCH], "w1", 60, datetime.now(UTC))

@@ -27,6 +27,7 @@ from dicomnode.journal import Event, Journal, StudyState, TaskKind, TaskState
 from dicomnode.phantom import write_series
 from dicomnode.serve import clerk as clerk_room
 from dicomnode.serve import courier as courier_room
+from dicomnode.serve import ingest as ingest_room
 from dicomnode.serve import scheduler as scheduler_room
 from dicomnode.serve.carry import carry_out
 from dicomnode.serve.courier import Courier
@@ -37,10 +38,19 @@ from dicomnode.serve.line import ChildLine, line_pair
 from dicomnode.serve.pulse import Pulse
 from dicomnode.serve.scheduler import Scheduler
 from dicomnode.serve.worker import Worker
-from dicomnode.settings import AnalyseSettings, DestinationSettings, EngineSettings, Settings
+from dicomnode.settings import (
+    AnalyseSettings,
+    DestinationSettings,
+    EngineSettings,
+    ExpectSettings,
+    QuerySettings,
+    RuleSettings,
+    Settings,
+)
 from dicomnode.store import Store
 from dicomnode.values import Grid, Outcome
-from tests.unit.store.part10 import NOON, receive
+from tests.unit.journal.world import ALL_HERE
+from tests.unit.store.part10 import INSTANCE, NOON, behind_preamble, receive
 from tests.wire.plain_engines import mean_engine, series
 from tests.wire.receive_peer import wait_until
 
@@ -71,7 +81,7 @@ class Room:
             receive(self.store, path.read_bytes()[128:], NOON + timedelta(seconds=n))
         ingest(self.store, self.journal, datetime.now(UTC))
         uid = str(dcmread(files[0], stop_before_pixels=True).StudyInstanceUID)
-        assert self.journal.complete_study(uid, "nothing new", datetime.now(UTC)) is not None
+        assert self.journal.close_study(uid, ALL_HERE, datetime.now(UTC)) is not None
         return uid
 
     def to_delivery(self, files: list[Path]) -> str:
@@ -368,11 +378,69 @@ def test_a_study_is_complete_when_it_was_quiet_and_nothing_of_it_waits(room, tor
     (study,) = room.journal.studies()
     assert scheduler.turn(came + timedelta(seconds=59)) == 0
     assert room.journal.study(study.study_instance_uid).state is StudyState.RECEIVING
-    receive(room.store, torn[0].read_bytes()[128:], NOON)
-    scheduler.turn(came + timedelta(seconds=61))  # something waits: it may belong to the study
-    assert room.journal.study(study.study_instance_uid).state is StudyState.RECEIVING
     scheduler.turn(came + timedelta(seconds=62))
     assert room.journal.study(study.study_instance_uid).state is StudyState.COMPLETE
+
+
+def test_a_steady_stream_of_others_keeps_no_study_open_but_one_of_which_files_wait(
+    room, torn, scheduler, monkeypatch
+):
+    for n, path in enumerate(torn):
+        receive(room.store, path.read_bytes()[128:], NOON + timedelta(seconds=n))
+    came = datetime.now(UTC)
+    scheduler.turn(came)
+    (study,) = room.journal.studies()
+    monkeypatch.setattr(ingest_room, "_GROUP", 1)
+    own = torn[0].read_bytes()[128:]
+    for seconds, own_waits, state in [
+        (61.0, True, StudyState.RECEIVING),
+        (61.2, False, StudyState.RECEIVING),  # it looks once a second while files come
+        (62.0, False, StudyState.COMPLETE),
+    ]:
+        at = came + timedelta(seconds=seconds)
+        receive(room.store, behind_preamble(f"{INSTANCE}.{seconds}"), at)
+        if own_waits:
+            receive(room.store, own, at + timedelta(milliseconds=1))
+        assert scheduler.turn(at) == 1, "the oldest file, which is of the other study"
+        assert room.journal.study(study.study_instance_uid).state is state, seconds
+        while own_waits and ingest(room.store, room.journal, at):
+            pass
+
+
+def test_what_is_known_to_be_missing_is_written_once(room, torn, monkeypatch):
+    expect = ExpectSettings(name="two", modalities=("CT", "PT"))
+    frame = replace(room.frame, settings=replace(room.settings, expect=(expect,)))
+    scheduler = Scheduler(frame, room.store, room.journal)
+    for n, path in enumerate(torn):
+        receive(room.store, path.read_bytes()[128:], NOON + timedelta(seconds=n))
+    came = datetime.now(UTC)
+    scheduler.turn(came)
+    written: list[str] = []
+    mark = room.journal.mark_incomplete
+
+    def marked(uid, *rest):
+        written.append(uid)
+        return mark(uid, *rest)
+
+    monkeypatch.setattr(room.journal, "mark_incomplete", marked)
+    for n in range(5):
+        scheduler.turn(came + timedelta(seconds=61 + n))
+    (study,) = room.journal.studies()
+    assert (study.state, study.shortfall) == (StudyState.INCOMPLETE, "1 of 2 series, by rule two")
+    assert written == [study.study_instance_uid]
+
+
+def test_a_source_is_asked_first_about_the_study_that_is_urgent(room, torn):
+    stat = RuleSettings(name="stat", calling=("CT1",), priority="stat")
+    query = QuerySettings(name="pacs", ae_title="PACS", host="127.0.0.1", port=104)
+    frame = replace(room.frame, settings=replace(room.settings, rule=(stat,), query=(query,)))
+    scheduler = Scheduler(frame, room.store, room.journal)
+    for n, path in enumerate(torn):
+        receive(room.store, path.read_bytes()[128:], NOON + timedelta(seconds=n))
+    came = datetime.now(UTC)
+    scheduler.turn(came)
+    scheduler.turn(came + timedelta(seconds=60))
+    assert [(t.kind, t.priority) for t in room.journal.tasks()] == [(TaskKind.FETCH, 10)]
 
 
 @pytest.mark.parametrize(
@@ -387,7 +455,7 @@ def test_a_study_is_complete_when_it_was_quiet_and_nothing_of_it_waits(room, tor
 def test_ingest_waits_for_space_and_ends_for_a_broken_disk(scheduler, monkeypatch, logged, error, raises):
     completed: list[datetime] = []
     monkeypatch.setattr(scheduler_room, "TROUBLE_S", 0.001)
-    monkeypatch.setattr(scheduler, "_complete", completed.append)
+    monkeypatch.setattr(scheduler._closer, "turn", completed.append)
 
     def fail(*_: object) -> int:
         raise error

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from dicomnode.engine import EnginePackage, read_manifest
-from dicomnode.faults import SLICE_GAP
+from dicomnode.faults import SERIES_TIED, SLICE_GAP
 from dicomnode.journal import NewTask, TaskKind, TaskRecord, TaskState
-from dicomnode.serve.dispatch import decide
-from dicomnode.serve.plan import analyse_tasks, deliver_task, mode_of, report_tasks, set_aside_notes
-from dicomnode.settings import DestinationSettings, EngineSettings, Settings
+from dicomnode.serve.dispatch import barred, decide
+from dicomnode.serve.naming import engine_of
+from dicomnode.serve.plan import (
+    analyse_tasks,
+    deliver_task,
+    mode_of,
+    refusal_of,
+    report_tasks,
+    set_aside_notes,
+)
+from dicomnode.serve.site_rules import PRIORITIES, ROUTINE, SiteWish
+from dicomnode.settings import DestinationSettings, EngineSettings, RuleSettings, Settings
 from dicomnode.values import Refusal, SeriesFacts, SetAside
 from tests.unit.engine.small_engine import MANIFEST
 from tests.unit.journal.world import NOON
@@ -30,8 +40,10 @@ SETTINGS = Settings(
 )
 
 
-def package(name: str) -> EnginePackage:
+def package(name: str, old: str = "", new: str = "") -> EnginePackage:
     text = MANIFEST.replace("SHA256", "0" * 64).replace('name = "small"', f'name = "{name}"', 1)
+    assert old in text
+    text = text.replace(old, new, 1)
     manifest, _ = read_manifest(Path("engine.toml"), text.encode())
     assert manifest is not None
     return EnginePackage(manifest=manifest, folder=Path("/engines"), digest="0" * 64)
@@ -121,9 +133,82 @@ def test_chosen_and_dismissed_stacks_are_analysed_by_the_same_way():
             study_instance_uid="1.2",
             study_version=3,
             engine=engine,
-            payload={"series_instance_uid": "1.2.3", "stack": number},
+            payload={"series_instance_uid": "1.2.3", "stack": number, **because},
         )
-        for engine, number in (("one", 4), ("two", 5))
+        for engine, number, because in (
+            ("one", 4, {}),
+            ("two", 5, {"refusal_code": GAP.code, "refusal_text": GAP.text}),
+        )
+    ]
+
+
+def test_why_an_engine_cannot_have_its_stack_goes_with_the_task():
+    dispatch = decide(study(stack(5, refusal=GAP), stack(6, modality="MR")), [package("one")])
+    (made,) = analyse_tasks(dispatch, "1.2", 3)
+    assert refusal_of(replace(task(), payload=made.payload)) == GAP
+    assert refusal_of(task()) is None
+
+
+def test_an_engine_that_takes_all_series_gets_a_task_for_each_under_a_name_of_its_own():
+    all_series = package("one", '[[input]]\nname = "ct"', '[[input]]\nseries = "all"\nname = "ct"')
+    dispatch = decide(study(stack(0), stack(1, modality="MR"), stack(2), stack(3)), [all_series])
+    made = analyse_tasks(dispatch, "1.2", 3)
+    assert [(new.engine, new.payload["stack"]) for new in made] == [("one", 0), ("one:2", 2), ("one:3", 3)]
+    assert {engine_of(new.engine) for new in made} == {"one"}
+
+
+def test_between_two_equal_series_an_engine_may_refuse_to_choose():
+    picky = package("one", '[[input]]\nname = "ct"', '[[input]]\nties = "none"\nname = "ct"')
+    dispatch = decide(study(stack(0), stack(1)), [picky])
+    assert dispatch.choices == ()
+    (dismissal,) = dispatch.dismissals
+    assert dismissal.refusal.code == SERIES_TIED.code
+    assert dismissal.refusal.text == "2 series fit engine one equally well, and it takes one only."
+
+
+STAT = RuleSettings(name="er", priority="stat", destinations=("west",), mode="shadow")
+
+
+def test_what_the_site_wishes_goes_with_every_task_of_a_study():
+    wish = SiteWish(rule=STAT)
+    (made,) = analyse_tasks(decide(study(stack()), [package("live")]), "1.2", 3, wish)
+    assert made.priority == PRIORITIES["stat"] > ROUTINE
+    assert (made.payload["mode"], made.payload["destinations"]) == ("shadow", "west")
+
+
+@pytest.mark.parametrize(
+    ("engine", "wished", "destinations"),
+    [
+        ("live", {}, ["east", "west"]),
+        ("live", {"destinations": "west"}, ["west"]),
+        ("live", {"destinations": "gone,west"}, ["gone", "west"]),
+        ("live", {"mode": "shadow"}, []),
+        ("shadow", {"mode": "live"}, ["east", "west"]),
+        ("off", {"mode": "live"}, []),
+        ("live:2", {}, ["east", "west"]),
+    ],
+    ids=[
+        "no wish",
+        "one destination",
+        "one that is gone",
+        "shadow",
+        "live",
+        "an engine that is off",
+        "second",
+    ],
+)
+def test_a_report_goes_where_the_rule_of_the_site_says(engine, wished, destinations):
+    of = replace(task(engine), payload=wished, priority=10)
+    made = report_tasks(SETTINGS, of)
+    assert [new.destination for new in made] == destinations
+    assert {new.priority for new in made} <= {10}
+    assert deliver_task(of).priority == 10
+
+
+def test_an_engine_that_the_site_bars_says_so_of_every_stack():
+    verdicts = barred(study(stack(1), stack(0)), package("one"), "er")
+    assert [(v.stack, v.chosen, v.rule, v.found) for v in verdicts] == [
+        (n, False, "rule er of this site lets the engine run", "it does not") for n in (0, 1)
     ]
 
 

@@ -212,7 +212,7 @@ def test_the_report_says_what_it_does_not_hold_yet(package, tmp_path):
     for label in ("map difference", "derived image image", "features deep"):
         assert f"Kept in the findings, not yet in DICOM: {label}." in text
     assert "holds 95 % of the cases" in text
-    assert "spot-1: Lesion, box at" in text
+    assert "spot-1: Lesion, score 90.0 %, box at" in text
 
 
 def test_findings_of_every_kind_come_back_from_the_store(package, tmp_path):
@@ -239,7 +239,7 @@ def test_without_the_second_series_the_study_is_not_analysed_and_says_why(packag
     assert result.findings.outcome == Outcome.NOT_ANALYSED
     (remark,) = result.findings.remarks
     assert remark.code == INPUT_MISSING.code
-    why = "spacing_k_mm at most 3.0, found 4.0" if coarse else "there is no other series"
+    why = "spacing between slices at most 3 mm, found 4 mm" if coarse else "there is no other series"
     assert why in remark.text
 
 

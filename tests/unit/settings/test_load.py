@@ -66,6 +66,12 @@ def test_paths_are_relative_to_the_file() -> None:
         ("[receive]\nstorage_classes = ['1.2.3', 'CTImageStorag']", ("receive.storage_classes[2]", 11)),
         ("[receive]\nstorage_classes = ['Verification']", ("receive.storage_classes[1]", 11)),
         ("[assemble]\nquiet_time = 5", ("assemble.quiet_time", 11)),
+        ("[[query]]\nname = 'pacs'\nae_title = 'PACS'", ("query[1].host", 10)),
+        ("[[query]]\nname = 'pacs'\nae_title = 'P'\nurl = 'https://pacs'", ("query[1].ae_title", 12)),
+        ("[[query]]\nname = 'pacs'\nae_title = 'P'\nhost = 'p'\nurl = 'https://p/?x'", ("query[1].url", 14)),
+        ("[[query]]\nname = 'pacs'\nurl = 'https://pacs'\nsenders = ['']", ("query[1].senders[1]", 13)),
+        ("[[query]]\nname='a'\nurl='http://p'\n[[query]]\nname='a'\nurl='http://p'", ("query[2].name", 14)),
+        ("[[expect]]\nname = 'a'\nmodalities = []", ("expect[1].modalities", 12)),
         ("[analyse]\ndevices = ['cpu', '0']", ("analyse.devices", 11)),
         ("[analyse]\ndevices = ['auto', 'cpu']", ("analyse.devices", 11)),
         ("[analyse]\ndevices = []", ("analyse.devices", 11)),
@@ -122,7 +128,7 @@ def test_a_wrong_entry_does_not_pass_for_a_missing_section() -> None:
 def test_a_key_of_another_section_is_pointed_there() -> None:
     (problem,) = problems_of(_GOOD + "[receive]\nquiet_time_s = 5\n")
     assert problem.hint == "It is a key of [assemble]."
-    (problem,) = problems_of(_GOOD + "[receive]\nhost = 'a'\n")
+    (problem,) = problems_of(_GOOD + "[receive]\nretry_first_s = 5\n")
     assert problem.hint == "It is a key of [[destination]]."
 
 

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dicomnode.settings import Problem, read_table
-from dicomnode.settings.schema import POSITIVE, Rule, Settings, key, needed
+from dicomnode.settings.keys import POSITIVE, Rule, key, needed
+from dicomnode.settings.schema import Settings
 
 
 class Colour(StrEnum):

@@ -48,12 +48,12 @@ def _tables(cls: Any, above: str = "") -> Iterator[tuple[str, Any]]:
 def test_every_key_of_the_schema_stands_there_with_its_documentation() -> None:
     lines = template().splitlines()
     for header, cls in _tables(Settings):
-        start = lines.index(header)
-        end = next((n for n in range(start + 1, len(lines)) if lines[n].startswith("[")), len(lines))
+        start = lines.index(header if header in lines else f"# {header}")
+        end = next((n for n in range(start + 1, len(lines)) if re.match(r"(# )?\[", lines[n])), len(lines))
         for entry in fields(cls):
             if is_dataclass(get_type_hints(cls)[entry.name]):
                 continue
-            (place,) = [n for n in range(start, end) if re.match(rf"#?{entry.name} = ", lines[n])]
+            (place,) = [n for n in range(start, end) if re.match(rf"(#|# )?{entry.name} = ", lines[n])]
             assert lines[place - 1].startswith("# ")
             assert entry.metadata["doc"][-20:] in " ".join(lines[place - 3 : place])
 
@@ -67,3 +67,11 @@ def test_a_peer_brings_its_usual_port_and_ae_title() -> None:
     assert settings is not None
     assert (settings.destination[0].ae_title, settings.destination[0].port) == ("ORTHANC", 4242)
     assert settings.sender[0].ae_title == "ORTHANC"
+
+
+def test_an_optional_section_is_valid_when_its_marks_are_taken_off() -> None:
+    text = re.sub(r"^# (?=\[\[(query|expect|rule)\]\]|[a-z_]+ = )", "", template(), flags=re.MULTILINE)
+    settings, problems = read_settings(_FILE, text)
+    assert problems == []
+    assert settings is not None
+    assert [entry.name for entry in (*settings.query, *settings.expect)] == ["pacs", "pet-ct"]

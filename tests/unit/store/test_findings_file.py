@@ -16,7 +16,7 @@ from dicomnode.faults import FINDINGS_UNREADABLE, NodeError
 from dicomnode.store import Store
 from dicomnode.store.codec import Blobs, Undecodable, decode, encode
 from dicomnode.store.findings_file import load_findings, pack_findings
-from dicomnode.values import Findings, Measurement, SourceHeaders
+from dicomnode.values import Findings, Measurement, PicturePlane, SourceHeaders
 from dicomnode.values.codes import MILLILITRE
 from tests.unit.store.findings import (
     LUNG,
@@ -56,7 +56,28 @@ def test_the_example_holds_every_field_of_every_value_with_something_in_it() -> 
                 visit(inner)
 
     visit(full_findings())
-    assert empty - filled == {"Segment.short_axis_lps_mm", "Region.site", "Region.measurements"}
+    assert empty - filled == {
+        "Segment.short_axis_lps_mm",
+        "Region.site",
+        "Region.measurements",
+        "Source.plane",  # of pictures: below
+    }
+
+
+def test_the_plane_of_a_picture_comes_back(store: Store) -> None:
+    plane = PicturePlane(
+        spacing_ji_mm=(0.1, 0.2),
+        frame_times_ms=(0.0, 33.3),
+        view="MLO",
+        laterality="R",
+        toward=("P", "F"),
+    )
+    findings = full_findings()
+    sources = (dataclasses.replace(findings.sources[0], plane=plane), *findings.sources[1:])
+    findings = dataclasses.replace(findings, sources=sources)
+    found = store.load_findings(store.save_findings(findings))
+    assert found.sources[0].plane == plane
+    assert found.sources[1].plane is None
 
 
 def test_a_file_of_schema_1_is_read_and_has_nothing_of_what_came_later() -> None:

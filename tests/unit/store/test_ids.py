@@ -159,8 +159,8 @@ BAD: list[tuple[str, bytes, Fault, str]] = [
     ("2 kB uid", PREAMBLE + meta() + data_set(study="1." + "1" * 2000), UID_INVALID, "Study Instance UID"),
     ("other instance", PREAMBLE + meta("1.2.9") + data_set(), UID_MISMATCH, "1.2.9"),
     ("other class", PREAMBLE + meta(sop_class_uid="1.2.9") + data_set(), UID_MISMATCH, "SOP Class UID"),
-    ("17 deep", PREAMBLE + meta() + nested(17) + data_set(), DATASET_UNREADABLE, "deeper than 16"),
-    ("5000 deep", PREAMBLE + meta() + nested(5000) + data_set(), DATASET_UNREADABLE, "deeper than 16"),
+    ("17 deep", PREAMBLE + meta() + nested(17) + data_set(), DATASET_UNREADABLE, "more than 16 deep"),
+    ("5000 deep", PREAMBLE + meta() + nested(5000) + data_set(), DATASET_UNREADABLE, "more than 16 deep"),
     (
         "60 000 elements",
         PREAMBLE + meta() + element(0x0008, 0x0001, "LO", b"") * 60_000 + data_set(),
@@ -171,9 +171,9 @@ BAD: list[tuple[str, bytes, Fault, str]] = [
         "wrong vr",
         PREAMBLE + meta() + b"\x08\0\x16\0\0\0\x02\0" + data_set(),
         DATASET_UNREADABLE,
-        "no value repr",
+        "no VR",
     ),
-    ("implicit as explicit", PREAMBLE + meta() + data_set(syntax=IMPLICIT), DATASET_UNREADABLE, "value repr"),
+    ("implicit as explicit", PREAMBLE + meta() + data_set(syntax=IMPLICIT), DATASET_UNREADABLE, "no VR"),
     (
         "length behind the end",
         PREAMBLE + meta() + element(8, 8, "CS", b"AB")[:-4] + struct.pack("<H", 60_000) + b"AB",

@@ -86,6 +86,10 @@ def test_names_that_were_not_used_and_half_written_files_are_removed(root: Path)
     (root / "incoming" / "abc-00000000.part").touch()
     for folder in (".", "findings", "outbox"):
         (root / folder / ".something.123.tmp").write_text("half")
+    for folder in ("history", "studies"):
+        (root / folder / "abc").mkdir()
+        (root / folder / "abc" / ".something.tmp").write_text("half")
+    (root / "notices" / ".something.tmp").write_text("half")
     (root / "incoming" / "notes.txt").write_text("a person's")
     assert recover(root) == Recovery(sealed=0)
     left = sorted(path.name for path in root.rglob("*") if path.is_file())

@@ -25,9 +25,10 @@ printable = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_s
     calling=printable,
     called=printable,
     address=st.ip_addresses().map(str),
+    fetched=st.booleans(),
 )
-def test_a_seal_says_what_was_sealed(length, digest, at, calling, called, address) -> None:
-    sender = Sender(calling_ae=calling, called_ae=called, address=address)
+def test_a_seal_says_what_was_sealed(length, digest, at, calling, called, address, fetched) -> None:
+    sender = Sender(calling_ae=calling, called_ae=called, address=address, fetched=fetched)
     sealed = unpack_seal(pack_seal(length, digest, at, sender), PATH)
     assert sealed is not None
     assert (sealed.size, int(sealed.digest, 16)) == (PREAMBLE + length, digest)

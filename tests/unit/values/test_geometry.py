@@ -69,6 +69,50 @@ def test_a_voxel_has_the_volume_that_its_edges_span(grid: Grid) -> None:
 
 
 @given(grids())
+def test_slices_lie_one_distance_apart_along_their_normal(grid: Grid) -> None:
+    normal = grid.normal_lps
+    assert np.allclose([normal @ normal, *(normal @ grid.affine_lps[:3, :2])], [1, 0, 0], atol=1e-9)
+    first, second = grid.to_lps_mm([(0, 3, 5), (1, -7, 2)])
+    assert (second - first) @ normal == pytest.approx(grid.slice_distance_mm)
+    assert grid.slice_distance_mm > 0
+    _, row_mm, column_mm = grid.spacing_kji_mm
+    assert grid.voxel_mm3 == pytest.approx(grid.slice_distance_mm * row_mm * column_mm)
+
+
+@given(grids(), st.floats(-0.7, 0.7), st.floats(-0.7, 0.7))
+def test_a_tilt_is_the_angle_by_which_slices_lean_in_any_direction(
+    grid: Grid, down: float, across: float
+) -> None:
+    affine = grid.affine_lps.copy()
+    along, (column, row) = grid.normal_lps * grid.slice_distance_mm, affine[:3, :2].T
+    lean = down * row / np.linalg.norm(row) + across * column / np.linalg.norm(column)
+    affine[:3, 2] = along + grid.slice_distance_mm * lean
+    tilted = Grid(grid.shape_kji, affine, "2.25.1")
+    assert tilted.tilt_degrees == pytest.approx(math.degrees(math.atan(math.hypot(down, across))), abs=1e-6)
+    assert tilted.slice_distance_mm == pytest.approx(grid.slice_distance_mm)
+
+
+@pytest.mark.parametrize(
+    ("slices", "degrees", "sheared"),
+    [
+        (40, 0.0, False),
+        (40, 0.09, False),
+        (3, 0.5, False),
+        (40, 0.5, True),
+        (40, -20.0, True),
+        (1, 20.0, False),
+    ],
+    ids=["upright", "rounding", "no fifth of a pixel", "tilted", "tilted back", "one slice"],
+)
+def test_slices_that_lean_less_than_what_is_rounded_are_upright(
+    slices: int, degrees: float, sheared: bool
+) -> None:
+    affine = np.diag((0.7, 0.9, 5.0, 1.0))
+    affine[1, 2] = 5.0 * math.tan(math.radians(degrees))
+    assert Grid((slices, 9, 9), affine, "1").is_sheared is sheared
+
+
+@given(grids())
 def test_a_grid_is_the_same_as_itself(grid: Grid) -> None:
     assert grid.same_as(grid, tolerance_mm=0.0)
     assert grid.same_as(Grid(grid.shape_kji, grid.affine_lps.copy(), "another"))

@@ -64,10 +64,27 @@ class DataType(_Enum, Protocol):
     """Of a tensor: FLOAT, HALF, INT32 and others."""
 
 
+class PreviewFeature(_Enum, Protocol):
+    """What a build does when it is asked to; RUNTIME_ACTIVATION_RESIZE: since 10.10."""
+
+    RUNTIME_ACTIVATION_RESIZE_10_10: ClassVar[PreviewFeature]
+
+
 class EngineValidity(_Enum, Protocol):
     """TensorRT-RTX alone: whether this machine can load a plan."""
 
-    INVALID: ClassVar[EngineValidity]
+
+class CudaGraphStrategy(_Enum, Protocol):
+    """TensorRT-RTX alone: whether a run is captured and played again, by TensorRT-RTX itself."""
+
+    WHOLE_GRAPH_CAPTURE: ClassVar[CudaGraphStrategy]
+
+
+class DynamicShapesKernelSpecializationStrategy(_Enum, Protocol):
+    """TensorRT-RTX alone: when kernels are compiled for a shape. Its own choice is LAZY: beside the runs."""
+
+    EAGER: ClassVar[DynamicShapesKernelSpecializationStrategy]
+    NONE: ClassVar[DynamicShapesKernelSpecializationStrategy]
 
 
 class ILogger(Protocol):
@@ -147,6 +164,7 @@ class IBuilderConfig(Protocol):
     def set_memory_pool_limit(self, pool: MemoryPoolType, pool_size: int) -> None: ...
     def set_flag(self, flag: BuilderFlag) -> None: ...
     def clear_flag(self, flag: BuilderFlag) -> None: ...
+    def set_preview_feature(self, feature: PreviewFeature, enable: bool) -> None: ...
     def add_optimization_profile(self, profile: IOptimizationProfile) -> int: ...
 
 
@@ -160,6 +178,21 @@ class Builder(Protocol):
     def build_serialized_network(
         self, network: INetworkDefinition, config: IBuilderConfig
     ) -> IHostMemory | None: ...
+
+
+class IRuntimeConfig(Protocol):
+    """How to run: read when a context is made of it."""
+
+    def set_execution_context_allocation_strategy(
+        self, strategy: ExecutionContextAllocationStrategy
+    ) -> None: ...
+
+
+class RtxRuntimeConfig(IRuntimeConfig, Protocol):
+    """What that of TensorRT-RTX says besides."""
+
+    cuda_graph_strategy: CudaGraphStrategy
+    dynamic_shapes_kernel_specialization_strategy: DynamicShapesKernelSpecializationStrategy
 
 
 class IExecutionContext(Protocol):
@@ -188,10 +221,8 @@ class ICudaEngine(Protocol):
     def get_tensor_shape(self, name: str) -> Dims: ...
     def get_tensor_location(self, name: str) -> TensorLocation: ...
     def get_tensor_profile_shape(self, name: str, profile_index: int) -> Sequence[Dims]: ...
-    def get_device_memory_size_for_profile_v2(self, profile_index: int) -> int: ...
-    def create_execution_context(
-        self, strategy: ExecutionContextAllocationStrategy
-    ) -> IExecutionContext | None: ...
+    def create_runtime_config(self) -> IRuntimeConfig | None: ...
+    def create_execution_context(self, runtime_config: IRuntimeConfig) -> IExecutionContext | None: ...
 
 
 class Runtime(Protocol):

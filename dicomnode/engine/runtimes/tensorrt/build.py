@@ -70,6 +70,8 @@ class _Job:
         change = config.set_flag if options.tf32 else config.clear_flag  # it is set on a new configuration
         change(trt.BuilderFlag.TF32)
         config.builder_optimization_level = options.optimisation_level
+        # Else a context works in the memory of the largest shapes, whatever its own are
+        config.set_preview_feature(trt.PreviewFeature.RUNTIME_ACTIVATION_RESIZE_10_10, True)
         inputs = [self.network.get_input(index) for index in range(self.network.num_inputs)]
         if not options.profiles and (dynamic := [one.name for one in inputs if -1 in _lengths(one.shape)]):
             raise self.refused(f"lengths of {', '.join(dynamic)} may vary, and no profile says how far")

@@ -31,11 +31,19 @@ class Trt(Protocol):
     NetworkDefinitionCreationFlag: type[api.NetworkDefinitionCreationFlag]
     BuilderFlag: type[api.BuilderFlag]
     MemoryPoolType: type[api.MemoryPoolType]
+    PreviewFeature: type[api.PreviewFeature]
     TensorIOMode: type[api.TensorIOMode]
     TensorLocation: type[api.TensorLocation]
     ExecutionContextAllocationStrategy: type[api.ExecutionContextAllocationStrategy]
 
     def __hash__(self) -> int: ...
+
+
+class TrtRtx(Trt, Protocol):
+    """What the module of TensorRT-RTX has besides."""
+
+    CudaGraphStrategy: type[api.CudaGraphStrategy]
+    DynamicShapesKernelSpecializationStrategy: type[api.DynamicShapesKernelSpecializationStrategy]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

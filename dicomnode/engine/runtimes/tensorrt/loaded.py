@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from dicomnode.engine.runtimes.contract import Network
 from dicomnode.engine.runtimes.tensorrt import api
-from dicomnode.engine.runtimes.tensorrt.flavours import Trt
+from dicomnode.engine.runtimes.tensorrt.flavours import Trt, TrtRtx
 from dicomnode.engine.runtimes.tensorrt.logger import logger_of
 from dicomnode.engine.runtimes.tensorrt.plan import SpoiledPlanError, fault
 from dicomnode.engine.runtimes.tensorrt.tensors import not_supported, tensors_of
@@ -75,8 +75,10 @@ class LoadedPlan:
         if problem:
             raise self._refused(problem)
         self.tensors = tensors_of(trt, self._engine)
-        user_managed = trt.ExecutionContextAllocationStrategy.USER_MANAGED
-        self._context = self._engine.create_execution_context(user_managed)
+        config = self._engine.create_runtime_config()
+        if config is not None:
+            _configure(trt, config, fixed=self.tensors.fixed)
+            self._context = self._engine.create_execution_context(config)
         if self._context is None:
             self._check_memory()
             raise self._refused(self._log.errors(self._since))
@@ -139,3 +141,23 @@ class LoadedPlan:
 
     def _refused(self, reasons: str) -> NodeError:
         return fault(PLAN_NOT_LOADED, self._network, device=self._device, reasons=reasons)
+
+
+def _configure(trt: Trt, config: api.IRuntimeConfig, *, fixed: bool) -> None:
+    """Say how a plan is run. fixed: see `Tensors.fixed`.
+
+    TensorRT-RTX compiles kernels where it runs. By itself it takes general ones first and changes to those of
+    the shape when they are ready: which ones a study met would depend on the time. For windows they are
+    compiled at the first run of their shape, in the warm-up, and the whole run is captured and played again;
+    TensorRT-RTX sees itself to addresses that change, and runs as usual what cannot be captured. Boxes, of
+    another shape with each study, go by the general kernels: to compile or to capture for each would cost
+    more than it saves.
+    """
+    config.set_execution_context_allocation_strategy(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
+    if not hasattr(trt, "CudaGraphStrategy"):
+        return
+    rtx, own = cast("TrtRtx", trt), cast("api.RtxRuntimeConfig", config)
+    kernels = rtx.DynamicShapesKernelSpecializationStrategy
+    own.dynamic_shapes_kernel_specialization_strategy = kernels.EAGER if fixed else kernels.NONE
+    if fixed:
+        own.cuda_graph_strategy = rtx.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE

@@ -70,7 +70,7 @@ class BuildOptions:
             "workspace_bytes": self.workspace_bytes,
             "tf32": self.tf32,
             "optimisation_level": self.optimisation_level,
-            "flags": ["STRONGLY_TYPED"],
+            "flags": ["STRONGLY_TYPED", "RUNTIME_ACTIVATION_RESIZE_10_10"],
         }
 
 

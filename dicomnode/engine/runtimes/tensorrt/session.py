@@ -98,6 +98,13 @@ class TensorRtSession:
         """Where it computes."""
         return self._cuda
 
+    @property
+    def best_batch(self) -> int:
+        """Items at a time that the plan is made fast for, in each of its profiles; 1 where that is fixed."""
+        free = [spec.name for spec in self.inputs if spec.shape and spec.shape[0] is None]
+        batches = [profile[name].best[0] for profile in self._loaded.tensors.profiles for name in free]
+        return min(batches, default=1)
+
     def infer(self, inputs: Mapping[str, Buffer]) -> dict[str, Buffer]:
         """Queue one run; see `Session`. Inputs may be closed and written to by later work when this returns.
 

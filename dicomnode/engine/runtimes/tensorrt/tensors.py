@@ -51,6 +51,13 @@ class Tensors:
     outputs: tuple[TensorSpec, ...]
     profiles: tuple[Profile, ...]
 
+    @property
+    def fixed(self) -> bool:
+        """Tell whether items have one shape in each profile, as windows have: at most their number varies."""
+        return all(
+            one.smallest[1:] == one.largest[1:] for profile in self.profiles for one in profile.values()
+        )
+
     def profile_for(self, shapes: Mapping[str, Sequence[int]], now: int) -> int | None:
         """Return the profile that takes these shapes: the active one where it does, else the first."""
         order = [now, *(index for index in range(len(self.profiles)) if index != now)]

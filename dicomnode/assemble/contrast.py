@@ -1,0 +1,130 @@
+"""In which phase of a contrast agent a stack was taken: from attributes, then words, then times.
+
+What speaks plainest decides. Words come before times: a site that writes "portal venous" has looked, while
+the start of the injection is often that of the protocol, or of an earlier one.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from dicomnode.assemble.record import Header
+
+# PS3.3 C.7.6.4b Contrast/Bolus Agent Phase (0018,9344) of enhanced objects
+_PHASES: Final = {
+    "PRE_CONTRAST": "none",
+    "ARTERIAL": "arterial",
+    "CAPILLARY": "arterial",
+    "VENOUS": "venous",
+    "PORTAL_VENOUS": "venous",
+    "DELAYED": "delayed",
+    "POST_CONTRAST": "given",
+    "IMMEDIATE": "given",
+    "DYNAMIC": "given",
+    "STEADY_STATE": "given",
+}
+
+# What makers and sites write, in English, German, French, Spanish and Italian. The first that fits counts:
+# "late arterial" is arterial, "without contrast" is not "contrast".
+_WITH: Final = r"(?:with|w|mit|avec|con|post|after|nach)"
+_WITHOUT: Final = r"(?:without|w ?o|ohne|sans|sin|senza|pre)"
+_AND: Final = r"(?: (?:iv|i v|contrast|km|injection|mdc|and|und|et|y|e|or|then))*"
+_NONE: Final = re.compile(
+    r"\b(?:(?<!nicht )(?<!not )nativ\w*|non ?contrast|no ?contrast|unenhanced|(?:non|not) ?enhanced|plain|"
+    r"precontrast|pre contrast|ncct|nect|"
+    r"(?:without|w ?o|ohne|sans|sin|senza) (?:iv |i v |any )?"
+    r"(?:contrast\w*|contraste|kontrast\w*|km|iv|injection|mdc|c))\b"
+)
+_BOTH: Final = re.compile(rf"\b(?:{_WITH}{_AND} {_WITHOUT}|{_WITHOUT}{_AND} {_WITH})\b")
+_GIVEN: Final = (
+    r"\b(?:post ?contrast|contrast enhanced|cect|"
+    rf"{_WITH} (?:iv |i v )?"
+    r"(?:contrast\w*|contraste|kontrast\w*|km|iv|injection|mdc|gad\w*|gd))\b"
+)
+_WORDS: Final = tuple(
+    (re.compile(pattern), phase)
+    for pattern, phase in (
+        (r"\b(?:arteri\w*|artériel\w*|art|cta|cecta|angio\w*|hap|corticomedull\w*)\b", "arterial"),
+        (r"\b(?:delay\w*|late|spät\w*|tardi\w*|excret\w*|equilibrium|washout|urogra\w*)\b", "delayed"),
+        (
+            r"\b(?:port(?:al|ale|alven\w*|o\w*)|ven[oö]?s\w*|veineu\w*|ven|pv|pvp|nephrogr\w*)\b",
+            "venous",
+        ),
+        (_GIVEN, "given"),
+    )
+)
+_WORDS_FROM: Final = ("SeriesDescription", "ProtocolName")
+
+# Contrast/Bolus Agent is free text (PS3.3 C.7.6.4): sites also write that there was none. Whole words: many
+# agents are called non-ionic.
+_NO_AGENT: Final = re.compile(
+    r"(?:no|non|nil|n ?a|0|nein|(?:none|ohne|sans|without|(?:no|non) ?contrast)(?: .*)?)"
+)
+
+# Seconds from the start of the injection: by then the phase is there in the trunk of most patients
+_SECONDS: Final = ((15.0, 45.0, "arterial"), (50.0, 120.0, "venous"), (150.0, 1800.0, "delayed"))
+_DAY_S: Final = 86_400.0
+
+_CLOCK: Final = re.compile(r"(\d{2})(\d{2})(\d{2}(?:\.\d{1,6})?)")
+
+
+def contrast_of(header: Header) -> str | None:
+    """Return "none", "arterial", "venous" (also portal), "delayed", "given"; None where nothing says it.
+
+    "given": there is an agent, and its phase is not told. Nothing said is not "none": many scanners send no
+    word of an injection. An agent that is named counts more than words that say there is none.
+    """
+    said = _PHASES.get(str(header.tags.get("ContrastBolusAgentPhase") or ""))
+    agent = _plain(str(header.tags.get("ContrastBolusAgent") or ""))
+    if agent and _NO_AGENT.fullmatch(agent):
+        return "none"
+    words = _of_words(header)
+    if agent and words == "none":
+        words = None  # who enters an agent knows more than the name of a protocol
+    known = [one for one in (said, words, _of_times(header) if agent else None) if one]
+    telling = [one for one in known if one != "given"]
+    if telling:
+        return telling[0]
+    return "given" if known or agent else None
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[\W_]+", " ", text).strip().lower()
+
+
+def _of_words(header: Header) -> str | None:
+    for keyword in _WORDS_FROM:
+        phase = _of_text(_plain(str(header.tags.get(keyword) or "")))
+        if phase is not None:
+            return phase
+    return None
+
+
+def _of_text(text: str) -> str | None:
+    """Return the phase that a text names; with and without an agent names none."""
+    rest = _NONE.sub(" ", text)
+    phase = next((phase for pattern, phase in _WORDS if pattern.search(rest)), None)
+    if _BOTH.search(text):
+        return phase if phase != "given" else None
+    if rest == text:
+        return phase
+    return "none" if phase is None else None
+
+
+def _of_times(header: Header) -> str | None:
+    start = _seconds(header.tags.get("ContrastBolusStartTime"))
+    taken = _seconds(header.tags.get("AcquisitionTime"))
+    if start is None or taken is None:
+        return None
+    after = (taken - start) % _DAY_S  # over midnight, too
+    return next((phase for first, last, phase in _SECONDS if first <= after <= last), None)
+
+
+def _seconds(value: object) -> float | None:
+    """Return a time of day (VR TM) in seconds."""
+    found = _CLOCK.fullmatch(str(value or "").strip())
+    if found is None:
+        return None
+    hours, minutes, seconds = (float(part) for part in found.groups())
+    return 3600 * hours + 60 * minutes + seconds

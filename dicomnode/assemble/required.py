@@ -1,0 +1,86 @@
+"""What the headers of a stack must have, and what must be one in all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from dicomnode.assemble.kinds import CT_CLASSES, PET_CLASSES
+from dicomnode.assemble.placing import axes
+from dicomnode.assemble.record import Header
+from dicomnode.faults import TAG_INCONSISTENT, TAG_MISSING
+from dicomnode.values import Refusal
+
+Required = Mapping[tuple[str, str], Callable[[Header], bool]]
+
+# Without these a slice has no place in the patient (PS3.3 C.7.6.2, C.7.6.3) …
+REQUIRED: Final[Required] = {
+    ("(0020,0032)", "ImagePositionPatient"): lambda header: header.position_lps_mm is not None,
+    ("(0020,0037)", "ImageOrientationPatient"): lambda header: axes(header) is not None,
+    ("(0028,0030)", "PixelSpacing"): lambda header: header.spacing_ji_mm is not None,
+    ("(0028,0010)", "Rows"): lambda header: header.rows is not None,
+    ("(0028,0011)", "Columns"): lambda header: header.columns is not None,
+    # … and CT no Hounsfield units (C.8.2.1), PET no activity (C.8.9.4). MR has no unit: it may do without.
+    ("(0028,1053)", "RescaleSlope"): lambda header: (
+        header.sop_class_uid not in CT_CLASSES | PET_CLASSES
+        or header.rescale is not None
+        or bool(header.mappings)
+    ),
+}
+
+# Without it no result can name the space that it lies in (C.7.4.1).
+REQUIRED_OF_RESULTS: Final[Required] = {
+    ("(0020,0052)", "FrameOfReferenceUID"): lambda header: header.frame_of_reference_uid is not None,
+}
+
+Equal = Mapping[tuple[str, str], Callable[[Header], object]]
+
+# What must be one in all stacks of a series at the same places. Values of the first are never shown.
+EQUAL: Final[Equal] = {
+    ("(0010,0020)", "PatientID"): lambda header: header.patient_key,
+    ("(0020,0052)", "FrameOfReferenceUID"): lambda header: header.frame_of_reference_uid,
+    ("(0008,0060)", "Modality"): lambda header: header.modality,
+    ("(0018,5100)", "PatientPosition"): lambda header: header.tags.get("PatientPosition"),
+}
+
+# And in the slices of one stack: magnitude and phase, or HU and effective atomic number, have one each.
+EQUAL_IN_STACK: Final[Equal] = {
+    # PS3.3 C.11.1.1.2: absent in CT means Hounsfield units
+    ("(0028,1054)", "RescaleType"): lambda header: header.tags.get("RescaleType") or "HU",
+}
+_SHOWN_VALUES: Final = 3
+
+
+def missing(headers: Sequence[Header], required: Required) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Return required attributes that some lack, each with the instances that lack it."""
+    lacking = {
+        attribute: tuple(header.sop_instance_uid for header in headers if not has(header))
+        for attribute, has in required.items()
+    }
+    return {attribute: uids for attribute, uids in lacking.items() if uids}
+
+
+def missing_refusal(headers: Sequence[Header], required: Required) -> Refusal | None:
+    """Refuse headers of which some lack a required attribute; the first such is named."""
+    for (tag, keyword), uids in missing(headers, required).items():
+        return TAG_MISSING.refusal(
+            uids if len(uids) < len(headers) else (),
+            tag=tag,
+            keyword=keyword,
+            count=len(uids),
+            total=len(headers),
+        )
+    return None
+
+
+def disagreement(headers: Sequence[Header], equal: Equal) -> Refusal | None:
+    """Refuse headers that differ in what must be one in a volume; the first such attribute is named."""
+    for (tag, keyword), value_of in equal.items():
+        values = sorted({str(value_of(header)) for header in headers})
+        if len(values) == 1:
+            continue
+        shown = f"{len(values)} different values"
+        if keyword != "PatientID":
+            shown = ", ".join(values[:_SHOWN_VALUES]) + (" …" if len(values) > _SHOWN_VALUES else "")
+        return TAG_INCONSISTENT.refusal(tag=tag, keyword=keyword, values=shown)
+    return None

@@ -1,0 +1,148 @@
+"""What ingest does with corrected images and rejection notes: from files to what the journal shall know."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from dicomnode.faults import CORRECTION_OUTDATED, REJECTION_NOTE_UNREADABLE, STORE_WRITE_FAILED, NodeError
+from dicomnode.journal import KEY_OBJECTS, Correction, HeaderCorrection, Note, RejectionNote
+from dicomnode.store import Adoption, InstanceIds
+from dicomnode.values import is_valid_uid
+from dicomnode.values.rejection import REJECTIONS
+
+log = structlog.get_logger("dicomnode.serve")
+
+# What pydicom says of bytes that are no data set
+_UNPARSABLE: Final = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    NotImplementedError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+
+
+def corrections_of(
+    adoptions: Sequence[tuple[Adoption, InstanceIds]],
+) -> tuple[list[Correction], list[tuple[str, Note]]]:
+    """Say what the journal shall know of corrected headers and rejected images, and what cannot be read.
+
+    Raises NodeError(STORE_WRITE_FAILED) where the disk does not give a rejection note.
+    """
+    found: list[Correction] = []
+    notes: list[tuple[str, Note]] = []
+    for adoption, ids in adoptions:
+        change = adoption.change
+        if change is not None:
+            found.append(
+                HeaderCorrection(
+                    instance=adoption.instance,
+                    ids=ids,
+                    keywords=change.keywords,
+                    is_renaming=change.is_renaming,
+                )
+            )
+        elif ids.sop_class_uid == KEY_OBJECTS and adoption.outcome in ("new", "same"):
+            try:
+                found += read_rejections(adoption.instance.path)
+            except NodeError as error:
+                if error.fault is not REJECTION_NOTE_UNREADABLE:
+                    raise
+                notes.append((adoption.instance.study_instance_uid, _unreadable(adoption, error)))
+    return found, notes
+
+
+def outdated_notes(adoptions: Iterable[Adoption]) -> list[tuple[str, Note]]:
+    """Tell of images that came as they were before their correction: one note an image, however often."""
+    return [
+        (
+            adoption.instance.study_instance_uid,
+            Note(
+                what="instance.outdated",
+                text="An image came again as it was before its correction; it stays corrected.",
+                facts={
+                    "code": CORRECTION_OUTDATED.code,
+                    "sop_instance_uid": adoption.instance.sop_instance_uid,
+                },
+            ),
+        )
+        for adoption in adoptions
+        if adoption.outcome == "outdated"
+    ]
+
+
+def _unreadable(adoption: Adoption, error: NodeError) -> Note:
+    instance, code = adoption.instance, error.fault.code
+    log.error(
+        "rejection.unreadable",
+        code=code,
+        study=instance.study_instance_uid,
+        sop_instance_uid=instance.sop_instance_uid,
+    )
+    facts = {"code": code, "sop_instance_uid": instance.sop_instance_uid}
+    return Note(what="rejection.unreadable", text=error.fault.text(**error.values), facts=facts)
+
+
+def read_rejections(path: Path) -> list[RejectionNote]:
+    """Read the instances that a rejection note names, one note a study; none if it has another title.
+
+    They stand in its Current Requested Procedure Evidence Sequence (PS3.3 C.17.6.2). Raises NodeError:
+    STORE_WRITE_FAILED where the disk does not give the file, REJECTION_NOTE_UNREADABLE for what is no such
+    document.
+    """
+    from pydicom import dcmread  # noqa: PLC0415  the receiver loads this package
+    from pydicom.errors import BytesLengthException, InvalidDicomError  # noqa: PLC0415  as above
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pydicom's words quote values
+            note = dcmread(path, stop_before_pixels=True)
+            uid, code = str(note.SOPInstanceUID), _title(note)
+            named = _named(note) if code in REJECTIONS else {}
+    except OSError as error:
+        if error.errno is not None:
+            raise NodeError(STORE_WRITE_FAILED, path=path, error=error) from error
+        raise NodeError(REJECTION_NOTE_UNREADABLE, path=path, error=type(error).__name__) from error
+    except (InvalidDicomError, BytesLengthException, *_UNPARSABLE) as error:
+        raise NodeError(REJECTION_NOTE_UNREADABLE, path=path, error=type(error).__name__) from error
+    return [
+        RejectionNote(
+            sop_instance_uid=uid,
+            study_instance_uid=study_uid,
+            code=code,
+            meaning=REJECTIONS[code],
+            instances=tuple(uids),
+        )
+        for study_uid, uids in named.items()
+    ]
+
+
+def _title(note: Any) -> str:
+    """Code of the document's title, where it is one of DICOM's own."""
+    titles = note.get("ConceptNameCodeSequence") or []
+    if len(titles) != 1 or titles[0].get("CodingSchemeDesignator") != "DCM":
+        return ""
+    return str(titles[0].get("CodeValue", ""))
+
+
+def _named(note: Any) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for study in note.CurrentRequestedProcedureEvidenceSequence:
+        study_uid = str(study.StudyInstanceUID)
+        for series in study.ReferencedSeriesSequence:
+            found[study_uid] += [str(one.ReferencedSOPInstanceUID) for one in series.ReferencedSOPSequence]
+    for study_uid, uids in found.items():
+        if not all(map(is_valid_uid, (study_uid, *uids))):
+            raise ValueError("a reference is no UID")
+    return found

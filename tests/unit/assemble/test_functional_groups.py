@@ -1,0 +1,194 @@
+"""Enhanced objects: each frame is read as the image that it is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
+
+from dicomnode.assemble import load_volume, read_studies, source_of
+from dicomnode.assemble.foreign import quiet
+from dicomnode.assemble.headers import read_headers
+from dicomnode.phantom import SeriesForm, write_enhanced, write_series
+from dicomnode.values import Grid, SourceFrame
+from tests.unit.assemble.multi_frame import ENHANCED_MR, enhanced, headers_of, item, whole
+from tests.unit.assemble.series import PLANES, affine_of, write_all
+
+Z = (4.0, 0.0, 2.0, 6.0)
+
+
+def stacks_of(folder):
+    return [s for study in read_studies([folder]).studies for series in study.series for s in series.stacks]
+
+
+def test_a_frame_has_the_geometry_and_the_rescale_of_its_groups(tmp_path):
+    headers = headers_of(enhanced(Z), tmp_path)
+    assert [header.frame_number for header in headers] == [1, 2, 3, 4]
+    assert [header.position_lps_mm for header in headers] == [(-10.5, 20.25, z) for z in Z]
+    for header in headers:
+        assert header.frames == 4
+        assert header.orientation == (1, 0, 0, 0, 1, 0)
+        assert header.spacing_ji_mm == pytest.approx((0.7, 0.9))
+        assert header.rescale == (2, -5)
+        assert header.tags["SliceThickness"] == 3
+    assert sorted(headers, key=lambda header: header.order) == list(headers)
+
+
+def test_the_group_of_a_frame_goes_before_the_shared_one(tmp_path):
+    frames = [
+        {"PixelValueTransformationSequence": [item(RescaleSlope=n, RescaleIntercept=0, RescaleType="US")]}
+        for n in (1, 2, 3, 4)
+    ]
+    headers = headers_of(enhanced(Z, frames=frames), tmp_path)
+    assert [header.rescale for header in headers] == [(1, 0), (2, 0), (3, 0), (4, 0)]
+
+
+@pytest.mark.parametrize(
+    "syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian]
+)
+def test_groups_are_read_from_every_way_to_write_a_data_set(tmp_path, syntax):
+    headers = headers_of(enhanced(Z, syntax=syntax), tmp_path)
+    assert [header.position_lps_mm for header in headers] == [(-10.5, 20.25, z) for z in Z]
+
+
+@pytest.mark.parametrize("is_undefined", [False, True])
+def test_groups_of_many_frames_are_read_although_they_are_long(tmp_path, is_undefined):
+    ds = enhanced([float(z) for z in range(300)])
+    ds["PerFrameFunctionalGroupsSequence"].is_undefined_length = is_undefined
+    headers = headers_of(ds, tmp_path)
+    assert [header.position_lps_mm[2] for header in headers] == list(range(300))
+
+
+def test_what_tells_frames_apart_has_the_names_that_classic_images_use(tmp_path):
+    frames = [
+        {
+            "MREchoSequence": [item(EffectiveEchoTime=10.0 * n)],
+            "MRDiffusionSequence": [
+                item(
+                    DiffusionBValue=500.0 * n,
+                    DiffusionDirectionality="DIRECTIONAL",
+                    DiffusionGradientDirectionSequence=[item(DiffusionGradientOrientation=[0.0, 0.0, 1.0])],
+                )
+            ],
+            "FrameContentSequence": [
+                item(
+                    StackID="2",
+                    TemporalPositionIndex=n,
+                    FrameAcquisitionNumber=7,
+                    FrameAcquisitionDateTime=f"2026010110000{n}",
+                    DimensionIndexValues=[1, n, n],
+                )
+            ],
+            "CardiacSynchronizationSequence": [item(NominalPercentageOfCardiacPhase=10.0 * n)],
+            "MRImageFrameTypeSequence": [item(FrameType=["DERIVED", "PRIMARY", "DIFFUSION", "ADC"])],
+        }
+        for n in (1, 2, 3, 4)
+    ]
+    shared = {"MRTimingAndRelatedParametersSequence": [item(FlipAngle=30.0, RepetitionTime=400.0)]}
+    ds = enhanced(Z, frames=frames, shared=shared)
+    ds.DimensionIndexSequence = [
+        item(DimensionIndexPointer=0x00209056, FunctionalGroupPointer=0x00209111),  # Stack ID
+        item(DimensionIndexPointer=0x00209057, FunctionalGroupPointer=0x00209111),  # In-Stack Position
+        item(DimensionIndexPointer=0x00189087, FunctionalGroupPointer=0x00189117),  # b-value
+    ]
+    third = headers_of(ds, tmp_path)[2]
+    assert third.image_type == ("DERIVED", "PRIMARY", "DIFFUSION", "ADC")
+    expected = {
+        "EchoTime": 30.0,
+        "DiffusionBValue": 1500.0,
+        "DiffusionGradientOrientation": (0.0, 0.0, 1.0),
+        "StackID": "2",
+        "TemporalPositionIdentifier": 3,
+        "AcquisitionNumber": 7,
+        "AcquisitionDateTime": "20260101100003",
+        "NominalPercentageOfCardiacPhase": 30.0,
+        "FlipAngle": 30.0,
+        "RepetitionTime": 400.0,
+        "DimensionIndexValues": (1.0, 3.0),  # not the place in the stack
+    }
+    assert {keyword: third.tags.get(keyword) for keyword in expected} == expected
+
+
+def test_a_group_cannot_change_which_object_or_patient_a_frame_is_of(tmp_path):
+    wrong = item(SOPInstanceUID="1.2.3.4", PatientID="SOMEBODY", Rows=1, SeriesInstanceUID="1.2.3.5")
+    ds = enhanced(Z, shared={"UnassignedSharedConvertedAttributesSequence": [wrong]})
+    plain = headers_of(enhanced(Z), tmp_path / "plain")[0]
+    header = headers_of(ds, tmp_path / "wrong")[0]
+    for name in ("sop_instance_uid", "series_instance_uid", "patient_key", "rows"):
+        assert getattr(header, name) == getattr(plain, name)
+
+
+@pytest.mark.parametrize("left", [0, 3])
+def test_an_object_without_a_group_for_each_frame_is_refused_and_says_so(tmp_path, left):
+    ds = enhanced(Z)
+    ds.PerFrameFunctionalGroupsSequence = ds.PerFrameFunctionalGroupsSequence[:left]
+    write_all([ds], tmp_path)
+    (stack,) = stacks_of(tmp_path)
+    assert stack.facts.refusal.code == "DN-3050"
+    assert "has 4 frame(s)" in stack.facts.refusal.text
+    assert "(5200,9230) PerFrameFunctionalGroupsSequence" in stack.facts.refusal.text
+    assert source_of(stack, "x").frames == (SourceFrame(ds.SOPInstanceUID, None),)
+
+
+def test_frames_without_a_position_are_refused_by_its_tag(tmp_path):
+    ds = enhanced(Z)
+    del ds.PerFrameFunctionalGroupsSequence[1].PlanePositionSequence
+    write_all([ds], tmp_path)
+    (stack,) = stacks_of(tmp_path)
+    assert stack.facts.refusal.code == "DN-3003"
+    assert "(0020,0032) ImagePositionPatient" in stack.facts.refusal.text
+
+
+def test_a_number_of_frames_that_no_object_has_costs_nothing(tmp_path):
+    ds = whole(ENHANCED_MR, 3)
+    ds.NumberOfFrames = 2**31 - 1
+    assert len(headers_of(ds, tmp_path)) == 1
+
+
+def test_groups_that_are_no_sequence_of_data_sets_are_a_refusal(tmp_path):
+    path = write_all([enhanced(Z)], tmp_path)[0]
+    content = path.read_bytes()
+    at = content.index(b"\x20\x00\x13\x91SQ")  # the first Plane Position Sequence
+    path.write_bytes(content[: at + 12] + b"\xff" * 8 + content[at + 20 :])
+    with quiet():
+        read_headers(path)  # an answer of whatever kind
+    outcome = read_studies([tmp_path])
+    assert len(outcome.set_aside) + sum(s.instances for t in outcome.studies for s in t.series) == 1
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("plane", list(PLANES))
+def test_a_volume_of_frames_is_that_of_single_images(tmp_path, plane, legacy):
+    """Shuffled frames, pixels that are not square, no two axes alike."""
+    grid = Grid((6, 9, 7), affine_of(*PLANES[plane]), "1.2.826.0.1.3680043.10.1.5")
+    voxels = (np.arange(6 * 9 * 7).reshape(6, 9, 7) ** 2 % 1999 - 999).astype(np.int16)
+    form = SeriesForm(instance_order="shuffled")
+    write_enhanced(voxels, grid, tmp_path / "multi" / "x.dcm", seed=1, form=form, legacy=legacy)
+    write_series(voxels, grid, tmp_path / "single", seed=1, form=form)
+    (multi,), (single,) = stacks_of(tmp_path / "multi"), stacks_of(tmp_path / "single")
+    one, other = load_volume(multi), load_volume(single)
+    assert np.array_equal(one.voxels, other.voxels)
+    assert np.array_equal(one.affine_lps, other.affine_lps)
+    assert (one.unit, one.repairs) == (other.unit, ())
+    assert multi.facts.facts == single.facts.facts
+    assert {frame.sop_instance_uid for frame in one.frames} == {multi.headers[0].sop_instance_uid}
+    assert sorted(frame.frame_number for frame in one.frames) == [1, 2, 3, 4, 5, 6]
+    assert [frame.frame_number for frame in one.frames] != [1, 2, 3, 4, 5, 6]
+
+
+def test_an_object_is_one_instance_with_one_encoded_header_that_keeps_its_groups(tmp_path):
+    grid = Grid((6, 9, 7), affine_of(*PLANES["axial"]), "1.2.826.0.1.3680043.10.1.5")
+    write_enhanced(np.zeros((6, 9, 7)) + np.arange(7), grid, tmp_path / "x.dcm", seed=1)
+    ((series,),) = (study.series for study in read_studies([tmp_path]).studies)
+    (stack,) = series.stacks
+    assert (series.instances, len(stack.headers), len(stack.files)) == (1, 6, 1)
+    (encoded,) = load_volume(stack).headers.encoded
+    assert source_of(stack, "x").headers.encoded == (encoded,)
+    assert encoded.count(b"\x00\x52\x30\x92") == 1
+    assert encoded.count(b"\x20\x00\x13\x91") == 6
+
+
+def test_a_localizer_of_several_frames_is_set_aside_once(tmp_path):
+    write_all([enhanced(Z, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER", "NONE"])], tmp_path)
+    reading = read_studies([tmp_path])
+    assert [aside.code for aside in reading.set_aside] == ["DN-3013"]

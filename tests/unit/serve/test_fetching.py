@@ -1,0 +1,85 @@
+"""The end of a fetch: when all that was taken is entered, whatever became of it."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from dicomnode.faults import FETCH_INCOMPLETE, FETCH_LATE, NodeError
+from dicomnode.net import FetchLimits, Meter, Peer
+from dicomnode.serve.fetching import SeriesFetch, WantedSeries
+from dicomnode.serve.ingest import ingest
+from dicomnode.settings import Settings
+from dicomnode.values import Sender
+from tests.unit.store.part10 import INSTANCE, NOON, SERIES, STUDY, behind_preamble
+
+ARCHIVE = Peer("PACS1", "PACS", "127.0.0.1", 104)
+WANTED = WantedSeries(study_instance_uid=STUDY, series_instance_uid=SERIES, wanted_by="1.2.100")
+
+
+def take(store, content: bytes, *, calling_ae: str = "PACS", fetched: bool = True) -> None:
+    sender = Sender(calling_ae=calling_ae, called_ae="DICOMNODE", address="10.0.0.9", fetched=fetched)
+    with store.new_part() as part:
+        part.write(content)
+        part.seal(sender, NOON)
+
+
+@pytest.fixture
+def arrived(store, journal):
+    """Wait for so many to arrive, with ten minutes left or with none."""
+
+    def wait(came: int, *, stopping: bool = False) -> list[str]:
+        stop = threading.Event()
+        if stopping:
+            stop.set()
+        fetch = SeriesFetch(Settings(), store, journal, stop)
+        meter = Meter("PACS1", FetchLimits(seconds=600.0))
+        return [one.sop_instance_uid for one in fetch._arrived(ARCHIVE, WANTED, came, meter)]
+
+    return wait
+
+
+def test_copies_conflicts_and_what_cannot_be_read_are_not_waited_for(store, journal, arrived):
+    take(store, behind_preamble())
+    take(store, behind_preamble())
+    take(store, behind_preamble(pixels=b"\5\6\7\1"))
+    take(store, behind_preamble(f"{INSTANCE}.2")[:-300] + b"\xff" * 40)
+    ingest(store, journal, NOON)
+    assert arrived(4) == [INSTANCE]
+
+
+@pytest.mark.parametrize(("calling_ae", "fetched"), [("PACS", False), ("PACS-STORE", True)])
+def test_what_came_without_being_counted_is_waited_for(store, journal, arrived, calling_ae, fetched):
+    take(store, behind_preamble(), calling_ae=calling_ae, fetched=fetched)
+    with pytest.raises(NodeError) as caught:
+        arrived(0, stopping=True)
+    assert caught.value.fault is FETCH_LATE
+    turn = threading.Thread(target=ingest, args=(store, journal, NOON))
+    turn.start()
+    assert arrived(0) == [INSTANCE]
+    turn.join(10.0)
+
+
+def test_what_others_send_is_not_waited_for(store, journal, arrived):
+    take(store, behind_preamble())
+    ingest(store, journal, NOON)
+    take(store, behind_preamble(f"{INSTANCE}.2"), calling_ae="CT1", fetched=False)
+    assert arrived(1, stopping=True) == [INSTANCE]
+
+
+def test_what_was_sent_and_is_not_here_is_a_failure_at_once(arrived):
+    with pytest.raises(NodeError) as caught:
+        arrived(2)
+    assert caught.value.fault is FETCH_INCOMPLETE
+    assert "0 of 2" in str(caught.value)
+
+
+def test_a_series_that_is_not_entered_in_time_is_not_taken_for_whole(store, journal, arrived):
+    take(store, behind_preamble())
+    ingest(store, journal, NOON)
+    take(store, behind_preamble(f"{INSTANCE}.2"))
+    with pytest.raises(NodeError) as caught:
+        arrived(2, stopping=True)
+    assert caught.value.fault is FETCH_INCOMPLETE
+    assert "1 of 2" in str(caught.value)
