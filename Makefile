@@ -7,7 +7,7 @@ RUN := $(VENV)/.ready-to-run
 DEV := $(VENV)/.ready-to-develop
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup check fast judges bench clean tools machine kernels style bench-engine gpu
+.PHONY: help demo test long setup check fast judges bench clean tools machine kernels style bench-engine gpu
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -34,8 +34,11 @@ kernels:  ## compile the kernels for GPUs (CUDA toolkit 13)
 demo: $(RUN)  ## a study goes in over DICOM, the results come back
 	@$(BIN)/dicomnode demo
 
-test: $(DEV) tools  ## all tests
-	@$(BIN)/pytest -n auto --dist loadgroup -m "not pixelmed"
+test: $(DEV) tools  ## all tests but the longest (make long) and PixelMed's (make judges)
+	@$(BIN)/pytest -n auto --dist loadgroup -m "not pixelmed and not long"
+
+long: $(DEV) tools  ## the tests that take half a minute each and more
+	@$(BIN)/pytest -n auto --dist loadgroup -m "long and not pixelmed"
 
 fast: $(DEV)
 	@$(BIN)/pytest -q -n auto tests/unit

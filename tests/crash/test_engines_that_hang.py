@@ -35,6 +35,7 @@ def _no_process_holds(folder) -> bool:
     return not any(line.split()[-3].rpartition(":")[2] in inodes for line in lines)
 
 
+@pytest.mark.long
 def test_an_analysis_that_never_ends_is_ended_three_times_and_the_next_study_runs(tmp_path):
     """The network passes its gate; the voxels of a CT make it go round for ever."""
     endless = endless_engine(tmp_path / "endless", ABOVE_GATE)
@@ -56,6 +57,7 @@ def test_an_analysis_that_never_ends_is_ended_three_times_and_the_next_study_run
     assert _no_process_holds(tmp_path / "node")
 
 
+@pytest.mark.long
 def test_a_network_that_hangs_in_its_gate_is_left_out_and_the_others_serve(tmp_path):
     hanging = endless_engine(tmp_path / "hanging", BELOW_GATE)
     fine = mean_engine(tmp_path / "fine", "MR")

@@ -66,6 +66,7 @@ def test_without_a_driver_every_step_says_that_it_was_not_run(tmp_path):
         assert "figures" not in row
 
 
+@pytest.mark.long
 def test_on_the_test_driver_all_steps_run_and_the_report_says_what_it_is(on_driver):
     status, found = run_all(on_driver())
     wrong = [row for row in found["steps"] if row["result"] != "passed"]

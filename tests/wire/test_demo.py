@@ -71,6 +71,7 @@ def test_the_demonstration_delivers_into_orthanc_and_finds_the_planted_nodules(t
     assert set(document["timings_s"]) >= {"receive", "analyse", "report", "deliver"}
 
 
+@pytest.mark.long
 def test_the_demonstration_delivers_to_an_archive_that_is_named_and_already_holds_the_images(
     tmp_path, small_phantom
 ):

@@ -80,6 +80,7 @@ def test_plans_are_built_at_the_start_and_the_worker_takes_them_without_losing_a
         assert analysed(node, series(tmp_path / "ct3", 3))["runtime"] == "tensorrt 11.4.0.106 CUDA"
 
 
+@pytest.mark.long
 def test_a_plan_that_is_not_what_was_written_is_built_again_with_a_word(tmp_path, environment):
     engine = mean_engine(tmp_path / "mean")
     with running_node(tmp_path / "node", [engine], NOWHERE, environment=environment) as node:
@@ -97,6 +98,7 @@ def test_a_plan_that_is_not_what_was_written_is_built_again_with_a_word(tmp_path
         assert analysed(node, series(tmp_path / "ct", 1))["runtime"] == "tensorrt 11.4.0.106 CUDA"
 
 
+@pytest.mark.long
 def test_a_new_driver_builds_anew_by_itself_and_the_old_plan_is_kept_to_go_back_to(tmp_path, environment):
     engine = mean_engine(tmp_path / "mean")
     with running_node(tmp_path / "node", [engine], NOWHERE, environment=environment) as node:
@@ -147,6 +149,7 @@ def test_a_study_that_breaks_its_device_three_times_is_parked_and_the_device_is_
             assert "it ended 3 processes within an hour" in reason()
 
 
+@pytest.mark.long
 def test_a_study_for_which_memory_is_short_is_tried_again_and_the_worker_lives_on(tmp_path, environment):
     engines = [mean_engine(tmp_path / "mean"), mean_engine(tmp_path / "other", "MR")]
     with running_node(tmp_path / "node", engines, NOWHERE, environment=environment) as node:
