@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Install the system tools that the tests judge with, where this is allowed; name what is missing elsewhere.
-#   scripts/tools.sh           for the tests: DCMTK, Orthanc
+#   scripts/tools.sh           for the tests: DCMTK, Orthanc and its DICOMweb plug-in
 #   scripts/tools.sh judges    for all judges: PixelMed's validator of structured reports too (needs Java)
 set -euo pipefail
 missing=()
 want() { [ -e "$1" ] || command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ] || missing+=("$2"); }
 want storescu dcmtk
 want Orthanc orthanc
+want /usr/share/orthanc/plugins/libOrthancDicomWeb.so orthanc-dicomweb
 if [ "${1:-}" = judges ]; then
     want javac default-jdk-headless
     want /usr/share/java/pixelmed.jar libpixelmed-java

@@ -15,6 +15,7 @@ from pynetdicom.association import Association
 
 from dicomnode.deliver import push_study
 from dicomnode.journal import EvidenceKind, StudyState, TaskState
+from dicomnode.net.association import open_association
 from dicomnode.store import load_findings
 from tests.wire.node import Node, running_node
 from tests.wire.peers import CT, DEADLINE_S, EXPLICIT_LE, free_port, orthanc, store_scp, until
@@ -69,13 +70,9 @@ def deciding(node: Node, uid: str, version: int = 1) -> list[tuple[EvidenceKind,
 
 @contextmanager
 def scanner(node: Node) -> Iterator[Association]:
-    entity = AE("SCANNER")
-    for uid in (STEP, COMMITMENT, CT):
-        entity.add_requested_context(uid, EXPLICIT_LE)
-    association = entity.associate("127.0.0.1", node.port, ae_title="DICOMNODE")
-    assert association.is_established
-    yield association
-    association.release()
+    contexts = [(uid, (EXPLICIT_LE,)) for uid in (STEP, COMMITMENT, CT)]
+    with open_association(node.peer, "SCANNER", contexts) as link:
+        yield link.association
 
 
 def references(files: Sequence[Path]) -> list[Dataset]:
