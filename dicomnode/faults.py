@@ -496,6 +496,35 @@ FETCH_NOT_TAKEN = _row(
     "If it is the disk, make room; else the instance is damaged in the archive.",
     severity=Severity.WARNING,
 )
+SEARCH_LOST = _row(
+    "DN-2549",
+    "The search for priors of study {study} ended its process {count} times and was given up.",
+    "The study is analysed without a prior. Keep the log (journalctl -u dicomnode) and report the bug; the archives "
+    "that were asked are in the study's story (`dicomnode why STUDY`).",
+)
+WEB_LOGIN_REFUSED = _row(
+    "DN-2550",
+    "{name} ({url}) does not let this node in: {reason}.",
+    "Check user and password, or token, in [[query]] of {name}; they must be allowed to query and retrieve there.",
+    severity=Severity.WARNING,
+    exit_code=EXIT_UNREACHABLE,
+)
+WEB_SECRET_UNREADABLE = _row(
+    "DN-2551",
+    "The {what} that {name} wants cannot be read from {place}: {reason}.",
+    "Let the file be there for the user of the service and for nobody else (chown, chmod 600), or give it as "
+    "credential:NAME with LoadCredential= in the unit.",
+    severity=Severity.WARNING,
+    exit_code=EXIT_CONFIGURATION,
+)
+WEB_NOT_TRUSTED = _row(
+    "DN-2552",
+    "The certificate of {name} ({url}) is not trusted: {reason}.",
+    "If the hospital has a certificate authority of its own, enter its certificate as ca_file in [[query]]; the host "
+    "in url must be one that the certificate names.",
+    severity=Severity.WARNING,
+    exit_code=EXIT_UNREACHABLE,
+)
 
 # What is put right, set aside or taken back
 CORRECTION_OUTDATED = _row(
@@ -531,7 +560,7 @@ MESSAGE_WRONG = _row(
 MESSAGE_UNWANTED = _row(
     "DN-2531",
     "An HL7 message of {sender} is not for this node: {problem}.",
-    "Send ADT^A08 and ADT^A40 of HL7 2.3 to 2.8 only; the message was answered with AR and changed nothing.",
+    "Send ADT^A08 and ADT^A40 of HL7 2.2 to 2.9 only; the message was answered with AR and changed nothing.",
     severity=Severity.WARNING,
 )
 IDENTITY_UNREADABLE = _row(
@@ -540,6 +569,22 @@ IDENTITY_UNREADABLE = _row(
     "Look at the disk (dmesg, smartctl); have the message (ADT^A08 or A40) sent again.",
     retry=Retry.NEEDS_PERSON,
     exit_code=EXIT_STORAGE,
+)
+PATIENT_UNREAD = _row(
+    "DN-2533",
+    "It cannot be read whose study {study} is ({error}), so HL7 messages do not reach it.",
+    "Look at the disk (dmesg, smartctl) or restore the files of the study; then have the messages on its patient "
+    "sent again.",
+    retry=Retry.NEEDS_PERSON,
+    exit_code=EXIT_STORAGE,
+)
+ENTRY_BEHIND = _row(
+    "DN-2534",
+    "{count} images that were acknowledged before an HL7 message are still to be entered after {wait_s} s.",
+    "Nothing to do where many images come at once: the message was answered with AR and may come again. Else look "
+    "at the log of the scheduler (journalctl -u dicomnode).",
+    retry=Retry.BACKOFF,
+    severity=Severity.WARNING,
 )
 
 # ── 3xxx assemble: from instances to a volume ─────────────────────────────────────────────────────
@@ -729,6 +774,12 @@ DECODER_MEMORY = _row(
     "DN-3062",
     "Decoding instance {sop_instance_uid} needs more memory than a decoder may take.",
     "If the images are large, raise [assemble] decoder_memory_gb; else the image is damaged: send it again.",
+)
+PIXELS_MISSING = _row(
+    "DN-3063",
+    "{sop_class} has no (7FE0,0010) PixelData: only the header of the image came.",
+    "Send the image again from where it was made; a system between has dropped its pixels.",
+    severity=Severity.WARNING,
 )
 SERIES_TIED = _row(
     "DN-3085",

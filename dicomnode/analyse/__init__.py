@@ -11,13 +11,15 @@ from dicomnode.values.lazy import lazy_face
 
 if TYPE_CHECKING:
     from dicomnode.analyse.algorithms import ALGORITHMS
-    from dicomnode.analyse.analyst import Analysis, Analyst
+    from dicomnode.analyse.analysis import Analysis
+    from dicomnode.analyse.analyst import Analyst
     from dicomnode.analyse.covered import covered_by
     from dicomnode.analyse.interpret import INTERPRETATIONS
 
 _HOMES = {
     "algorithms": ("ALGORITHMS",),
-    "analyst": ("Analysis", "Analyst"),
+    "analysis": ("Analysis",),
+    "analyst": ("Analyst",),
     "covered": ("covered_by",),
     "interpret": ("INTERPRETATIONS",),
 }

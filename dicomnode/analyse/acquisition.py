@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Final
@@ -36,25 +35,32 @@ def acquisition_of(headers: SourceHeaders) -> Acquisition:
     # Only an engine that measures density needs it
     from pydicom import dcmread  # noqa: PLC0415
 
+    from dicomnode.store.foreign import UNREADABLE_ITEMS, quiet  # noqa: PLC0415  it loads pydicom
+
     if not headers.encoded:
         return Acquisition()
     wanted = ["ConvolutionKernel", "SliceThickness"]
-    with warnings.catch_warnings():  # they quote values, and are of no use: what is wrong is not used
-        warnings.simplefilter("ignore")
-        header = dcmread(BytesIO(headers.encoded[0]), specific_tags=list(wanted))
+    with quiet():
+        try:
+            header = dcmread(BytesIO(headers.encoded[0]), specific_tags=list(wanted))
+        except UNREADABLE_ITEMS:  # of its character set: all else is read where it is asked for
+            return Acquisition()
         kernel, thickness = (_first_text(header, keyword) for keyword in wanted)
     return Acquisition(kernel=kernel or None, slice_thickness_mm=_length_mm(thickness))
 
 
 def _first_text(header: Dataset, keyword: str) -> str:
     """Return the first value of an attribute as text that a sentence can hold; empty if it is not valid."""
+    from dicomnode.store.foreign import UNREADABLE_ITEMS  # noqa: PLC0415  it loads pydicom
+
     try:
         value = header.get(keyword)
-    except (TypeError, ValueError):
+    except UNREADABLE_ITEMS:
         return ""
     if value is None or isinstance(value, bytes):
         return ""
-    text = str(value) if isinstance(value, str | float) else str(next(iter(value), ""))
+    single = value if isinstance(value, str | float | int) else next(iter(value), "")
+    text = str(single) if isinstance(single, str | float | int) else ""
     return "".join(letter for letter in text if letter.isprintable()).strip()[:_LONGEST]
 
 

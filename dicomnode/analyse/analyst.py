@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -12,9 +12,11 @@ import scipy
 import structlog
 
 from dicomnode.analyse.algorithms import ALGORITHMS
+from dicomnode.analyse.analysis import Analysis
 from dicomnode.analyse.clock import MEASURING, PREPARING, Clock, Stage
 from dicomnode.analyse.device_path import DeviceStudy, MakeRoom, device_path, no_room, run_network_on_device
 from dicomnode.analyse.fitting import empty_inputs, network_problems
+from dicomnode.analyse.laying import compared
 from dicomnode.analyse.networks import run_network
 from dicomnode.analyse.numbers import Numbers, number
 from dicomnode.analyse.occasion import Occasion
@@ -26,6 +28,7 @@ from dicomnode.analyse.register import check_registers
 from dicomnode.analyse.segments import Placed, place
 from dicomnode.analyse.sheared import as_scanned, straightened
 from dicomnode.analyse.steps import Chain, Result, run_algorithm
+from dicomnode.device.cuda import ends_process
 from dicomnode.engine import EnginePackage, RuntimeWish, Session, StepSpec, open_session
 from dicomnode.faults import MANIFEST_WRONG, NO_LUNGS, NodeError
 from dicomnode.values import (
@@ -62,24 +65,6 @@ def _unwatched(step: str, session: Session) -> Session:  # noqa: ARG001  a Watch
     return session
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Analysis:
-    """One study version for one engine.
-
-    volumes: by name of each [[input]] that is a series; a prior that there is not is left out. salt: of the
-    installation, for tracking UIDs. made_at: the moment that the results name, time-zone aware; from the
-    journal, so that doing it again gives the same. remarks, told: what else results and their provenance say
-    of the inputs: which prior was taken, or why there is none.
-    """
-
-    volumes: Mapping[str, Volume | Picture]
-    salt: bytes
-    study_version: int
-    made_at: datetime
-    remarks: tuple[Remark, ...] = ()
-    told: Mapping[str, str] = field(default_factory=dict)
-
-
 class Analyst:
     """An engine that is loaded: its networks have passed their gate and stay in memory. For one thread.
 
@@ -105,11 +90,11 @@ class Analyst:
         self._node_version = node_version
         self._log = structlog.get_logger("dicomnode.analyse")
         _check(package)
+        self._wish, self._watch, self._make_room = wish, watch, make_room
         self._sessions: dict[str, Session] = {}
         try:
             for step in package.manifest.networks:
-                session = open_session(package, step.name, threads, wish, make_room=make_room)
-                self._sessions[step.name] = watch(step.name, session)
+                self._open(step)
             _refuse(
                 package,
                 [
@@ -123,11 +108,27 @@ class Analyst:
             self.close()
             raise
 
+    def _open(self, step: StepSpec, proof: Callable[[Session], object] = lambda _: None) -> None:
+        session = open_session(
+            self.package, step.name, self._threads, self._wish, make_room=self._make_room, proof=proof
+        )
+        self._sessions[step.name] = self._watch(step.name, session)
+
     def warm(self) -> None:
-        """Run each network once on a small empty box, so that the first study does not wait for it."""
+        """Run each network once on a small box; a runtime that does not is passed over, where it may be."""
         for step in self.package.manifest.networks:
             session = self._sessions[step.name]
-            session.run(empty_inputs(self.package.manifest, step, session))
+            try:
+                self._run_empty(step, session)
+            except NodeError as error:
+                if ends_process(error):
+                    raise
+                session.close()
+                self._open(step, partial(self._run_empty, step))
+                self.path = device_path(self._sessions.values(), self._make_room)
+
+    def _run_empty(self, step: StepSpec, session: Session) -> None:
+        session.run(empty_inputs(self.package.manifest, step, session))
 
     def close(self) -> None:
         """Let go of the networks; a second call does nothing."""
@@ -211,6 +212,7 @@ class Analyst:
         placed, numbers = described.placed, described.numbers
         remarks = [remark for result in chained.results.values() for remark in result.remarks]
         remarks += [*placed.remarks, *numbers.remarks, *analysis.remarks]
+        remarks += compared(manifest, analysis.told, chained.told)
         outcome = self._outcome(described)
         self.stages = clock.stages
         self._log.debug(

@@ -17,7 +17,8 @@ from typing import Any, Final, cast
 
 import numpy as np
 
-from dicomnode.analyse.analyst import Analysis, Analyst
+from dicomnode.analyse.analysis import Analysis
+from dicomnode.analyse.analyst import Analyst
 from dicomnode.analyse.clock import Stage
 from dicomnode.analyse.watched import Arrays, WatchedSession, alone
 from dicomnode.engine import EnginePackage, RuntimeWish, Session

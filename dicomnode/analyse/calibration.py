@@ -14,7 +14,8 @@ from typing import Any, Final, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomnode.analyse.analyst import Analysis, Analyst
+from dicomnode.analyse.analysis import Analysis
+from dicomnode.analyse.analyst import Analyst
 from dicomnode.engine import EnginePackage, RuntimeWish, Session
 from dicomnode.engine.runtimes import REFERENCE
 from dicomnode.faults import CALIBRATION_EMPTY, NodeError

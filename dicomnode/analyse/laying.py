@@ -54,6 +54,20 @@ def lay(manifest: Manifest, volumes: Mapping[str, Volume], progress: Progress) -
     return Laid(images=images, remarks=tuple(remarks), told=told)
 
 
+def compared(manifest: Manifest, given: Mapping[str, str], laid: Mapping[str, str]) -> list[Remark]:
+    """Say which earlier study each prior is of that an engine got: without that a change means nothing.
+
+    given, laid: what is told of the priors that were taken, and of how they were laid over the current study.
+    """
+    remarks = []
+    for spec in manifest.priors:
+        if how := laid.get(f"registration of {spec.name}"):
+            which = f" ({given[told]})" if (told := f"prior {spec.name}") in given else ""
+            text = f"Input {spec.name!r} is of an earlier study{which}, laid over this one: {how}."
+            remarks.append(Remark(kind=RemarkKind.QUALITY, text=text))
+    return remarks
+
+
 def _same_space(volume: Volume, own: Volume) -> bool:
     space = own.frame_of_reference_uid
     return bool(space) and volume.frame_of_reference_uid == space

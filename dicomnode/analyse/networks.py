@@ -27,7 +27,7 @@ from dicomnode.analyse.resample import Prepared
 from dicomnode.analyse.steps import Chain, Piece, Result
 from dicomnode.analyse.tensors import Layout
 from dicomnode.analyse.tiling import starts_along
-from dicomnode.analyse.window import STAGE, OutputShapeError, infer_windows_of, with_neighbours
+from dicomnode.analyse.window import STAGE, OutputShapeError, infer_windows, with_neighbours
 from dicomnode.engine import Crop, Feed, Head, OutputSpec, Session, StepSpec
 from dicomnode.engine.runtimes import best_batch_of
 from dicomnode.faults import NETWORK_FAILED, NodeError
@@ -197,7 +197,7 @@ def _infer(
 
     multiple = step.crop.multiple if step.crop else 1
     window = replace(step.window, batch=windows_at_a_time(step, session, meal.layouts.values()))
-    maps = infer_windows_of(infer, meal.channels, window, multiple=multiple, progress=chain.progress)
+    maps = infer_windows(infer, meal.channels, window, multiple=multiple, progress=chain.progress)
     return maps, ()
 
 

@@ -190,11 +190,3 @@ def _say_what_is_not_sent(numbers: Numbers) -> None:
     for what, labels in kept.items():
         if labels:
             numbers.say(f"Kept in the findings, not yet in DICOM: {what} {', '.join(labels)}.")
-    for one in numbers.measurements:
-        if one.interval is not None:
-            low, high = one.interval
-            text = (
-                f"{one.concept.meaning}: {low:.4g} to {high:.4g} {one.unit.value} holds "
-                f"{one.interval_percent:g} % of the cases."
-            )
-            numbers.say(text)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import re
-import warnings
 from datetime import date
 from io import BytesIO
 from typing import TYPE_CHECKING, Final
@@ -60,11 +59,15 @@ def _header(headers: SourceHeaders, keywords: list[str]) -> Dataset | None:
     # Only an engine that wants such numbers needs it
     from pydicom import dcmread  # noqa: PLC0415
 
+    from dicomnode.store.foreign import UNREADABLE_ITEMS, quiet  # noqa: PLC0415  it loads pydicom
+
     if not headers.encoded:
         return None
-    with warnings.catch_warnings():  # they quote values
-        warnings.simplefilter("ignore")
-        return dcmread(BytesIO(headers.encoded[0]), specific_tags=[*keywords, *_DATES])
+    with quiet():
+        try:
+            return dcmread(BytesIO(headers.encoded[0]), specific_tags=[*keywords, *_DATES])
+        except UNREADABLE_ITEMS:  # of its character set: all else is read where it is asked for
+            return None
 
 
 def _value(header: Dataset | None, number: TagNumber) -> float | str:
@@ -89,16 +92,17 @@ def _text(header: Dataset | None, keyword: str) -> str:
     """Return the first value of an attribute as text; empty if there is none that is valid."""
     if header is None:
         return ""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    from dicomnode.store.foreign import UNREADABLE_ITEMS, quiet  # noqa: PLC0415  it loads pydicom
+
+    with quiet():
         try:
             value = header.get(keyword)
-        except (TypeError, ValueError):
+        except UNREADABLE_ITEMS:
             return ""
     if value is None or isinstance(value, bytes):
         return ""
     single = value if isinstance(value, str | float | int) else next(iter(value), "")
-    return str(single).strip()
+    return str(single).strip() if isinstance(single, str | float | int) else ""
 
 
 def _age_years(header: Dataset | None, text: str) -> float | str:

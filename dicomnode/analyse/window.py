@@ -23,7 +23,6 @@ from dicomnode.values import Progress, no_progress
 __all__ = [
     "OutputShapeError",
     "infer_windows",
-    "infer_windows_of",
     "mirrored",
     "with_neighbours",
 ]
@@ -33,34 +32,23 @@ _AXES: Final = {"k": -3, "j": -2, "i": -1}
 
 Maps = Mapping[str, NDArray[np.generic]]
 
-Infer = Callable[[Float32], Maps]
-"""Run the network on (n, c, k, j, i); each output is (n, channels, k/s, j/s, i/s) with whole numbers s."""
-
-InferMany = Callable[[Mapping[str, Float32]], Maps]
-"""The same for a network with several inputs, by name."""
+Infer = Callable[[Mapping[str, Float32]], Maps]
+"""Run a network on (n, c, k, j, i) by name; outputs are (n, channels, k/s, j/s, i/s) with whole numbers s."""
 
 
 def infer_windows(
-    infer: Infer, box: Float32, window: Window, multiple: int = 1, progress: Progress = no_progress
-) -> dict[str, Float32]:
-    """Run `infer` over `box`, (k, j, i) or (c, k, j, i); outputs are (channels, k/s, j/s, i/s) float32.
-
-    window.whole: one pass over all of it. Else by its rule: "even" windows begin at multiples of `multiple`,
-    and the box must be as large as one, and longer by a multiple (ValueError); "monai" and "nnunet" pad a box
-    that is smaller on both sides, and cut the outputs back. Raises OutputShapeError.
-    """
-    boxes = {"": box if box.ndim == 4 else box[np.newaxis]}
-    return infer_windows_of(lambda tensors: infer(tensors[""]), boxes, window, multiple, progress)
-
-
-def infer_windows_of(
-    infer: InferMany,
+    infer: Infer,
     boxes: Mapping[str, Float32],
     window: Window,
     multiple: int = 1,
     progress: Progress = no_progress,
 ) -> dict[str, Float32]:
-    """Run a network with several inputs over `boxes` (c, k, j, i), all of one size: see `infer_windows`."""
+    """Run `infer` over `boxes` (c, k, j, i), all of one size; outputs are (channels, k/s, j/s, i/s) float32.
+
+    window.whole: one pass over all of it. Else by its rule: "even" windows begin at multiples of `multiple`,
+    and the box must be as large as one, and longer by a multiple (ValueError); "monai" and "nnunet" pad a box
+    that is smaller on both sides, and cut the outputs back. Raises OutputShapeError.
+    """
     shape = _shape_of(boxes)
     size = shape if window.size_kji is None else window.size_kji
     low = (0, 0, 0)
@@ -82,7 +70,7 @@ def infer_windows_of(
     return blend.finished(low, shape)
 
 
-def mirrored(infer: InferMany, axes: tuple[str, ...]) -> InferMany:
+def mirrored(infer: Infer, axes: tuple[str, ...]) -> Infer:
     """Return `infer` that also sees its input flipped along each combination of `axes`, and gives the mean.
 
     As nnU-Net's test-time mirroring: the outputs are flipped back before they are summed. Outputs that are

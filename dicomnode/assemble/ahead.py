@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Final
 
 from dicomnode.assemble.decoders.file import DecodingError
-from dicomnode.assemble.foreign import quiet
 from dicomnode.assemble.headers import read_headers
 from dicomnode.assemble.record import Header
 from dicomnode.assemble.slices import DecodedSlice, DecodeSlices, decode_here
 from dicomnode.faults import NodeError
+from dicomnode.store.foreign import quiet
 from dicomnode.values import SetAside
 
 # Of a file that was looked at and not kept: so that it is not looked at again with every turn

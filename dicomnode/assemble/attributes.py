@@ -12,11 +12,14 @@ from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
 
 from dicomnode.assemble.dataset import base_tag
-from dicomnode.assemble.foreign import UNREADABLE
+from dicomnode.store.foreign import UNREADABLE_ITEMS
 from dicomnode.values import Fact
 
 # What is not a plausible coordinate or factor would only overflow later.
 _LARGEST_NUMBER: Final = 1e7
+# Nor are these a time in ms or s, a dose in Bq, a rate: 1e11 s are 3000 years, 1e11 Bq more than any dose
+_LEAST_POSITIVE: Final = 1e-9
+_LARGEST_POSITIVE: Final = 1e11
 
 # Value representations whose value says all by itself: no other attribute, no item, no private creator
 _OF_ITSELF: Final = frozenset(
@@ -49,7 +52,7 @@ def value_of(dataset: Dataset, keyword: str) -> Fact:
                 encodings = (encoding,) if isinstance(encoding, str) else tuple(encoding)
                 return _converted(tag, vr, raw.value, raw.is_little_endian, encodings)
         return _fact(dataset[tag].value)
-    except UNREADABLE:
+    except UNREADABLE_ITEMS:
         return None
 
 
@@ -115,6 +118,14 @@ def numbers_of(dataset: Dataset, keyword: str, count: int) -> tuple[float, ...] 
     return tuple(numbers)
 
 
+def is_empty(dataset: Dataset, keyword: str) -> bool:
+    """Tell whether an attribute is missing or has no value; not so where it has one that is not valid."""
+    tag = _tag(keyword)
+    if tag is None or tag not in dataset.keys():  # noqa: SIM118  see `value_of`
+        return True
+    return dataset.get_item(tag, keep_deferred=True).value in (None, "", b"")
+
+
 def whole_of(dataset: Dataset, keyword: str) -> int | None:
     """Return a whole number."""
     value = value_of(dataset, keyword)
@@ -122,9 +133,11 @@ def whole_of(dataset: Dataset, keyword: str) -> int | None:
 
 
 def positive_of(dataset: Dataset, keyword: str) -> float | None:
-    """Return a number that is above 0 and finite, of whatever size."""
+    """Return a number above 0 that a time, a dose, a mass or a rate can be."""
     value = value_of(dataset, keyword)
-    return float(value) if isinstance(value, int | float) and value > 0 else None
+    if not isinstance(value, int | float) or not _LEAST_POSITIVE <= value <= _LARGEST_POSITIVE:
+        return None
+    return float(value)
 
 
 def items_of(dataset: Dataset, keyword: str) -> tuple[Dataset, ...]:
@@ -134,5 +147,5 @@ def items_of(dataset: Dataset, keyword: str) -> tuple[Dataset, ...]:
         return ()
     try:
         return tuple(dataset[tag].value or ())
-    except UNREADABLE:
+    except UNREADABLE_ITEMS:
         return ()

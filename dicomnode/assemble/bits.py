@@ -11,16 +11,17 @@ from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom import Dataset
 
-from dicomnode.assemble.attributes import whole_of
+from dicomnode.assemble.attributes import items_of, numbers_of, whole_of
 from dicomnode.assemble.decoders.file import ImageFile, ImplausibleError, UndecodableError
 from dicomnode.values import Repair
 
 Stored = NDArray[np.integer]
 
 TOO_FEW_BITS: Final = (
-    "signed values reach beyond their stored bits, and negative ones are extended to all bits: (0028,0101) "
-    "BitsStored is too small"
+    "signed values reach beyond (0028,0101) BitsStored, and others are negative in all bits: BitsStored is "
+    "too small, or the bits above it are unused, and nothing tells which"
 )
 
 
@@ -75,14 +76,24 @@ class PixelBits:
         shifted: Stored = pixels >> self.shift
         return shifted
 
-    def cleared(self, pixels: Stored) -> tuple[Stored, int]:
+    def are_mapped(self, dataset: Dataset) -> bool:
+        """Tell whether a modality LUT maps just the values that these bits hold: then they are right.
+
+        PS3.3 C.11.1.1: LUT Descriptor is the number of entries, 65536 as 0, and the first value mapped.
+        """
+        least, most = self.range
+        found = [numbers_of(one, "LUTDescriptor", 3) for one in items_of(dataset, "ModalityLUTSequence")]
+        mapped = [(int(one[0]) or 2**16, int(one[1])) for one in found if one is not None]
+        return mapped == [(most - least + 1, least)]
+
+    def cleared(self, pixels: Stored, *, are_right: bool = False) -> tuple[Stored, int]:
         """Take away bits above the value; return how many pixels that changes, too.
 
         ImplausibleError where they are signed and reach beyond, and others of them are negative with all bits
-        above set: then these are no unused bits, but Bits Stored is too small.
+        above set: then these may be no unused bits, and Bits Stored too small. are_right: it surely is not.
         """
         least, _ = self.range
-        if self.signed and np.any((pixels < 0) & (pixels >= least)):
+        if self.signed and not are_right and np.any((pixels < 0) & (pixels >= least)):
             raise ImplausibleError(TOO_FEW_BITS)
         unused = self.allocated - self.stored
         kept: Stored = (pixels << unused) >> unused

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from dicomnode.assemble.day_times import DAY_S, seconds_of_day
 from dicomnode.assemble.record import Header
 
 # PS3.3 C.7.6.4b Contrast/Bolus Agent Phase (0018,9344) of enhanced objects
@@ -59,26 +60,46 @@ _WORDS_FROM: Final = ("SeriesDescription", "ProtocolName")
 # Contrast/Bolus Agent is free text (PS3.3 C.7.6.4): sites also write that there was none. Whole words: many
 # agents are called non-ionic.
 _NO_AGENT: Final = re.compile(
-    r"(?:no|non|nil|n ?a|0|nein|(?:none|ohne|sans|without|(?:no|non) ?contrast)(?: .*)?)"
+    r"(?:n|no|non|nil|n ?a|0|nein|(?:none|ohne|sans|without|(?:no|non) ?contrast)(?: .*)?)"
 )
+
+# What is drunk, or given by a tube or an enema, says nothing of a phase, nor does what is put into a joint or
+# around the spine: words of Contrast/Bolus Route (0018,1040, LO), …
+_OTHER_ROUTE: Final = (
+    r"oral\w*|per ?os|po|p o|enteral\w*|entéral\w*|rectal\w*|enema|einlauf|naso ?gastric|ng(?: tube)?|sonde|"
+    r"intra ?thecal\w*|intra ?articular\w*|intra ?artikul\w*|intra ?vesical\w*|drunk"
+)
+# … and what only an agent is called that is given so, in whatever words the route is left out
+_OTHER_AGENT: Final = (
+    r"barium\w*|baryt\w*|gastrogra\w*|gastro ?lux|gastro ?vist|micropaque|e z cat\w*|readi cat\w*|ez ?cat\w*|"
+    r"water|wasser|eau|agua|acqua|mannitol\w*|milk|milch|volumen|telebrix gastro|air|luft|methylcellulose"
+)
+_INTO_BLOOD: Final = re.compile(
+    r"\b(?:iv|i v|ia|i a|intra ?ven\w*|intra ?arter\w*|intra ?vascul\w*|venous)\b"
+)
+_BESIDE_BLOOD: Final = re.compile(rf"\b(?:{_OTHER_ROUTE})\b")
+_NOT_FOR_BLOOD: Final = re.compile(rf"\b(?:{_OTHER_ROUTE}|{_OTHER_AGENT})\b")
+_NAMED: Final = re.compile(rf"[a-zà-ÿ]{{3}}|{_INTO_BLOOD.pattern}")  # an agent or a route, and not its amount
+_AND_ANOTHER: Final = re.compile(r"[+&,;/\\]|\b(?:and|und|et|con|with|mit|avec|plus)\b", re.IGNORECASE)
 
 # Seconds from the start of the injection: by then the phase is there in the trunk of most patients
 _SECONDS: Final = ((15.0, 45.0, "arterial"), (50.0, 120.0, "venous"), (150.0, 1800.0, "delayed"))
-_DAY_S: Final = 86_400.0
-
-_CLOCK: Final = re.compile(r"(\d{2})(\d{2})(\d{2}(?:\.\d{1,6})?)")
 
 
 def contrast_of(header: Header) -> str | None:
     """Return "none", "arterial", "venous" (also portal), "delayed", "given"; None where nothing says it.
 
     "given": there is an agent, and its phase is not told. Nothing said is not "none": many scanners send no
-    word of an injection. An agent that is named counts more than words that say there is none.
+    word of an injection. An agent that is named counts more than words that say there is none, but for one
+    that does not go into the blood: of that no phase is told.
     """
     said = _PHASES.get(str(header.tags.get("ContrastBolusAgentPhase") or ""))
-    agent = _plain(str(header.tags.get("ContrastBolusAgent") or ""))
+    written = str(header.tags.get("ContrastBolusAgent") or "")
+    agent = _plain(written)
     if agent and _NO_AGENT.fullmatch(agent):
         return "none"
+    if _is_beside_the_blood(written, _plain(str(header.tags.get("ContrastBolusRoute") or ""))):
+        agent = ""
     words = _of_words(header)
     if agent and words == "none":
         words = None  # who enters an agent knows more than the name of a protocol
@@ -87,6 +108,16 @@ def contrast_of(header: Header) -> str | None:
     if telling:
         return telling[0]
     return "given" if known or agent else None
+
+
+def _is_beside_the_blood(agent: str, route: str) -> bool:
+    """Tell whether an agent is given by mouth, or else not into a vessel; route: plain, as it is told."""
+    if _INTO_BLOOD.search(route):
+        return False
+    if _BESIDE_BLOOD.search(route):
+        return True
+    parts = [part for one in _AND_ANOTHER.split(agent) if _NAMED.search(part := _plain(one))]
+    return all(_NOT_FOR_BLOOD.search(part) and not _INTO_BLOOD.search(part) for part in parts)
 
 
 def _plain(text: str) -> str:
@@ -113,18 +144,9 @@ def _of_text(text: str) -> str | None:
 
 
 def _of_times(header: Header) -> str | None:
-    start = _seconds(header.tags.get("ContrastBolusStartTime"))
-    taken = _seconds(header.tags.get("AcquisitionTime"))
+    start = seconds_of_day(header.tags.get("ContrastBolusStartTime"))
+    taken = seconds_of_day(header.tags.get("AcquisitionTime"))
     if start is None or taken is None:
         return None
-    after = (taken - start) % _DAY_S  # over midnight, too
+    after = (taken - start) % DAY_S  # over midnight, too
     return next((phase for first, last, phase in _SECONDS if first <= after <= last), None)
-
-
-def _seconds(value: object) -> float | None:
-    """Return a time of day (VR TM) in seconds."""
-    found = _CLOCK.fullmatch(str(value or "").strip())
-    if found is None:
-        return None
-    hours, minutes, seconds = (float(part) for part in found.groups())
-    return 3600 * hours + 60 * minutes + seconds

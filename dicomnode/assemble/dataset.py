@@ -8,10 +8,10 @@ Little Endian, or is damaged, is left to pydicom's reader; both give the same da
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, cast
 
 from pydicom import Dataset
 from pydicom.charset import convert_encodings, default_encoding
@@ -19,8 +19,10 @@ from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement, empty_value_for_VR
 from pydicom.filereader import read_partial
 from pydicom.tag import BaseTag
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 from pydicom.values import convert_string, converters
 
+from dicomnode.assemble.bounded import Bounded, inflated
 from dicomnode.store.elements import IMPLICIT_LE, Element, ScanError, Scanner, Window
 
 UNDEFINED_LENGTH: Final = 0xFFFFFFFF
@@ -33,6 +35,8 @@ _META: Final = range(0x00020000, 0x00030000)
 _FIRST_TAG: Final = 0x00080000
 _TRANSFER_SYNTAX: Final = 0x00020010
 _CHARACTER_SET: Final = 0x00080005
+# Those of functional groups whose ends are only marked are walked over one by one, in a microsecond each
+_MOST_ELEMENTS: Final = 1_000_000
 # Transfer syntaxes of the standard are Explicit VR Little Endian but for these: the first one is Implicit,
 # the others are Big Endian or compressed as a whole
 _STANDARD: Final = "1.2.840.10008.1.2"
@@ -45,18 +49,16 @@ PLAIN_VRS: Final = frozenset({b""} | {vr.encode() for vr in converters if len(vr
 class Wanted:
     """Which elements are to be read.
 
-    longest: bytes of a value; what is longer is left out. long: tags of those that may have `longest_long`.
+    longest: bytes of a value; what is longer is left out. longer: the same of some tags that may be longer.
     """
 
     tags: frozenset[int]
     longest: int
-    long: frozenset[int]
-    longest_long: int
+    longer: Mapping[int, int]
 
     def keeps(self, tag: int, length: int) -> bool:
-        """Tell whether an element is to be read; one of undefined length is."""
-        longest = self.longest_long if tag in self.long else self.longest
-        return tag in self.tags and (length <= longest or length == UNDEFINED_LENGTH)
+        """Tell whether an element of so many bytes is to be read, up to its end also where that is marked."""
+        return tag in self.tags and length <= self.longer.get(tag, self.longest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +78,8 @@ class PixelElement:
 class UpToPixels:
     """What stands before the pixels of a file. dataset: what was wanted of it. size: of the file, in bytes.
 
-    scan: where all elements lie, while the file is open; None where pydicom has read them.
+    scan: where all elements lie, while the file is open; None where pydicom has read them. inflated: what a
+    deflated file became; then places and size are those in it.
     """
 
     dataset: Dataset
@@ -84,6 +87,7 @@ class UpToPixels:
     pixels: PixelElement | None
     size: int
     scan: tuple[Scanner, list[Element]] | None
+    inflated: BinaryIO | None = None
 
     def everything(self) -> Dataset:
         """Return a data set of all elements before the pixels."""
@@ -109,12 +113,12 @@ def scanned(file: BinaryIO, wanted: Wanted | None = None, *, whole: bool = False
         syntax = _transfer_syntax(window, meta)
         if syntax is None:
             return None
-        scanner = Scanner(window, implicit=syntax == IMPLICIT_LE)
+        scanner = Scanner(window, implicit=syntax == IMPLICIT_LE, most=_MOST_ELEMENTS)
         elements, end = scanner.elements(start, before=FIRST_PIXELS)
         pixels = _pixels(scanner, end) if end < window.size else None
     except ScanError:
         return None
-    kept = elements if wanted is None else [one for one in elements if _is_kept(wanted, one)]
+    kept = elements if wanted is None else _kept(wanted, elements)
     if not _is_plain(elements, elements if whole else kept, implicit=scanner.implicit):
         return None
     return UpToPixels(
@@ -126,11 +130,13 @@ def scanned(file: BinaryIO, wanted: Wanted | None = None, *, whole: bool = False
     )
 
 
-def _is_kept(wanted: Wanted, element: Element) -> bool:
-    tag, _, begin, end, undefined = element
-    if tag == _CHARACTER_SET:  # texts are read by it
-        return True
-    return tag in wanted.tags and (undefined or wanted.keeps(tag, end - begin))
+def _kept(wanted: Wanted, elements: Sequence[Element]) -> list[Element]:
+    """Return the elements that are wanted, and Specific Character Set, by which texts are read."""
+    return [
+        one
+        for one in elements
+        if one[0] == _CHARACTER_SET or (one[0] in wanted.tags and wanted.keeps(one[0], one[3] - one[2]))
+    ]
 
 
 def _transfer_syntax(window: Window, meta: Sequence[Element]) -> str | None:
@@ -169,17 +175,16 @@ def _is_plain(elements: Sequence[Element], kept: Sequence[Element], *, implicit:
     if implicit:
         # Undefined length without a VR: a sequence where the dictionary says so, else pydicom looks inside
         return all(not undefined or _vr(tag) == "SQ" for tag, _, _, _, undefined in kept)
-    return all(vr in PLAIN_VRS for _, vr, *_ in elements) and not any(
-        undefined and vr != b"SQ" for _, vr, _, _, undefined in kept
-    )
+    vrs, endless = {one[1] for one in elements}, {one[1] for one in kept if one[4]}
+    return vrs <= PLAIN_VRS and endless <= {b"SQ"}
 
 
 def _dataset(scanner: Scanner, elements: Sequence[Element]) -> Dataset:
-    window, implicit = scanner.window, scanner.implicit
+    take, implicit = scanner.window.take, scanner.implicit
     raw: dict[BaseTag, DataElement | RawDataElement] = {}
     for tag, vr, begin, end, undefined in elements:
         base, written = base_tag(tag), _vr(tag) if undefined else _written(vr)
-        value = window.take(begin, end) if end > begin else _nothing(written)
+        value = take(begin, end) if end > begin else _nothing(written)
         raw[base] = RawDataElement(base, written, end - begin, value, begin, implicit, True)
     dataset = Dataset(raw)
     charset = raw.get(base_tag(_CHARACTER_SET))
@@ -221,7 +226,14 @@ def _vr(tag: int) -> str | None:
 
 
 def read_by_pydicom(file: BinaryIO, wanted: Wanted | None = None) -> UpToPixels:
-    """Do `read_up_to_pixels` by pydicom's reader, which inflates what is deflated."""
+    """Do `read_up_to_pixels` by pydicom's reader, bounded; inflate what is deflated.
+
+    Raises also TooMuchError, a ValueError.
+    """
+    content = inflated(file)
+    if content is not None:
+        read = scanned(content, wanted) or read_by_pydicom(content, wanted)
+        return replace(read, transfer_syntax_uid=str(DeflatedExplicitVRLittleEndian), inflated=content)
     seen: list[tuple[int, str | None, int]] = []
 
     def reached(tag: BaseTag, vr: str | None, length: int) -> bool:
@@ -231,7 +243,7 @@ def read_by_pydicom(file: BinaryIO, wanted: Wanted | None = None) -> UpToPixels:
 
     file.seek(0)
     dataset = read_partial(
-        file,
+        cast(BinaryIO, Bounded(file)),
         stop_when=reached,
         defer_size=None if wanted is None else wanted.longest,
         specific_tags=None if wanted is None else list(wanted.tags),
@@ -257,5 +269,6 @@ def _drop_large(dataset: Dataset, wanted: Wanted) -> None:
         element: object = dataset.get_item(tag, keep_deferred=True)
         if tag == _CHARACTER_SET or not isinstance(element, RawDataElement):
             continue
-        if not wanted.keeps(int(tag), element.length):
+        length = element.length if element.value is None else len(element.value)
+        if not wanted.keeps(int(tag), length):
             del dataset[tag]

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import gdcm
 import numpy as np
-from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import (
     HTJ2K,
@@ -38,8 +37,9 @@ from dicomnode.assemble.bits import PixelBits, Stored
 from dicomnode.assemble.codestream import contradiction
 from dicomnode.assemble.decoders import gdcm as decoder_gdcm
 from dicomnode.assemble.decoders.file import ImageFile, ImplausibleError, UndecodableError, open_image
-from dicomnode.assemble.foreign import UNREADABLE, reason
+from dicomnode.assemble.decoders.whole import Decoded, decode_whole
 from dicomnode.assemble.record import Header
+from dicomnode.store.foreign import UNREADABLE, reason
 
 # It writes to stderr what it also returns as a failure.
 gdcm.Trace.WarningOff()
@@ -152,7 +152,7 @@ def decode_frame(
         low, high = int(stored.min()), int(stored.max())
         problem = bits.doubt(low, high)
         if problem is not None and keeps_bits:
-            stored, cleared = bits.cleared(stored)
+            stored, cleared = bits.cleared(stored, are_right=bits.signed and bits.are_mapped(image.dataset))
             low, high = int(stored.min()), int(stored.max())
             problem = None
         if problem is None:
@@ -242,7 +242,7 @@ def native_frame(image: ImageFile, header: Header, options: Mapping[str, Any]) -
 
 
 def _decode(image: ImageFile, header: Header, options: Mapping[str, Any], stream: bytes | None) -> Stored:
-    source = native_frame(image, header, options) if stream is None else encapsulate([stream], has_bot=False)
+    source = native_frame(image, header, options) if stream is None else stream
     if stream is None and _is_grey(options):
         pixels = _native(source, image.syntax.is_little_endian, options)
     else:
@@ -254,8 +254,15 @@ def _decode(image: ImageFile, header: Header, options: Mapping[str, Any], stream
 
 
 def _by_pydicom(source: bytes, syntax: UID, options: Mapping[str, Any]) -> Stored:
+    """Decode a codestream, or native pixels."""
+
+    def decode(content: bytes) -> Decoded:
+        return get_decoder(syntax).as_array(content, index=0, raw=True, **options)
+
     try:
-        pixels: Stored = get_decoder(syntax).as_array(source, index=0, raw=True, **options)[0]
+        if not syntax.is_encapsulated:
+            return decode(source)[0]
+        pixels: Stored = decode_whole(decode, source, syntax=syntax, plugin=options["decoding_plugin"])[0]
     except MemoryError:
         raise
     except OSError as error:  # Pillow raises it for broken streams

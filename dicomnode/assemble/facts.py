@@ -84,7 +84,7 @@ def _of_volume(plan: StackPlan) -> dict[str, Fact]:
     first = plan.headers[0]
     facts: dict[str, Fact] = {}
     if plan.refusal is None:
-        facts["unit"] = scaling_of(plan.headers).word
+        facts["unit"] = scaling_of(plan.headers, of_several=plan.phase is not None).word
     if first.spacing_ji_mm is not None:
         facts |= {"spacing_j_mm": first.spacing_ji_mm[0], "spacing_i_mm": first.spacing_ji_mm[1]}
     directions = axes(first)

@@ -11,14 +11,17 @@ from collections.abc import Iterator
 from typing import Final
 
 from pydicom import Dataset
-from pydicom.datadict import keyword_for_tag, tag_for_keyword
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag, tag_for_keyword
+from pydicom.dataelem import RawDataElement
 
 from dicomnode.assemble.attributes import items_of, many, value_of
-from dicomnode.assemble.foreign import UNREADABLE
+from dicomnode.assemble.bounded import ITEM_MARKS, MOST_ITEMS, TooMuchError
+from dicomnode.store.elements import DEEPEST, ScanError, Scanner, Window
+from dicomnode.store.foreign import UNREADABLE
 
 GROUPS: Final = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 
-_GROUP_TAGS: Final = frozenset(tag_for_keyword(word) for word in GROUPS)
+_GROUP_TAGS: Final = frozenset(tag_for_keyword(word) or 0 for word in GROUPS)
 
 # Functional group macros whose attributes describe the frame itself (PS3.3 C.7.6.16.2, C.8.13,
 # C.8.15, C.8.22). Others name other images, with UIDs that must not become those of the frame.
@@ -82,6 +85,12 @@ _CLASSIC: Final = {
     "NominalCardiacTriggerDelayTime": "TriggerTime",
 }
 
+# What is more is not taken apart. Real objects have some 15 to 40 items and 100 elements a frame.
+_ITEMS_A_FRAME: Final = 200
+_ITEMS_BESIDE: Final = 5_000
+_MOST_ELEMENTS: Final = 2_000_000
+_UNCOUNTED: Final = 4 * 2**20  # bytes: an element has at least 8 of them
+
 # Dimensions (PS3.3 C.7.6.17) that only number the places of the frames.
 _PLACES: Final = frozenset(
     tag_for_keyword(word)
@@ -90,8 +99,42 @@ _PLACES: Final = frozenset(
 
 
 def has_groups(dataset: Dataset, frames: int) -> bool:
-    """Tell whether there are functional groups for each of so many frames."""
+    """Tell whether there are functional groups for each of so many frames; raises TooMuchError."""
+    for tag in _GROUP_TAGS & dataset.keys():
+        raw: object = dataset.get_item(tag, keep_deferred=True)
+        if isinstance(raw, RawDataElement):
+            _bound(raw, frames)
     return frames > 0 and len(items_of(dataset, GROUPS[1])) == frames
+
+
+def _bound(groups: RawDataElement, frames: int) -> None:
+    """Raise TooMuchError for a sequence of more than its frames need, before pydicom takes it apart."""
+    value = groups.value or b""
+    items = max(value.count(mark) for mark in ITEM_MARKS)
+    if items > min(_ITEMS_BESIDE + _ITEMS_A_FRAME * frames, MOST_ITEMS):
+        raise TooMuchError(f"its functional groups have {items} items for {frames} frame(s)")
+    if len(value) <= _UNCOUNTED:
+        return
+    scanner = Scanner(
+        Window(value),
+        implicit=groups.is_implicit_VR,
+        big_endian=not groups.is_little_endian,
+        most=_MOST_ELEMENTS,
+    )
+    try:
+        _walk(scanner, 0, len(value))
+    except ScanError as error:
+        raise TooMuchError("its functional groups have too many elements, or are damaged") from error
+
+
+def _walk(scanner: Scanner, begin: int, end: int, depth: int = 0) -> None:
+    """Go through a sequence and those in it; ScanError for more elements than the scanner may see."""
+    if depth > DEEPEST:
+        raise ScanError("too deep")
+    for elements in scanner.items(begin, end):
+        for tag, vr, first, last, _ in elements:
+            if vr == b"SQ" or (not vr and dictionary_has_tag(tag) and dictionary_VR(tag) == "SQ"):
+                _walk(scanner, first, last, depth + 1)
 
 
 def frames_of(dataset: Dataset) -> Iterator[Dataset]:
@@ -122,7 +165,7 @@ def _lift(group: Dataset, flat: Dataset) -> None:
     for diffusion in items_of(group, "MRDiffusionSequence")[:1]:
         for item in items_of(diffusion, "DiffusionGradientDirectionSequence")[:1]:
             flat.update({tag: item.get_item(tag) for tag in item.keys() - _OF_THE_OBJECT})
-    if _MAPPINGS in group:
+    if items_of(group, _MAPPINGS):
         flat.add(group[_MAPPINGS])
 
 

@@ -6,14 +6,12 @@ the pixels. So a header costs a few kilobytes, whatever a maker put into private
 
 from __future__ import annotations
 
-import hashlib
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from pydicom import Dataset
-from pydicom.datadict import tag_for_keyword
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -21,12 +19,29 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from dicomnode.assemble.attributes import items_of, many, numbers_of, text_of, value_of, whole_of
-from dicomnode.assemble.dataset import UNDEFINED_LENGTH, UpToPixels, Wanted, read_by_pydicom, scanned
-from dicomnode.assemble.foreign import UNREADABLE, file_unreadable, is_of_the_disk, reason
+from dicomnode.assemble.attributes import (
+    is_empty,
+    items_of,
+    many,
+    numbers_of,
+    text_of,
+    value_of,
+    whole_of,
+)
+from dicomnode.assemble.bounded import TooMuchError
+from dicomnode.assemble.dataset import (
+    UNDEFINED_LENGTH,
+    UpToPixels,
+    Wanted,
+    base_tag,
+    read_by_pydicom,
+    scanned,
+)
 from dicomnode.assemble.functional_groups import GROUPS, frames_of, has_groups
 from dicomnode.assemble.kinds import FRAME_CLASSES, NM_IMAGE, PET_CLASSES
 from dicomnode.assemble.nuclear import VECTORS, is_reconstructed, nuclear_frames
+from dicomnode.assemble.persons import KEYWORDS as PERSON_KEYWORDS
+from dicomnode.assemble.persons import patient_key, person_keys
 from dicomnode.assemble.pet import KEYWORDS as PET_KEYWORDS
 from dicomnode.assemble.pet import PRIVATE_TAGS, pet_facts
 from dicomnode.assemble.picture_classes import PICTURE_CLASSES
@@ -34,6 +49,7 @@ from dicomnode.assemble.picture_facts import KEYWORDS as PICTURE_KEYWORDS
 from dicomnode.assemble.picture_facts import picture_facts
 from dicomnode.assemble.record import Header, Orientation, RealWorld
 from dicomnode.faults import HEADER_DAMAGED, NOT_DICOM, Fault
+from dicomnode.store.foreign import UNREADABLE, UNREADABLE_ITEMS, file_unreadable, is_of_the_disk, reason
 from dicomnode.values import FACT_TAGS, Code, SetAside, is_valid_uid
 
 # What tells images at one position apart, the most telling first: what kind of image it is, how it was made,
@@ -74,6 +90,7 @@ PHASE_KEYWORDS: Final = (
 )
 # What kind of image it is, beside Image Type.
 _KIND_KEYWORDS: Final = (
+    "ContrastBolusRoute",
     "ContrastBolusStartTime",
     "ConcatenationUID",
     "SeriesType",
@@ -93,8 +110,6 @@ _OTHER_KEYWORDS: Final = (
     "SOPInstanceUID",
     "StudyInstanceUID",
     "SeriesInstanceUID",
-    "PatientID",
-    "IssuerOfPatientID",
     "FrameOfReferenceUID",
     "InstanceNumber",
     "NumberOfFrames",
@@ -112,24 +127,33 @@ _OTHER_KEYWORDS: Final = (
     "PixelPaddingValue",
     "PixelPaddingRangeLimit",
 )
-_SHOWN: Final = sorted({*FACT_TAGS, *PHASE_KEYWORDS, *_KIND_KEYWORDS})
-_READ: Final = {*_SHOWN, *_FRAME_KEYWORDS, *PET_KEYWORDS, *PICTURE_KEYWORDS, *_OTHER_KEYWORDS}
+_SHOWN: Final = {
+    word: base_tag(tag_for_keyword(word) or 0)
+    for word in sorted({*FACT_TAGS, *PHASE_KEYWORDS, *_KIND_KEYWORDS})
+}
+_READ: Final = {
+    *_SHOWN,
+    *_FRAME_KEYWORDS,
+    *PERSON_KEYWORDS,
+    *PET_KEYWORDS,
+    *PICTURE_KEYWORDS,
+    *_OTHER_KEYWORDS,
+}
 _UIDS: Final = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 
 # A text or a list in these attributes that is longer says nothing that matching needs.
 _LONGEST_VALUE: Final = 4096  # bytes
+_LONGEST_SEQUENCE: Final = 16384  # bytes, with their items
 # But these grow with the number of frames: what each frame costs, and how many there may be.
 _OF_ALL_FRAMES: Final = (*GROUPS, *VECTORS, "FrameTimeVector")
 _LONGEST_GROUPS: Final = 256 * 2**20  # bytes
 _WANTED: Final = Wanted(
     tags=frozenset({*(tag_for_keyword(word) or 0 for word in _READ), *PRIVATE_TAGS}),
     longest=_LONGEST_VALUE,
-    long=frozenset(tag_for_keyword(word) or 0 for word in _OF_ALL_FRAMES),
-    longest_long=_LONGEST_GROUPS,
+    longer={tag_for_keyword(word) or 0: _LONGEST_SEQUENCE for word in _READ if dictionary_VR(word) == "SQ"}
+    | {tag_for_keyword(word) or 0: _LONGEST_GROUPS for word in _OF_ALL_FRAMES},
 )
 _MOST_FRAMES: Final = 20_000
-# A deflated data set is inflated whole to be read (PS3.5 A.5); a small file can hold a very large one.
-_INFLATED_MAX: Final = 512 * 2**20  # bytes
 
 # Transfer syntaxes whose pixels have the length that the header says; all others are encapsulated.
 _NATIVE: Final = frozenset(
@@ -181,7 +205,6 @@ def _read(path: Path, file: BinaryIO) -> tuple[Header, ...] | SetAside:
     try:
         read = scanned(file, _WANTED)
         if read is None:
-            _check_inflated(file)
             read = read_by_pydicom(file, _WANTED)
         dataset, syntax = read.dataset, read.transfer_syntax_uid
         uids = {keyword: text_of(dataset, keyword) for keyword in _UIDS}
@@ -190,7 +213,7 @@ def _read(path: Path, file: BinaryIO) -> tuple[Header, ...] | SetAside:
             raise
         return _aside(path, HEADER_DAMAGED, reason(error))
     except UNREADABLE as error:
-        return _aside(path, HEADER_DAMAGED, reason(error))
+        return _aside(path, HEADER_DAMAGED, _why(error))
     for keyword, uid in uids.items():
         if not is_valid_uid(uid):
             instance = uids["SOPInstanceUID"]
@@ -201,40 +224,29 @@ def _read(path: Path, file: BinaryIO) -> tuple[Header, ...] | SetAside:
     damage = _damage(read)
     try:
         return _images(path, dataset, uids | {"TransferSyntaxUID": syntax}, damage)
-    except UNREADABLE as error:
-        return _aside(path, HEADER_DAMAGED, reason(error), uids["SOPInstanceUID"])
+    except UNREADABLE_ITEMS as error:  # the disk is not asked any more
+        return _aside(path, HEADER_DAMAGED, _why(error), uids["SOPInstanceUID"])
 
 
-def _check_inflated(file: BinaryIO) -> None:
-    """Raise ValueError if a file is deflated, and inflates to more than is allowed."""
-    file.seek(0)
-    start = file.read(132 + 1024)
-    if DeflatedExplicitVRLittleEndian.encode() not in start:
-        return
-    begin = 132 + 12 + int.from_bytes(start[140:144], "little")  # group length (0002,0000), PS3.10 7.1
-    file.seek(begin)
-    inflate, total = zlib.decompressobj(-zlib.MAX_WBITS), 0
-    rest = file.read()
-    while rest and not inflate.eof:
-        total += len(inflate.decompress(rest, 2**20))
-        rest = inflate.unconsumed_tail
-        if total > _INFLATED_MAX:
-            raise ValueError("deflated data set is too large")
+def _why(error: BaseException) -> str:
+    return str(error) if isinstance(error, TooMuchError) else reason(error)
 
 
 def _damage(read: UpToPixels) -> str | None:
     """Say why the pixels cannot be read, as far as lengths tell."""
     if read.pixels is None:
         return _NO_PIXEL_DATA
+    frames = whole_of(read.dataset, "NumberOfFrames") or 1
+    if frames < 1:
+        return f"(0028,0008) NumberOfFrames is {frames}"
     if read.transfer_syntax_uid not in _NATIVE or read.pixels.length == UNDEFINED_LENGTH:
         return None
     names = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated")
     counts = [whole_of(read.dataset, name) or 0 for name in names]
-    frames = whole_of(read.dataset, "NumberOfFrames") or 1
     wanted = frames * counts[0] * counts[1] * counts[2] * counts[3] // 8
-    there = read.pixels.length
-    if read.transfer_syntax_uid != DeflatedExplicitVRLittleEndian:
-        there = min(there, max(read.size - read.pixels.begin, 0))
+    if text_of(read.dataset, "PhotometricInterpretation") == "YBR_FULL_422":  # PS3.3 C.7.6.3.1.2
+        wanted = wanted // 3 * 2  # two pixels share their colour
+    there = min(read.pixels.length, max(read.size - read.pixels.begin, 0))
     return f"its Pixel Data end after {there} of {wanted} bytes" if there < wanted else None
 
 
@@ -266,8 +278,8 @@ def _header(
     rescale = _rescale(dataset)
     padding, limit = whole_of(dataset, "PixelPaddingValue"), whole_of(dataset, "PixelPaddingRangeLimit")
     image_type = value_of(dataset, "ImageType")
-    patient = "\0".join(text_of(dataset, keyword) for keyword in ("PatientID", "IssuerOfPatientID"))
-    tags = {keyword: value_of(dataset, keyword) for keyword in _SHOWN}
+    there = dataset.keys()
+    tags = {keyword: value_of(dataset, keyword) for keyword, tag in _SHOWN.items() if tag in there}
     return Header(
         path=path,
         sop_instance_uid=uids["SOPInstanceUID"],
@@ -275,12 +287,13 @@ def _header(
         study_instance_uid=uids["StudyInstanceUID"],
         series_instance_uid=uids["SeriesInstanceUID"],
         transfer_syntax_uid=uids["TransferSyntaxUID"],
-        patient_key=hashlib.sha256(patient.encode()).hexdigest(),
+        patient_key=patient_key(dataset),
+        person_keys=person_keys(dataset),
         modality=text_of(dataset, "Modality"),
         frame_of_reference_uid=text_of(dataset, "FrameOfReferenceUID") or None,
         image_type=tuple(str(word).upper() for word in many(image_type)),
         instance_number=whole_of(dataset, "InstanceNumber"),
-        frames=whole_of(dataset, "NumberOfFrames") or 1,
+        frames=max(whole_of(dataset, "NumberOfFrames") or 1, 1),
         frame_number=number,
         samples=whole_of(dataset, "SamplesPerPixel") or 0,
         photometric=text_of(dataset, "PhotometricInterpretation"),
@@ -291,7 +304,7 @@ def _header(
         orientation=_six(orientation) if orientation else None,
         position_lps_mm=(position[0], position[1], position[2]) if position else None,
         rescale=rescale,
-        lacks_intercept=rescale is not None and value_of(dataset, "RescaleIntercept") is None,
+        lacks_intercept=rescale is not None and is_empty(dataset, "RescaleIntercept"),
         mappings=_mappings(dataset),
         pet=pet_facts(dataset) if uids["SOPClassUID"] in PET_CLASSES else None,
         picture=picture_facts(dataset) if uids["SOPClassUID"] in PICTURE_CLASSES else None,
@@ -308,7 +321,7 @@ def _rescale(dataset: Dataset) -> tuple[float, float] | None:
     if slope is None or slope[0] == 0:
         return None
     if intercept is None:
-        return (slope[0], 0.0) if value_of(dataset, "RescaleIntercept") is None else None
+        return (slope[0], 0.0) if is_empty(dataset, "RescaleIntercept") else None
     return slope[0], intercept[0]
 
 

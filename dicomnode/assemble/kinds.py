@@ -7,8 +7,17 @@ from typing import Final
 from pydicom.uid import UID
 
 from dicomnode.assemble.nuclear import RECONSTRUCTED
+from dicomnode.assemble.picture_classes import PICTURE_CLASSES
 from dicomnode.assemble.record import Header
-from dicomnode.faults import FRAMES_UNPLACED, LOCALIZER, NO_PIXELS, NOT_A_VOLUME_CLASS, PROJECTION, Fault
+from dicomnode.faults import (
+    FRAMES_UNPLACED,
+    LOCALIZER,
+    NO_PIXELS,
+    NOT_A_VOLUME_CLASS,
+    PIXELS_MISSING,
+    PROJECTION,
+    Fault,
+)
 from dicomnode.values import Refusal, SetAside
 
 CT_IMAGE: Final = "1.2.840.10008.5.1.4.1.1.2"
@@ -87,15 +96,16 @@ def set_aside(header: Header) -> SetAside | None:
     """Say why no stack uses the instance; None for one that belongs into a stack."""
     name = class_name(header.sop_class_uid)
     is_volume_class = header.sop_class_uid in VOLUME_CLASSES
+    if not header.has_pixels and header.sop_class_uid in PICTURE_CLASSES:
+        return aside(header, PIXELS_MISSING, sop_class=name)
     if _is_of(header, _NO_IMAGE) or not (header.has_pixels or is_volume_class):
         return aside(header, NO_PIXELS, sop_class=name)
-    if _is_of(header, _SECONDARY_CAPTURE):
-        return aside(header, NOT_A_VOLUME_CLASS, sop_class=name)
-    if not is_volume_class:
-        return None
-    if LOCALIZER_WORDS.intersection(header.image_type):
+    is_capture = _is_of(header, _SECONDARY_CAPTURE)
+    if (is_capture or is_volume_class) and LOCALIZER_WORDS.intersection(header.image_type):
         return aside(header, LOCALIZER, image_type="\\".join(header.image_type))
-    return _projection(header)
+    if is_capture:
+        return aside(header, NOT_A_VOLUME_CLASS, sop_class=name)
+    return _projection(header) if is_volume_class else None
 
 
 def _projection(header: Header) -> SetAside | None:

@@ -10,8 +10,8 @@ from pydicom import Dataset
 from pydicom.valuerep import DA, DT, TM
 
 from dicomnode.assemble.attributes import items_of, positive_of, text_of, texts_of
-from dicomnode.assemble.foreign import UNREADABLE
 from dicomnode.assemble.suv import PetFacts
+from dicomnode.store.foreign import UNREADABLE
 
 KEYWORDS: Final = (
     "Units",
@@ -20,6 +20,7 @@ KEYWORDS: Final = (
     "DecayCorrected",
     "DecayCorrectionDateTime",
     "CorrectedImage",
+    "AttenuationCorrected",
     "SeriesType",
     "PatientWeight",
     "RadiopharmaceuticalInformationSequence",
@@ -33,6 +34,8 @@ KEYWORDS: Final = (
     "TimezoneOffsetFromUTC",
 )
 
+# Years that a scan can be of: near the ends of what a date can be, a day more would be none
+_YEARS: Final = range(1950, 2200)
 # A maker's private block may start at any of these (PS3.5 7.8.1); makers use the first few.
 _BLOCKS: Final = range(0x10, 0x14)
 _PHILIPS: Final = (0x7053, "Philips PET Private Group")
@@ -58,7 +61,8 @@ def pet_facts(dataset: Dataset) -> PetFacts:
         units=text_of(dataset, "Units").upper(),
         suv_type=text_of(dataset, "SUVType").upper(),
         decay_correction=_decay_correction(dataset),
-        corrected=texts_of(dataset, "CorrectedImage"),
+        corrected=_corrected(dataset),
+        of_several="DYNAMIC" in texts_of(dataset, "SeriesType"),
         weight_kg=positive_of(dataset, "PatientWeight"),
         doses=len(dosed),
         dose_bq=positive_of(drug, "RadionuclideTotalDose"),
@@ -77,6 +81,13 @@ def pet_facts(dataset: Dataset) -> PetFacts:
     )
 
 
+def _corrected(dataset: Dataset) -> tuple[str, ...]:
+    """Return what was corrected for, in the words of (0028,0051); enhanced PET has an attribute of each."""
+    enhanced = (("AttenuationCorrected", "ATTN"), ("DecayCorrected", "DECY"))
+    said = (word for keyword, word in enhanced if text_of(dataset, keyword).upper() == "YES")
+    return (*texts_of(dataset, "CorrectedImage"), *said)
+
+
 def _decay_correction(dataset: Dataset) -> str:
     """Return START, ADMIN or NONE (0054,1102); enhanced PET says YES and to when (PS3.3 C.8.22.2)."""
     said = text_of(dataset, "DecayCorrection").upper()
@@ -92,6 +103,8 @@ def _date_time(text: str, zone: str) -> datetime | None:
         moment: datetime = DT(text)
         if moment.tzinfo is not None and zone:
             moment = moment.astimezone(DT(f"20000101000000{zone}").tzinfo)
+        if moment.year not in _YEARS:
+            return None
         return datetime.combine(moment.date(), moment.time())
     except UNREADABLE:
         return None
@@ -111,7 +124,9 @@ def _moment(dataset: Dataset, date_keyword: str, time_keyword: str) -> datetime 
     except UNREADABLE:
         return None
     at = _time(text_of(dataset, time_keyword))
-    return None if date is None or at is None else datetime.combine(date, at)
+    if date is None or at is None or date.year not in _YEARS:
+        return None
+    return datetime.combine(date, at)
 
 
 def _private(dataset: Dataset, group: int, creator: str, number: int) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Final
 
+from dicomnode.assemble.day_times import over_midnight, seconds_of_day
 from dicomnode.assemble.headers import PHASE_KEYWORDS
 from dicomnode.assemble.record import Header
 from dicomnode.values import Fact
@@ -22,13 +23,15 @@ TIMES: Final = (
     "TemporalPositionTimeOffset",
     "FrameReferenceTime",
     "AcquisitionNumber",
-    "AcquisitionTime",
     "AcquisitionDateTime",
+    "AcquisitionTime",
 )
-"""Attributes whose values may differ within one phase: the n-th of each position are taken together."""
+"""Attributes whose values may differ within one phase: the n-th of each position are taken together. Of two
+that tell the same apart the first counts: a time with its date before one without."""
 
 # Their values are a time of day, of which only the order says something.
-_CLOCKS: Final = frozenset({"AcquisitionTime", "AcquisitionDateTime"})
+_TIME_OF_DAY: Final = "AcquisitionTime"
+_CLOCKS: Final = frozenset({_TIME_OF_DAY, "AcquisitionDateTime"})
 
 WITHIN_ONE: Final = frozenset({*TIMES, "StackID", "DimensionIndexValues", "LossyImageCompression"})
 """Attributes that may vary within one even row of slices: it is scanned in packages, one after the other."""
@@ -135,7 +138,11 @@ def _splits(headers: Sequence[Header], places: Sequence[int]) -> Iterator[_Split
     values = {word: tuple(_value(header.tags.get(word)) for header in headers) for word in PHASE_KEYWORDS}
     vary = [word for word, given in values.items() if len(set(given)) > 1]
     classes = [word for word in vary if word not in _CLOCKS]
-    times = [word for word in TIMES if word in vary and None not in values[word]]
+    times = {
+        word: moments
+        for word in TIMES
+        if word in vary and (moments := _moments(word, values[word])) is not None
+    }
     for size in range(1, MOST_TOGETHER + 1):
         for words in combinations(classes, size):
             yield _Split(
@@ -144,11 +151,22 @@ def _splits(headers: Sequence[Header], places: Sequence[int]) -> Iterator[_Split
             )
         for words in combinations(classes, size - 1):
             keys = [tuple(values[word][n] for word in words) for n in range(len(headers))]
-            for time in times:
-                order = None if time in words else _in_order(values[time], keys, places)
+            for time, moments in times.items():
+                order = None if time in words else _in_order(moments, keys, places)
                 if order is not None:
                     by = (*((word, False) for word in words), (time, True))
                     yield _Split(by, tuple((*key, n) for key, n in zip(keys, order, strict=True)))
+
+
+def _moments(word: str, values: Sequence[Fact]) -> Sequence[Fact] | None:
+    """Return the values of a time so that they can be put in order; None where that is not known."""
+    if None in values:
+        return None
+    if word != _TIME_OF_DAY:
+        return values
+    seconds = [seconds_of_day(value) for value in values]
+    known = [one for one in seconds if one is not None]
+    return over_midnight(known) if len(known) == len(seconds) else None
 
 
 def _in_order(times: Sequence[Fact], keys: Sequence[Key], places: Sequence[int]) -> list[int] | None:

@@ -10,12 +10,20 @@ from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
+from dicomnode.assemble.attributes import numbers_of
 from dicomnode.assemble.bits import Stored, bits_repairs
-from dicomnode.assemble.foreign import UNREADABLE, file_unreadable, is_of_the_disk, quiet, reason
 from dicomnode.assemble.record import Header
 from dicomnode.assemble.rescale import declared_padding
 from dicomnode.assemble.slices import DecodedSlice
 from dicomnode.faults import HEADER_DAMAGED, PICTURE_TABLE, NodeError
+from dicomnode.store.foreign import (
+    UNREADABLE,
+    UNREADABLE_ITEMS,
+    file_unreadable,
+    is_of_the_disk,
+    quiet,
+    reason,
+)
 from dicomnode.values import Pixels, Repair
 
 Float64 = NDArray[np.float64]
@@ -81,7 +89,7 @@ class PictureValues:
     @property
     def _is_mapped(self) -> bool:
         has_rescale = self.header.rescale is not None and self.header.rescale != (1.0, 0.0)
-        return bool(self.dataset.get("ModalityLUTSequence")) or has_rescale
+        return bool(self._table("ModalityLUTSequence", _MODALITY)) or has_rescale
 
     def _stored_range(self) -> tuple[float, float]:
         bits = int(self.dataset.BitsStored)
@@ -98,7 +106,7 @@ class PictureValues:
 
     def _modality_range(self, low: float, high: float) -> tuple[float, float]:
         """Return what the values can reach: of a table, its bits; else the ends rescaled."""
-        table = self.dataset.get("ModalityLUTSequence")
+        table = self._table("ModalityLUTSequence", _MODALITY)
         if table:
             return 0.0, float(2 ** int(table[0].LUTDescriptor[2]) - 1)
         slope, intercept = self.header.rescale or (1.0, 0.0)
@@ -107,8 +115,8 @@ class PictureValues:
 
     def _displayed(self, values: NDArray[np.generic], low: float, high: float) -> Float64:
         """Return values from 0 to 1 as the image's first window or VOI LUT shows them."""
+        table = self._table("VOILUTSequence", _DISPLAY)
         try:
-            table = self.dataset.get("VOILUTSequence")
             if table:
                 shown = apply_voi_lut(np.rint(values.astype(np.float64)).astype(np.int64), self.dataset)
                 low, high = 0.0, float(2 ** int(table[0].LUTDescriptor[2]) - 1)
@@ -125,6 +133,12 @@ class PictureValues:
         if as_stored == np.uint16:
             return values.astype(np.uint16)
         return values.astype(np.float32)
+
+    def _table(self, keyword: str, what: str) -> tuple[Dataset, ...]:
+        try:
+            return tuple(self.dataset.get(keyword) or ())
+        except UNREADABLE_ITEMS as error:
+            raise self._wrong(what, error) from error
 
     def _wrong(self, what: str, error: BaseException) -> NodeError:
         uid = self.header.sop_instance_uid
@@ -154,6 +168,11 @@ def read_values(header: Header, *, display: bool) -> PictureValues:
             sop_instance_uid=header.sop_instance_uid,
             what="Image Pixel module",
             error=error_text,
+        )
+    if header.rescale is None and numbers_of(dataset, "RescaleSlope", 1) not in (None, (0.0,)):
+        error_text = "(0028,1052) RescaleIntercept is no number"
+        raise NodeError(
+            PICTURE_TABLE, sop_instance_uid=header.sop_instance_uid, what=_MODALITY, error=error_text
         )
     if header.lacks_intercept:  # pydicom takes no slope without it
         dataset.RescaleIntercept = 0

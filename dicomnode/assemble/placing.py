@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 
-from dicomnode.assemble.record import Header
+from dicomnode.assemble.record import Header, Orientation
 from dicomnode.faults import (
     GANTRY_TILT,
     GEOMETRY_IMPLAUSIBLE,
@@ -24,6 +25,7 @@ from dicomnode.faults import (
     VOLUME_TOO_LARGE,
 )
 from dicomnode.values import Float64, Grid, Refusal, Repair
+from dicomnode.values.geometry import axes_of
 
 SAME_POSITION_MM: Final = 0.01
 """Positions along the normal that differ by less are one: scanners write 0.01 mm or finer."""
@@ -49,9 +51,6 @@ IN_PLANE_FLOOR_MM: Final = 0.02
 
 MOST_TILT_DEGREES: Final = 45.0
 """Gantries are tilted by up to 30 degrees; beyond this the positions are of something else than a stack."""
-
-AXES_TOLERANCE: Final = 1e-3
-"""How far direction cosines may be from perpendicular unit vectors: values with three decimals."""
 
 SMALLEST_PIXEL_MM: Final = 0.01
 """Finer than any scanner of patients; less is a length in another unit, or damage."""
@@ -80,19 +79,17 @@ class Placement:
 
 
 def axes(header: Header) -> Float64 | None:
-    """Return row, column and normal direction, float64 (3, 3), made exactly perpendicular unit vectors.
+    """Return row, column and normal direction of an image, see `axes_of`; None without valid ones."""
+    return None if header.orientation is None else _axes(header.orientation)
 
-    None if Image Orientation is missing, or further from that than `AXES_TOLERANCE`.
-    """
-    if header.orientation is None:
-        return None
-    given = np.array(header.orientation, dtype=np.float64).reshape(2, 3)
-    if np.abs(given @ given.T - np.eye(2)).max() > AXES_TOLERANCE:
-        return None
-    row = given[0] / np.linalg.norm(given[0])
-    column = given[1] - (given[1] @ row) * row
-    column /= np.linalg.norm(column)
-    return np.array([row, column, np.cross(row, column)])
+
+@lru_cache(maxsize=64)
+def _axes(orientation: Orientation) -> Float64 | None:
+    """Do it once for all slices that lie alike."""
+    found = axes_of(orientation)
+    if found is not None:
+        found.setflags(write=False)
+    return found
 
 
 def along_normal(headers: Sequence[Header], normal: Float64) -> Float64:
@@ -281,17 +278,20 @@ def _shifted(headers: Sequence[Header], shifts: Float64) -> Refusal | None:
 
 
 def _tolerated(first: Header, directions: Float64, points: Float64, off: Float64) -> tuple[Repair, ...]:
-    repairs = []
-    worst = float(np.linalg.norm(off, axis=1).max())
-    if worst > TOLD_MM:
+    jitter = []
+    along, beside = float(np.abs(off @ directions[2]).max()), float(_in_plane(off, directions[2]).max())
+    if along > TOLD_MM:
         steps = np.diff(points @ directions[2])
-        repairs.append(
-            Repair(
-                "jitter",
-                f"The distance between slices varies from {steps.min():.3f} to {steps.max():.3f} mm; an even "
-                f"grid is used, from which no slice lies more than {worst:.3f} mm.",
-            )
+        jitter.append(
+            f"The distance between slices varies from {steps.min():.3f} to {steps.max():.3f} mm; an even "
+            f"grid is used, from which no slice lies more than {along:.3f} mm along the normal."
         )
+    if beside > TOLD_MM:
+        jitter.append(
+            f"Slices lie up to {beside:.3f} mm beside the line of the others, within their planes; a grid "
+            "along that line is used."
+        )
+    repairs = [Repair("jitter", " ".join(jitter))] if jitter else []
     given = np.array(first.orientation, dtype=np.float64).reshape(2, 3)
     turned = float(np.abs(given - directions[:2]).max())
     if turned > 1e-5:

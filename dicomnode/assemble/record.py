@@ -36,7 +36,8 @@ class Header:
     slope (not 0) and intercept. lacks_intercept: it has a slope alone, and 0 was read for the intercept.
     mappings: linear Real World Value Mappings. pet: of a PET image what its
     unit depends on. picture: of a picture what is known of its plane. padding: lowest and highest stored
-    value that is padding, as written. patient_key: hash of Patient ID and issuer, only to be compared.
+    value that is padding, as written. patient_key: hash of Patient ID and issuer, person_keys: of name and
+    date of birth, only to be compared.
     damage: why its pixels cannot be read, as far as the header shows it. tags: DICOM keyword → value,
     multi-valued as tuples.
     """
@@ -48,6 +49,7 @@ class Header:
     series_instance_uid: str
     transfer_syntax_uid: str
     patient_key: str = field(default="", repr=False)
+    person_keys: tuple[str, str] = field(default=("", ""), repr=False)
     modality: str = ""
     frame_of_reference_uid: str | None = None
     image_type: tuple[str, ...] = ()

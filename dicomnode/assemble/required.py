@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from dicomnode.assemble.kinds import CT_CLASSES, PET_CLASSES
+from dicomnode.assemble.persons import KEYWORDS
 from dicomnode.assemble.placing import axes
 from dicomnode.assemble.record import Header
 from dicomnode.faults import TAG_INCONSISTENT, TAG_MISSING
@@ -38,6 +39,8 @@ Equal = Mapping[tuple[str, str], Callable[[Header], object]]
 # What must be one in all stacks of a series at the same places. Values of the first are never shown.
 EQUAL: Final[Equal] = {
     ("(0010,0020)", "PatientID"): lambda header: header.patient_key,
+    ("(0010,0010)", "PatientName"): lambda header: header.person_keys[0],
+    ("(0010,0030)", "PatientBirthDate"): lambda header: header.person_keys[1],
     ("(0020,0052)", "FrameOfReferenceUID"): lambda header: header.frame_of_reference_uid,
     ("(0008,0060)", "Modality"): lambda header: header.modality,
     ("(0018,5100)", "PatientPosition"): lambda header: header.tags.get("PatientPosition"),
@@ -47,6 +50,10 @@ EQUAL: Final[Equal] = {
 EQUAL_IN_STACK: Final[Equal] = {
     # PS3.3 C.11.1.1.2: absent in CT means Hounsfield units
     ("(0028,1054)", "RescaleType"): lambda header: header.tags.get("RescaleType") or "HU",
+    # PS3.3 C.8.9.1: of PET the values of all slices are of one kind, and made so in one way
+    ("(0054,1001)", "Units"): lambda header: header.pet and header.pet.units,
+    ("(0054,1006)", "SUVType"): lambda header: header.pet and header.pet.suv_type,
+    ("(0054,1102)", "DecayCorrection"): lambda header: header.pet and header.pet.decay_correction,
 }
 _SHOWN_VALUES: Final = 3
 
@@ -80,7 +87,7 @@ def disagreement(headers: Sequence[Header], equal: Equal) -> Refusal | None:
         if len(values) == 1:
             continue
         shown = f"{len(values)} different values"
-        if keyword != "PatientID":
+        if keyword not in KEYWORDS:
             shown = ", ".join(values[:_SHOWN_VALUES]) + (" …" if len(values) > _SHOWN_VALUES else "")
         return TAG_INCONSISTENT.refusal(tag=tag, keyword=keyword, values=shown)
     return None

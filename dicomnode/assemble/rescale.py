@@ -13,16 +13,17 @@ from dicomnode.values import Repair
 
 Voxels = NDArray[np.int16] | NDArray[np.float32]
 
-CT_LOWEST_HU: Final = -1024.0
+# Whole numbers are compared with int16 as they are, others by converting each voxel
+CT_LOWEST_HU: Final = -1024
 """What padding becomes in CT: the lowest value of a 12-bit CT image, a little below air."""
 
-CT_IMPOSSIBLE_BELOW_HU: Final = -1500.0
+CT_IMPOSSIBLE_BELOW_HU: Final = -1500
 """Nothing in a patient, nor the noise of air, reaches below: it is padding, declared or not."""
 
-CT_TISSUE_HU: Final = (-1000.0, 3071.0)
+CT_TISSUE_HU: Final = (-1000, 3071)
 """Declared padding within this range is not believed: it would punch holes into air, water or bone."""
 
-MR_LOWEST: Final = 0.0
+MR_LOWEST: Final = 0
 """What padding becomes in MR: no signal."""
 
 _INT16: Final = np.iinfo(np.int16)

@@ -43,7 +43,7 @@ def sample_slices(stack: Stack, decode: DecodeSlices = decode_here) -> list[Samp
     extent_mm = total * float(np.linalg.norm(stack.placement.affine_lps[:3, 2]))
     count = min(total, max(FEWEST, min(MOST, round(extent_mm / APART_MM))))
     wanted = [round((n + 0.5) * total / count - 0.5) for n in range(count)]
-    scales = scaling_of(stack.headers).scales
+    scales = scaling_of(stack.headers, of_several="phase" in stack.facts.facts).scales
     found: list[SampledSlice] = []
     try:
         for k, one in zip(wanted, decode([stack.headers[k] for k in wanted]), strict=True):

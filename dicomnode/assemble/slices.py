@@ -11,9 +11,9 @@ from dicomnode.assemble.bits import Stored
 from dicomnode.assemble.decode import Frame, decode_frame
 from dicomnode.assemble.decoders.colour import decode_colour_frame
 from dicomnode.assemble.decoders.file import DecodingError, ImageFile, UndecodableError, open_image
-from dicomnode.assemble.foreign import quiet
 from dicomnode.assemble.record import Header
 from dicomnode.assemble.sources import encode_header
+from dicomnode.store.foreign import quiet
 
 
 @dataclass(frozen=True, slots=True, eq=False)

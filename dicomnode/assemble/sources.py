@@ -7,7 +7,7 @@ lose it (PS3.5 6.1). Only sequences, whose items may hold private elements, are 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
@@ -22,13 +22,20 @@ from pydicom.filewriter import write_data_element
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, ExplicitVRLittleEndian
 
 from dicomnode.assemble.dataset import PLAIN_VRS, UpToPixels, read_up_to_pixels
-from dicomnode.assemble.foreign import UNREADABLE, file_unreadable, is_of_the_disk, quiet, reason
 from dicomnode.assemble.functional_groups import frames_of, has_groups
 from dicomnode.assemble.kinds import FRAME_CLASSES, NM_IMAGE
 from dicomnode.assemble.nuclear import nuclear_frames
 from dicomnode.assemble.record import Header
 from dicomnode.faults import HEADER_DAMAGED, NodeError
 from dicomnode.store.elements import SHORT_VRS, Element, ScanError, Scanner
+from dicomnode.store.foreign import (
+    UNREADABLE,
+    UNREADABLE_ITEMS,
+    file_unreadable,
+    is_of_the_disk,
+    quiet,
+    reason,
+)
 from dicomnode.values import Source, SourceHeaders
 
 if TYPE_CHECKING:
@@ -135,23 +142,47 @@ def _copied(source: UpToPixels) -> bytes:
     """Encode what was scanned: its bytes as they are where that is right, else what pydicom makes of them."""
     assert source.scan is not None
     scanner, elements = source.scan
+    whole: Dataset | None = None
     parts = []
-    for element in sorted(elements):
-        if _is_left_out(element[0]):
+    for piece in _pieces(scanner, elements):
+        if isinstance(piece, bytes):
+            parts.append(piece)
             continue
         try:
-            parts.append(_element(scanner, element))
+            parts.append(_element(scanner, piece))
         except (ScanError, RecursionError):
-            with suppress(*UNREADABLE):
-                parts.append(_converted(source.everything(), element[0]))
+            whole = source.everything() if whole is None else whole
+            with suppress(*UNREADABLE_ITEMS):
+                parts.append(_converted(whole, piece[0]))
     return b"".join(parts)
+
+
+def _pieces(scanner: Scanner, elements: Iterable[Element]) -> Iterator[bytes | Element]:
+    """Yield what is to be kept of elements, sorted: as bytes where these stay as they are.
+
+    Most do, with their heads of 8 bytes; those that lie one behind the other are taken at once.
+    """
+    begin = end = 0
+    for element in sorted(elements):
+        tag, written, value_begin, value_end, _ = element
+        if _is_left_out(tag):
+            continue
+        stays = written in SHORT_VRS and (value_end - value_begin) % 2 == 0
+        if stays and value_begin - 8 == end:
+            end = value_end
+            continue
+        if end > begin:
+            yield scanner.window.take(begin, end)
+        begin, end = (value_begin - 8, value_end) if stays else (0, 0)
+        if not stays:
+            yield element
+    if end > begin:
+        yield scanner.window.take(begin, end)
 
 
 def _element(scanner: Scanner, element: Element) -> bytes:
     """Encode an element; ScanError where it is not plain, and pydicom is to be asked."""
     tag, written, begin, end, undefined = element
-    if written in SHORT_VRS and (end - begin) % 2 == 0:  # with its head of 8 bytes as it is
-        return scanner.window.take(begin - 8, end)
     vr = _vr(tag, written.decode("ascii") or None)
     if vr == "SQ" and written != b"UN":
         items = (_item(scanner, elements) for elements in scanner.items(begin, end))
@@ -162,10 +193,11 @@ def _element(scanner: Scanner, element: Element) -> bytes:
 
 
 def _item(scanner: Scanner, elements: list[Element]) -> bytes:
-    tags = {element[0] for element in elements}
-    if len(tags) < len(elements) or not all(element[1] in PLAIN_VRS for element in elements):
+    tags, vrs = {element[0] for element in elements}, {element[1] for element in elements}
+    if len(tags) < len(elements) or not vrs <= PLAIN_VRS:
         raise ScanError("pydicom may see other elements")
-    return b"".join(_element(scanner, one) for one in sorted(elements) if not _is_left_out(one[0]))
+    pieces = _pieces(scanner, elements)
+    return b"".join(piece if isinstance(piece, bytes) else _element(scanner, piece) for piece in pieces)
 
 
 def _encode(dataset: Dataset) -> bytes:
@@ -173,11 +205,12 @@ def _encode(dataset: Dataset) -> bytes:
     parts = []
     for tag in sorted(dataset.keys()):
         if not _is_left_out(int(tag)):
-            with suppress(*UNREADABLE):
+            with suppress(*UNREADABLE_ITEMS):
                 parts.append(_converted(dataset, int(tag)))
     return b"".join(parts)
 
 
+@lru_cache(maxsize=4096)
 def _is_left_out(tag: int) -> bool:
     group, element = tag >> 16, tag & 0xFFFF
     return (

@@ -43,15 +43,15 @@ from dicomnode.faults import (
     SAME_UID,
 )
 from dicomnode.values import Float64, Refusal, Repair, SetAside
-
-ALIKE_COSINES: Final = 1e-4
-"""Direction cosines that differ by less are one orientation: no corner of 500 mm moves by 0.05 mm."""
-
-ALIKE_SPACING: Final = 1e-3
-"""Pixel spacings that differ by a smaller part are one: some write 0.703, others 0.703125. It is told."""
+from dicomnode.values.geometry import ALIKE_COSINES, ALIKE_SPACING
 
 SHARED_PART: Final = 0.5
 """Stacks whose slices lie between each other share at least this part of the patient."""
+
+# Images at one place that nothing tells apart are refused; so one is looked for among so many, not among all
+_COMPARED: Final = 8
+# Geometries that others of a series are measured against: one with more has no volume of many slices
+_MOST_GEOMETRIES: Final = 64
 
 SamePixels = Callable[[Header, Header], bool]
 
@@ -136,13 +136,16 @@ def _alike(headers: Sequence[Header]) -> list[list[Header]]:
     if not_a_slice(headers[0]) or missing(headers, REQUIRED):
         return [list(headers)]
     groups: list[list[Header]] = []
+    by_geometry: dict[tuple[object, ...], list[Header]] = {}
     for header in headers:
-        for group in groups:
-            if _is_alike(group[0], header):
-                group.append(header)
-                break
-        else:
-            groups.append([header])
+        geometry = (header.rows, header.columns, header.spacing_ji_mm, header.orientation)
+        group = by_geometry.get(geometry)
+        if group is None:
+            among = (one for one in groups[:_MOST_GEOMETRIES] if _is_alike(one[0], header))
+            group = by_geometry[geometry] = next(among, [])
+            if not group:
+                groups.append(group)
+        group.append(header)
     return groups
 
 
@@ -198,7 +201,9 @@ def _without_copies(
         for header in (headers[n] for n in some):
             what = (header.rescale, *(header.tags.get(keyword) for keyword in PHASE_KEYWORDS))
             own = alike.setdefault(what, [])
-            first = next((one for one in own if _difference(one, header, same_pixels) is None), None)
+            first = next(
+                (one for one in own[:_COMPARED] if _difference(one, header, same_pixels) is None), None
+            )
             if first is None:
                 own.append(header)
                 kept.append(header)

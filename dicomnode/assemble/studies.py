@@ -9,7 +9,6 @@ from pathlib import Path
 
 from dicomnode.assemble.decoders.compare import PixelComparison
 from dicomnode.assemble.facts import facts_of
-from dicomnode.assemble.foreign import quiet
 from dicomnode.assemble.headers import is_part10, read_headers
 from dicomnode.assemble.picture_kinds import picture_kind
 from dicomnode.assemble.picture_plans import plan_pictures
@@ -17,6 +16,7 @@ from dicomnode.assemble.placing import Placement
 from dicomnode.assemble.record import Header
 from dicomnode.assemble.stacks import SamePixels, plan_series
 from dicomnode.faults import NO_INSTANCES, NodeError
+from dicomnode.store.foreign import quiet
 from dicomnode.values import Progress, Repair, SeriesFacts, SetAside, no_progress
 
 

@@ -13,11 +13,20 @@ from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from typing import Final
 
-LIGHTEST_DOSE_BQ: Final = 1e5
-"""Less is no dose for a scan of a patient but a number in another unit (MBq, mCi)."""
+LIGHTEST_DOSE_BQ: Final = 1e6
+"""Less is no dose for a scan of a patient but a number in another unit (kBq, MBq, mCi)."""
+
+LIGHTEST_KG: Final = 0.3
+"""Less is no weight of a patient in kg but one in another unit (t), or damage."""
 
 HEAVIEST_KG: Final = 500.0
 """More is no weight of a patient in kg."""
+
+LEAST_BQ_A_KG: Final = 5e4
+"""Of a dose by weight: a tenth of what scanners of the whole body at once need."""
+
+MOST_BQ_A_KG: Final = 5e8
+"""Ten times the dose of what decays fastest (rubidium-82, oxygen-15)."""
 
 MOST_HALF_LIVES: Final = 12.0
 """Of a scan that is later nothing would be left to be seen: the times do not belong together."""
@@ -34,11 +43,20 @@ _COUNTED_BACK: Final = (
     "Series Time (0008,0031) is missing or after the acquisition: the start of the scan was counted back "
     "from Frame Reference Time (0054,1300)."
 )
+_NO_TIME: Final = "(0008,0032) AcquisitionTime or (0008,0022) AcquisitionDate is missing"
+_NO_START: Final = (
+    "(0008,0031) SeriesTime is missing or after the acquisition, and (0054,1300) FrameReferenceTime does not "
+    "say when the first of several phases began"
+)
 _EARLIEST_SLICE: Final = (
     "Series Time (0008,0031) is missing or after the acquisition: the scan is taken to have started with its "
     "earliest slice."
 )
-_REQUIRED_CORRECTIONS: Final = (("ATTN", ("ATTN",)), ("DECY", ("DECY", "DECAY")))
+# As (0028,0051) Corrected Image says it, and what enhanced objects say YES to instead
+_REQUIRED_CORRECTIONS: Final = (
+    ("ATTN", ("ATTN",), "(0018,9759) AttenuationCorrected"),
+    ("DECY", ("DECY", "DECAY"), "(0018,9758) DecayCorrected"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +64,8 @@ class PetFacts:
     """What one PET image says, as far as SUV depends on it; times are local. Never shown: it is a patient's.
 
     doses: how many are told of; dose_bq and all of the injection are of the first. injected_time: on no day
-    in particular. corrected_to: Decay Correction DateTime (0018,9701), or what GE
+    in particular. of_several: it is of one of several phases or time frames of its series, and so not its
+    first perhaps. corrected_to: Decay Correction DateTime (0018,9701), or what GE
     says privately. private_suv, private_bq_ml: Philips' factors for values in counts.
     """
 
@@ -54,6 +73,7 @@ class PetFacts:
     suv_type: str = ""
     decay_correction: str = ""
     corrected: tuple[str, ...] = ()
+    of_several: bool = False
     weight_kg: float | None = field(default=None, repr=False)
     doses: int = 1
     dose_bq: float | None = field(default=None, repr=False)
@@ -152,6 +172,10 @@ def _implausible(facts: PetFacts) -> str | None:
         return "(0018,1074) RadionuclideTotalDose is too small to be in Bq"
     if (facts.weight_kg or 0.0) > HEAVIEST_KG:
         return "(0010,1030) PatientWeight is too large to be in kg"
+    if (facts.weight_kg or 0.0) < LIGHTEST_KG:
+        return "(0010,1030) PatientWeight is too small to be in kg"
+    if not LEAST_BQ_A_KG <= (facts.dose_bq or 0.0) / (facts.weight_kg or 1.0) <= MOST_BQ_A_KG:
+        return "(0018,1074) RadionuclideTotalDose in Bq is none for (0010,1030) PatientWeight in kg"
     if facts.decay_correction not in {"START", "ADMIN", "NONE"}:
         return "(0054,1102) DecayCorrection is none of START, ADMIN, NONE"
     return None
@@ -159,9 +183,9 @@ def _implausible(facts: PetFacts) -> str | None:
 
 def _not_corrected(facts: PetFacts) -> str | None:
     needed = _REQUIRED_CORRECTIONS[:1] if facts.decay_correction == "NONE" else _REQUIRED_CORRECTIONS
-    for name, words in needed:
+    for name, words, enhanced in needed:
         if not set(words) & set(facts.corrected):
-            return f"(0028,0051) CorrectedImage does not say {name}"
+            return f"(0028,0051) CorrectedImage does not say {name}, nor {enhanced} YES"
     return None
 
 
@@ -172,42 +196,54 @@ def _decay(slices: Sequence[PetFacts]) -> tuple[tuple[float, ...], tuple[str, ..
         return (1.0,) * len(slices), ()
     if first.decay_correction == "START" and len({one.corrected_to for one in slices}) > 1:
         return NoSuv("(0018,9701) DecayCorrectionDateTime differs between slices")
-    scan, notes = scan_start(slices)
-    moments: list[datetime | None] = [scan] * len(slices)
-    if first.decay_correction == "NONE":
-        moments = [one.acquired_at and one.acquired_at + _average_count(one) for one in slices]
-        notes = (_NOT_DECAY_CORRECTED,)
-    known = [moment for moment in moments if moment is not None]
-    if len(known) < len(slices):
-        return NoSuv("(0008,0032) AcquisitionTime or (0008,0022) AcquisitionDate is missing")
-    found = _injection(first, min(known), _scan_end(slices, max(known)))
+    decayed_to = _moments(slices)
+    if isinstance(decayed_to, NoSuv):
+        return decayed_to
+    moments, notes = decayed_to
+    found = _injection(first, min(moments), _scan_end(slices, max(moments)))
     if isinstance(found, NoSuv):
         return found
     injected, said = found
-    half_lives = [(moment - injected).total_seconds() / (first.half_life_s or 1.0) for moment in known]
+    half_lives = [(moment - injected).total_seconds() / (first.half_life_s or 1.0) for moment in moments]
     if min(half_lives) < 0 or max(half_lives) > MOST_HALF_LIVES:
         return NoSuv("(0018,1078) RadiopharmaceuticalStartDateTime does not fit the time of the scan")
     return tuple(2.0**-n for n in half_lives), (*notes, *said)
 
 
-def scan_start(slices: Sequence[PetFacts]) -> tuple[datetime | None, tuple[str, ...]]:
+def _moments(slices: Sequence[PetFacts]) -> tuple[list[datetime], tuple[str, ...]] | NoSuv:
+    """Return the time that each slice's values speak of: the start, or its own where none were corrected."""
+    if slices[0].decay_correction == "NONE":
+        own = [one.acquired_at + _average_count(one) for one in slices if one.acquired_at is not None]
+        return (own, (_NOT_DECAY_CORRECTED,)) if len(own) == len(slices) else NoSuv(_NO_TIME)
+    begun = scan_start(slices)
+    if isinstance(begun, NoSuv):
+        return begun
+    start, notes = begun
+    return ([start] * len(slices), notes)
+
+
+def scan_start(slices: Sequence[PetFacts]) -> tuple[datetime, tuple[str, ...]] | NoSuv:
     """Return the time that decay is corrected to (START), and what had to be done to know it.
 
     It is Series Time unless a slice was acquired before: then the series was made anew, and its time is
     that of the processing. Then GE says it privately, and from others' frame reference time it is counted
-    back; else it is the time of the earliest slice.
+    back; else it is the time of the earliest slice, but not of one phase of several: that may be a later one.
     """
     first = slices[0]
-    acquired = [(one.acquired_at, n) for n, one in enumerate(slices) if one.acquired_at is not None]
-    start, n = min(acquired, default=(first.series_at, 0))
-    earliest = slices[n]
     if first.corrected_to is not None:
         return first.corrected_to, ()
-    if start is None or (first.series_at is not None and first.series_at <= start):
+    acquired = [(one.acquired_at, n) for n, one in enumerate(slices) if one.acquired_at is not None]
+    start, n = min(acquired, default=(first.series_at, 0))
+    if start is None:
+        return NoSuv(_NO_TIME)
+    if first.series_at is not None and first.series_at <= start:
         return first.series_at, ()
+    earliest = slices[n]
     if earliest.reference_ms and earliest.duration_ms and earliest.half_life_s:
         offset = timedelta(milliseconds=earliest.reference_ms)
         return start + _average_count(earliest) - offset, (_COUNTED_BACK,)
+    if any(one.of_several for one in slices):
+        return NoSuv(_NO_START)
     return start, (_EARLIEST_SLICE,)
 
 

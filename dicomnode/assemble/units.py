@@ -46,11 +46,14 @@ class Scaling:
         return unit_word(self.unit)
 
 
-def scaling_of(headers: Sequence[Header]) -> Scaling:
-    """Say how the stored values of the slices of one volume become values, and in which unit."""
+def scaling_of(headers: Sequence[Header], *, of_several: bool = False) -> Scaling:
+    """Say how the stored values of the slices of one volume become values, and in which unit.
+
+    of_several: the volume is one phase of several of its series, and its slices not the first perhaps.
+    """
     first = headers[0]
     if first.sop_class_uid in PET_CLASSES:
-        scaling = _of_pet(headers)
+        scaling = _of_pet(headers, of_several=of_several)
     else:
         hounsfield = _hounsfield(headers) if first.sop_class_uid in CT_CLASSES else None
         scaling = hounsfield or _mapped(headers, _has_unit) or Scaling(_rescale(headers), NO_UNIT)
@@ -148,11 +151,13 @@ def _mapped(headers: Sequence[Header], wanted: Callable[[RealWorld], bool]) -> S
     return Scaling(scales, unit, (Repair("unit", text),))
 
 
-def _of_pet(headers: Sequence[Header]) -> Scaling:
+def _of_pet(headers: Sequence[Header], *, of_several: bool) -> Scaling:
     suv = _mapped(headers, _is_suv)
     if suv is not None:
         return replace(suv, unit=SUV_BODY_WEIGHT)
     facts = [header.pet or PetFacts() for header in headers]
+    if of_several:
+        facts = [replace(one, of_several=True) for one in facts]
     activity = _mapped(headers, _is_activity)
     has_own = any(one.units for one in facts) and all(header.rescale is not None for header in headers)
     if activity is not None and not has_own:

@@ -75,7 +75,8 @@ def load_volume(stack: Stack, progress: Progress = no_progress, decode: DecodeSl
     if placement is None or first.rows is None or first.columns is None:
         raise ValueError("a refused stack has no volume")
     shape = (len(stack.headers), first.rows, first.columns)
-    building = _Building(shape, scaling_of(stack.headers), np.zeros(shape, dtype=np.int16))
+    scaling = scaling_of(stack.headers, of_several="phase" in stack.facts.facts)
+    building = _Building(shape, scaling, np.zeros(shape, dtype=np.int16))
     for k, (header, one) in enumerate(zip(stack.headers, decode(stack.headers), strict=True)):
         progress("decoding", k, len(stack.headers))
         _add(building, k, header, one)

@@ -11,9 +11,10 @@ from dicomnode.cli.output import JsonOption, console, print_json, print_table
 from dicomnode.faults import EXIT_CONFIGURATION, EXIT_DONE, EXIT_UNREACHABLE, NodeError
 
 if TYPE_CHECKING:
-    from dicomnode.settings import Problem, Settings
+    from dicomnode.engine import EnginePackage
+    from dicomnode.settings import EngineSettings, Problem, Settings
 
-EPILOG = "EXIT STATUS: 0 all is well, 10 the configuration is wrong, 13 a destination does not answer."
+EPILOG = "EXIT STATUS: 0 all is well, 10 the configuration is wrong, 13 a peer does not answer."
 
 
 def check(
@@ -21,26 +22,34 @@ def check(
     probe: Annotated[
         bool,
         typer.Option(
-            "--probe", help="Send C-ECHO to each destination; ask the inference server, if one is named."
+            "--probe",
+            help="Ask destinations (C-ECHO), [[query]] peers, and an inference server that is named.",
         ),
     ] = False,
     as_json: JsonOption = False,
 ) -> int:
     """Check the configuration without starting anything."""
-    from dicomnode.cli.obstacles import find_obstacles
+    from dicomnode.cli.obstacles import find_obstacles, shut_out
+    from dicomnode.cli.peers import probe_destinations, probe_sources
     from dicomnode.settings import located, read_settings
 
     path = config_path(config)
     settings, problems = read_settings(path)
     notes: list[str] = []
     engines: list[dict[str, Any]] = []
-    probes: list[dict[str, Any]] = []
+    destinations: list[dict[str, Any]] = []
+    sources: list[dict[str, Any]] = []
     if settings is not None:
-        engines = _engines(settings)
+        loaded = _loaded(settings)
+        engines = [_engine(wanted, package) for wanted, package in loaded]
         obstacles, notes = find_obstacles(settings, probe=probe)
+        if any(_asks_for_priors(wanted, package) for wanted, package in loaded):
+            notes += shut_out(settings)
         located_ones = located(obstacles, path, path.read_text(encoding="utf-8-sig"))
         problems = [*problems, *located_ones, *_installation()]
-        probes = _probe(settings) if probe else []
+        if probe:
+            destinations, sources = probe_destinations(settings), probe_sources(settings)
+    silent = any(peer["problem"] for peer in (*destinations, *sources))
     broken = bool(problems) or any(engine["problem"] for engine in engines)
     if as_json:
         print_json(
@@ -49,19 +58,22 @@ def check(
                 "path": str(path),
                 "problems": [_problem(problem) for problem in problems],
                 "engines": engines,
-                "destinations": probes,
+                "destinations": destinations,
+                "sources": sources,
                 "notes": notes,
             }
         )
     else:
-        _show(problems, engines, probes)
+        _show(problems, engines)
+        _show_peers("Destinations", destinations, "answers C-ECHO")
+        _show_peers("Sources", sources, "answers")
         for note in notes:
             console.print(note, markup=False)
-        if not broken and not any(p["problem"] for p in probes):
+        if not (broken or silent):
             console.print(f"{path}: no problem in the configuration.", markup=False)
     if broken:
         return EXIT_CONFIGURATION
-    return EXIT_UNREACHABLE if any(p["problem"] for p in probes) else EXIT_DONE
+    return EXIT_UNREACHABLE if silent else EXIT_DONE
 
 
 def _installation() -> list[Problem]:
@@ -90,37 +102,28 @@ def _installation() -> list[Problem]:
     ]
 
 
-def _engines(settings: Settings) -> list[dict[str, Any]]:
+def _loaded(settings: Settings) -> list[tuple[EngineSettings, EnginePackage | NodeError]]:
+    """Load the engines, or say why one cannot be."""
     from dicomnode.engine import configured_engine
 
-    found: list[dict[str, Any]] = []
+    found: list[tuple[EngineSettings, EnginePackage | NodeError]] = []
     for wanted in settings.engine:
-        entry: dict[str, Any] = {"name": wanted.name, "mode": wanted.mode, "version": None, "problem": None}
         try:
-            entry["version"] = configured_engine(wanted).manifest.version
+            found.append((wanted, configured_engine(wanted)))
         except NodeError as error:
-            entry["problem"] = f"{error} {error.remedy}"
-        found.append(entry)
+            found.append((wanted, error))
     return found
 
 
-def _probe(settings: Settings) -> list[dict[str, Any]]:
-    from dicomnode.net import Peer, echo
+def _engine(wanted: EngineSettings, package: EnginePackage | NodeError) -> dict[str, Any]:
+    entry: dict[str, Any] = {"name": wanted.name, "mode": wanted.mode, "version": None, "problem": None}
+    if isinstance(package, NodeError):
+        return entry | {"problem": f"{package} {package.remedy}"}
+    return entry | {"version": package.manifest.version}
 
-    answers: list[dict[str, Any]] = []
-    for d in settings.destination:
-        peer = Peer(name=d.name, ae_title=d.ae_title, host=d.host, port=d.port, timeout_s=d.timeout_s)
-        entry: dict[str, Any] = {
-            "name": d.name,
-            "address": f"{d.ae_title}@{d.host}:{d.port}",
-            "problem": None,
-        }
-        try:
-            echo(peer, settings.node.ae_title)
-        except NodeError as error:
-            entry["problem"] = f"{error} {error.remedy}"
-        answers.append(entry)
-    return answers
+
+def _asks_for_priors(wanted: EngineSettings, package: EnginePackage | NodeError) -> bool:
+    return wanted.mode != "off" and not isinstance(package, NodeError) and bool(package.manifest.priors)
 
 
 def _problem(problem: Problem) -> dict[str, Any]:
@@ -134,7 +137,7 @@ def _problem(problem: Problem) -> dict[str, Any]:
     }
 
 
-def _show(problems: list[Problem], engines: list[dict[str, Any]], probes: list[dict[str, Any]]) -> None:
+def _show(problems: list[Problem], engines: list[dict[str, Any]]) -> None:
     for problem in problems:
         where = f"{problem.file}:{problem.line}" if problem.line else str(problem.file)
         console.print(f"[bold red]{problem.key}[/] ", end="")
@@ -146,9 +149,12 @@ def _show(problems: list[Problem], engines: list[dict[str, Any]], probes: list[d
     if engines:
         found = [(e["name"], e["version"], e["mode"], e["problem"] or "found") for e in engines]
         print_table("Engines", ("engine", "version", "mode", "state"), found)
-    if probes:
-        asked = [(p["name"], p["address"], p["problem"] or "answers C-ECHO") for p in probes]
-        print_table("Destinations", ("destination", "address", "state"), asked)
+
+
+def _show_peers(title: str, peers: list[dict[str, Any]], well: str) -> None:
+    if peers:
+        asked = [(p["name"], p["address"], p["problem"] or well) for p in peers]
+        print_table(title, (title.lower().removesuffix("s"), "address", "state"), asked)
 
 
 def add_to(app: typer.Typer) -> None:

@@ -15,7 +15,7 @@ from dicomnode.cli.output import JsonOption, console, print_json, print_table
 from dicomnode.faults import ANSWER_WRONG, EXIT_DONE, USAGE, NodeError
 
 if TYPE_CHECKING:
-    from dicomnode.engine import EnginePackage
+    from dicomnode.engine import EnginePackage, InputSpec
     from dicomnode.engine.adding.answers import Answers, Question
     from dicomnode.engine.adding.draft import Draft
     from dicomnode.engine.adding.sources import SourceKind
@@ -202,7 +202,7 @@ def _document(kind: SourceKind, package: EnginePackage, draft: Draft) -> dict[st
 def _print(kind: SourceKind, package: EnginePackage, draft: Draft) -> None:
     manifest = package.manifest
     folder = package.folder.absolute()
-    rows = [(f"takes {series.name}", _words(draft.table, series.name)) for series in manifest.input]
+    rows = [(f"takes {series.name}", _words(series, draft.table)) for series in manifest.input]
     for step in manifest.step:
         means = ", ".join(str(head.interpret or step.algorithm) for head in step.heads)
         size = step.window.size_kji
@@ -226,20 +226,15 @@ def _print(kind: SourceKind, package: EnginePackage, draft: Draft) -> None:
         typer.echo(f"       dicomnode engine build --path {_quoted(folder)}")
 
 
-def _words(table: Mapping[str, Any], name: str) -> str:
-    """Say what is wanted of a series and done to it, as engine.toml has it."""
+def _words(series: InputSpec, table: Mapping[str, Any]) -> str:
+    """Say what is wanted of a series, as `why` does, and what is done to it, as engine.toml has it."""
     from dicomnode.engine.adding.answers import shown
+    from dicomnode.engine.wording import words
 
-    [series] = [one for one in table["input"] if one["name"] == name]
-    rules = [
-        f"{one.get('tag') or one.get('fact')} {shown(_compared(one))}" for one in series.get("require", ())
-    ]
-    steps = [f"{word} = {shown(how)}" for one in series.get("prepare", ()) for word, how in one.items()]
-    return "; ".join(part for part in (", ".join(rules), " → ".join(steps)) if part)
-
-
-def _compared(rule: Mapping[str, Any]) -> Any:
-    return next((value for key, value in rule.items() if key not in {"tag", "fact"}), "")
+    [written] = [one for one in table["input"] if one["name"] == series.name]
+    rules = ", ".join(words(rule) for rule in series.require)
+    steps = [f"{word} = {shown(how)}" for one in written.get("prepare", ()) for word, how in one.items()]
+    return "; ".join(part for part in (rules, " → ".join(steps)) if part)
 
 
 def _settings(package: EnginePackage) -> str:

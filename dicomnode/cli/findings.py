@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dicomnode.cli.documents import measured, volume_ml
 from dicomnode.cli.output import print_table, result_console, short_uid
 from dicomnode.cli.why_series import print_verdicts, series_name, series_order
-from dicomnode.cli.writing import write_whole
+from dicomnode.cli.writing import write_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -173,7 +173,7 @@ def write_results(results: Iterable[EngineResult], folder: Path, mark: str = "")
     for result in results:
         for made in result.objects:
             path = folder / f"{mark}{made.kind.lower()}-{made.sop_instance_uid}.dcm"
-            write_whole(path, made.content)
+            write_file(path, made.content)
             written.objects[made.sop_instance_uid] = path
         if result.volume is not None:
             written.pictures.extend(write_overlays(result.volume, result.findings, folder, mark))
@@ -193,6 +193,6 @@ def write_overlays(volume: Volume, findings: Findings, folder: Path, mark: str =
     labels: list[str | None] = [*lesions] or [None]
     for label in labels:
         path = folder / f"{mark}overlay-{findings.provenance.engine}-{label or 'overview'}.png"
-        write_whole(path, overlay_png(volume, findings, label))
+        write_file(path, overlay_png(volume, findings, label))
         written.append(path)
     return written

@@ -3,34 +3,64 @@
 from __future__ import annotations
 
 import fcntl
+import ipaddress
 import os
 from typing import TYPE_CHECKING, Final
 
 from dicomnode.cli.options import existing_parent, no_folder_because
+from dicomnode.cli.peers import unreadable_secrets
 from dicomnode.cli.private_folders import private_folders
 from dicomnode.faults import STORE_FULL, NodeError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dicomnode.settings import Problem, Settings
+    from dicomnode.settings import Problem, QuerySettings, SenderSettings, Settings
 
 _LOCK: Final = "lock"  # in the store's folder; a running node holds it
 
 
 def find_obstacles(settings: Settings, *, probe: bool = False) -> tuple[list[Problem], list[str]]:
-    """Look at store, free space, private folders, runtimes and port.
+    """Look at store, free space, private folders, secrets, runtimes and port.
 
     probe: whether an inference server may be asked. Gives the problems, and notes on what was not looked at.
     """
     problems = _store(settings.store.path) or _space(settings.store.path, settings.store.reserve_gb)
     notes: list[str] = []
-    for more, said in (private_folders(settings.store), _runtimes(settings, probe=probe)):
+    secrets = unreadable_secrets(settings)
+    for more, said in (private_folders(settings.store), secrets, _runtimes(settings, probe=probe)):
         problems += more
         notes += said
     if node_runs(settings.store.path):
         return problems, [*notes, "The node runs, so its port was not tried."]
     return [*problems, *_port(settings.receive.address, settings.receive.port)], notes
+
+
+def shut_out(settings: Settings) -> list[str]:
+    """Tell of archives that are asked for priors and could not send them by C-MOVE, for want of a [[sender]].
+
+    Only told: an archive that offers C-GET needs no door, and one may send by another AE title or address.
+    """
+    if settings.receive.unknown_senders != "deny":
+        return []
+    return [
+        f"query[{number}] ({query.name}): priors that it sends by C-MOVE come by an association of its own, "
+        f"which is rejected, as no [[sender]] fits it. Unless it offers C-GET, add [[sender]] with "
+        f'ae_title = "{query.ae_title.strip()}", and without an address or with that of {query.host}.'
+        for number, query in enumerate(settings.query, 1)
+        if not query.url and not any(_lets_in(entry, query) for entry in settings.sender)
+    ]
+
+
+def _lets_in(entry: SenderSettings, query: QuerySettings) -> bool:
+    """Tell whether the door is open for an archive; of a host by name the address is not known here."""
+    if entry.ae_title.strip() != query.ae_title.strip():
+        return False
+    try:
+        address = ipaddress.ip_address(query.host)
+    except ValueError:
+        return True
+    return not entry.address or address in ipaddress.ip_network(entry.address, strict=False)
 
 
 def node_runs(store: Path) -> bool:

@@ -38,7 +38,7 @@ def private_folders(store: StoreSettings) -> tuple[list[Problem], list[str]]:
     from dicomnode.engine.acceptance import FOLDER
     from dicomnode.engine.plans.private import require_private
 
-    with _acting_as(keeper):
+    with acting_as(keeper):
         return [
             *_plans(store.plans_path, require_private),
             *_acceptance(store.path, store.path / FOLDER, keeper),
@@ -54,7 +54,7 @@ def user_name(number: int) -> str:
 
 
 @contextmanager
-def _acting_as(user: int) -> Iterator[None]:
+def acting_as(user: int) -> Iterator[None]:
     """Look at files as that user does; root can."""
     before = os.geteuid()
     if user != before:

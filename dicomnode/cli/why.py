@@ -83,12 +83,8 @@ def _print(record: StudyRecord, document: Mapping[str, Any]) -> None:
     for answer in document["rules"]:
         result_console.print(f"  {'✓' if answer['fits'] else '·'} {answer['text']}", markup=False)
     print_verdicts(document)
+    _print_analyses(document["analyses"])
     for name, columns, keys in (
-        (
-            "Analyses",
-            ("engine", "version", "mode", "outcome", "found", "runtime"),
-            ("engine", "study_version", "mode", "outcome", "found", "runtime"),
-        ),
         (
             "Results",
             ("kind", "object", "destination", "state"),
@@ -99,6 +95,19 @@ def _print(record: StudyRecord, document: Mapping[str, Any]) -> None:
         rows = [tuple(row[key] for key in keys) for row in document[name.lower().replace(" ", "_")]]
         if rows:
             print_table(name, columns, rows)
+
+
+def _print_analyses(analyses: Sequence[Mapping[str, Any]]) -> None:
+    rows = [
+        (
+            *(one[key] for key in ("engine", "study_version", "mode", "outcome", "found", "runtime")),
+            "\n".join(f"{said['text']} ({said['code']})" for said in one["remarks"]),
+        )
+        for one in analyses
+    ]
+    if rows:
+        columns = ("engine", "version", "mode", "outcome", "found", "runtime", "remarks")
+        print_table("Analyses", columns, rows)
 
 
 def _print_evidence(evidence: Sequence[Mapping[str, Any]]) -> None:
@@ -195,13 +204,16 @@ def _what_was_found(path: Path) -> dict[str, Any]:
     try:
         findings = load_findings(path)
     except NodeError as error:
-        return {"outcome": error.fault.text(**error.values), "found": "", "runtime": ""}
+        said = error.fault.text(**error.values)
+        return {"series_instance_uid": None, "outcome": said, "found": "", "runtime": "", "remarks": []}
     found = [*(one.label for one in findings.segments), *(one.label for one in findings.regions)]
     found += [f"{one.label} {one.probability:.2f}" for one in findings.classifications]
     return {
+        "series_instance_uid": findings.sources[0].series_instance_uid,
         "outcome": findings.outcome.value,
         "found": ", ".join(found),
         "runtime": findings.provenance.runtime,
+        "remarks": [{"kind": one.kind.value, "code": one.code, "text": one.text} for one in findings.remarks],
     }
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import tempfile
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from dicomnode.cli.options import existing_parent, no_folder_because
 from dicomnode.faults import FILE_NOT_WRITTEN, NodeError
+from dicomnode.store import SharedDisk, write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,24 +39,13 @@ def require_writable(folder: Path) -> None:
         raise NodeError(FILE_NOT_WRITTEN, path=folder, error=why) from error
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file under another name in its folder, and rename it when all of it is on the disk.
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file, which is there whole or not at all; the folder is made if it is missing.
 
-    The folder is made if it is missing. What had the name before stays until then.
-    Raises NodeError(FILE_NOT_WRITTEN), and leaves no part behind.
+    What had the name before stays until then. Raises NodeError(FILE_NOT_WRITTEN), and leaves no part behind.
     """
-    part = path.with_name(f"{_TEMPORARY}{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with part.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        except BaseException:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
-            raise
+        write_whole(SharedDisk(), path, content)
     except OSError as error:
         raise NodeError(FILE_NOT_WRITTEN, path=path, error=error.strerror or error) from error

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import struct
-import threading
-import warnings
 from io import BytesIO
 from typing import Final
 
@@ -17,9 +15,9 @@ from pydicom.uid import UID
 
 from dicomnode.deliver.proposal import CONVERTIBLE, ObjectHeader
 from dicomnode.faults import SEND_UNREADABLE, NodeError
+from dicomnode.store.foreign import quiet
 
 _UNDEFINED: Final = 0xFFFFFFFF  # length
-_FILTERS: Final = threading.Lock()  # the filters of warnings belong to the whole process
 
 
 def converted(header: ObjectHeader, transfer_syntax_uid: str) -> BytesIO:
@@ -34,9 +32,7 @@ def converted(header: ObjectHeader, transfer_syntax_uid: str) -> BytesIO:
     target.is_implicit_VR = UID(transfer_syntax_uid).is_implicit_VR
     target.is_little_endian = True
     try:
-        with _FILTERS, warnings.catch_warnings():
-            # pydicom warns of each value that is not as it should be: it is the source's, and goes on so
-            warnings.simplefilter("ignore")
+        with quiet():  # of a value that is not as it should be: it is the source's, and stays
             source = dcmread(header.path)
             _check_whole(source)
             write_dataset(target, source)

@@ -33,6 +33,7 @@ _SEEDS: Final = 8  # of one input: no two volumes, and no two inputs, have the s
 _SPACE: Final = 3
 _SEEDED: Final = "the seeded volume"
 _FLAT: Final = "a flat volume"
+_FIRST_RUN: Final = "its first run"
 _NO_MEASURE: Final = "the reference itself gives what is not a number, or infinite"
 
 
@@ -98,6 +99,17 @@ class Acceptance:
         comparable = self.agreements and not any(one.problem for one in self.agreements)
         figures = (figure for one in self.agreements for figure in one.figures(self.limits))
         return bool(comparable) and all(figure.passed for figure in figures)
+
+    @property
+    def measured(self) -> Acceptance:
+        """The same without what a first run of the engine came to; it is tried again at each start."""
+        kept = tuple(one for one in self.agreements if one.volume != _FIRST_RUN)
+        return self if len(kept) == len(self.agreements) else replace(self, agreements=kept)
+
+    def failed(self, problem: str) -> Acceptance:
+        """The same of a session that agreed, and then did not run on what the engine gave it."""
+        failure = Agreement(volume=_FIRST_RUN, output="the network", problem=problem)
+        return replace(self, agreements=(*self.measured.agreements, failure))
 
     @property
     def worst(self) -> str:

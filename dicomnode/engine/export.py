@@ -6,9 +6,7 @@ A repository is a folder of models, each a folder with config.pbtxt and numbered
 
 from __future__ import annotations
 
-import os
 import shutil
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +14,7 @@ from dicomnode.engine.package import EnginePackage
 from dicomnode.engine.runtimes.contract import Network
 from dicomnode.engine.runtimes.triton import model_name
 from dicomnode.faults import EXPORT_FAILED, NodeError
+from dicomnode.store import SharedDisk, write_whole
 
 # max_batch_size 0: the shape of the network is the whole shape, batch included
 _CONFIG: Final = """# {title}, step {step}: {use}
@@ -49,12 +48,15 @@ def export_to_triton(package: EnginePackage, repository: Path) -> list[Path]:
 
 
 def _place(folder: Path, network: bytes, config: bytes) -> None:
-    """Write a model; one that cannot be written whole is not there at all, unless it was there before."""
-    was_there = folder.exists()
+    """Write a model; one that cannot be written whole is not there at all, unless it was there before.
+
+    Each file appears whole: a server that polls the repository reads it at any moment.
+    """
+    was_there, disk = folder.exists(), SharedDisk()
     try:
         (folder / "1").mkdir(parents=True, exist_ok=True)
-        _write(folder / "1" / "model.onnx", network)
-        _write(folder / "config.pbtxt", config)
+        write_whole(disk, folder / "1" / "model.onnx", network)
+        write_whole(disk, folder / "config.pbtxt", config)
     except BaseException:
         if not was_there:
             shutil.rmtree(folder, ignore_errors=True)
@@ -63,18 +65,3 @@ def _place(folder: Path, network: bytes, config: bytes) -> None:
 
 def _line(text: str) -> str:
     return " ".join(text.split())
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Put a file in place whole: a server that polls the repository reads it at any moment."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise

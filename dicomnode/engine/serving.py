@@ -6,16 +6,13 @@ reference (ONNX Runtime in fp32) has agreed with it before, and the record of th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import structlog
-from numpy.typing import NDArray
 
-from dicomnode.device import Buffer
 from dicomnode.device.cuda import ends_process
 from dicomnode.engine.acceptance import (
     Acceptance,
@@ -27,7 +24,6 @@ from dicomnode.engine.acceptance import (
 )
 from dicomnode.engine.gate import GateCheck, failures, run_gate
 from dicomnode.engine.manifest.tree import StepSpec
-from dicomnode.engine.memory import SessionMemory, session_memory
 from dicomnode.engine.package import EnginePackage
 from dicomnode.engine.planned import PlanFailedError, judge_plan, reject_plan, with_plans
 from dicomnode.engine.runtimes import (
@@ -39,11 +35,9 @@ from dicomnode.engine.runtimes import (
     Runtime,
     RuntimeWish,
     Session,
-    TensorSpec,
-    best_batch_of,
     candidates,
-    cuda_of,
 )
+from dicomnode.engine.served import ServingSession, Tried
 from dicomnode.faults import (
     CUDA_MEMORY,
     GATE_FAILED,
@@ -55,9 +49,12 @@ from dicomnode.faults import (
 )
 
 if TYPE_CHECKING:
-    from dicomnode.device.cuda import CudaContext
+    pass
 
 _ANY: Final = RuntimeWish()
+
+Proof = Callable[[Session], object]
+"""Lets a session do what will be asked of it; raises NodeError where it cannot."""
 _PLANS_TRIED: Final = 2  # the newest of a network, and the one that served before it
 
 _DISAGREES: Final = f"it does not agree with {REFERENCE.name}"
@@ -90,84 +87,7 @@ class GateReport:
         return failures(self.checks)
 
 
-class ServingSession:
-    """A session, and how it came to be chosen, which its provenance tells (see `Session`)."""
-
-    def __init__(self, session: Session, wish: RuntimeWish, tried: _Tried) -> None:
-        self._session = session
-        details = {"runtime asked for": wish.runtime, **session.provenance}
-        if tried.acceptance is not None:
-            details["accepted with"] = tried.acceptance.worst
-        for reason in tried.passed_over:
-            key, text = (
-                f"why not {reason.runtime}",
-                reason.text if reason.installed else "it is not installed",
-            )
-            details[key] = f"{details[key]}; {text}" if key in details else text
-        self._provenance = MappingProxyType(details)
-
-    @property
-    def runtime(self) -> str:
-        """Name, version and kind of device."""
-        return self._session.runtime
-
-    @property
-    def precision(self) -> str:
-        """Of the arithmetic."""
-        return self._session.precision
-
-    @property
-    def device(self) -> str:
-        """Name of the device."""
-        return self._session.device
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """What the network takes."""
-        return self._session.inputs
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """What it gives."""
-        return self._session.outputs
-
-    @property
-    def provenance(self) -> Mapping[str, str]:
-        """What the runtime tells, what was asked for, and why no other runtime serves."""
-        return self._provenance
-
-    @property
-    def cuda(self) -> CudaContext | None:
-        """The CUDA context that it computes in; None on the CPU."""
-        return cuda_of(self._session)
-
-    @property
-    def best_batch(self) -> int:
-        """How many items it runs fastest at a time."""
-        return best_batch_of(self._session)
-
-    def memory_parts(self, shapes: Mapping[str, Sequence[int]]) -> SessionMemory:
-        """Estimate the memory of a run in parts."""
-        return session_memory(self._session, shapes)
-
-    def infer(self, inputs: Mapping[str, Buffer]) -> dict[str, Buffer]:
-        """Run the network once on buffers."""
-        return self._session.infer(inputs)
-
-    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Run the network once on arrays."""
-        return self._session.run(inputs)
-
-    def memory(self, shape: Sequence[int]) -> int:
-        """Estimate the memory in bytes of a run."""
-        return self._session.memory(shape)
-
-    def close(self) -> None:
-        """Let go of the network."""
-        self._session.close()
-
-
-def open_session(
+def open_session(  # noqa: PLR0913  each is a fact of its own
     package: EnginePackage,
     network: str,
     threads: int = 0,
@@ -175,15 +95,17 @@ def open_session(
     runtimes: Sequence[Runtime] = RUNTIMES,
     *,
     make_room: Callable[[int], bool] = lambda _: False,
+    proof: Proof = lambda _: None,
 ) -> Session:
     """Load a network of a package as it is wished; its numbers are right when this returns.
 
     network: name of the step or of its file. threads 0: all that this process may use. make_room: is asked
     for so many bytes before a runtime whose device is full is passed over; False when there is no more.
+    proof: what one that agrees must be able to do besides, else it is passed over as well.
     Raises NodeError: RUNTIME_MISSING, RUNTIME_REFUSED when the one that is named may not serve,
     NETWORK_FAILED, GATE_FAILED, and as `EnginePackage.network_bytes`.
     """
-    opening = _Opening(package, package.step(network), threads, wish, make_room)
+    opening = _Opening(package, package.step(network), threads, wish, make_room, proof)
     session, tried = opening.choose(runtimes)
     failed = failures(tried.checks)
     if failed:
@@ -226,15 +148,6 @@ def check_engine(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Tried:
-    """What was found on the way to a session. checks: of its gate; of the reference they may have failed."""
-
-    checks: tuple[GateCheck, ...]
-    acceptance: Acceptance | None = None
-    passed_over: tuple[Reason, ...] = ()
-
-
 class _RefusedError(Exception):
     """A runtime may not serve this network; the text says why. again: loading it again gives another plan."""
 
@@ -253,6 +166,7 @@ class _Opening:
         threads: int,
         wish: RuntimeWish,
         make_room: Callable[[int], bool] = lambda _: False,
+        proof: Proof = lambda _: None,
     ) -> None:
         self.engine = f"{package.manifest.name} {package.manifest.version}"
         self._name = package.manifest.name
@@ -261,6 +175,7 @@ class _Opening:
         self._threads = threads
         self._wish = wish
         self._make_room = make_room
+        self._proof = proof
         self._log = structlog.get_logger("dicomnode.engine").bind(engine=self._name, step=step.name)
         self._network = Network(
             engine=self.engine,
@@ -269,7 +184,7 @@ class _Opening:
             memory_bytes_per_voxel=step.memory_bytes_per_voxel,
         )
 
-    def choose(self, runtimes: Sequence[Runtime]) -> tuple[Session, _Tried]:
+    def choose(self, runtimes: Sequence[Runtime]) -> tuple[Session, Tried]:
         """Take the first candidate that may serve. What the reference says of the network is final."""
         passed_over: list[Reason] = []
         able = with_plans(runtimes, self._steps, self._wish)
@@ -296,12 +211,15 @@ class _Opening:
         say("runtime.passed_over", runtime=reason.runtime, reason=reason.text)
         passed_over.append(reason)
 
-    def _try(self, one: Candidate) -> tuple[Session, _Tried]:
+    def _try(self, one: Candidate) -> tuple[Session, Tried]:
         """Load a candidate and look at its numbers. Raises _RefusedError; of the reference NodeError."""
         if one.is_reference:
             session = one.runtime.load(self._network, one.capability)
             with _closed_on_failure(session):
-                return session, _Tried(checks=tuple(run_gate(session, self._step)))
+                checks = tuple(run_gate(session, self._step))
+                if not failures(checks):
+                    self._proof(session)
+                return session, Tried(checks=checks)
         try:
             session = self._loaded(one)
             with _closed_on_failure(session):
@@ -309,7 +227,8 @@ class _Opening:
                 acceptance = self._acceptance(one, session)
                 if not acceptance.passed:
                     self._refuse(session, f"in {one.precision} {_DISAGREES}: {acceptance.worst}")
-                return session, _Tried(checks=checks, acceptance=acceptance)
+                self._prove(one, session, acceptance)
+                return session, Tried(checks=checks, acceptance=acceptance)
         except NodeError as error:
             if ends_process(error):
                 raise  # no other runtime is right in this process either
@@ -354,7 +273,9 @@ class _Opening:
         subject = subject_of(self._name, self._step, one.capability, session)
         found = find_record(state, subject, self._step)
         if found is not None:
-            return found
+            if state is not None and found != found.measured:
+                keep_record(state, found.measured)
+            return found.measured
         capability = REFERENCE.probe(self._threads)
         if isinstance(capability, Reason):
             raise _RefusedError(
@@ -377,6 +298,24 @@ class _Opening:
         if judge_plan(self._wish, found) and state is not None:
             keep_record(state, found)
         return found
+
+    def _prove(self, one: Candidate, session: Session, acceptance: Acceptance) -> None:
+        """Let a session that agrees do what is asked of it first. Raises as `_try`."""
+        while True:
+            try:
+                self._proof(session)
+            except NodeError as error:
+                if error.fault is CUDA_MEMORY and self._make_room(len(self._network.content)):
+                    continue
+                if error.fault is not NETWORK_FAILED:
+                    raise
+                problem = f"it does not run on what the engine gives it: {_text(error)}"
+                what = f"in {one.precision} {problem}"
+                reject_plan(self._wish, _plan(session), what)
+                if self._wish.state is not None:
+                    keep_record(self._wish.state, acceptance.failed(problem))
+                self._refuse(session, what)
+            return
 
     def _refuse(self, session: Session, what: str) -> NoReturn:
         """Raise _RefusedError. A plan that was rejected is not given out again: an older one may stand in."""

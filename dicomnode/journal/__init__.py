@@ -15,7 +15,7 @@ from dicomnode.journal.corrections import (
     Retracted,
 )
 from dicomnode.journal.evidence import EvidenceKind, EvidenceRecord, OpenStudy, SourceAnswer
-from dicomnode.journal.identities import IdentityChange
+from dicomnode.journal.identities import Identity, IdentityChange, PatientKey
 from dicomnode.journal.journal import Journal
 from dicomnode.journal.notices import Commitment, Holding, Notice, NoticeKind, Reference, ReportState, Said
 from dicomnode.journal.priors import Arrival, ExpectedPrior
@@ -35,10 +35,14 @@ from dicomnode.journal.records import (
 )
 from dicomnode.journal.retraction import is_of_retraction
 from dicomnode.journal.study_state import StudyState
+from dicomnode.journal.tasks import ASKS, GIVEN_UP, PRIORS
 from dicomnode.journal.transitions import TRANSITIONS, Event, IllegalTransition, TaskKind, TaskState
 
 __all__ = [
+    "ASKS",
+    "GIVEN_UP",
     "KEY_OBJECTS",
+    "PRIORS",
     "SHORTFALL",
     "THEN",
     "TRANSITIONS",
@@ -57,6 +61,7 @@ __all__ = [
     "FindingRecord",
     "HeaderCorrection",
     "Holding",
+    "Identity",
     "IdentityChange",
     "IllegalTransition",
     "Incomplete",
@@ -68,6 +73,7 @@ __all__ = [
     "NoticeKind",
     "ObjectRecord",
     "OpenStudy",
+    "PatientKey",
     "ReadIds",
     "Reference",
     "RejectionNote",

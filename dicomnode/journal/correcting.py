@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
-from pathlib import Path
 
 from sqlalchemy import Engine
 
-from dicomnode.journal import corrections, identities, retraction, studies
+from dicomnode.journal import corrections, events, identities, retraction, studies
 from dicomnode.journal.connection import reading, writing
 from dicomnode.journal.corrections import Retracted
-from dicomnode.journal.identities import IdentityChange
-from dicomnode.journal.records import ObjectRecord, TaskRecord
+from dicomnode.journal.identities import Identity, IdentityChange, PatientKey
+from dicomnode.journal.records import Note, ObjectRecord, TaskRecord
 
 
 class Correcting:
@@ -23,15 +22,26 @@ class Correcting:
     def correct_identity(self, study_uid: str, change: IdentityChange, now: datetime) -> int | None:
         """Keep whose a study is; results that were written are written again, as its next version.
 
-        None when the same is known already, else the version from which on it holds.
+        Gives the version from which on it holds; None where the study was corrected after `change.after`:
+        whose it is must be read again then.
         """
         with writing(self._engine) as connection:
             return identities.correct_identity(connection, study_uid, change, now)
 
-    def identity(self, study_uid: str, version: int) -> Path | None:
-        """The record that says whose a version of a study is; None where its headers do."""
+    def identity(self, study_uid: str, version: int) -> Identity | None:
+        """What messages said of whose a version of a study is; None where its headers alone say it."""
         with reading(self._engine) as connection:
             return identities.identity(connection, study_uid, version)
+
+    def newest_correction(self, study_uid: str) -> int:
+        """The number of the last correction of a study; asked before it is read whose the study is."""
+        with reading(self._engine) as connection:
+            return identities.newest_correction(connection, study_uid)
+
+    def add_notes(self, notes: Iterable[tuple[str, Note]], now: datetime) -> None:
+        """Write notes of studies (Study Instance UID, note), each with the same facts once a study."""
+        with writing(self._engine) as connection:
+            events.append_once(connection, notes, now)
 
     def same_images_since(self, study_uid: str, version: int) -> int:
         """The first version whose images no engine can tell from those of `version`."""
@@ -43,8 +53,8 @@ class Correcting:
         with reading(self._engine) as connection:
             return identities.without_patient_key(connection)
 
-    def set_patient_keys(self, keys: Mapping[str, str]) -> None:
-        """Write whose studies are: Study Instance UID → a key that tells nothing of the patient."""
+    def set_patient_keys(self, keys: Mapping[str, PatientKey]) -> None:
+        """Write whose studies are: Study Instance UID → key. One that was corrected meanwhile stays open."""
         with writing(self._engine) as connection:
             identities.set_patient_keys(connection, keys)
 

@@ -7,13 +7,13 @@ or updated (HL7). Names of attributes stand here, never values.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Row, Select, func, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from dicomnode.journal import events, instances, priors, retraction, schema, sentences, studies
 from dicomnode.journal.records import ReadIds
@@ -25,6 +25,9 @@ _rejected: Final = schema.rejected
 _study: Final = schema.study
 
 KEY_OBJECTS: Final = "1.2.840.10008.5.1.4.1.1.88.59"
+# Of CID 7010: results of the wrong patient or order, for which the right one in the headers is the cure
+_WRONG_ORDER: Final = "113038"
+_UNSAFE: Final = "113037"
 
 
 class CorrectionKind(StrEnum):
@@ -35,6 +38,16 @@ class CorrectionKind(StrEnum):
     IDENTITY = "identity"  # whose the study is, by HL7
     RETRACTED = "retracted"  # the results of the study were taken back
     SUPERSEDED = "superseded"  # the results of earlier versions were
+    PRIOR = priors.LOST  # an earlier study that results were made with may not be used any more
+
+
+# What begins a version in which nothing new has come
+_BEGINS: Final = (
+    CorrectionKind.HEADER,
+    CorrectionKind.REJECTED,
+    CorrectionKind.IDENTITY,
+    CorrectionKind.PRIOR,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,46 +111,76 @@ def apply(connection: Connection, corrections: Iterable[Correction], now: dateti
 def _correct_headers(
     connection: Connection, study_uid: str, corrections: Sequence[HeaderCorrection], now: datetime
 ) -> None:
-    rows = {
-        row.sop_instance_uid: (row.digest, row.size)
-        for row in connection.execute(select(_instance).where(_instance.c.study_instance_uid == study_uid))
-    }
-    # The last one of each instance; what the journal has already is not news
-    latest = {one.instance.sop_instance_uid: one for one in corrections}
-    news = [
-        one
-        for uid, one in latest.items()
-        if uid in rows and rows[uid] != (one.instance.digest, one.instance.size)
-    ]
+    news = _enter_files(connection, study_uid, corrections)
     if not news:
         return
-    for one in news:
-        values = instances.described(one.instance)
-        connection.execute(
-            update(_instance)
-            .where(
-                _instance.c.study_instance_uid == study_uid,
-                _instance.c.sop_instance_uid == one.instance.sop_instance_uid,
-            )
-            .values(values)
-        )
     _correct_modalities(connection, study_uid, news)
     keywords = sorted({keyword for one in news for keyword in one.keywords})
-    # The key is of the patient's ID, which may be another one now
-    values = {"last_received_at": max(one.instance.received_at for one in news), "patient_key": None}
+    values: dict[str, Any] = {"patient_key": None}  # it is of the patient's ID, which may be another one now
+    values["last_received_at"] = max(one.instance.received_at for one in news)
     if "AccessionNumber" in keywords:
         values["accession_number"] = news[-1].ids.accession_number
+    is_renaming = all(one.is_renaming for one in news)
+    ended = _ended_by(connection, study_uid, is_renaming=is_renaming)
     version = reopen(connection, study_uid, now, values)
     add(
         connection, study_uid, version, now,
-        kind=CorrectionKind.HEADER, keywords=keywords, is_renaming=all(one.is_renaming for one in news),
+        kind=CorrectionKind.HEADER, keywords=keywords, is_renaming=is_renaming,
     )  # fmt: skip
+    if ended is not None:
+        retraction.retract_study(connection, study_uid, version, now)
+        add(connection, study_uid, version, now, kind=CorrectionKind.RETRACTED, code=ended)
     text = sentences.corrected(len(news), keywords, version)
     events.append(
         connection, study_uid, now, "study.corrected", text,
         version=version, instances=len(news), keywords=", ".join(keywords),
     )  # fmt: skip
     studies.settle_state(connection, study_uid, now)
+    _lose_corrected_prior(connection, study_uid, news, now)
+
+
+def _enter_files(
+    connection: Connection, study_uid: str, corrections: Sequence[HeaderCorrection]
+) -> list[HeaderCorrection]:
+    """Write the files of corrected instances; give those that are news, the last of each instance."""
+    known = instances.marks(connection, study_uid)
+    latest = {one.instance.sop_instance_uid: one for one in corrections}
+    news = [
+        one
+        for uid, one in latest.items()
+        if uid in known and known[uid] != (one.instance.digest, one.instance.size)
+    ]
+    for one in news:
+        connection.execute(
+            update(_instance)
+            .where(
+                _instance.c.study_instance_uid == study_uid,
+                _instance.c.sop_instance_uid == one.instance.sop_instance_uid,
+            )
+            .values(instances.described(one.instance))
+        )
+    return news
+
+
+def _ended_by(connection: Connection, study_uid: str, *, is_renaming: bool) -> str | None:
+    """Code by which a study was taken back, where that holds for its corrected headers, too; else None.
+
+    What was wrong is no better under another name, unless the name was what was wrong; and where no image is
+    left, there is nothing to make results of.
+    """
+    row = locked(connection, study_uid)
+    found = connection.execute(
+        select(_correction.c.code)
+        .where(
+            _correction.c.study_instance_uid == study_uid,
+            _correction.c.study_version == row.version,
+            _correction.c.kind == CorrectionKind.RETRACTED,
+        )
+        .order_by(_correction.c.id)
+    ).scalars()
+    codes = list(found)
+    holds = (is_renaming and set(codes) != {_WRONG_ORDER}) or not _left(connection, study_uid)
+    return codes[-1] if codes and holds else None
 
 
 def _correct_modalities(connection: Connection, study_uid: str, news: Iterable[HeaderCorrection]) -> None:
@@ -220,6 +263,9 @@ def _set_aside(connection: Connection, note: RejectionNote, count: int, now: dat
         retraction.retract_study(connection, study_uid, version, now)
         add(connection, study_uid, version, now, kind=CorrectionKind.RETRACTED, code=note.code)
     studies.settle_state(connection, study_uid, now)
+    lost = _Lost(f"has images that were rejected (DCM {note.code})", note.code)
+    series = instances.series_of(connection, study_uid, note.instances)
+    _lose_prior(connection, study_uid, series, lost, now)
 
 
 def _left(connection: Connection, study_uid: str) -> int:
@@ -228,14 +274,54 @@ def _left(connection: Connection, study_uid: str) -> int:
         select(func.count()).where(
             _instance.c.study_instance_uid == study_uid,
             _instance.c.sop_class_uid != KEY_OBJECTS,
-            _instance.c.sop_instance_uid.not_in(_aside(study_uid)),
+            _instance.c.sop_instance_uid.not_in(retraction.aside(study_uid)),
         )
     ).scalar_one()
     return found
 
 
-def _aside(study_uid: str) -> Select[tuple[str]]:
-    return select(_rejected.c.sop_instance_uid).where(_rejected.c.study_instance_uid == study_uid)
+# ── of priors ──
+
+
+class _Lost(NamedTuple):
+    """Why a prior may not be used any more, and the code, of CID 7010, that results are taken back with."""
+
+    why: str
+    code: str
+
+
+def _lose_corrected_prior(
+    connection: Connection, study_uid: str, news: Sequence[HeaderCorrection], now: datetime
+) -> None:
+    """A study whose headers say now that it is somebody else's was no prior of those that it was given to."""
+    series = {one.instance.series_instance_uid for one in news if priors.WHOSE.intersection(one.keywords)}
+    keywords = priors.WHOSE.intersection(keyword for one in news for keyword in one.keywords)
+    lost = _Lost(f"was corrected in {', '.join(sorted(keywords))}", _UNSAFE)
+    _lose_prior(connection, study_uid, series, lost, now)
+
+
+def _lose_prior(
+    connection: Connection, prior_uid: str, series_uids: Collection[str], lost: _Lost, now: datetime
+) -> None:
+    """Take back the results that were made with these series of a study; their studies are done again."""
+    for study_uid, made in sorted(priors.take_given(connection, prior_uid, series_uids).items()):
+        before: int = locked(connection, study_uid).version
+        if studies.is_retracted(connection, study_uid, before):
+            continue
+        is_present = any(version == before for version, _ in made)
+        version = reopen(connection, study_uid, now) if is_present else before
+        number = add(
+            connection, study_uid, version, now,
+            kind=CorrectionKind.PRIOR, code=lost.code, is_renaming=True,
+        )  # fmt: skip
+        withdrawal = retraction.Withdrawal(number, version, lost.code, of=frozenset(made))
+        count, _ = retraction.withdraw(connection, study_uid, withdrawal, now)
+        text = sentences.prior_lost(prior_uid, lost.why, count, version if is_present else None)
+        events.append(
+            connection, study_uid, now, "study.prior_withdrawn", text,
+            version=version, prior=prior_uid, objects=count, code=lost.code,
+        )  # fmt: skip
+        studies.settle_state(connection, study_uid, now)
 
 
 # ── what follows ──
@@ -244,7 +330,8 @@ def _aside(study_uid: str) -> Select[tuple[str]]:
 def same_images_since(connection: Connection, study_uid: str, version: int) -> int:
     """The first version whose images an engine cannot tell from those of `version`.
 
-    Between the two, nothing came or went, and all that was corrected says whose the images are.
+    Between the two, nothing came or went, all that was corrected says whose the images are, and no result
+    was taken back as wrong.
     """
     first = version
     while first > 1:
@@ -254,9 +341,7 @@ def same_images_since(connection: Connection, study_uid: str, version: int) -> i
                 select(_correction.c.is_renaming).where(
                     _correction.c.study_instance_uid == study_uid,
                     _correction.c.study_version == first,
-                    _correction.c.kind.in_(
-                        [CorrectionKind.HEADER, CorrectionKind.REJECTED, CorrectionKind.IDENTITY]
-                    ),
+                    _correction.c.kind.in_(_BEGINS),
                 )
             )
         ]
@@ -264,10 +349,11 @@ def same_images_since(connection: Connection, study_uid: str, version: int) -> i
             select(func.count()).where(
                 _instance.c.study_instance_uid == study_uid,
                 _instance.c.study_version == first,
-                _instance.c.sop_instance_uid.not_in(_aside(study_uid)),
+                _instance.c.sop_instance_uid.not_in(retraction.aside(study_uid)),
             )
         ).scalar_one()
-        if came or not of or not all(of):
+        taken_back = studies.is_retracted(connection, study_uid, first - 1)
+        if came or not of or not all(of) or taken_back:
             return first
         first -= 1
     return first

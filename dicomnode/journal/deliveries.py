@@ -7,16 +7,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, insert, select, update
 
 from dicomnode.journal import events, schema, sentences
 from dicomnode.journal.records import DeliveryOutcome, DeliveryRecord, NewDelivery, ObjectRecord, TaskRecord
 from dicomnode.journal.results import object_record
+from dicomnode.journal.transitions import TaskKind
 
 _delivery: Final = schema.delivery
 _object: Final = schema.result_object
+_rejected: Final = schema.rejected
+_task: Final = schema.task
 WANTED: Final = "wanted"
 STORED: Final = "stored"
+REPORT: Final = "SR"  # kind of object
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +70,44 @@ def undelivered(connection: Connection, task: TaskRecord) -> list[ObjectRecord]:
     )
     if task.engine is not None:
         query = query.where(_object.c.engine == task.engine)
+    return [object_record(row) for row in connection.execute(query)]
+
+
+def may_have_arrived() -> ColumnElement[bool]:
+    """Condition of a query on deliveries and their objects: the destination has it, or may have it.
+
+    It may also where only the answer was lost: once the sending has begun, nobody else knows.
+    """
+    begun = (
+        select(_task.c.id)
+        .where(
+            _task.c.kind == TaskKind.DELIVER,
+            _task.c.study_instance_uid == _object.c.study_instance_uid,
+            _task.c.study_version == _object.c.study_version,
+            _task.c.engine.in_((_object.c.engine, "")),  # or of all engines
+            _task.c.destination == _delivery.c.destination,
+            _task.c.attempt > 0,
+        )
+        .exists()
+    )
+    return _delivery.c.outcome.in_([STORED, "retry"]) | ((_delivery.c.outcome == WANTED) & begun)
+
+
+def reports_at(connection: Connection, study_uid: str, destination: str) -> list[ObjectRecord]:
+    """Reports on a study that a destination has, or may have, and that nobody has rejected, by version."""
+    aside = select(_rejected.c.sop_instance_uid).where(_rejected.c.study_instance_uid == study_uid)
+    query = (
+        select(_object)
+        .join(_delivery)
+        .where(
+            _object.c.study_instance_uid == study_uid,
+            _object.c.kind == REPORT,
+            _object.c.sop_instance_uid.not_in(aside),
+            _delivery.c.destination == destination,
+            may_have_arrived(),
+        )
+        .order_by(_object.c.study_version, _object.c.created_at, _object.c.path)
+    )
     return [object_record(row) for row in connection.execute(query)]
 
 

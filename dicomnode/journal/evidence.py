@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, Row, delete, func, insert, select
 
-from dicomnode.journal import notices, schema, studies, tasks
+from dicomnode.journal import notices, retraction, schema, studies, tasks
 from dicomnode.journal.notices import Said
 from dicomnode.journal.records import NewTask, StudyRecord, TaskRecord
 from dicomnode.journal.transitions import Event, TaskKind, TaskState
@@ -77,7 +77,7 @@ class OpenStudy:
 
     series: images here by Series Instance UID. modalities: one entry a series. unnamed: images here that no
     notice names, 0 where there is no notice. asked: the sources whose answer for what is here now is still
-    awaited.
+    awaited. What was rejected is not here.
     """
 
     study: StudyRecord
@@ -107,20 +107,17 @@ def open_studies(connection: Connection, quiet_before: datetime) -> list[OpenStu
 
 def _open_study(connection: Connection, row: Row[Any], record: StudyRecord) -> OpenStudy:
     uid = row.study_instance_uid
-    instance, series = schema.instance.c, schema.series.c
-    counted = connection.execute(
-        select(instance.series_instance_uid, func.count())
-        .where(instance.study_instance_uid == uid)
-        .group_by(instance.series_instance_uid)
-    )
+    series = schema.series.c
+    here = _here(connection, uid)
+    images_here = sum(here.values())
     modalities = connection.execute(
         select(series.modality).where(series.study_instance_uid == uid).order_by(series.modality)
     ).scalars()
-    answers = _answers(connection, record)
-    asked, ended = _asked(connection, record)
+    answers = _answers(connection, record, images_here)
+    asked, ended = _asked(connection, record, images_here)
     answered = {answer.source for answer in answers}
     answers += [
-        SourceAnswer(source=source, images_here=record.instances, found_at=at, problem=problem)
+        SourceAnswer(source=source, images_here=images_here, found_at=at, problem=problem)
         for source, (at, problem) in ended.items()
         if source not in answered
     ]
@@ -128,7 +125,7 @@ def _open_study(connection: Connection, row: Row[Any], record: StudyRecord) -> O
     return OpenStudy(
         study=record,
         last_arrival=max(row.last_received_at, row.last_added_at),
-        series={row[0]: row[1] for row in counted},
+        series=here,
         modalities=tuple(modalities),
         answers=tuple(answers),
         said=said,
@@ -137,14 +134,28 @@ def _open_study(connection: Connection, row: Row[Any], record: StudyRecord) -> O
     )
 
 
-def _answers(connection: Connection, record: StudyRecord) -> list[SourceAnswer]:
+def _here(connection: Connection, study_uid: str) -> dict[str, int]:
+    """Images of a study by series, without those that were rejected: they stand for no other."""
+    instance = schema.instance.c
+    rows = connection.execute(
+        select(instance.series_instance_uid, func.count())
+        .where(
+            instance.study_instance_uid == study_uid,
+            instance.sop_instance_uid.not_in(retraction.aside(study_uid)),
+        )
+        .group_by(instance.series_instance_uid)
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def _answers(connection: Connection, record: StudyRecord, images_here: int) -> list[SourceAnswer]:
     """What sources said to the number of images that is here now; older answers are out of date."""
     rows = connection.execute(
         select(_evidence)
         .where(
             *_of(record.study_instance_uid, record.version),
             _evidence.c.kind == EvidenceKind.COUNT,
-            _evidence.c.images_here == record.instances,
+            _evidence.c.images_here == images_here,
         )
         .order_by(_evidence.c.source)
     )
@@ -161,7 +172,7 @@ def _answers(connection: Connection, record: StudyRecord) -> list[SourceAnswer]:
 
 
 def _asked(
-    connection: Connection, record: StudyRecord
+    connection: Connection, record: StudyRecord, images_here: int
 ) -> tuple[frozenset[str], dict[str, tuple[datetime, str]]]:
     """The sources that are being asked for what is here now; and when and why asking others has ended.
 
@@ -172,7 +183,7 @@ def _asked(
             _task.c.kind == TaskKind.FETCH,
             _task.c.study_instance_uid == record.study_instance_uid,
             _task.c.study_version == record.version,
-            _task.c.engine == _asking(record.instances),
+            _task.c.engine == _asking(images_here),
         )
     ).all()
     ended = {
@@ -188,16 +199,18 @@ def _asking(images_here: int) -> str:
     return f"{_COUNT}{images_here}"
 
 
-def _count_tasks(record: StudyRecord, sources: Iterable[str], priority: int) -> list[NewTask]:
+def _count_tasks(
+    record: StudyRecord, images_here: int, sources: Iterable[str], priority: int
+) -> list[NewTask]:
     """The tasks that ask sources how many images a study has; the same for the same images is one task."""
     return [
         NewTask(
             kind=TaskKind.FETCH,
             study_instance_uid=record.study_instance_uid,
             study_version=record.version,
-            engine=_asking(record.instances),
+            engine=_asking(images_here),
             destination=source,
-            payload={"asks": "count", "images_here": record.instances},
+            payload={"asks": "count", "images_here": images_here},
             priority=priority,
         )
         for source in sources
@@ -214,7 +227,8 @@ def ask(
         )
     ).first()
     if row is not None and row.version == record.version and row.complete_at is None:
-        tasks.add(connection, _count_tasks(record, sources, priority), now)
+        images_here = sum(_here(connection, record.study_instance_uid).values())
+        tasks.add(connection, _count_tasks(record, images_here, sources, priority), now)
 
 
 def stop_asking(connection: Connection, study_uid: str, version: int, now: datetime) -> None:

@@ -66,15 +66,19 @@ def _end(connection: Connection, row: Row[Any], ending: Ending, now: datetime) -
     """Write the task's new state, and what there is to tell of it."""
     not_before, error = ending.not_before or now, ending.error
     code = error.fault.code if error is not None else None
+    text = error.fault.text(**error.values) if error is not None else None
+    event = ending.event
+    if event is Event.NEEDS_PERSON and tasks.given_up(connection, row, text or "", now):
+        event = Event.GIVEN_UP
     values: dict[str, Any] = {
         "owner": None,
         "lease_until": None,
         "not_before": not_before,
         "lost": 0,
         "error_code": code,
-        "error_text": error.fault.text(**error.values) if error is not None else None,
+        "error_text": text,
     }
-    tasks.move(connection, row, ending.event, now, **values)
+    tasks.move(connection, row, event, now, **values)
     said = tasks.said(
         row,
         error=str(error) if error is not None else None,
@@ -84,8 +88,8 @@ def _end(connection: Connection, row: Row[Any], ending: Ending, now: datetime) -
         connection,
         row.study_instance_uid,
         now,
-        f"{row.kind}.{ending.event}",
-        sentences.of_task(ending.event, said),
+        f"{row.kind}.{event}",
+        sentences.of_task(event, said),
         task=row.id,
         attempt=row.attempt,
         code=code,

@@ -6,12 +6,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 
 from dicomnode.journal import events, schema, sentences, studies, tasks
-from dicomnode.journal.closing import SHORTFALL, THEN
+from dicomnode.journal.closing import SHORTFALL
 from dicomnode.journal.corrections import CorrectionKind, add, locked, reopen
 from dicomnode.journal.records import NewTask
 from dicomnode.journal.transitions import TaskKind
@@ -19,17 +19,36 @@ from dicomnode.journal.transitions import TaskKind
 _correction: Final = schema.correction
 _study: Final = schema.study
 
-# What says who the patient is: a corrected header that has one of these ends what was told by HL7 before
-WHO: Final = frozenset({"PatientID", "PatientName"})
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentityChange:
-    """Whose a study is, as a message says. path: of the record in the store; keywords: of what it holds."""
+    """Whose a study is, as a message says. path: of the record in the store; keywords: of what is new in it.
+
+    after: the study's newest correction when it was read whose it was (`newest_correction`).
+    """
 
     path: Path
     keywords: tuple[str, ...]
     source: str  # "ADT^A40 of 10.1.2.3"
+    after: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What messages said of whose a version is. path: of the record in the store.
+
+    corrected: keywords of what headers have said anew since; of these the headers have the last word.
+    """
+
+    path: Path
+    corrected: frozenset[str]
+
+
+class PatientKey(NamedTuple):
+    """Whose a study is, by a key that tells nothing of the patient. after: as of an `IdentityChange`."""
+
+    key: str
+    after: int
 
 
 def correct_identity(
@@ -37,10 +56,10 @@ def correct_identity(
 ) -> int | None:
     """Keep who the patient is; results that were written are written again, as the study's next version.
 
-    None when the same is known already, else the version that it holds for.
+    Gives the version that it holds for; None where the study was corrected since it was read whose it is.
     """
     row = locked(connection, study_uid)
-    if identity(connection, study_uid, row.version) == change.path:
+    if newest_correction(connection, study_uid) != change.after:
         return None
     version: int = row.version
     again = row.complete_at is not None and _is_reported(connection, study_uid, version)
@@ -74,7 +93,7 @@ def _dispatch_again(connection: Connection, study_uid: str, version: int, now: d
         )
     ).first()
     payload = before.payload if before else {}
-    lacks = (payload[SHORTFALL], payload[THEN]) if SHORTFALL in payload else None
+    lacks = (payload[SHORTFALL], sentences.AGAIN) if SHORTFALL in payload else None
     studies.complete(connection, study_uid, "its images are those of the version before", now, None, lacks)
     dispatch = NewTask(
         kind=TaskKind.DISPATCH,
@@ -105,8 +124,12 @@ def _is_reported(connection: Connection, study_uid: str, version: int) -> bool:
     return row is not None
 
 
-def identity(connection: Connection, study_uid: str, version: int) -> Path | None:
-    """The record that says whose a version of a study is; None where its headers do."""
+def identity(connection: Connection, study_uid: str, version: int) -> Identity | None:
+    """What messages said of whose a version of a study is; None where its headers alone say it.
+
+    Headers that were corrected since have the last word, each attribute for itself. With another Patient ID
+    they end all that was said: it was said of the one before.
+    """
     rows = connection.execute(
         select(_correction)
         .where(
@@ -116,12 +139,21 @@ def identity(connection: Connection, study_uid: str, version: int) -> Path | Non
         )
         .order_by(_correction.c.id.desc())
     )
+    corrected: set[str] = set()
     for row in rows:
         if row.kind == CorrectionKind.IDENTITY:
-            return Path(row.path)
-        if WHO & set(row.keywords):
+            return Identity(path=Path(row.path), corrected=frozenset(corrected))
+        corrected.update(row.keywords)
+        if "PatientID" in corrected:
             return None
     return None
+
+
+def newest_correction(connection: Connection, study_uid: str) -> int:
+    """The number of the last correction of a study, of whatever kind; 0: there was none."""
+    of_study = _correction.c.study_instance_uid == study_uid
+    found: int | None = connection.execute(select(func.max(_correction.c.id)).where(of_study)).scalar_one()
+    return found or 0
 
 
 def without_patient_key(connection: Connection) -> list[str]:
@@ -130,12 +162,14 @@ def without_patient_key(connection: Connection) -> list[str]:
     return list(connection.execute(query.order_by(_study.c.study_instance_uid)).scalars())
 
 
-def set_patient_keys(connection: Connection, keys: Mapping[str, str]) -> None:
-    """Write whose studies are, by keys that tell nothing of the patient: Study Instance UID → key."""
-    for study_uid, key in keys.items():
-        connection.execute(
-            update(_study).where(_study.c.study_instance_uid == study_uid).values(patient_key=key)
-        )
+def set_patient_keys(connection: Connection, keys: Mapping[str, PatientKey]) -> None:
+    """Write whose studies are: Study Instance UID → key. One that was corrected meanwhile stays open."""
+    for study_uid, (key, after) in sorted(keys.items()):
+        locked(connection, study_uid)  # who corrects it has it locked: what is newest now stays so
+        if newest_correction(connection, study_uid) == after:
+            connection.execute(
+                update(_study).where(_study.c.study_instance_uid == study_uid).values(patient_key=key)
+            )
 
 
 def studies_of(connection: Connection, keys: Collection[str]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -237,14 +237,34 @@ def described(instance: Instance) -> dict[str, Any]:
 
 
 def arriving(connection: Connection) -> list[Arriving]:
-    """The instances of studies that are not complete, in the order of their arrival."""
+    """Studies that are not complete, the one that began first first."""
     rows = connection.execute(
-        select(_instance.c.study_instance_uid, _instance.c.series_instance_uid, _instance.c.path)
-        .join(_study, _study.c.study_instance_uid == _instance.c.study_instance_uid)
+        select(_study.c.study_instance_uid, _study.c.last_added_at)
         .where(_study.c.state.in_([StudyState.RECEIVING, StudyState.INCOMPLETE]))
-        .order_by(_instance.c.received_at, _instance.c.sop_instance_uid)
+        .order_by(_study.c.first_received_at, _study.c.study_instance_uid)
     )
-    return [Arriving(row.study_instance_uid, row.series_instance_uid, Path(row.path)) for row in rows]
+    return [Arriving(row.study_instance_uid, row.last_added_at) for row in rows]
+
+
+def series_of(connection: Connection, study_uid: str, uids: Collection[str]) -> set[str]:
+    """The series of those of these instances that the study has."""
+    named = set(uids)
+    rows = connection.execute(
+        select(_instance.c.sop_instance_uid, _instance.c.series_instance_uid).where(
+            _instance.c.study_instance_uid == study_uid
+        )
+    )
+    return {row.series_instance_uid for row in rows if row.sop_instance_uid in named}
+
+
+def marks(connection: Connection, study_uid: str) -> dict[str, tuple[str, int]]:
+    """Digest and size of the file of each instance of a study, as they are known: by SOP Instance UID."""
+    rows = connection.execute(
+        select(_instance.c.sop_instance_uid, _instance.c.digest, _instance.c.size).where(
+            _instance.c.study_instance_uid == study_uid
+        )
+    )
+    return {row.sop_instance_uid: (row.digest, row.size) for row in rows}
 
 
 def of_study(connection: Connection, study_uid: str) -> list[Instance]:

@@ -120,8 +120,13 @@ class Journal(Correcting):
         with reading(self._engine) as connection:
             return instances.of_study(connection, study_uid)
 
+    def marks(self, study_uid: str) -> dict[str, tuple[str, int]]:
+        """Digest and size of the file of each instance of a study, as they are known: by SOP Instance UID."""
+        with reading(self._engine) as connection:
+            return instances.marks(connection, study_uid)
+
     def arriving(self) -> list[Arriving]:
-        """The instances of studies that are being received, in the order of their arrival."""
+        """Studies that are being received, the one that began first first."""
         with reading(self._engine) as connection:
             return instances.arriving(connection)
 
@@ -139,6 +144,11 @@ class Journal(Correcting):
         """Keywords of what was corrected in a study since a version, also while that was worked on."""
         with reading(self._engine) as connection:
             return priors.corrected_since(connection, study_uid, version)
+
+    def lost_priors_since(self, study_uid: str, version: int) -> bool:
+        """Whether a prior that a study was given, up to this version, may not be used any more."""
+        with reading(self._engine) as connection:
+            return priors.lost_since(connection, study_uid, version)
 
     # ── when a study is complete ──
 
@@ -328,10 +338,10 @@ class Journal(Correcting):
         with reading(self._engine) as connection:
             return results.objects(connection, study_uid, version)
 
-    def predecessors(self, study_uid: str, version: int, engine: str) -> list[ObjectRecord]:
-        """Objects of an engine of the latest version before `version` that has some: what is superseded."""
+    def reports_at(self, study_uid: str, destination: str) -> list[ObjectRecord]:
+        """Reports on a study that a destination has, or may have, and that nobody rejected, by version."""
         with reading(self._engine) as connection:
-            return results.predecessors(connection, study_uid, version, engine)
+            return deliveries.reports_at(connection, study_uid, destination)
 
     def undelivered(self, task: TaskRecord) -> list[ObjectRecord]:
         """What the destination of a deliver task shall get of its study version and has not stored."""

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Row, func, insert, or_, select, update
 
-from dicomnode.journal import events, schema, sentences
+from dicomnode.journal import events, retraction, schema, sentences
 
 _notice: Final = schema.notice
 _reference: Final = schema.notice_reference
@@ -197,7 +197,11 @@ def unnamed(connection: Connection, study_uid: str) -> int:
     found: int = connection.execute(
         select(func.count())
         .select_from(_instance)
-        .where(_instance.c.study_instance_uid == study_uid, ~named.exists())
+        .where(
+            _instance.c.study_instance_uid == study_uid,
+            _instance.c.sop_instance_uid.not_in(retraction.aside(study_uid)),
+            ~named.exists(),
+        )
     ).scalar_one()
     return found
 
@@ -205,7 +209,15 @@ def unnamed(connection: Connection, study_uid: str) -> int:
 def _said(connection: Connection, study_uid: str, rows: Sequence[Row[Any]]) -> Said | None:
     """Count what the notices of one step, request or notification name; None if that says nothing of it."""
     names = [row.name for row in rows]
-    named = select(_reference.c.sop_instance_uid).where(_reference.c.name.in_(names)).distinct().subquery()
+    named = (
+        select(_reference.c.sop_instance_uid)
+        .where(
+            _reference.c.name.in_(names),
+            _reference.c.sop_instance_uid.not_in(retraction.aside(study_uid)),
+        )
+        .distinct()
+        .subquery()
+    )
     of = _instance.c.study_instance_uid
     here = connection.execute(
         select(func.count())

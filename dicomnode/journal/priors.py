@@ -1,8 +1,8 @@
-"""Studies that were fetched as priors of others: they are kept, and not analysed themselves."""
+"""Priors: studies that were fetched for others, kept and not analysed themselves; and who was given which."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -11,14 +11,23 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from dicomnode.faults import FETCHED_AS_PRIOR
 from dicomnode.journal import events, schema, sentences
+from dicomnode.journal.records import NewTask
 from dicomnode.journal.study_state import StudyState
 from dicomnode.values import Sender
 
 _correction: Final = schema.correction
+_given: Final = schema.given_prior
 _prior: Final = schema.prior
 _study: Final = schema.study
 
 EVIDENCE: Final = "it was fetched as a prior"
+# Whose a study is, as far as it is asked before it is taken for a prior
+WHOSE: Final = frozenset({"PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex"})
+LOST: Final = "prior"  # kind of correction
+# Keys of an analysis task's payload, with the name of the input between the two
+_OF_INPUT: Final = "prior."
+_STUDY: Final = ".study"
+_SERIES: Final = ".series"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +121,60 @@ def corrected_since(connection: Connection, study_uid: str, version: int) -> fro
         )
     )
     return frozenset(keyword for row in rows for keyword in row.keywords)
+
+
+def note_given(connection: Connection, analysis: NewTask) -> None:
+    """Write which series of earlier studies the payload of a new analysis names: `prior.<input>.study`."""
+    named = {
+        (str(uid), str(analysis.payload[f"{name.removesuffix(_STUDY)}{_SERIES}"]))
+        for name, uid in analysis.payload.items()
+        if name.startswith(_OF_INPUT) and name.endswith(_STUDY)
+    }
+    for study_uid, series_uid in sorted(named):
+        connection.execute(
+            insert(_given).values(
+                study_instance_uid=analysis.study_instance_uid,
+                study_version=analysis.study_version,
+                engine=analysis.engine or "",
+                prior_study_uid=study_uid,
+                prior_series_uid=series_uid,
+            )
+        )
+
+
+def take_given(
+    connection: Connection, study_uid: str, series_uids: Collection[str]
+) -> dict[str, set[tuple[int, str]]]:
+    """Take out which analyses were given these series of a study: (version, engine) by study.
+
+    They are taken out because what follows of it is done once.
+    """
+    rows = [
+        row
+        for row in connection.execute(select(_given).where(_given.c.prior_study_uid == study_uid)).all()
+        if row.prior_series_uid in series_uids
+    ]
+    found: dict[str, set[tuple[int, str]]] = {}
+    for row in rows:
+        found.setdefault(row.study_instance_uid, set()).add((row.study_version, row.engine))
+        connection.execute(
+            delete(_given).where(*(column == getattr(row, column.name) for column in _given.c))
+        )
+    return found
+
+
+def lost_since(connection: Connection, study_uid: str, version: int) -> bool:
+    """Whether a prior of a study, in this version of it or an earlier one, may not be used any more."""
+    found = connection.execute(
+        select(_correction.c.id)
+        .where(
+            _correction.c.study_instance_uid == study_uid,
+            _correction.c.study_version > version,
+            _correction.c.kind == LOST,
+        )
+        .limit(1)
+    ).first()
+    return found is not None
 
 
 def _is_fetched(arrival: Arrival, prior: ExpectedPrior) -> bool:

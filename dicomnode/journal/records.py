@@ -140,11 +140,10 @@ class EventRecord:
 
 
 class Arriving(NamedTuple):
-    """An instance of a study that is being received."""
+    """A study that is being received. heard_at: when the journal last heard of an instance of it."""
 
     study_instance_uid: str
-    series_instance_uid: str
-    path: Path
+    heard_at: datetime
 
 
 class FindingRecord(NamedTuple):

@@ -132,18 +132,6 @@ def objects(connection: Connection, study_uid: str, version: int | None) -> list
     return [object_record(row) for row in connection.execute(query)]
 
 
-def predecessors(connection: Connection, study_uid: str, version: int, engine: str) -> list[ObjectRecord]:
-    """Objects of an engine of the latest version before `version` that has some."""
-    of = (_object.c.study_instance_uid == study_uid, _object.c.engine == engine)
-    latest = select(func.max(_object.c.study_version)).where(*of, _object.c.study_version < version)
-    query = (
-        select(_object)
-        .where(*of, _object.c.study_version == latest.scalar_subquery())
-        .order_by(_object.c.created_at, _object.c.kind, _object.c.path)
-    )
-    return [object_record(row) for row in connection.execute(query)]
-
-
 def object_record(row: Row[Any]) -> ObjectRecord:
     """Make the record of a row."""
     return ObjectRecord(

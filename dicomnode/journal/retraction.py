@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Select, insert, select, update
 
 from dicomnode.journal import deliveries, schema, tasks
 from dicomnode.journal.records import NewTask, ObjectRecord
@@ -19,7 +19,6 @@ _correction: Final = schema.correction
 _delivery: Final = schema.delivery
 _object: Final = schema.result_object
 _rejected: Final = schema.rejected
-_task: Final = schema.task
 
 _WITHDRAWN: Final = "It was taken back before it was stored."
 
@@ -29,12 +28,14 @@ class Withdrawal:
     """A taking back of results. number: of the correction that asks for it; code: CID 7010 of PS3.16.
 
     version: of the study, at that time. below: results of versions before this one; None: of all.
+    of: results of these versions and engines; None: of all.
     """
 
     number: int
     version: int
     code: str
     below: int | None = None
+    of: frozenset[tuple[int, str]] | None = None
 
     @property
     def name(self) -> str:
@@ -63,15 +64,18 @@ def withdraw(
 
     For each of these a task is made that writes and sends the note. What is not stored yet is not sent.
     """
-    aside = select(_rejected.c.sop_instance_uid).where(_rejected.c.study_instance_uid == study_uid)
-    query = select(_object.c.sop_instance_uid).where(
+    query = select(_object.c.sop_instance_uid, _object.c.study_version, _object.c.engine).where(
         _object.c.study_instance_uid == study_uid,
         _object.c.engine.not_like(f"{RETRACTION}%"),
-        _object.c.sop_instance_uid.not_in(aside),
+        _object.c.sop_instance_uid.not_in(aside(study_uid)),
     )
     if withdrawal.below is not None:
         query = query.where(_object.c.study_version < withdrawal.below)
-    uids = list(connection.execute(query).scalars())
+    uids = [
+        row.sop_instance_uid
+        for row in connection.execute(query)
+        if withdrawal.of is None or (row.study_version, row.engine) in withdrawal.of
+    ]
     reject(connection, study_uid, uids, withdrawal.code, withdrawal.name)
     reached = _reached(connection, study_uid, withdrawal.name)
     _stop(connection, uids, reached, now)
@@ -96,17 +100,6 @@ def withdraw(
 
 def _reached(connection: Connection, study_uid: str, name: str) -> set[tuple[str, str]]:
     """Objects and destinations where they may have arrived: also where only the answer was lost."""
-    begun = (
-        select(_task.c.id)
-        .where(
-            _task.c.kind == TaskKind.DELIVER,
-            _task.c.study_instance_uid == study_uid,
-            _task.c.study_version == _object.c.study_version,
-            _task.c.destination == _delivery.c.destination,
-            _task.c.attempt > 0,
-        )
-        .exists()
-    )
     rows = connection.execute(
         select(_delivery.c.sop_instance_uid, _delivery.c.destination)
         .join(_object, _object.c.sop_instance_uid == _delivery.c.sop_instance_uid)
@@ -114,8 +107,7 @@ def _reached(connection: Connection, study_uid: str, name: str) -> set[tuple[str
         .where(
             _rejected.c.study_instance_uid == study_uid,
             _rejected.c.note == name,
-            _delivery.c.outcome.in_([deliveries.STORED, "retry"])
-            | ((_delivery.c.outcome == deliveries.WANTED) & begun),
+            deliveries.may_have_arrived(),
         )
     )
     return {(row.sop_instance_uid, row.destination) for row in rows}
@@ -164,6 +156,11 @@ def withdrawn(connection: Connection, study_uid: str, name: str, destination: st
         .order_by(_object.c.study_version, _object.c.created_at, _object.c.kind, _object.c.path)
     )
     return [object_record(row) for row in rows]
+
+
+def aside(study_uid: str) -> Select[tuple[str]]:
+    """What is not to be used of a study, as part of a query."""
+    return select(_rejected.c.sop_instance_uid).where(_rejected.c.study_instance_uid == study_uid)
 
 
 def rejected(connection: Connection, study_uid: str) -> dict[str, str]:

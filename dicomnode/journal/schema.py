@@ -135,6 +135,19 @@ prior: Final = Table(
     Column("until", UtcTime, nullable=False),
 )
 
+# The series of earlier studies that an analysis was given, while they may be used: its results go with them
+given_prior: Final = Table(
+    "given_prior",
+    metadata,
+    Column("study_instance_uid", _UID, primary_key=True),
+    Column("study_version", Integer, primary_key=True),
+    Column("engine", String(64), primary_key=True),
+    Column("prior_study_uid", _UID, primary_key=True),
+    Column("prior_series_uid", _UID, primary_key=True),
+    ForeignKeyConstraint(["study_instance_uid"], ["study.study_instance_uid"]),
+    Index("ix_given_prior_prior", "prior_study_uid"),
+)
+
 # What a source says of a version of a study: of each one the last word
 evidence: Final = Table(
     "evidence",

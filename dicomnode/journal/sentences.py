@@ -31,6 +31,7 @@ _TASK: Final[Mapping[Event, str]] = {
     Event.COMMITTED: "{work} has ended.{error}",
     Event.FAILED: "{work} has failed and is tried again{when}.{error}",
     Event.NEEDS_PERSON: "{work} has failed and needs a person.{error}",
+    Event.GIVEN_UP: "{work} has failed; what follows goes on without.{error}",
     Event.GIVEN_BACK: "{work} was stopped before its end and starts again later.",
     Event.LEASE_EXPIRED: "{work} was lost with its process and starts again.",
     Event.LOST_TOO_OFTEN: "{work} needs a person.{error}",
@@ -58,11 +59,15 @@ STUDY: Final[Mapping[StudyState, str]] = {
 # States that a sentence of their own does not explain
 _EXPLAINED: Final = (StudyState.REFUSED, StudyState.FAILED, StudyState.INCOMPLETE, StudyState.HELD)
 
+AGAIN: Final = "again"  # what is done with a version that was begun for the sake of a name alone
 _THEN: Final[Mapping[str, str]] = {
     "analyse": "What is here is analysed.",
     "report": "The results will say why it is not analysed.",
     "hold": "The study is held until a person retries it.",
+    AGAIN: "Its images are those of the version before.",
 }
+
+_NAMED: Final = 12  # attributes in a sentence; the event's facts have all
 
 _NOTICE: Final[Mapping[str, str]] = {
     "step": "The performed procedure step",
@@ -156,9 +161,16 @@ def corrected(count: int, keywords: Sequence[str], version: int) -> str:
     """Images came again with another header."""
     images = "An image came" if count == 1 else f"{count} images came"
     return (
-        f"{images} again with the same pixels and another header: {', '.join(keywords)}. "
+        f"{images} again with the same pixels and another header: {_some(keywords)}. "
         f"The old files are kept in the history; this is version {version}."
     )
+
+
+def _some(keywords: Sequence[str]) -> str:
+    """Name the first of many attributes: those with a keyword, then private ones, as "(0009,1001)"."""
+    ordered = sorted(keywords, key=lambda keyword: keyword.startswith("("))
+    more = len(ordered) - _NAMED
+    return ", ".join(ordered[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def rejected(count: int, meaning: str, code: str, version: int) -> str:
@@ -184,10 +196,16 @@ def identified(source: str, keywords: Sequence[str], version: int | None) -> str
 def retracted(count: int, destinations: Sequence[str], code: str, *, earlier_only: bool) -> str:
     """A person took results back."""
     of = "The results of earlier versions" if earlier_only else "The results"
-    told = ", ".join(destinations) or "Nobody"
-    return (
-        f"{of} ({_count(count, 'object')}) are taken back (DCM {code}). {told} is told by a rejection note."
-    )
+    told = f"{', '.join(destinations) or 'Nobody'} {'are' if len(destinations) > 1 else 'is'} told"
+    return f"{of} ({_count(count, 'object')}) are taken back (DCM {code}). {told} by a rejection note."
+
+
+def prior_lost(prior: str, why: str, count: int, version: int | None) -> str:
+    """A prior with which results were made may not be used any more."""
+    are = "is" if count == 1 else "are"
+    taken = f" {_count(count, 'object')} made with it {are} taken back." if count else ""
+    then = "" if version is None else f" Version {version} begins."
+    return f"Study {prior}, a prior of this one, {why}.{taken}{then}"
 
 
 def also_in(count: int, other_study: str) -> str:

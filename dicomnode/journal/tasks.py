@@ -9,13 +9,17 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
 
-from dicomnode.faults import KILLED_ITS_WORKER, LEASE_LOST, NodeError
-from dicomnode.journal import events, schema, sentences, studies
+from dicomnode.faults import KILLED_ITS_WORKER, LEASE_LOST, SEARCH_LOST, Fault, NodeError
+from dicomnode.journal import events, priors, schema, sentences, studies
 from dicomnode.journal.records import NewTask, Progress, TaskRecord
 from dicomnode.journal.transitions import Event, TaskKind, TaskState, states_before, step
 
 # A task that has ended its process so often would end the next one too
 MOST_LOST: Final = 3
+# In a payload: what a FETCH task is for, and in that of the analysis that follows, why it came to nothing
+ASKS: Final = "asks"
+PRIORS: Final = "priors"
+GIVEN_UP: Final = "given_up"
 # What has been due for so long gets a turn, whatever its priority
 PATIENCE: Final = timedelta(hours=1)
 
@@ -125,6 +129,27 @@ def add(connection: Connection, new: Iterable[NewTask], now: datetime) -> None:
                     changed_at=now,
                 )
             )
+            if task.kind is TaskKind.ANALYSE:
+                priors.note_given(connection, task)
+
+
+def given_up(connection: Connection, row: Row[Any], error: str, now: datetime) -> bool:
+    """Make what follows from a task that would be parked; tell whether something follows without it.
+
+    That is so of a search for priors: a study is analysed without one. error: why it came to nothing.
+    """
+    if row.kind != TaskKind.FETCH or row.payload.get(ASKS) != PRIORS:
+        return False
+    analysis = NewTask(
+        kind=TaskKind.ANALYSE,
+        study_instance_uid=row.study_instance_uid,
+        study_version=row.study_version,
+        engine=row.engine,
+        payload={**row.payload, GIVEN_UP: error},
+        priority=row.priority,
+    )
+    add(connection, [analysis], now)
+    return True
 
 
 def claim(connection: Connection, wanted: Claim, now: datetime) -> TaskRecord | None:
@@ -191,7 +216,7 @@ def _first(
 
 
 def _take_from_the_dead(connection: Connection, wanted: Claim, now: datetime) -> None:
-    """Tasks whose lease has ended are ready again, or parked when they end every worker."""
+    """Tasks whose lease has ended are ready again; those that end every worker are parked, or given up."""
     rows = connection.execute(
         select(_task)
         .where(*wanted.wanted, _task.c.state == TaskState.RUNNING, _task.c.lease_until < now)
@@ -203,10 +228,9 @@ def _take_from_the_dead(connection: Connection, wanted: Claim, now: datetime) ->
         values: dict[str, Any] = {"owner": None, "lease_until": None, "lost": lost, "not_before": now}
         event, error = Event.LEASE_EXPIRED, None
         if lost >= MOST_LOST:
-            event = Event.LOST_TOO_OFTEN
-            text = KILLED_ITS_WORKER.text(task=row.id, count=lost)
-            values |= {"error_code": KILLED_ITS_WORKER.code, "error_text": text}
-            error = f"{KILLED_ITS_WORKER.code} {text}"
+            event, fault, text = _lost_for_good(connection, row, lost, now)
+            values |= {"error_code": fault.code, "error_text": text}
+            error = f"{fault.code} {text}"
         move(connection, row, event, now, **values)
         events.append(
             connection,
@@ -218,6 +242,16 @@ def _take_from_the_dead(connection: Connection, wanted: Claim, now: datetime) ->
             owner=row.owner,
         )
         studies.settle_state(connection, row.study_instance_uid, now)
+
+
+def _lost_for_good(
+    connection: Connection, row: Row[Any], lost: int, now: datetime
+) -> tuple[Event, Fault, str]:
+    """What becomes of a task that has ended `lost` processes, and what is said of it."""
+    text = SEARCH_LOST.text(study=row.study_instance_uid, count=lost)
+    if given_up(connection, row, text, now):
+        return Event.GIVEN_UP, SEARCH_LOST, text
+    return Event.LOST_TOO_OFTEN, KILLED_ITS_WORKER, KILLED_ITS_WORKER.text(task=row.id, count=lost)
 
 
 def held(connection: Connection, task: TaskRecord) -> Row[Any]:

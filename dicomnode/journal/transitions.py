@@ -43,6 +43,7 @@ class Event(StrEnum):
     COMMITTED = "committed"  # the worker has written its result
     FAILED = "failed"  # it will be tried again
     NEEDS_PERSON = "needs_person"  # trying again alone would not help
+    GIVEN_UP = "given_up"  # it came to nothing, and what follows it goes on without
     GIVEN_BACK = "given_back"  # the worker stops and has not done it
     LEASE_EXPIRED = "lease_expired"  # the worker is gone
     LOST_TOO_OFTEN = "lost_too_often"  # each worker that took it is gone
@@ -61,6 +62,7 @@ TRANSITIONS: Final[Mapping[tuple[TaskState, Event], TaskState]] = MappingProxyTy
         (_S.RUNNING, _E.COMMITTED): _S.DONE,
         (_S.RUNNING, _E.FAILED): _S.RETRY,
         (_S.RUNNING, _E.NEEDS_PERSON): _S.PARKED,
+        (_S.RUNNING, _E.GIVEN_UP): _S.DONE,
         (_S.RUNNING, _E.GIVEN_BACK): _S.READY,
         (_S.RUNNING, _E.LEASE_EXPIRED): _S.READY,
         (_S.RUNNING, _E.LOST_TOO_OFTEN): _S.PARKED,

@@ -12,8 +12,9 @@ from dicomnode.values.lazy import lazy_face
 if TYPE_CHECKING:
     from dicomnode.net.association import Link, NoAnswer, open_association
     from dicomnode.net.commitment import Committed, report_commitment
-    from dicomnode.net.dicomweb import WebPeer, retrieve_series
+    from dicomnode.net.dicomweb import retrieve_series
     from dicomnode.net.limits import FetchLimits, Meter
+    from dicomnode.net.login import Login, Trust
     from dicomnode.net.peer import Peer, is_ae_title
     from dicomnode.net.priors import (
         FoundSeries,
@@ -31,12 +32,14 @@ if TYPE_CHECKING:
     from dicomnode.net.retrieve import fetch_study, get_series, move_series
     from dicomnode.net.status import abort_text, rejection_text, status_text
     from dicomnode.net.verification import echo
+    from dicomnode.net.web import WebPeer
 
 _HOMES = {
     "association": ("Link", "NoAnswer", "open_association"),
     "commitment": ("Committed", "report_commitment"),
-    "dicomweb": ("WebPeer", "retrieve_series"),
+    "dicomweb": ("retrieve_series",),
     "limits": ("FetchLimits", "Meter"),
+    "login": ("Login", "Trust"),
     "peer": ("Peer", "is_ae_title"),
     "priors": (
         "FoundSeries",
@@ -54,6 +57,7 @@ _HOMES = {
     "retrieve": ("fetch_study", "get_series", "move_series"),
     "status": ("abort_text", "rejection_text", "status_text"),
     "verification": ("echo",),
+    "web": ("WebPeer",),
 }
 
 __all__ = [
@@ -62,12 +66,14 @@ __all__ = [
     "FoundSeries",
     "FoundStudy",
     "Link",
+    "Login",
     "Meter",
     "NoAnswer",
     "Patient",
     "Peer",
     "PriorQuery",
     "StudyCount",
+    "Trust",
     "WebPeer",
     "abort_text",
     "count_by_web",

@@ -18,6 +18,7 @@ from pynetdicom.pdu import A_ABORT_RQ, A_ASSOCIATE_RJ
 
 from dicomnode.faults import PEER_REJECTED, NodeError
 from dicomnode.net.connection import LONGEST_PDU, RequestingEntity, connect, unreachable
+from dicomnode.net.limits import AnswerLimits, Incoming
 from dicomnode.net.peer import Peer
 from dicomnode.net.quiet import quiet_pynetdicom
 from dicomnode.net.status import ABORTS, REJECTIONS, abort_text, rejection_text
@@ -67,13 +68,19 @@ class Link:
 
     accepted: (abstract syntax, transfer syntax) → ID of the presentation context that the peer accepted;
     empty when it accepted none, and then the association is over already.
-    association, connection: pynetdicom's object and the socket below it.
+    association, connection: pynetdicom's object and the socket below it. incoming: what has come by it.
     """
 
     def __init__(
-        self, peer: Peer, association: Association, connection: socket.socket, watch: _Watch
+        self,
+        peer: Peer,
+        association: Association,
+        connection: socket.socket,
+        watch: _Watch,
+        incoming: Incoming,
     ) -> None:
         self.peer, self.association, self.connection = peer, association, connection
+        self.incoming = incoming
         self._watch = watch
         self.accepted: Mapping[tuple[str, str], int] = MappingProxyType(
             {
@@ -89,6 +96,8 @@ class Link:
 
     def why_ended(self) -> str:
         """Say why the association is over, as far as the peer told."""
+        if self.incoming.over:
+            return self.incoming.over
         if self._watch.abort is not None:
             return abort_text(*self._watch.abort)
         return "it closed the connection"
@@ -107,10 +116,12 @@ def open_association(
     *,
     provides: Collection[str] = (),
     handlers: Sequence[Handler] = (),
+    answers: AnswerLimits | None = None,
 ) -> Iterator[Link]:
     """Open an association, give it, and release it at the end; abort it when the body raises.
 
     contexts: at most 128. provides: SOP Classes for which we take the SCP role (for C-GET, PS3.7 D.3.3.4).
+    answers: most that is taken from the peer; the association ends when more comes.
     Raises NodeError PEER_UNREACHABLE or PEER_REJECTED, at the latest after `peer.timeout_s`.
     """
     if not 1 <= len(contexts) <= MAXIMUM_CONTEXTS:
@@ -120,8 +131,8 @@ def open_association(
     connection = connect(peer, deadline)
     association: Association | None = None
     try:
-        watch = _Watch()
-        entity = RequestingEntity(calling_ae, connection)
+        watch, incoming = _Watch(), Incoming(answers or AnswerLimits())
+        entity = RequestingEntity(calling_ae, connection, incoming)
         entity.acse_timeout = max(0.1, deadline - time.monotonic())
         entity.dimse_timeout = peer.timeout_s
         association = entity.associate(
@@ -131,12 +142,16 @@ def open_association(
             ae_title=peer.ae_title,
             max_pdu=LONGEST_PDU,
             ext_neg=[build_role(sop_class, scp_role=True) for sop_class in sorted(provides)],
-            evt_handlers=[(evt.EVT_PDU_RECV, watch.on_pdu), *handlers],
+            evt_handlers=[
+                (evt.EVT_PDU_RECV, watch.on_pdu),
+                (evt.EVT_DIMSE_RECV, lambda _: incoming.message_ended()),
+                *handlers,
+            ],
         )
         if not association.is_established and not _none_accepted(association):
             raise _not_opened(peer, calling_ae, watch, timed_out=time.monotonic() >= deadline)
         association.acse_timeout = min(_RELEASE_S, peer.timeout_s)
-        link = Link(peer, association, connection, watch)
+        link = Link(peer, association, connection, watch, incoming)
         yield link
         association.release()
     finally:

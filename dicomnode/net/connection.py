@@ -16,6 +16,7 @@ from pynetdicom.ae import ApplicationEntity
 from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
 
 from dicomnode.faults import PEER_UNREACHABLE, NodeError
+from dicomnode.net.limits import Incoming
 from dicomnode.net.peer import Peer
 from dicomnode.values.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
@@ -80,8 +81,9 @@ def _tune(connection: socket.socket, timeout_s: float) -> None:
 class _ReadySocket(AssociationSocket):
     """pynetdicom's socket around a connection that stands already."""
 
-    def __init__(self, association: Association, connection: socket.socket) -> None:
+    def __init__(self, association: Association, connection: socket.socket, incoming: Incoming) -> None:
         super().__init__(association, client_socket=connection)
+        self._incoming = incoming
         # It takes the connection for one that came in (Evt5); ours is the requestor's
         self.event_queue.get_nowait()
 
@@ -94,11 +96,12 @@ class _ReadySocket(AssociationSocket):
         """Read `nr_bytes`, fewer at the end of the connection; all of them within one time limit.
 
         Raises OSError, which ends the association, for a PDU far longer than announced: its length is what
-        the peer says, and would be taken from memory. Raises TimeoutError: a peer that sends a byte now and
-        then must not hold us.
+        the peer says, and would be taken from memory; and for more than `incoming` takes. Raises
+        TimeoutError: a peer that sends a byte now and then must not hold us.
         """
         if nr_bytes > _PDU_REFUSED_BYTES:
-            raise OSError(f"a PDU of {nr_bytes} bytes, {LONGEST_PDU} were announced")
+            self._incoming.refuse(f"it sent a PDU of {nr_bytes} bytes, {LONGEST_PDU} were announced")
+        self._incoming.count(nr_bytes)
         connection = cast("socket.socket", self.socket)
         limit_s = connection.gettimeout()
         deadline = None if limit_s is None else time.monotonic() + limit_s
@@ -119,9 +122,9 @@ class _ReadySocket(AssociationSocket):
 class RequestingEntity(ApplicationEntity):
     """pynetdicom's application entity, for one association on a connection that stands already."""
 
-    def __init__(self, ae_title: str, connection: socket.socket) -> None:
+    def __init__(self, ae_title: str, connection: socket.socket, incoming: Incoming) -> None:
         super().__init__(ae_title)
-        self._connection = connection
+        self._connection, self._incoming = connection, incoming
         self.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
         self.implementation_version_name = IMPLEMENTATION_VERSION_NAME
         # Each read and write has its limit: an idle timer would only end what waits for its turn
@@ -133,4 +136,4 @@ class RequestingEntity(ApplicationEntity):
         address: AddressInformation,  # noqa: ARG002  to bind to: not ours to choose
         tls_args: tuple[SSLContext, str] | None,  # noqa: ARG002  not used yet
     ) -> AssociationSocket:
-        return _ReadySocket(assoc, self._connection)
+        return _ReadySocket(assoc, self._connection, self._incoming)

@@ -15,14 +15,28 @@ from typing import Any, Final
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
-from dicomnode.net.dicomweb import WebPeer, query
+from dicomnode.net.dicomweb import query
 from dicomnode.net.limits import Meter
 from dicomnode.net.peer import Peer
-from dicomnode.net.query import matches, open_find
+from dicomnode.net.query import matches, open_find, told
+from dicomnode.net.web import WebPeer
 from dicomnode.values import Fact, is_valid_uid
 
 _MOST_ANSWERS: Final = 1000  # a peer that ignores the keys would send all that it has
 _WILD: Final = "*?\\"  # PS3.4 C.2.2.2.4, and the separator of several values
+
+# Patient IDs that stand for "not known": two studies that have one are not of one patient
+_OF_MANY: Final = frozenset({"anonymised", "anonymized", "anonymous", "n/a", "none", "null", "unknown"})
+# "O" is written for "not known" too (PS3.3 C.7.1.1: male, female, other)
+_SEXES: Final = {"F", "M"}
+_ASKED_OF_STUDY: Final = (
+    "IssuerOfPatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyInstanceUID",
+    "StudyTime",
+    "StudyDescription",
+)
 
 AnyPeer = Peer | WebPeer
 
@@ -31,31 +45,46 @@ AnyPeer = Peer | WebPeer
 class Patient:
     """Who is asked for. Never logged: `repr` says nothing of it. issuer: of the Patient ID, "" if unknown.
 
-    former: who the same patient was before a merge; archives may not have heard of it.
+    birth_date, sex: as a header says them (DA, CS), "" if it does not. former: who the same patient was
+    before a merge or a correction; archives may not have heard of it.
     """
 
     patient_id: str
     issuer: str = ""
+    birth_date: str = ""
+    sex: str = ""
     former: Patient | None = None
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """The Patient ID, and the one before a merge."""
+        """The Patient ID, and the one before a merge; none that says nothing of who it is."""
         more = () if self.former is None else self.former.ids
-        return tuple(dict.fromkeys((self.patient_id, *more)))
+        return tuple(dict.fromkeys((*([self.patient_id] if self._is_somebody else []), *more)))
+
+    @property
+    def _is_somebody(self) -> bool:
+        text = self.patient_id.strip()
+        return bool(text.strip("0")) and text.casefold() not in _OF_MANY
 
     def __repr__(self) -> str:
         return "Patient(…)"
 
-    def is_same(self, patient_id: str, issuer: str) -> bool:
-        """Tell whether another Patient ID (0010,0020) with its issuer (0010,0021) is the same patient's.
+    def is_same(self, other: Patient) -> bool:
+        """Tell whether a header or an answer is of the same patient: `other`, without what that was before.
 
-        An issuer that one of the two does not say is no difference.
+        The Patient ID (0010,0020) is the same. Its issuer (0010,0021), Patient's Birth Date (0010,0030) and
+        Sex (0010,0040) are no others: what one of the two does not say is no difference. IDs are typed in,
+        and given again.
         """
-        if self.former is not None and self.former.is_same(patient_id, issuer):
+        if self.former is not None and self.former.is_same(other):
             return True
-        same_issuer = not (self.issuer and issuer) or self.issuer == issuer.strip()
-        return bool(self.patient_id) and self.patient_id == patient_id.strip() and same_issuer
+        return (
+            self._is_somebody
+            and self.patient_id == other.patient_id.strip()
+            and _agree(self.issuer.strip(), other.issuer.strip())
+            and _agree(day_of(self.birth_date), day_of(other.birth_date))
+            and {self.sex.strip(), other.sex.strip()} != _SEXES
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,12 +137,12 @@ def find_earlier(
     those of `dicomweb.query`. ValueError for a Patient ID that is empty or a pattern: it would match others.
     """
     ids = wanted.patient.ids
-    if not all(ids) or set(_WILD) & set("".join(ids)):
+    if not ids or set(_WILD) & set("".join(ids)):
         raise ValueError("a patient is asked for by an ID that is no pattern")
     keys = {
         "StudyDate": f"{wanted.earliest:%Y%m%d}-{wanted.day:%Y%m%d}",
         "ModalitiesInStudy": wanted.modality,
-        **dict.fromkeys(("IssuerOfPatientID", "StudyInstanceUID", "StudyTime", "StudyDescription"), ""),
+        **dict.fromkeys(_ASKED_OF_STUDY, ""),
     }
     found = {
         study.study_instance_uid: study
@@ -150,8 +179,8 @@ def find_series(
             instances=_count(answer),
         )
         for answer in answers
-        if is_valid_uid(uid := str(answer.get("SeriesInstanceUID") or ""))
-        and str(answer.get("StudyInstanceUID") or study_uid) == study_uid
+        if is_valid_uid(uid := _text(answer, "SeriesInstanceUID"))
+        and (_text(answer, "StudyInstanceUID") or study_uid) == study_uid
     }
     return [found[uid] for uid in sorted(found)]
 
@@ -169,20 +198,33 @@ def _ask(
 
 def _study(answer: Dataset, wanted: PriorQuery) -> FoundStudy | None:
     """Make a study of an answer; None where it is not one that was asked for."""
-    uid = str(answer.get("StudyInstanceUID") or "")
-    day = day_of(answer.get("StudyDate"))
-    of_patient = wanted.patient.is_same(
-        str(answer.get("PatientID") or ""), str(answer.get("IssuerOfPatientID") or "")
+    uid = _text(answer, "StudyInstanceUID")
+    day = day_of(told(answer, "StudyDate"))
+    patient = Patient(
+        patient_id=_text(answer, "PatientID"),
+        issuer=_text(answer, "IssuerOfPatientID"),
+        birth_date=_text(answer, "PatientBirthDate"),
+        sex=_text(answer, "PatientSex"),
     )
+    of_patient = wanted.patient.is_same(patient)
     if not of_patient or day is None or not is_valid_uid(uid) or uid == wanted.study_instance_uid:
         return None
-    at = time_of(answer.get("StudyTime"))
+    at = time_of(told(answer, "StudyTime"))
     if not wanted.earliest <= day <= wanted.day:
         return None
     if day == wanted.day and (at is None or wanted.time_of_day is None or at >= wanted.time_of_day):
         return None
-    description = str(answer.get("StudyDescription") or "")
+    description = _text(answer, "StudyDescription")
     return FoundStudy(study_instance_uid=uid, day=day, time_of_day=at, description=description)
+
+
+def _agree(ours: object, theirs: object) -> bool:
+    """Tell whether two values are no contradiction: one of them is not there, or they are the same."""
+    return not ours or not theirs or ours == theirs
+
+
+def _text(answer: Dataset, keyword: str) -> str:
+    return str(told(answer, keyword) or "")
 
 
 def day_of(value: object) -> date | None:
@@ -203,13 +245,13 @@ def time_of(value: object) -> time | None:
 
 def _count(answer: Dataset) -> int | None:
     with suppress(ValueError, TypeError):
-        return int(str(answer.get("NumberOfSeriesRelatedInstances")))
+        return int(str(told(answer, "NumberOfSeriesRelatedInstances")))
     return None
 
 
 def _fact(answer: Dataset, keyword: str) -> Fact:
     """Return an attribute as matching sees it; None where the peer told nothing."""
-    value: Any = answer.get(keyword)
+    value: Any = told(answer, keyword)
     if value is None or value == "":
         return None
     if isinstance(value, MultiValue | list | tuple):

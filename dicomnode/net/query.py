@@ -7,9 +7,9 @@ asking for all instances of a study at once is an extension.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from pydicom.dataset import Dataset
 
@@ -18,12 +18,14 @@ from dicomnode.net.association import Link, open_association
 from dicomnode.net.limits import FetchLimits, Meter
 from dicomnode.net.peer import Peer
 from dicomnode.net.status import query_status_text
+from dicomnode.store.foreign import UNREADABLE, quiet
 
 _STUDY_ROOT_FIND: Final = "1.2.840.10008.5.1.4.1.2.2.1"
 _EXPLICIT_LE: Final = "1.2.840.10008.1.2.1"
 _IMPLICIT_LE: Final = "1.2.840.10008.1.2"
 _PENDING: Final = (0xFF00, 0xFF01)
-_STUDY_S: Final = 20  # times the wait for an answer: all questions about a study, however they trickle
+# Times the wait for an answer: all questions about a study, however their answers trickle
+ANSWERS_OF_A_STUDY: Final = 20
 _MOST_SERIES: Final = 1000  # of a study; a peer that ignores the keys would answer with all that it has
 _MOST_INSTANCES: Final = 50_000  # of a study
 
@@ -78,11 +80,20 @@ def count_instances(peer: Peer, calling_ae: str, study_uid: str) -> StudyCount:
         )
 
 
+def told(match: Dataset, keyword: str) -> Any:
+    """Value of an attribute as a peer tells it; None where it tells none, or none that can be read.
+
+    pydicom reads a value when it is asked for, and a peer may send anything.
+    """
+    with suppress(OSError, *UNREADABLE), quiet():
+        return match.get(keyword)
+    return None
+
+
 def series_count(match: Dataset) -> int | None:
     """Number of Series Related Instances; None where it is missing, empty, or no number at all."""
-    element = match.get("NumberOfSeriesRelatedInstances")
     try:
-        count = int(str(element))
+        count = int(str(told(match, "NumberOfSeriesRelatedInstances")))
     except ValueError:
         return None
     return count if count > 0 else None
@@ -99,7 +110,7 @@ def open_find(peer: Peer, calling_ae: str, meter: Meter | None = None) -> Iterat
         with _opened(peer, calling_ae, meter) as link:
             yield link
         return
-    seconds = _STUDY_S * peer.timeout_s
+    seconds = ANSWERS_OF_A_STUDY * peer.timeout_s
     try:
         with _opened(peer, calling_ae, Meter(peer.name, FetchLimits(seconds=seconds))) as link:
             yield link
@@ -151,9 +162,9 @@ def _series(link: Link, study_uid: str, more: Mapping[str, str]) -> list[tuple[s
     """The series of a study by UID, each once; what is said of another study is left out."""
     keys = {"StudyInstanceUID": study_uid, "SeriesInstanceUID": "", **more}
     found = {
-        str(match.SeriesInstanceUID): match
+        str(uid): match
         for match in matches(link, "SERIES", keys, _MOST_SERIES)
-        if match.get("SeriesInstanceUID") and _is_of(match, StudyInstanceUID=study_uid)
+        if (uid := told(match, "SeriesInstanceUID")) and _is_of(match, StudyInstanceUID=study_uid)
     }
     return list(found.items())
 
@@ -163,17 +174,17 @@ def _images(link: Link, study_uid: str, series_uid: str, more: Mapping[str, str]
     return [
         FoundInstance(
             series_instance_uid=series_uid,
-            sop_instance_uid=str(match.SOPInstanceUID),
-            sop_class_uid=str(match.SOPClassUID) if match.get("SOPClassUID") else None,
+            sop_instance_uid=str(uid),
+            sop_class_uid=str(told(match, "SOPClassUID") or "") or None,
         )
         for match in matches(link, "IMAGE", {**of, "SOPInstanceUID": "", **more}, _MOST_INSTANCES)
-        if match.get("SOPInstanceUID") and _is_of(match, **of)
+        if (uid := told(match, "SOPInstanceUID")) and _is_of(match, **of)
     ]
 
 
 def _is_of(match: Dataset, **uids: str) -> bool:
     """Tell whether an answer is of what was asked for, as far as it says."""
-    return all(str(match.get(keyword) or uid) == uid for keyword, uid in uids.items())
+    return all(str(told(match, keyword) or uid) == uid for keyword, uid in uids.items())
 
 
 def matches(link: Link, level: str, keys: Mapping[str, str], most: int) -> Iterator[Dataset]:
@@ -210,7 +221,9 @@ def _too_many(link: Link, most: int) -> NodeError:
 def query_failure(link: Link, request: str, status: Dataset) -> NodeError:
     """Make the failure of a C-FIND or C-GET from its last response; an empty one means there was none."""
     code = status.get("Status")
-    if code is None:
+    if link.incoming.over:
+        reason = link.incoming.over
+    elif code is None:
         reason = f"no answer within {link.peer.timeout_s:g} s, or the association ended"
     else:
         reason = f"status 0x{code:04X}, {query_status_text(code)}"

@@ -14,9 +14,9 @@ from pydicom.dataset import Dataset
 from pynetdicom import evt
 from pynetdicom.dimse_primitives import C_STORE
 
-from dicomnode.faults import FETCH_INCOMPLETE, NO_PRESENTATION_CONTEXT, NodeError
+from dicomnode.faults import FETCH_INCOMPLETE, FETCH_TOO_LARGE, NO_PRESENTATION_CONTEXT, NodeError
 from dicomnode.net.association import MAXIMUM_CONTEXTS, Link, ProposedContext, open_association
-from dicomnode.net.limits import Meter
+from dicomnode.net.limits import AnswerLimits, FetchLimits, Meter
 from dicomnode.net.peer import Peer
 from dicomnode.net.query import list_instances, query_failure
 from dicomnode.net.status import query_status_text
@@ -39,6 +39,7 @@ _STORED_AS: Final = (
 _PENDING: Final = 0xFF00
 _SOME_FAILED: Final = 0xB000
 _INVALID_UID: Final = 0x0117
+_ENVELOPE: Final = 1_000_000  # bytes of commands and heads of PDUs, generously
 _OUT_OF_RESOURCES: Final = 0xA700
 
 
@@ -70,8 +71,15 @@ def fetch_study(
         arrived.add(path)
         return 0
 
+    limits = FetchLimits()
+    answers = AnswerLimits(message_bytes=limits.object_bytes, bytes=limits.bytes)
     with open_association(
-        peer, calling_ae, _contexts(sop_classes), provides=sop_classes, handlers=[(evt.EVT_C_STORE, keep)]
+        peer,
+        calling_ae,
+        _contexts(sop_classes),
+        provides=sop_classes,
+        handlers=[(evt.EVT_C_STORE, keep)],
+        answers=answers,
     ) as link:
         _require(link, _STUDY_ROOT_GET, "GET")
         for series_uid in dict.fromkeys(found.series_instance_uid for found in wanted):
@@ -98,54 +106,89 @@ def get_series(
     sop_classes = {one.sop_class_uid for one in listed if one.sop_class_uid}
     if not sop_classes:
         return 0
-    came: list[bool] = []
-    failure: list[NodeError] = []
-    links: list[Link] = []
-
-    def keep(event: evt.Event) -> int:
-        try:
-            content = event.encoded_dataset()
-            meter.count(1, len(content))
-            take(content)
-        except NodeError as error:  # the thread of the association cannot raise it to who asked
-            failure.append(error)
-            links[0].drop()
-            return _OUT_OF_RESOURCES
-        came.append(True)
-        return 0
-
-    handlers = [(evt.EVT_C_STORE, keep)]
+    intake = _Intake(take, meter)
     try:
         with (
             open_association(
-                peer, calling_ae, _contexts(sop_classes), provides=sop_classes, handlers=handlers
+                peer,
+                calling_ae,
+                _contexts(sop_classes),
+                provides=sop_classes,
+                handlers=[(evt.EVT_C_STORE, intake.keep)],
+                answers=intake.limits,
             ) as link,
             meter.watching(link.drop),
         ):
             _require(link, _STUDY_ROOT_GET, "GET")
-            links.append(link)
+            intake.link = link
             _get(link, study_uid, series_uid)
     except NodeError as error:
-        if failure:
-            raise failure[0] from error
-        raise
-    if len(came) < len(listed):
-        reason = "it says that this is all"
-        raise NodeError(FETCH_INCOMPLETE, name=peer.name, came=len(came), wanted=len(listed), reason=reason)
-    return len(came)
+        cause = intake.cause
+        if cause is None:
+            raise
+        raise cause from error
+    if intake.came < len(listed):
+        reason, wanted = "it says that this is all", len(listed)
+        raise NodeError(FETCH_INCOMPLETE, name=peer.name, came=intake.came, wanted=wanted, reason=reason)
+    return intake.came
 
 
-def move_series(peer: Peer, calling_ae: str, study_uid: str, series_uid: str, meter: Meter) -> int:
+class _Intake:
+    """Takes what a C-GET brings, in the thread of the association; came: how many instances."""
+
+    def __init__(self, take: Callable[[bytes], None], meter: Meter) -> None:
+        self._take, self._meter = take, meter
+        left = meter.limits.bytes - meter.bytes
+        self.limits = AnswerLimits(
+            message_bytes=min(meter.limits.object_bytes, left) + _ENVELOPE, bytes=left + _ENVELOPE
+        )
+        self.came = 0
+        self.link: Link | None = None
+        self._failure: NodeError | None = None
+
+    def keep(self, event: evt.Event) -> int:
+        """Give an instance away as a Part 10 file; the status for the peer."""
+        try:
+            content = event.encoded_dataset()
+            self._meter.count(1, len(content))
+            self._take(content)
+        except NodeError as error:  # the thread of the association cannot raise it to who asked
+            self._failure = error
+            if self.link is not None:
+                self.link.drop()
+            return _OUT_OF_RESOURCES
+        self.came += 1
+        return 0
+
+    @property
+    def cause(self) -> NodeError | None:
+        """Why the association was ended from here; None where the peer, or the network, ended it."""
+        over = "" if self.link is None else self.link.incoming.over
+        if self._failure is None and over:
+            return NodeError(FETCH_TOO_LARGE, name=self._meter.name, limit=over)
+        return self._failure
+
+
+def move_series(
+    peer: Peer,
+    calling_ae: str,
+    study_uid: str,
+    series_uid: str,
+    meter: Meter,
+    *,
+    weigh: Callable[[], int] | None = None,
+) -> int:
     """Let the peer send the instances of a series to our listening side, C-MOVE; return how many it sent.
 
     calling_ae is also the AE title that it sends to: the peer must know its host and port. Between two
     answers all the time may pass that `meter` leaves: images come meanwhile, by another association.
+    weigh: how many bytes have come there; asked each second, in another thread.
     Raises NodeError as `fetch_study`, FETCH_LATE, FETCH_TOO_LARGE, FETCH_INCOMPLETE.
     """
     identifier = _series_identifier(study_uid, series_uid)
     contexts: list[ProposedContext] = [(_STUDY_ROOT_MOVE, (_EXPLICIT_LE, _IMPLICIT_LE))]
     done = 0
-    with open_association(peer, calling_ae, contexts) as link, meter.watching(link.drop):
+    with open_association(peer, calling_ae, contexts) as link, meter.watching(link.drop, weigh):
         _require(link, _STUDY_ROOT_MOVE, "MOVE")
         link.association.dimse_timeout = max(meter.left_s, 0.1)
         for status, _ in link.association.send_c_move(identifier, calling_ae, _STUDY_ROOT_MOVE):

@@ -73,6 +73,7 @@ class StorageAssociation(Association):
         self._receiving = ReceivingDimse(self, rules.storage.maximum_bytes)
         self.dimse = self._receiving
         self._missing_uids = 0
+        self._arriving = rules.storage.arriving()
 
     def context(self, context_id: int) -> PresentationContext | None:
         """Return a negotiated presentation context."""
@@ -95,6 +96,7 @@ class StorageAssociation(Association):
         try:
             super().run_reactor()
         finally:
+            self._arriving.end()  # first: it brings nothing more, and its study may wait for that
             # However it ended: the peer does not wait, and the DUL thread ends with its connection
             self.give_up()
             if self.dul.is_alive():
@@ -150,6 +152,7 @@ class StorageAssociation(Association):
             abstract_syntax=str(context.abstract_syntax),
             transfer_syntax=str(context.transfer_syntax[0]),
             sender=replace(self.sender, fetched=True) if asked_for else self.sender,
+            announce=self._arriving.say,
         )
 
     def _reply(self, context_id: int, command: Command, answer: Answer) -> None:

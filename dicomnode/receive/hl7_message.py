@@ -24,29 +24,37 @@ CHARACTER_SETS: Final = {
     "UNICODE UTF-8": "utf-8",
     **{f"8859/{part}": f"iso8859-{part}" for part in (1, 2, 3, 4, 5, 6, 7, 8, 9, 15)},
 }
+# Types (table 0203) of an ID that images may have as Patient ID: medical record number, internal and external
+# identifier; and none. A social security number (SS) or an account number (AN) is no Patient ID
+_PATIENT_IDS: Final = frozenset({"", "MR", "PI", "PT"})
 # Table 0001 → Patient's Sex (0010,0040)
 _SEXES: Final = {"M": "M", "F": "F", "O": "O", "A": "O", "N": "O", "U": "", _DELETED: ""}
 
 
 @dataclass(frozen=True, slots=True)
 class PatientNumber:
-    """An ID and who assigned it (CX-4.1), empty where that is not said."""
+    """An ID, who assigned it (CX-4.1) and its type (CX-5), empty where these are not said."""
 
     number: str
     issuer: str
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatientChange:
-    """What a message says of one patient. known_as: numbers that studies may have. numbers: the right ones.
+    """What a message says of one patient. known_as: numbers that studies may have.
 
+    successors: of a merge: what each of these becomes, in the same order. None: it is an update.
     values: PatientName, PatientBirthDate, PatientSex as DICOM has them, where the message says them.
     """
 
     known_as: tuple[PatientNumber, ...]
-    numbers: tuple[PatientNumber, ...]
-    is_merge: bool
     values: dict[str, str]
+    successors: tuple[PatientNumber, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.successors and len(self.successors) != len(self.known_as):
+            raise ValueError(f"{len(self.known_as)} numbers become {len(self.successors)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +166,7 @@ def _updates(message: Message, sender: str) -> list[PatientChange]:
         if pid[0] == "PID":
             numbers = _numbers(message, pid, 3, sender)
             values = _values(message, pid, sender)
-            found.append(PatientChange(known_as=numbers, numbers=numbers, is_merge=False, values=values))
+            found.append(PatientChange(known_as=numbers, values=values))
     return found
 
 
@@ -174,14 +182,10 @@ def _merges(message: Message, sender: str) -> list[PatientChange]:
         elif segment[0] == "MRG":
             if pid is None:
                 raise NodeError(MESSAGE_WRONG, sender=sender, problem="an MRG has no PID")
-            found.append(
-                PatientChange(
-                    known_as=_numbers(message, segment, 1, sender),
-                    numbers=_numbers(message, pid, 3, sender),
-                    is_merge=True,
-                    values=_values(message, pid, sender),
-                )
-            )
+            old, new = _numbers(message, segment, 1, sender), _numbers(message, pid, 3, sender)
+            successors = tuple(_successor(one, new, sender) for one in old)
+            values = _values(message, pid, sender)
+            found.append(PatientChange(known_as=old, successors=successors, values=values))
             pid = None
     if pid is not None:
         raise NodeError(MESSAGE_WRONG, sender=sender, problem="a PID has no MRG")
@@ -197,16 +201,31 @@ def _numbers(
 ) -> tuple[PatientNumber, ...]:
     found = []
     for one in message.repetitions(_field(segment, number)):
-        parts = message.components(one)
-        issuer = parts[3] if len(parts) > 3 else ""
-        if parts[0] and parts[0] != _DELETED:
-            if not all(map(_is_line, (parts[0], issuer))):
+        text, _, _, issuer, kind = [*message.components(one), *[""] * 5][:5]
+        if text and text != _DELETED and kind in _PATIENT_IDS:
+            if not all(map(_is_line, (text, issuer))):
                 problem = f"an ID of {segment[0]}-{number} cannot stand in a DICOM header"
                 raise NodeError(MESSAGE_WRONG, sender=sender, problem=problem)
-            found.append(PatientNumber(parts[0], issuer))
+            found.append(PatientNumber(text, issuer, kind))
     if not found:
-        raise NodeError(MESSAGE_WRONG, sender=sender, problem=f"{segment[0]}-{number} has no ID")
+        problem = f"{segment[0]}-{number} has no ID of type MR, PI, PT or none"
+        raise NodeError(MESSAGE_WRONG, sender=sender, problem=problem)
     return tuple(found)
+
+
+def _successor(old: PatientNumber, new: tuple[PatientNumber, ...], sender: str) -> PatientNumber:
+    """The one that an old number becomes: of its issuer and type, as far as both numbers say these."""
+    fitting: dict[int, dict[tuple[str, str], PatientNumber]] = {}
+    for one in new:
+        pairs = ((one.issuer, old.issuer), (one.kind, old.kind))
+        if all(theirs == ours or not (theirs and ours) for theirs, ours in pairs):
+            sure = sum(theirs == ours for theirs, ours in pairs)
+            fitting.setdefault(sure, {})[one.number, one.issuer] = one
+    best = list(fitting[max(fitting)].values()) if fitting else []
+    if len(best) != 1:
+        problem = f"PID-3 has {len(best) or 'no'} IDs that could follow one of MRG-1, by issuer and type"
+        raise NodeError(MESSAGE_WRONG, sender=sender, problem=problem)
+    return best[0]
 
 
 def _is_line(text: str) -> bool:

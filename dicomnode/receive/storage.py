@@ -28,7 +28,7 @@ from dicomnode.receive.answers import SUCCESS, answer_for
 from dicomnode.receive.command import Answer, Command
 from dicomnode.receive.filemeta import file_meta
 from dicomnode.receive.scan import DataSetIds, ScanError, check_whole, scan_ids
-from dicomnode.store import SealedFile, Store
+from dicomnode.store import Arriving, SealedFile, Store
 from dicomnode.values import Sender
 from dicomnode.values.uids import is_valid_uid
 
@@ -44,11 +44,16 @@ _STUDY: Final = ("Study Instance UID (0020,000D)", 0x0020000D)
 _SERIES: Final = ("Series Instance UID (0020,000E)", 0x0020000E)
 
 
+def _nobody(study_instance_uid: str) -> None:
+    """Tell nobody."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreRequest:
     """One C-STORE request, whole: command, data set as encoded, and the context that it came on.
 
-    size: bytes of the data set that came; `data` is empty where they were more than the limit.
+    size: bytes of the data set that came; `data` is empty where they were more than the limit. announce: told
+    the Study Instance UID of what is taken, before it is sealed.
     """
 
     command: Command
@@ -57,6 +62,7 @@ class StoreRequest:
     abstract_syntax: str
     transfer_syntax: str
     sender: Sender
+    announce: Callable[[str], None] = _nobody
 
 
 class Refused(Exception):  # noqa: N818  an answer, not an error
@@ -86,6 +92,10 @@ class StorageService:
         self._clock = clock
         self._on_stored = on_stored
 
+    def arriving(self) -> Arriving:
+        """Where an association says what it brings."""
+        return Arriving(self._store.root)
+
     def take(self, request: StoreRequest, reply: Callable[[Answer], None]) -> None:
         """Store the instance or refuse it, reply once, then tell of it. Never raises."""
         try:
@@ -112,7 +122,7 @@ class StorageService:
             limit_mb = self.maximum_bytes / _MB
             failure = NodeError(OBJECT_TOO_LARGE, calling_ae=calling_ae, size_mb=size_mb, limit_mb=limit_mb)
             raise Refused(failure)
-        self._check_data_set(request)
+        request.announce(self._check_data_set(request).study_instance_uid)
         meta = file_meta(
             request.abstract_syntax,
             request.command.sop_instance_uid or "",
@@ -137,7 +147,7 @@ class StorageService:
             failure = NodeError(CONTEXT_MISMATCH, sop_class_uid=shown, abstract_syntax=abstract_syntax)
             raise Refused(failure, _CLASS[1])
 
-    def _check_data_set(self, request: StoreRequest) -> None:
+    def _check_data_set(self, request: StoreRequest) -> DataSetIds:
         uid = request.command.sop_instance_uid
         try:
             ids = scan_ids(request.data, request.transfer_syntax)
@@ -145,6 +155,7 @@ class StorageService:
             check_whole(request.data, request.transfer_syntax, ids.end)
         except ScanError as error:
             raise Refused(NodeError(DATASET_UNREADABLE, sop_instance_uid=uid, error=error)) from error
+        return ids
 
     def _check_ids(self, command: Command, ids: DataSetIds) -> None:
         pairs = (

@@ -12,19 +12,20 @@ from dicomnode.values.lazy import lazy_face
 if TYPE_CHECKING:
     from dicomnode.report.guard import check_segmentation
     from dicomnode.report.make import make_objects
-    from dicomnode.report.objects import ReportProfile, ResultObject
+    from dicomnode.report.objects import EarlierReport, ReportProfile, ResultObject
     from dicomnode.report.pictures import overlay_png
     from dicomnode.report.rejection_note import Rejection, make_rejection_note
 
 _HOMES = {
     "guard": ("check_segmentation",),
     "make": ("make_objects",),
-    "objects": ("ReportProfile", "ResultObject"),
+    "objects": ("EarlierReport", "ReportProfile", "ResultObject"),
     "pictures": ("overlay_png",),
     "rejection_note": ("Rejection", "make_rejection_note"),
 }
 
 __all__ = [
+    "EarlierReport",
     "Rejection",
     "ReportProfile",
     "ResultObject",

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Final
 
 import numpy as np
-from pydicom import DataElement, Dataset, dcmread
+from pydicom import DataElement, Dataset
 from pydicom.dataelem import RawDataElement
 
 from dicomnode.faults import SOURCES_DISAGREE, NodeError
-from dicomnode.report.characters import read_unicode
+from dicomnode.report.characters import read_encoded, read_unicode
 from dicomnode.report.cleaning import element_of, tag_of, written, wrong
-from dicomnode.values import Findings, Float64, Source
+from dicomnode.store.foreign import UNREADABLE_ITEMS
+from dicomnode.values import Findings, Float64, Grid, Source
+from dicomnode.values.geometry import ALIKE_COSINES, ALIKE_SPACING, axes_of
 
 # One patient: every instance of every input must agree in these …
 _PERSON: Final = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate")
@@ -26,10 +27,13 @@ _PERSON: Final = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirth
 _SERIES: Final = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "Modality")
 # … and, where a volume was made of it, in these, exactly or within a tolerance.
 _SPACE: Final = ("FrameOfReferenceUID", "Rows", "Columns")
-_GEOMETRY: Final = {  # how many numbers, and how far two slices may differ
-    "ImageOrientationPatient": (6, 1e-4),  # cosines
-    "PixelSpacing": (2, 1e-4),  # mm
-}
+_GEOMETRY: Final = ("ImageOrientationPatient", "PixelSpacing")
+EQUAL_MM: Final = 1e-6
+"""Pixel spacings that differ by less are the same number."""
+
+# Two slices are of one stack where both are like a third, which need not be in it; and a little for rounding
+_TWICE: Final = 2.01
+
 _READ: Final = (
     *_PERSON,
     *_SERIES,
@@ -51,7 +55,10 @@ class SourceInstance:
     header: Dataset
 
     def text(self, keyword: str) -> str:
-        """A value as text, without padding; empty if it is missing. Not for texts beyond ASCII."""
+        """A value as text, without padding; empty if it is missing. Not for texts beyond ASCII.
+
+        Raises NodeError(SOURCE_HEADER_WRONG) as `element_of`.
+        """
         element = element_of(self.header, keyword)
         return "" if element is None or element.value is None else str(element.value).strip()
 
@@ -62,7 +69,7 @@ class SourceInstance:
             raise wrong(keyword, "missing")
         try:
             values = np.array(element.value, dtype=np.float64, ndmin=1)
-        except (TypeError, ValueError):
+        except UNREADABLE_ITEMS:
             raise wrong(keyword, "not valid") from None
         if values.shape != (count,) or not np.isfinite(values).all():
             raise wrong(keyword, "not valid")
@@ -74,11 +81,8 @@ def read_instances(source: Source) -> tuple[SourceInstance, ...]:
 
     Raises NodeError(SOURCE_HEADER_WRONG) if a frame of the source has no header.
     """
-    tags = None if is_multi_frame(source) else [tag_of(keyword) for keyword in _READ]
-    read = tuple(
-        SourceInstance(encoded, dcmread(BytesIO(encoded), specific_tags=list(tags) if tags else None))
-        for encoded in source.headers.encoded
-    )
+    tags = () if is_multi_frame(source) else tuple(tag_of(keyword) for keyword in _READ)
+    read = tuple(SourceInstance(encoded, read_encoded(encoded, tags)) for encoded in source.headers.encoded)
     named = {frame.sop_instance_uid for frame in source.frames}
     if not read or not named <= {one.text("SOPInstanceUID") for one in read}:
         raise wrong("SOPInstanceUID", "not among the headers that came with the findings")
@@ -112,7 +116,7 @@ def check_agreement(
         _agree(own, _SPACE, otherwise)
         _expect(own[0], "FrameOfReferenceUID", source.grid.frame_of_reference_uid)
         if not is_multi_frame(source):  # else the geometry stands with the frames: the guard checks it
-            _agree_in_geometry(own)
+            _agree_in_geometry(own, source.grid)
 
 
 def _agree(instances: Sequence[SourceInstance], keywords: Iterable[str], otherwise: str) -> None:
@@ -124,13 +128,23 @@ def _agree(instances: Sequence[SourceInstance], keywords: Iterable[str], otherwi
             raise _disagree(keyword)
 
 
-def _agree_in_geometry(instances: Sequence[SourceInstance]) -> None:
-    for keyword, (count, tolerance) in _GEOMETRY.items():
-        values = np.array([one.numbers(keyword, count) for one in instances])
-        if np.abs(values - values[0]).max() > tolerance:
-            raise _disagree(keyword)
+def _agree_in_geometry(instances: Sequence[SourceInstance], grid: Grid) -> None:
+    """Refuse slices that make no volume together, or whose grid is another one.
+
+    What `assemble` tolerates within a stack is tolerated here: else the analysis is lost at its end.
+    """
     for one in instances:
         one.numbers("ImagePositionPatient", 3)
+    cosines = np.array([one.numbers("ImageOrientationPatient", 6) for one in instances])
+    spacings = np.array([one.numbers("PixelSpacing", 2) for one in instances])
+    axes, lengths_mm = axes_of(cosines[0]), np.array(grid.spacing_kji_mm[1:])
+    along = grid.affine_lps[:3, :2] / lengths_mm[::-1]
+    apart = np.ptp(cosines, axis=0).max() > _TWICE * ALIKE_COSINES
+    if apart or axes is None or np.abs(axes[:2] - along.T).max() > ALIKE_COSINES:
+        raise _disagree("ImageOrientationPatient")
+    apart = (np.ptp(spacings, axis=0) > _TWICE * ALIKE_SPACING * spacings.max(axis=0)).any()
+    if apart or np.abs(spacings - lengths_mm).max(axis=1).min() > EQUAL_MM:
+        raise _disagree("PixelSpacing")
 
 
 def _expect(instance: SourceInstance, keyword: str, expected: str) -> None:

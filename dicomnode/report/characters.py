@@ -9,8 +9,7 @@ any other is ISO_IR 192. Source: PS3.3 C.12.1.1.2, PS3.5 6.1.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 
@@ -18,7 +17,11 @@ from pydicom import Dataset, dcmread
 from pydicom.charset import convert_encodings, python_encoding
 from pydicom.config import disable_value_validation
 from pydicom.datadict import keyword_for_tag
+from pydicom.tag import BaseTag
 from pydicom.valuerep import PersonName
+
+from dicomnode.report.cleaning import wrong
+from dicomnode.store.foreign import UNREADABLE_ITEMS, quiet
 
 UTF_8 = "ISO_IR 192"
 _CHARACTER_SET = 0x00080005
@@ -30,9 +33,19 @@ _EXPLICIT_LITTLE = (False, True)  # (implicit VR, little endian) of encoded sour
 @contextmanager
 def as_it_is() -> Iterator[None]:
     """Read wrong values without a warning: each is checked, and dropped or refused, where it is used."""
-    with warnings.catch_warnings(), disable_value_validation():
-        warnings.simplefilter("ignore", UserWarning)
+    with quiet(), disable_value_validation():
         yield
+
+
+def read_encoded(encoded: bytes, tags: Sequence[BaseTag] = ()) -> Dataset:
+    """Read a Part 10 header, or these tags of it. Must run within `as_it_is`.
+
+    Raises NodeError(SOURCE_HEADER_WRONG) where its character set is no text: all others are read as they are.
+    """
+    try:
+        return dcmread(BytesIO(encoded), specific_tags=list(tags) or None)
+    except UNREADABLE_ITEMS:
+        raise wrong("SpecificCharacterSet", "not valid") from None
 
 
 def read_unicode(encoded: bytes, otherwise: str) -> tuple[Dataset, str | None]:
@@ -40,9 +53,9 @@ def read_unicode(encoded: bytes, otherwise: str) -> tuple[Dataset, str | None]:
 
     otherwise: character set (0008,0005) to assume for bytes that the header does not explain.
     Returns the data set, without SpecificCharacterSet, and a sentence if the character set was assumed.
-    Must run within `as_it_is`.
+    Must run within `as_it_is`. Raises NodeError(SOURCE_HEADER_WRONG) as `read_encoded`.
     """
-    declared = _terms(dcmread(BytesIO(encoded)))
+    declared = _terms(read_encoded(encoded))
     if declared and all(term in python_encoding for term in declared):
         dataset = _read_as(encoded, declared)
         if not _damaged(dataset):
@@ -69,7 +82,7 @@ def _terms(dataset: Dataset) -> list[str]:
 
 
 def _read_as(encoded: bytes, terms: list[str]) -> Dataset:
-    dataset = dcmread(BytesIO(encoded))
+    dataset = read_encoded(encoded)
     # pydicom converts an element when it is first looked at, so this comes early enough for all of them.
     dataset.set_original_encoding(*_EXPLICIT_LITTLE, convert_encodings(terms))
     return dataset
@@ -83,7 +96,10 @@ def _texts(dataset: Dataset, besides: frozenset[str] = frozenset()) -> Iterator[
     for tag in dataset.keys():  # noqa: SIM118  iterating over a data set converts every value, wrong ones too
         if dataset.get_item(tag).VR not in _TEXT_VRS or keyword_for_tag(tag) in besides:
             continue
-        element = dataset[tag]
+        try:
+            element = dataset[tag]
+        except UNREADABLE_ITEMS:  # it is left out or refused where it is used
+            continue
         if element.VR == "SQ":
             for item in element.value:
                 yield from _texts(item)

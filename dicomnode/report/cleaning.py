@@ -20,6 +20,7 @@ from pydicom.valuerep import PersonName, validate_value
 
 from dicomnode.faults import SOURCE_HEADER_WRONG, NodeError
 from dicomnode.report.shared_modules import IDENTIFYING, TRIAL, TYPE_2
+from dicomnode.store.foreign import UNREADABLE_ITEMS
 from dicomnode.values import is_valid_uid
 
 _ENUMERATED: Final = {  # PS3.3 C.7.1.1, C.7.2.2
@@ -53,6 +54,10 @@ _TRIAL_NEEDS: Final = (
     ("ClinicalTrialSubjectID", "ClinicalTrialSubjectReadingID"),
 )
 _TRIAL_TYPE_2: Final = ("ClinicalTrialProtocolName", "ClinicalTrialSiteID", "ClinicalTrialSiteName")
+# Value representations that are texts in a file (PS3.5 6.2)
+_TEXTS: Final = frozenset(
+    {"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT"}
+)
 _CODES: Final = ("CodeValue", "LongCodeValue", "URNCodeValue")
 # PS3.5 6.2: HHMMSS.FFFFFF from the left; 60 is a leap second
 _TIME: Final = re.compile(r"([01]\d|2[0-3])([0-5]\d(([0-5]\d|60)(\.\d{1,6})?)?)?")
@@ -88,7 +93,7 @@ class Cleaning:
         try:
             value = self._value(header[tag], tag)
             empty = header[tag].is_empty
-        except (TypeError, ValueError):  # pydicom cannot make a value of the bytes at all
+        except UNREADABLE_ITEMS:  # pydicom cannot make a value of the bytes at all
             self._note(tag)
             value, empty = None, False
         if len(self.notes) > noted and keyword in IDENTIFYING:
@@ -102,6 +107,9 @@ class Cleaning:
 
     def _value(self, element: DataElement, of: BaseTag) -> object:
         """The value, or None where it is empty or wrong; of: the header's attribute that it belongs to."""
+        if not _is_of_its_kind(element):
+            self._note(of)
+            return None
         if element.VR == "SQ":
             items = [self._item(item, element.keyword, of) for item in element.value]
             whole = [item for item in items if _is_whole(item, element.keyword)]
@@ -112,7 +120,8 @@ class Cleaning:
             return None
         values = list(element.value) if element.VM > 1 else [element.value]
         texts = [_as_it_was(value) for value in values]
-        if not all(_is_valid(element.VR, element.keyword, value) for value in texts):
+        vr = dictionary_VR(element.tag) if element.VR in _TEXTS else element.VR
+        if not all(_is_valid(vr, element.keyword, value) for value in texts):
             self._note(of)
             return None
         return texts if len(texts) > 1 else texts[0]
@@ -153,8 +162,16 @@ class Cleaning:
 
 
 def element_of(header: Dataset, keyword: str) -> DataElement | None:
-    """The element of a keyword, None if the header has none."""
-    found: DataElement | None = header.get(tag_of(keyword))
+    """The element of a keyword, None if the header has none.
+
+    Raises NodeError(SOURCE_HEADER_WRONG) where it has another kind of value, or one that is none at all.
+    """
+    try:
+        found: DataElement | None = header.get(tag_of(keyword))
+    except UNREADABLE_ITEMS:
+        raise wrong(keyword, "not valid") from None
+    if found is not None and not _is_of_its_kind(found):
+        raise wrong(keyword, "not valid")
     return found
 
 
@@ -174,6 +191,12 @@ def written(tag: BaseTag) -> str:
 def wrong(keyword: str, problem: str) -> NodeError:
     """The failure that names a header attribute and what is wrong with it, without its value."""
     return NodeError(SOURCE_HEADER_WRONG, tag=written(tag_of(keyword)), keyword=keyword, problem=problem)
+
+
+def _is_of_its_kind(element: DataElement) -> bool:
+    """Tell whether a value may be one of its attribute: some write LO for SH; none a number for a name."""
+    said, meant = element.VR, dictionary_VR(element.tag)
+    return said in meant.split(" or ") or (said in _TEXTS and meant in _TEXTS)
 
 
 def _is_whole(item: Dataset, of: str) -> bool:

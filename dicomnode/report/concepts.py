@@ -60,6 +60,8 @@ ACQUISITION_EQUIPMENT: Final = Code("109101", "DCM", "Acquisition Equipment")  #
 PROCESSING_EQUIPMENT: Final = Code("109102", "DCM", "Processing Equipment")
 ARTIFICIAL_INTELLIGENCE: Final = Code("123110", "DCM", "Artificial Intelligence")  # CID 7162
 
+REPLACED_REPORT: Final = Code("121360", "DCM", "Replaced report")  # CID 7009
+
 NOT_IN_DICTIONARY: Final = frozenset({QUALITATIVE_EVALUATIONS, ENGLISH})  # of schemes that it leaves out
 
 

@@ -10,7 +10,6 @@ Source: PS3.3 C.7.6.2.1.1 (positions), C.8.20.2 (segmentation), PS3.5 8.1.1 (bit
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Final
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 
 from dicomnode.faults import GEOMETRY_GUARD, NodeError
+from dicomnode.store.foreign import quiet
 from dicomnode.values import FindingKind, Findings, Float64, Grid, Segment
 from dicomnode.values.codes import LEFT, RIGHT
 
@@ -105,8 +105,7 @@ def _check_object(seg: Dataset, findings: Findings, grid: Grid) -> None:
 
 
 def _source_patient_id(findings: Findings) -> str:
-    with warnings.catch_warnings():  # of a character set that does not exist: not looked at here
-        warnings.simplefilter("ignore", UserWarning)
+    with quiet():  # of a character set that does not exist: not looked at here
         source = dcmread(BytesIO(findings.sources[0].headers.encoded[0]), specific_tags=["PatientID"])
         return str(source.get("PatientID") or "").strip()
 

@@ -14,15 +14,22 @@ from datetime import timedelta, timezone
 from types import MappingProxyType
 from typing import Final
 
+import numpy as np
 from pydicom import Dataset
 from pydicom.valuerep import format_number_as_ds
 
 from dicomnode.faults import NodeError
-from dicomnode.report.agreement import SourceInstance, check_agreement, is_multi_frame, read_instances
+from dicomnode.report.agreement import (
+    EQUAL_MM,
+    SourceInstance,
+    check_agreement,
+    is_multi_frame,
+    read_instances,
+)
 from dicomnode.report.characters import UTF_8, as_it_is, read_unicode
-from dicomnode.report.cleaning import Cleaning, tag_of
+from dicomnode.report.cleaning import Cleaning, element_of, tag_of
 from dicomnode.report.shared_modules import SHARED, TYPE_2
-from dicomnode.values import Findings, Grid, Source
+from dicomnode.values import Findings, Float64, Grid, Source
 
 _EQUIPMENT: Final = (
     "Manufacturer",
@@ -40,6 +47,8 @@ _OFFSET: Final = re.compile(r"([+-])(0\d|1[0-4])([0-5]\d)")  # PS3.3 C.12.1.1.8:
 _INTEGER: Final = re.compile(r"[+-]?\d{1,11}")
 _AS_IN_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 _DS_MAX: Final = 16  # characters, PS3.5 6.2
+_Numbers = tuple[list[str], list[str]]  # Image Orientation (Patient), Pixel Spacing
+_EQUAL_COSINES: Final = 1e-5  # six decimals; a corner of 500 mm does not move by more than 0.005 mm
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,6 +112,8 @@ def read_heading(
 
 def _stubs(source: Source, instances: Sequence[SourceInstance], lossy: Dataset) -> tuple[Dataset, ...]:
     stubs = []
+    placed = source.grid if source.plane is None else None
+    directions = _directions(placed, instances) if placed and not is_multi_frame(source) else None
     for instance in instances:
         stub = Dataset()
         for keyword in _ITSELF:
@@ -111,12 +122,12 @@ def _stubs(source: Source, instances: Sequence[SourceInstance], lossy: Dataset) 
             setattr(stub, keyword, "")
         stub.update(lossy)
         stub.Rows = stub.Columns = 1
-        if source.grid is not None and source.plane is None:
-            stub.FrameOfReferenceUID = source.grid.frame_of_reference_uid
-            if is_multi_frame(source):
-                _place_frames(stub, source, source.grid, instance)
+        if placed is not None:
+            stub.FrameOfReferenceUID = placed.frame_of_reference_uid
+            if directions is None:
+                _place_frames(stub, source, placed, instance)
             else:
-                _place(stub, source.grid, instance, instances[0])
+                _place(stub, placed, instance, directions)
         stubs.append(stub)
     return tuple(stubs)
 
@@ -153,11 +164,10 @@ def _decimals(*numbers: float) -> list[str]:
     return [format_number_as_ds(float(number)) for number in numbers]
 
 
-def _place(stub: Dataset, grid: Grid, instance: SourceInstance, first: SourceInstance) -> None:
+def _place(stub: Dataset, grid: Grid, instance: SourceInstance, directions: _Numbers) -> None:
     """Say where the image lies, in the source's own numbers; all images of a series in one orientation."""
     stub.ImagePositionPatient = _written(instance, "ImagePositionPatient", 3)
-    stub.ImageOrientationPatient = _written(first, "ImageOrientationPatient", 6)
-    stub.PixelSpacing = _written(first, "PixelSpacing", 2)
+    stub.ImageOrientationPatient, stub.PixelSpacing = directions
     try:
         thick = float(instance.numbers("SliceThickness", 1)[0]) > 0
     except NodeError:  # missing, empty or no number
@@ -167,6 +177,28 @@ def _place(stub: Dataset, grid: Grid, instance: SourceInstance, first: SourceIns
     stub.SliceThickness = (
         _written(instance, "SliceThickness", 1) if thick else [format_number_as_ds(distance_mm)]
     )[0]
+
+
+def _directions(grid: Grid, instances: Sequence[SourceInstance]) -> _Numbers:
+    """Image Orientation and Pixel Spacing of the grid, as the source wrote them.
+
+    Of slices that differ a little the grid has the spacing of most and the orientation of the first, made
+    perpendicular: where the source has no such numbers, the grid's are taken.
+    """
+    _, row_mm, column_mm = grid.spacing_kji_mm
+    along = (grid.affine_lps[:3, :2] / [column_mm, row_mm]).T.ravel()
+    return (
+        _nearest(instances[:1], "ImageOrientationPatient", along, _EQUAL_COSINES),
+        _nearest(instances, "PixelSpacing", np.array([row_mm, column_mm]), EQUAL_MM),
+    )
+
+
+def _nearest(own: Sequence[SourceInstance], keyword: str, wanted: Float64, equal: float) -> list[str]:
+    """Numbers of the first instance that has those wanted, as it wrote them; else the wanted ones."""
+    for one in own:
+        if np.abs(one.numbers(keyword, len(wanted)) - wanted).max() <= equal:
+            return _written(one, keyword, len(wanted))
+    return _decimals(*wanted)
 
 
 def _written(instance: SourceInstance, keyword: str, count: int) -> list[str]:
@@ -181,7 +213,11 @@ def _written(instance: SourceInstance, keyword: str, count: int) -> list[str]:
 
 
 def _offset(header: Dataset) -> timezone | None:
-    found = _OFFSET.fullmatch(str(header.get("TimezoneOffsetFromUTC") or ""))
+    try:
+        said = element_of(header, "TimezoneOffsetFromUTC")
+    except NodeError:  # of another VR
+        return None
+    found = _OFFSET.fullmatch("" if said is None else str(said.value or ""))
     if found is None:
         return None
     away = timedelta(hours=int(found[2]), minutes=int(found[3]))
@@ -189,5 +225,12 @@ def _offset(header: Dataset) -> timezone | None:
 
 
 def _numbers(instances: Sequence[SourceInstance]) -> dict[str, int]:
-    texts = {one.text("SOPInstanceUID"): one.text("InstanceNumber") for one in instances}
-    return {uid: int(text) for uid, text in texts.items() if _INTEGER.fullmatch(text)}
+    numbers = {}
+    for one in instances:
+        try:
+            text = one.text("InstanceNumber")
+        except NodeError:  # no whole number: then there is none
+            continue
+        if _INTEGER.fullmatch(text):
+            numbers[one.text("SOPInstanceUID")] = int(text)
+    return numbers

@@ -19,23 +19,31 @@ from pydicom import Dataset
 from dicomnode.report.characters import UTF_8, is_ascii
 from dicomnode.report.concepts import ACQUISITION_EQUIPMENT, PROCESSING_EQUIPMENT
 from dicomnode.report.headers import Heading
+from dicomnode.report.objects import EarlierReport
 from dicomnode.report.shared_modules import SHARED
 from dicomnode.report.uids import ResultUids, device_serial
 from dicomnode.values import Code, Findings, Provenance
 
 MANUFACTURER: Final = "dicomnode"
 OWN_SCHEME: Final = "99DICOMNODE"
+NOT_CLINICAL: Final = "Not for clinical use"
+FOR_A_LOOK: Final = f"Made for a look at findings that the node kept, and not delivered. {NOT_CLINICAL}."
 _WITHOUT_TEXT: Final = frozenset({"PerFrameFunctionalGroupsSequence"})  # long, and numbers and UIDs only
 _LO_MAX: Final = 64  # characters of an LO, PS3.5 6.2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Imprint:
-    """What every result object of some Findings carries beside its content."""
+    """What every result object of some Findings carries beside its content.
+
+    for_a_look: as in the profile. replaces: the reports that the new one takes the place of.
+    """
 
     findings: Findings
     heading: Heading
     salt: bytes
+    for_a_look: bool = False
+    replaces: tuple[EarlierReport, ...] = ()
 
     @property
     def made_at(self) -> datetime:
@@ -51,7 +59,8 @@ class Imprint:
     def series_description(self, kind: str) -> str:
         """Engine, version and kind of object, for the list of series: "lung-ct 1.0.0 SEG"."""
         made_by = self.findings.provenance
-        return f"{made_by.engine} {made_by.version} {kind}"[:_LO_MAX]
+        mark = f"{NOT_CLINICAL}: " if self.for_a_look else ""
+        return f"{mark}{made_by.engine} {made_by.version} {kind}"[:_LO_MAX]
 
 
 def apply_identity(result: Dataset, imprint: Imprint, uids: ResultUids, kind: str) -> None:
@@ -61,6 +70,8 @@ def apply_identity(result: Dataset, imprint: Imprint, uids: ResultUids, kind: st
     _set_equipment(result, imprint)
     result.SeriesInstanceUID = uids.series
     result.SeriesDescription = imprint.series_description(kind)
+    if imprint.for_a_look:
+        result.ContentQualification = "RESEARCH"  # SOP Common, PS3.3 C.12.1 and C.8.13.2.1.1
     result.ContributingEquipmentSequence = _contributing(imprint)
     if schemes := _private_schemes(result):
         result.CodingSchemeIdentificationSequence = [_scheme(designator) for designator in sorted(schemes)]

@@ -45,8 +45,9 @@ def overlay_png(volume: Volume, findings: Findings, label: str | None) -> bytes:
     without either the whole volume with all segments.
     Raises KeyError if nothing has that label, ValueError if the volume is not that of the findings.
     """
-    grid = findings.sources[0].grid
-    if grid is None or not grid.same_as(volume.grid):
+    source = findings.sources[0]
+    # Phases of one series lie on one grid: their frames tell them apart
+    if source.grid is None or not source.grid.same_as(volume.grid) or source.frames != volume.frames:
         raise ValueError("the volume is not the one that the findings lie in")
     scene = scene_of(volume, findings, label)
     rows = [_overview(scene)]

@@ -7,7 +7,6 @@ is its own affair; the note is stored like any other object.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,6 +22,7 @@ from dicomnode.report.identity import MANUFACTURER, to_bytes
 from dicomnode.report.objects import Kind, ResultObject
 from dicomnode.report.shared_modules import SHARED
 from dicomnode.report.uids import device_serial, device_uid
+from dicomnode.store.foreign import strict
 from dicomnode.values import derive_uid
 from dicomnode.values.rejection import REJECTIONS
 
@@ -72,8 +72,7 @@ def make_rejection_note(rejection: Rejection, salt: bytes) -> ResultObject:
         str(KIND),
     )
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)  # as for results: nothing doubtful is sent
+        with strict():  # as for results: nothing doubtful is sent
             note = _build(rejection, headers, salt, origin)
     except (AttributeError, KeyError, TypeError, ValueError, UserWarning) as error:
         # The library's words speak of the types of our own clean headers, not of values

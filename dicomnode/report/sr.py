@@ -13,7 +13,7 @@ from pydicom import Dataset
 
 from dicomnode.report import concepts as c
 from dicomnode.report.conclusion import conclusion
-from dicomnode.report.identity import MANUFACTURER, Imprint
+from dicomnode.report.identity import FOR_A_LOOK, MANUFACTURER, Imprint
 from dicomnode.report.sentences import comments, of_region, of_segment
 from dicomnode.report.sr_groups import GroupWriter
 from dicomnode.report.uids import ResultUids, device_uid
@@ -28,12 +28,13 @@ def build_report(
 ) -> Dataset:
     """Write the report of the Findings; segmentation: the object its groups refer to, None without one.
 
-    The evidence is complete: every source instance, and the segmentation.
+    The evidence is complete: every source instance, and the segmentation. Where it takes the place of earlier
+    reports it names them (Predecessor Documents Sequence, PS3.3 C.17.2).
     """
     from highdicom import sr  # noqa: PLC0415  heavy
 
     stubs = [stub for own in imprint.heading.stubs for stub in own]
-    return sr.EnhancedSR(
+    report = sr.EnhancedSR(
         evidence=[*stubs, *([segmentation] if segmentation is not None else [])],
         content=_content(imprint, uids, segmentation)[0],
         series_instance_uid=uids.series,
@@ -43,7 +44,25 @@ def build_report(
         manufacturer=MANUFACTURER,
         is_complete=True,
         is_final=False,  # nobody has looked at it: PRELIMINARY, and UNVERIFIED
+        previous_versions=_earlier(imprint) or None,
     )
+    for study in report.get("PredecessorDocumentsSequence", ()):
+        for series in study.ReferencedSeriesSequence:
+            for one in series.ReferencedSOPSequence:
+                one.PurposeOfReferenceCodeSequence = [sr.CodedConcept.from_code(c.coded(c.REPLACED_REPORT))]
+    return report
+
+
+def _earlier(imprint: Imprint) -> list[Dataset]:
+    """What the library asks of the reports that this one replaces: they are of the same study."""
+    earlier = []
+    for one in imprint.replaces:
+        stub = Dataset()
+        stub.SOPClassUID, stub.SOPInstanceUID = one.sop_class_uid, one.sop_instance_uid
+        stub.SeriesInstanceUID = one.series_instance_uid
+        stub.StudyInstanceUID = imprint.findings.sources[0].study_instance_uid
+        earlier.append(stub)
+    return earlier
 
 
 def _content(imprint: Imprint, uids: ResultUids, segmentation: Dataset | None) -> sr.MeasurementReport:
@@ -85,11 +104,14 @@ def _words(imprint: Imprint) -> sr.ContainerContentItem:
     contains = sr.RelationshipTypeValues.CONTAINS
     findings, heading = imprint.findings, imprint.heading
     done = findings.outcome in {Outcome.FINDINGS, Outcome.NO_FINDINGS}
-    texts = [(c.FINDING if done else c.COMMENT, text) for text in conclusion(findings, heading.numbers)]
+    texts = [(c.COMMENT, FOR_A_LOOK)] if imprint.for_a_look else []
+    texts += [(c.FINDING if done else c.COMMENT, text) for text in conclusion(findings, heading.numbers)]
     # Organs are where they always are; of everything else people ask where to look
     told = [of_segment(s, findings, heading) for s in findings.segments if s.kind is not FindingKind.ANATOMY]
     told += [of_region(region, findings) for region in findings.regions]
     texts += [(c.FINDING, text) for text in told]
+    if imprint.replaces:
+        texts.append((c.COMMENT, _replacement(len(imprint.replaces))))
     texts += [(c.COMMENT, text) for text in comments(findings, heading)]
     container = sr.ContainerContentItem(c.coded(c.QUALITATIVE_EVALUATIONS), relationship_type=contains)
     container.ContentSequence = sr.ContentSequence(
@@ -99,6 +121,11 @@ def _words(imprint: Imprint) -> sr.ContainerContentItem:
         ]
     )
     return container
+
+
+def _replacement(count: int) -> str:
+    """The same in words, for viewers that show no more than the content."""
+    return f"This report takes the place of {count} earlier report{'s' if count > 1 else ''} on this study."
 
 
 def _summary(findings: Findings) -> Code:

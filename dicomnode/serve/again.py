@@ -21,7 +21,9 @@ from dicomnode.values import Findings, Source
 # Key in the payload of an analyse task: the version of the study whose Findings are taken over
 FINDINGS_OF: Final = "findings_of"
 # What a search for priors goes by: after a correction of it another study may be the prior
-_SEARCHED_BY: Final = frozenset({"PatientID", "IssuerOfPatientID", "StudyDate", "StudyTime"})
+_SEARCHED_BY: Final = frozenset(
+    {"PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime"}
+)
 
 
 def taken_over(
@@ -31,7 +33,7 @@ def taken_over(
 
     task: the dispatch that they follow from. digests: of the packages of the engines, by name. The images
     must be the same but for whose they are, and the engine, its stack and all else that it is given too. A
-    search for priors is left out then, unless what it goes by was corrected.
+    search for priors is left out then, unless what it goes by was corrected, or a prior is lost.
     """
     study_uid, version = task.study_instance_uid, task.study_version
     first = journal.same_images_since(study_uid, version)
@@ -64,7 +66,9 @@ def taken_over(
 def _same_priors(new: NewTask, earlier: int, journal: Journal) -> bool:
     if new.kind is TaskKind.ANALYSE:  # it looks for none
         return True
-    return not _SEARCHED_BY & journal.corrected_since(new.study_instance_uid, earlier)
+    uid = new.study_instance_uid
+    corrected = _SEARCHED_BY & journal.corrected_since(uid, earlier)
+    return not corrected and not journal.lost_priors_since(uid, earlier)
 
 
 def _taking_over(new: NewTask, of: int, before: Mapping[str, Any]) -> NewTask:

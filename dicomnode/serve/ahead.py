@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -42,6 +43,8 @@ class AheadOfAnalysis:
         self._manifests = manifests
         self._limit_bytes = limit_bytes
         self._held: dict[str, set[Path]] = {}
+        # When the journal had last heard of a study that was looked at to the end
+        self._looked: dict[str, datetime] = {}
         self.slices = SlicesAhead(limit_bytes, decode)
 
     def turn(self) -> bool:
@@ -50,12 +53,18 @@ class AheadOfAnalysis:
             return False
         self._forget()
         end = time.monotonic() + _TURN_S
-        for study, _, path in self._journal.arriving():
-            if self.slices.knows(path):
+        arriving = dict(self._journal.arriving())
+        self._looked = {study: at for study, at in self._looked.items() if study in arriving}
+        for study, heard_at in arriving.items():
+            if self._looked.get(study) == heard_at:
                 continue
-            self._look(study, path)
-            if time.monotonic() > end:
-                return True
+            for instance in self._journal.instances(study):
+                if self.slices.knows(instance.path):
+                    continue
+                self._look(study, instance.path)
+                if time.monotonic() > end:
+                    return True
+            self._looked[study] = heard_at
         return False
 
     def _look(self, study: str, path: Path) -> None:

@@ -19,7 +19,7 @@ from dicomnode.assemble import (
     source_of,
 )
 from dicomnode.engine import EnginePackage, InputSpec, Manifest, match_further
-from dicomnode.faults import FAULTS, INPUT_MISSING, Fault, NodeError
+from dicomnode.faults import FAULTS, FILE_UNREADABLE, INPUT_MISSING, Fault, NodeError
 from dicomnode.serve.given_priors import NO_PRIORS, Priors
 from dicomnode.serve.unseen import unseen_remarks
 from dicomnode.settings import AssembleSettings
@@ -138,7 +138,7 @@ def _load_priors(
         try:
             volumes[name] = load_volume(stack, progress, decode)
         except NodeError as error:
-            if not error.fault.code.startswith(_OF_THE_IMAGES):
+            if not error.fault.code.startswith(_OF_THE_IMAGES) and error.fault is not FILE_UNREADABLE:
                 raise
             priors = priors.without(name, error.refusal.text.rstrip("."))
     return priors

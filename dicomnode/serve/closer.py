@@ -43,18 +43,31 @@ class Closer:
         self._settled_s = min(_SETTLED_S, self._policy.quiet_time_s, *waits_s)
         self._forget_at: datetime | None = None
 
-    def turn(self, now: datetime, waiting: Callable[[], Collection[str]] = tuple) -> None:
+    def turn(
+        self,
+        now: datetime,
+        waiting: Callable[[], Collection[str]] = tuple,
+        arriving: Callable[[], Collection[str]] = tuple,
+    ) -> None:
         """Look at every open study once, but for those of which files wait: they may be what is missing.
 
-        waiting: gives their UIDs; it is asked only if there is something to do. Raises NodeError when the
-        journal fails, or the disk.
+        waiting: gives their UIDs; it is asked only if there is something to do. arriving: gives the UIDs of
+        what open associations bring. Raises NodeError when the journal fails, or the disk.
         """
         if self._forget_at is None or now >= self._forget_at:
             self._journal.forget_notices(now - _NOTICES_KEPT)
             self._forget_at = now + _FORGET_EVERY
         not_yet: Collection[str] | None = None
-        for study in self._journal.open_studies(now - timedelta(seconds=self._settled_s)):
-            facts = facts_of(study, self._queries, self._expectations)
+        studies = self._journal.open_studies(now - timedelta(seconds=self._settled_s))
+        # Asked between the journal and `incoming/`: an association says what it brings before it seals an
+        # image of that, and seals none after it has ended. So none is overlooked whose images the journal
+        # has, and of one that has ended every image is in the journal or waits
+        arriving_now = arriving() if studies else ()
+        for study in studies:
+            facts = replace(
+                facts_of(study, self._queries, self._expectations),
+                arriving=study.study.study_instance_uid in arriving_now,
+            )
             decision = completeness(facts, now, self._policy)
             if decision.step is Step.WAIT or _is_known(study, decision):
                 continue

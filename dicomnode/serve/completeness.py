@@ -5,7 +5,8 @@ availability notification) or counts them (a peer that was asked) keeps it open 
 missing. It closes a study early only if it speaks of all of it: a count, or a procedure step that was
 completed, when no other step is in progress and every image here is named by somebody. Requests and
 notifications come one a series as well, and a step that was discontinued is often done again: that all they
-name is here says nothing of the rest. Where nobody speaks of all of it, the quiet time decides.
+name is here says nothing of the rest. Where nobody speaks of all of it, the quiet time decides, once no open
+association brings it any more: while one does, more may come, and only the longest wait ends that.
 """
 
 from __future__ import annotations
@@ -100,11 +101,12 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What is known of a study that is not closed."""
+    """What is known of a study that is not closed. arriving: an association is open that brings it."""
 
     last_arrival: datetime
     claims: Sequence[Claim] = ()
     sources: Sequence[Source] = ()
+    arriving: bool = False
 
 
 class Step(StrEnum):
@@ -152,7 +154,7 @@ def completeness(facts: Facts, now: datetime, policy: Policy) -> Decision:
         return Decision(step=Step.ASK, ask=ask)
     over = quiet_s >= policy.longest_wait_s
     awaited = any(source.asked and not source.answered for source in facts.sources)
-    if quiet_s < policy.quiet_time_s or (awaited and not over):
+    if quiet_s < policy.quiet_time_s or ((awaited or facts.arriving) and not over):
         return _WAIT
     if short:
         return _without(short, policy, over=over)
@@ -176,9 +178,11 @@ def _by_clock(facts: Facts, still_open: tuple[Claim, ...], policy: Policy, *, ov
     """Nobody says that anything is missing, and nobody says that all is here."""
     if still_open and not over:
         return _WAIT
-    kind = EvidenceKind.WAIT if still_open else EvidenceKind.QUIET
-    waited_s = policy.longest_wait_s if still_open else policy.quiet_time_s
+    longest = bool(still_open or facts.arriving)
+    kind = EvidenceKind.WAIT if longest else EvidenceKind.QUIET
+    waited_s = policy.longest_wait_s if longest else policy.quiet_time_s
     parts = [f"nothing new for {waited_s:g} s"]
+    parts += ["an association that brought it is still open"] if facts.arriving else []
     parts += [f"the procedure step of {claim.source} is still in progress" for claim in still_open]
     parts += [claim.text for claim in facts.claims if claim.note and not claim.short]
     parts += [source.problem for source in facts.sources if source.problem]

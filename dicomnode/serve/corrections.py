@@ -2,58 +2,41 @@
 
 from __future__ import annotations
 
-import struct
-import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import structlog
 
-from dicomnode.faults import CORRECTION_OUTDATED, REJECTION_NOTE_UNREADABLE, STORE_WRITE_FAILED, NodeError
-from dicomnode.journal import KEY_OBJECTS, Correction, HeaderCorrection, Note, RejectionNote
-from dicomnode.store import Adoption, InstanceIds
+from dicomnode.faults import (
+    CORRECTION_OUTDATED,
+    REJECTION_NOTE_UNREADABLE,
+    STORE_WRITE_FAILED,
+    Fault,
+    NodeError,
+)
+from dicomnode.journal import KEY_OBJECTS, Correction, HeaderCorrection, Journal, Note, RejectionNote
+from dicomnode.store import Adoption, InstanceIds, Store
+from dicomnode.store.adoption import mark_of
 from dicomnode.values import is_valid_uid
 from dicomnode.values.rejection import REJECTIONS
 
 log = structlog.get_logger("dicomnode.serve")
 
-# What pydicom says of bytes that are no data set
-_UNPARSABLE: Final = (
-    ArithmeticError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    NotImplementedError,
-    RecursionError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
-
 
 def corrections_of(
-    adoptions: Sequence[tuple[Adoption, InstanceIds]],
+    adoptions: Sequence[tuple[Adoption, InstanceIds]], store: Store, journal: Journal
 ) -> tuple[list[Correction], list[tuple[str, Note]]]:
     """Say what the journal shall know of corrected headers and rejected images, and what cannot be read.
 
-    Raises NodeError(STORE_WRITE_FAILED) where the disk does not give a rejection note.
+    Raises NodeError: STORE_WRITE_FAILED where the disk does not give a file, JOURNAL_FAILED.
     """
-    found: list[Correction] = []
+    found: list[Correction] = list(_headers(adoptions, store, journal))
     notes: list[tuple[str, Note]] = []
     for adoption, ids in adoptions:
-        change = adoption.change
-        if change is not None:
-            found.append(
-                HeaderCorrection(
-                    instance=adoption.instance,
-                    ids=ids,
-                    keywords=change.keywords,
-                    is_renaming=change.is_renaming,
-                )
-            )
-        elif ids.sop_class_uid == KEY_OBJECTS and adoption.outcome in ("new", "same"):
+        # A corrected one too: that the journal knows what it was before is not known here
+        if ids.sop_class_uid == KEY_OBJECTS and adoption.outcome != "conflict":
             try:
                 found += read_rejections(adoption.instance.path)
             except NodeError as error:
@@ -63,6 +46,35 @@ def corrections_of(
     return found, notes
 
 
+def _headers(
+    adoptions: Sequence[tuple[Adoption, InstanceIds]], store: Store, journal: Journal
+) -> Iterator[HeaderCorrection]:
+    """Compare what is corrected with what the journal knows, as it may have been corrected several times.
+
+    The journal hears of a group at once, and of one that a crash kept from it together with what came after.
+    """
+    first = {_key(adoption): mark_of(adoption.instance) for adoption, _ in reversed(adoptions)}
+    last = {_key(adoption): (adoption, ids) for adoption, ids in adoptions if adoption.change is not None}
+    marks = {study_uid: journal.marks(study_uid) for study_uid in {study_uid for study_uid, _ in last}}
+    for (study_uid, uid), (adoption, ids) in last.items():
+        change = adoption.change
+        mark = marks[study_uid].get(uid, first[study_uid, uid])
+        if change is None or mark == mark_of(adoption.instance):
+            continue  # the journal has it already
+        is_renaming = change.is_renaming
+        if mark != adoption.replaced:
+            since = store.change_since(adoption.instance, mark)
+            # Where it is not in the history, an engine may have seen what it was
+            change, is_renaming = since or change, since is not None and since.is_renaming
+        yield HeaderCorrection(
+            instance=adoption.instance, ids=ids, keywords=change.keywords, is_renaming=is_renaming
+        )
+
+
+def _key(adoption: Adoption) -> tuple[str, str]:
+    return adoption.instance.study_instance_uid, adoption.instance.sop_instance_uid
+
+
 def outdated_notes(adoptions: Iterable[Adoption]) -> list[tuple[str, Note]]:
     """Tell of images that came as they were before their correction: one note an image, however often."""
     return [
@@ -70,7 +82,7 @@ def outdated_notes(adoptions: Iterable[Adoption]) -> list[tuple[str, Note]]:
             adoption.instance.study_instance_uid,
             Note(
                 what="instance.outdated",
-                text="An image came again as it was before its correction; it stays corrected.",
+                text=told(CORRECTION_OUTDATED, adoption.instance.sop_instance_uid),
                 facts={
                     "code": CORRECTION_OUTDATED.code,
                     "sop_instance_uid": adoption.instance.sop_instance_uid,
@@ -80,6 +92,11 @@ def outdated_notes(adoptions: Iterable[Adoption]) -> list[tuple[str, Note]]:
         for adoption in adoptions
         if adoption.outcome == "outdated"
     ]
+
+
+def told(fault: Fault, sop_instance_uid: str) -> str:
+    """Say what became of an instance, for the story of its study: which one, and the code to look up."""
+    return f"{fault.text(sop_instance_uid=sop_instance_uid)} ({fault.code})"
 
 
 def _unreadable(adoption: Adoption, error: NodeError) -> Note:
@@ -102,19 +119,19 @@ def read_rejections(path: Path) -> list[RejectionNote]:
     document.
     """
     from pydicom import dcmread  # noqa: PLC0415  the receiver loads this package
-    from pydicom.errors import BytesLengthException, InvalidDicomError  # noqa: PLC0415  as above
+
+    from dicomnode.store.foreign import UNREADABLE, is_of_the_disk, quiet  # noqa: PLC0415  as above
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pydicom's words quote values
+        with quiet():
             note = dcmread(path, stop_before_pixels=True)
             uid, code = str(note.SOPInstanceUID), _title(note)
             named = _named(note) if code in REJECTIONS else {}
     except OSError as error:
-        if error.errno is not None:
+        if is_of_the_disk(error):
             raise NodeError(STORE_WRITE_FAILED, path=path, error=error) from error
         raise NodeError(REJECTION_NOTE_UNREADABLE, path=path, error=type(error).__name__) from error
-    except (InvalidDicomError, BytesLengthException, *_UNPARSABLE) as error:
+    except UNREADABLE as error:
         raise NodeError(REJECTION_NOTE_UNREADABLE, path=path, error=type(error).__name__) from error
     return [
         RejectionNote(

@@ -16,7 +16,7 @@ from dicomnode.assemble import DecoderPool, StudyFiles, read_studies
 from dicomnode.engine import EnginePackage, configured_engine
 from dicomnode.faults import BUG, DESTINATION_UNKNOWN, NO_ENGINE_WANTS, NodeError
 from dicomnode.journal import Event, Journal, ObjectRecord, TaskKind, TaskRecord, is_of_retraction
-from dicomnode.report import ReportProfile, make_objects
+from dicomnode.report import ReportProfile, ResultObject, make_objects
 from dicomnode.serve.again import taken_over
 from dicomnode.serve.analysis import decoder_limits
 from dicomnode.serve.clerk import Clerk, Post, owner_name
@@ -25,10 +25,12 @@ from dicomnode.serve.incomplete import carried_on
 from dicomnode.serve.logs import fault_facts
 from dicomnode.serve.plan import analyse_tasks, deliver_task, left_out_notes, rule_notes, set_aside_notes
 from dicomnode.serve.pulse import Pulse
+from dicomnode.serve.replaced import replaced_reports
 from dicomnode.serve.site_rules import SiteWish, origin_of, wish_for
+from dicomnode.serve.whose import told_of
 from dicomnode.serve.withdrawal import write_rejection_note
 from dicomnode.settings import DestinationSettings, Settings
-from dicomnode.store import Store, load_identity
+from dicomnode.store import Store
 
 log = structlog.get_logger("dicomnode.serve")
 
@@ -117,28 +119,28 @@ class Desk(Clerk):
         destination = self._destination(task)
         findings = self._store.load_findings(self._finding(task))
         profile = ReportProfile(kinds=destination.objects, series_number=self._settings.report.series_number)
-        records: list[ObjectRecord] = []
-        whose = self._journal.identity(task.study_instance_uid, task.study_version)
-        identity = None if whose is None else load_identity(whose)
-        for made in make_objects(findings, profile, self._store.salt, identity):
-            path = self._store.put_object(made.sop_instance_uid, made.content)
-            records.append(
-                ObjectRecord(
-                    sop_instance_uid=made.sop_instance_uid,
-                    sop_class_uid=made.sop_class_uid,
-                    series_instance_uid=made.series_instance_uid,
-                    kind=made.kind,
-                    study_instance_uid=task.study_instance_uid,
-                    study_version=task.study_version,
-                    engine=task.engine,
-                    path=path,
-                    digest=sha256(made.content).hexdigest(),
-                )
-            )
+        identity = told_of(task.study_instance_uid, task.study_version, self._journal)
+        replaces = replaced_reports(task, self._journal)
+        made = make_objects(findings, profile, self._store.salt, identity, replaces)
+        records = [self._kept(one, task) for one in made]
         self._journal.finish(
             task, Event.COMMITTED, datetime.now(UTC), objects=records, new_tasks=[deliver_task(task)]
         )
         return Event.COMMITTED
+
+    def _kept(self, made: ResultObject, task: TaskRecord) -> ObjectRecord:
+        """Put an object into the outbox."""
+        return ObjectRecord(
+            sop_instance_uid=made.sop_instance_uid,
+            sop_class_uid=made.sop_class_uid,
+            series_instance_uid=made.series_instance_uid,
+            kind=made.kind,
+            study_instance_uid=task.study_instance_uid,
+            study_version=task.study_version,
+            engine=task.engine or "",
+            path=self._store.put_object(made.sop_instance_uid, made.content),
+            digest=sha256(made.content).hexdigest(),
+        )
 
     def _destination(self, task: TaskRecord) -> DestinationSettings:
         for destination in self._settings.destination:

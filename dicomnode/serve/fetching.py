@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from dicomnode.faults import FETCH_INCOMPLETE, FETCH_LATE, NO_PRESENTATION_CONTEXT, QUERY_FAILED, NodeError
 from dicomnode.journal import ExpectedPrior, Journal
-from dicomnode.net import Meter, Peer, WebPeer, get_series, move_series, retrieve_series
+from dicomnode.net import Login, Meter, Peer, Trust, WebPeer, get_series, move_series, retrieve_series
 from dicomnode.receive import FetchedDoor
 from dicomnode.settings import QuerySettings, Settings
 from dicomnode.store import Store
@@ -28,7 +28,9 @@ _WITHOUT_GET: Final = (NO_PRESENTATION_CONTEXT, QUERY_FAILED)
 def peer_to_ask(query: QuerySettings) -> AnyPeer:
     """The peer of a [[query]]: a DICOMweb service where it has a url."""
     if query.url:
-        return WebPeer(query.name, query.url, query.timeout_s)
+        login = Login(user=query.user, password=query.password, token=query.token)
+        trust = Trust(ca_file=query.ca_file, certificate=query.certificate, key=query.certificate_key)
+        return WebPeer(query.name, query.url, query.timeout_s, login, trust)
     return Peer(query.name, query.ae_title.strip(), query.host, query.port, query.timeout_s)
 
 
@@ -99,13 +101,26 @@ class SeriesFetch:
         except NodeError as error:
             if error.fault not in _WITHOUT_GET:
                 raise
-        # The images come to our listening side then, as any others
+        return self._move(peer, wanted, meter)
+
+    def _move(self, peer: Peer, wanted: WantedSeries, meter: Meter) -> int:
+        """Let the peer send to our listening side; what came there as any other image is counted here."""
         meter.check_time()
         self._expect(peer, wanted, meter.left_s)
+        before = self._bytes_here(wanted)
+        uids = (wanted.study_instance_uid, wanted.series_instance_uid)
         try:
-            return move_series(peer, self._calling_ae, *uids, meter)
+            came = move_series(
+                peer, self._calling_ae, *uids, meter, weigh=lambda: self._bytes_here(wanted) - before
+            )
         finally:
             self._expect(peer, wanted, 0.0)
+        self._arrived(peer, wanted, came, meter)
+        meter.count(came, self._bytes_here(wanted) - before)
+        return came
+
+    def _bytes_here(self, wanted: WantedSeries) -> int:
+        return sum(one.size for one in self.here(wanted))
 
     def _arrived(self, peer: AnyPeer, wanted: WantedSeries, came: int, meter: Meter) -> list[Instance]:
         """Wait until all that was taken has left `incoming/`; give what the journal has of the series then.

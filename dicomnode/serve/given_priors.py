@@ -9,15 +9,18 @@ from typing import Final
 
 from dicomnode.assemble import Stack, read_studies
 from dicomnode.engine import Manifest
-from dicomnode.faults import NO_PRIOR
-from dicomnode.journal import Journal, NewTask, TaskKind
+from dicomnode.faults import LEASE_LOST, NO_PRIOR, NodeError
+from dicomnode.journal import ASKS, GIVEN_UP, PRIORS, Journal, NewTask, TaskKind, TaskRecord
 from dicomnode.journal.records import Scalar
-from dicomnode.values import Refusal, Remark, RemarkKind
+from dicomnode.net import Patient
+from dicomnode.serve.carry import is_shortage
+from dicomnode.serve.whose import who_and_when
+from dicomnode.values import Instance, Refusal, Remark, RemarkKind
 
 ARCHIVES: Final = "archives (priors)"
 """The destination of a fetch task that looks for priors; no [[query]] can have this name."""
 
-_ASKS: Final = "asks"  # key in the payload of a fetch task: what for
+NO_HEADER: Final = "the header of the study cannot be read"
 _ABOUT: Final = "prior."  # beginning of the keys that say what was found
 _NOBODY_ASKED: Final = "no archive was asked"
 
@@ -26,13 +29,25 @@ def waits_for_priors(manifest: Manifest, task: NewTask) -> NewTask:
     """Return what comes first: the analysis itself, or the search for the priors that its engine asks for."""
     if not manifest.priors:
         return task
-    payload = {**task.payload, _ASKS: "priors"}
+    payload = {**task.payload, ASKS: PRIORS}
     return replace(task, kind=TaskKind.FETCH, destination=ARCHIVES, payload=payload)
+
+
+def at_once(task: NewTask) -> NewTask:
+    """Return the analysis that a search for priors would come before; any other task as it is."""
+    if task.kind is not TaskKind.FETCH:
+        return task
+    payload = without_priors(task.payload)
+    return replace(task, kind=TaskKind.ANALYSE, destination=None, payload=payload)
 
 
 def without_priors(payload: Mapping[str, Scalar]) -> dict[str, Scalar]:
     """The payload of an analysis, before or after its search, without what concerns priors."""
-    return {name: value for name, value in payload.items() if name != _ASKS and not name.startswith(_ABOUT)}
+    return {
+        name: value
+        for name, value in payload.items()
+        if name not in {ASKS, GIVEN_UP} and not name.startswith(_ABOUT)
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +76,8 @@ def found_in(name: str, payload: Mapping[str, Scalar]) -> GivenPrior | str:
     """Read what `payload_of` wrote."""
     study = payload.get(f"{_ABOUT}{name}.study")
     if study is None:
-        return str(payload.get(f"{_ABOUT}{name}.none") or _NOBODY_ASKED)
+        said = payload.get(f"{_ABOUT}{name}.none") or payload.get(GIVEN_UP) or _NOBODY_ASKED
+        return str(said).rstrip(".")
     return GivenPrior(
         study_instance_uid=str(study),
         series_instance_uid=str(payload[f"{_ABOUT}{name}.series"]),
@@ -116,27 +132,71 @@ class Priors:
 NO_PRIORS: Final = Priors()
 
 
-def priors_of(manifest: Manifest, payload: Mapping[str, Scalar], journal: Journal) -> Priors:
-    """Read the headers of the priors that an analysis was given."""
+def priors_of(manifest: Manifest, task: TaskRecord, journal: Journal) -> Priors:
+    """Read the headers of the priors that an analysis was given.
+
+    Whose they are is asked again: since the fetch they, or the study, may have been corrected.
+    """
     stacks: dict[str, Stack] = {}
     days: dict[str, int] = {}
     reasons: dict[str, str] = {}
     for spec in manifest.priors:
-        found = found_in(spec.name, payload)
-        if isinstance(found, str):
-            reasons[spec.name] = found
-            continue
-        files = [
-            instance.path
-            for instance in journal.instances(found.study_instance_uid)
-            if instance.series_instance_uid == found.series_instance_uid
-        ]
-        stack = next((one for one in stacks_in(files) if one.facts.stack == found.stack), None)
-        if stack is None:
-            reasons[spec.name] = f"series {found.series_instance_uid} is not in the store any more"
-            continue
-        stacks[spec.name], days[spec.name] = stack, found.days
+        given = found_in(spec.name, task.payload)
+        found = given if isinstance(given, str) else _stack_of(given, task, journal)
+        if isinstance(given, str) or isinstance(found, str):
+            reasons[spec.name] = str(found)
+        else:
+            stacks[spec.name], days[spec.name] = found, given.days
     return Priors(stacks=stacks, days=days, reasons=reasons)
+
+
+def _stack_of(given: GivenPrior, task: TaskRecord, journal: Journal) -> Stack | str:
+    instances = [
+        one
+        for one in journal.instances(given.study_instance_uid)
+        if one.series_instance_uid == given.series_instance_uid
+    ]
+    gone = f"series {given.series_instance_uid} is not in the store any more"
+    if not instances:
+        return gone
+    try:
+        first = first_image(task, journal)
+        read = None if first is None else who_and_when(first, journal)
+        problem = NO_HEADER if read is None else contradiction(read.patient, instances, journal)
+        stacks = [] if problem else stacks_in([one.path for one in instances])
+    except NodeError as error:
+        return why_none(error)
+    return problem or next((one for one in stacks if one.facts.stack == given.stack), gone)
+
+
+def first_image(task: TaskRecord, journal: Journal) -> Instance | None:
+    """An image of the series that is analysed; None where none is here."""
+    series_uid = task.payload.get("series_instance_uid")
+    instances = journal.instances(task.study_instance_uid)
+    return next((one for one in instances if one.series_instance_uid == series_uid), None)
+
+
+def contradiction(patient: Patient, instances: Sequence[Instance], journal: Journal) -> str:
+    """Say why images are not those of a patient; "" where nothing speaks against it.
+
+    Raises NodeError as `who_and_when`.
+    """
+    for one in instances:
+        read = who_and_when(one, journal)
+        if read is None:
+            return "the header of one of its images cannot be read"
+        if read.patient.patient_id not in patient.ids:
+            return "it has another Patient ID"
+        if not patient.is_same(read.patient):
+            return "it has the same Patient ID, but another issuer of it, birth date or sex"
+    return ""
+
+
+def why_none(error: NodeError) -> str:
+    """Say why there is no prior. Raises `error` where it may pass, or the task is not ours any more."""
+    if error.fault is LEASE_LOST or is_shortage(error):
+        raise error
+    return error.fault.text(**error.values).rstrip(".")
 
 
 def stacks_in(files: Sequence[Path]) -> list[Stack]:

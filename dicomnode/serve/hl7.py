@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import UTC, datetime
+from typing import Final
 
 import structlog
 
-from dicomnode.faults import MESSAGE_UNWANTED, MESSAGE_WRONG, NodeError
+from dicomnode.faults import ENTRY_BEHIND, MESSAGE_UNWANTED, MESSAGE_WRONG, NodeError
 from dicomnode.journal import Journal
 from dicomnode.receive.hl7_message import Message, acknowledgment, parse, read_changes
 from dicomnode.receive.mllp import MllpLimits, MllpListener
@@ -18,6 +20,9 @@ from dicomnode.store import Store
 
 log = structlog.get_logger("dicomnode.serve")
 
+_ENTERED_S: Final = 30.0  # so long a message waits for the images that came before it
+_POLL_S: Final = 0.1
+
 
 class Hl7Desk:
     """Answers messages, one at a time. AE: it was not understood. AR: it is not wanted, or not now."""
@@ -27,6 +32,7 @@ class Hl7Desk:
         hl7 = settings.hl7
         self._character_set = hl7.character_set
         self._ae_title = settings.node.ae_title
+        self._store = store
         self._patients = Patients(store, journal)
         self._alone = threading.Lock()
         self._stopping = stopping
@@ -52,8 +58,10 @@ class Hl7Desk:
             batches = self._patients.without_key()
             while batches and not self._stopping.is_set():
                 with self._alone:
-                    self._patients.make_keys(batches.pop(0))
-        except NodeError as error:  # the next message asks again, and is answered with it
+                    unread = self._patients.make_keys(batches.pop(0))
+                for study_uid, why in unread.items():  # the next message asks again
+                    log.warning("hl7.key_failed", study=study_uid, **fault_facts(why))
+        except NodeError as error:  # as above, and it is answered with it
             log.warning("hl7.keys_failed", **fault_facts(error))
 
     def answer(self, content: bytes, address: str) -> bytes:
@@ -63,6 +71,7 @@ class Hl7Desk:
         try:
             message = parse(content, self._character_set, address)
             changes = read_changes(message, address)
+            self._await_entry()
             with self._alone:
                 count = self._patients.apply(changes, f"{message.kind} of {address}", now)
         except NodeError as error:
@@ -78,3 +87,14 @@ class Hl7Desk:
             return acknowledgment(message, "AR", "internal error", self._ae_title, now)
         log.info("hl7.applied", address=address, kind=message.kind, studies=count)
         return acknowledgment(message, "AA", "", self._ae_title, now)
+
+    def _await_entry(self) -> None:
+        """Wait until the scheduler has entered what was sealed before: the message speaks of it too.
+
+        Raises NodeError: ENTRY_BEHIND, STORE_WRITE_FAILED.
+        """
+        until = time.monotonic() + _ENTERED_S
+        waiting = [sealed.path for sealed in self._store.sealed()]
+        while waiting := [path for path in waiting if path.exists()]:
+            if self._stopping.wait(_POLL_S) or time.monotonic() > until:
+                raise NodeError(ENTRY_BEHIND, count=len(waiting), wait_s=f"{_ENTERED_S:g}")

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from dicomnode.faults import STUDY_INCOMPLETE
 from dicomnode.journal import SHORTFALL, THEN, NewTask, TaskRecord
+from dicomnode.serve.given_priors import at_once
 from dicomnode.serve.plan import because
 from dicomnode.values import Findings, Remark, RemarkKind
 
@@ -14,16 +15,19 @@ from dicomnode.values import Findings, Remark, RemarkKind
 def carried_on(tasks: Iterable[NewTask], of: TaskRecord) -> list[NewTask]:
     """Give the analyses that follow from the dispatch of an incomplete study what is missing of it.
 
-    Where the site wants that reported instead of an analysis, it is why the engine cannot have its series.
+    Where the site wants that reported instead of an analysis, it is why the engine cannot have its series,
+    and nobody looks for its priors.
     """
     shortfall = of.payload.get(SHORTFALL)
     if shortfall is None:
         return list(tasks)
     said = {SHORTFALL: shortfall}
+    wanted = list(tasks)
     if of.payload.get(THEN) == "report":
         said |= because(STUDY_INCOMPLETE.refusal(shortfall=shortfall))
+        wanted = [at_once(task) for task in wanted]
     # What keeps an engine from its series all the same is told first
-    return [replace(task, payload={**said, **task.payload}) for task in tasks]
+    return [replace(task, payload={**said, **task.payload}) for task in wanted]
 
 
 def remarked(findings: Findings, task: TaskRecord) -> Findings:

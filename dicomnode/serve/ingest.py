@@ -11,14 +11,13 @@ import structlog
 
 from dicomnode.faults import DUPLICATE_CONFLICT, STORE_WRITE_FAILED, NodeError
 from dicomnode.journal import KEY_OBJECTS, Arrival, Journal, Note
-from dicomnode.serve.corrections import corrections_of, outdated_notes
+from dicomnode.serve.corrections import corrections_of, outdated_notes, told
 from dicomnode.store import Adoption, InstanceIds, SealedFile, Store, read_ids
 
 log = structlog.get_logger("dicomnode.serve")
 
 # One transaction for so many instances: a commit is a flush, a row is nothing
 _GROUP: Final = 200
-_CONFLICT: Final = "An image came again with other content; the first is kept, the second lies in quarantine."
 
 
 def ingest(store: Store, journal: Journal, now: datetime) -> int:
@@ -34,9 +33,8 @@ def ingest(store: Store, journal: Journal, now: datetime) -> int:
     if readable:
         instances = [adoption.instance for adoption in adoptions]
         entries = list(zip(instances, (ids for _, ids in readable), strict=True))
-        corrections, unreadable = corrections_of(
-            [(a, ids) for a, (_, ids) in zip(adoptions, readable, strict=True)]
-        )
+        adopted = [(adoption, ids) for adoption, (_, ids) in zip(adoptions, readable, strict=True)]
+        corrections, unreadable = corrections_of(adopted, store, journal)
         notes = [*_conflicts(adoptions), *outdated_notes(adoptions), *unreadable]
         journal.add_instances(entries, now, notes, corrections, _arrivals(readable))
         store.settle(*(sealed for sealed, _ in readable))
@@ -65,7 +63,7 @@ def _conflicts(adoptions: Sequence[Adoption]) -> list[tuple[str, Note]]:
             adoption.instance.study_instance_uid,
             Note(
                 what="instance.conflict",
-                text=_CONFLICT,
+                text=told(DUPLICATE_CONFLICT, adoption.instance.sop_instance_uid),
                 facts={
                     "code": DUPLICATE_CONFLICT.code,
                     "sop_instance_uid": adoption.instance.sop_instance_uid,

@@ -10,8 +10,9 @@ import structlog
 
 from dicomnode.faults import BUG, NodeError
 from dicomnode.journal import Event, Journal, SourceAnswer, TaskKind, TaskRecord
-from dicomnode.net import Peer, StudyCount, WebPeer, count_by_web, count_instances
+from dicomnode.net import StudyCount, WebPeer, count_by_web, count_instances
 from dicomnode.serve.clerk import Clerk, Post, owner_name
+from dicomnode.serve.fetching import peer_to_ask
 from dicomnode.serve.logs import fault_facts
 from dicomnode.serve.pulse import Pulse
 from dicomnode.settings import QuerySettings, Settings
@@ -59,14 +60,19 @@ class Inquirer(Clerk):
             series=count.series,
             problem=problem,
         )
-        text = problem or f"{self._query.name} counts {count.instances} images in {len(count.series)} series"
+        text = problem or _words(self._query.name, count)
         self._journal.record_answer(task, answer, text)
         self._journal.finish(task, Event.COMMITTED, now)
         return Event.COMMITTED
 
     def _count(self, study_uid: str) -> StudyCount:
-        query = self._query
-        if query.url:
-            return count_by_web(WebPeer(query.name, query.url, query.timeout_s), study_uid)
-        peer = Peer(query.name, query.ae_title, query.host, query.port, query.timeout_s)
+        peer = peer_to_ask(self._query)
+        if isinstance(peer, WebPeer):
+            return count_by_web(peer, study_uid)
         return count_instances(peer, self._calling_ae, study_uid)
+
+
+def _words(name: str, count: StudyCount) -> str:
+    if not count.series:
+        return f"{name} does not know the study"
+    return f"{name} counts {count.instances} images in {len(count.series)} series"

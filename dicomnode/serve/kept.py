@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dicomnode.assemble import DecodeSlices, Stack, decode_here, load_volume, read_studies
@@ -11,7 +11,8 @@ from dicomnode.faults import NO_FINDINGS_KEPT, NodeError
 from dicomnode.journal import Journal
 from dicomnode.report import ReportProfile, make_objects
 from dicomnode.serve.trial import EngineResult
-from dicomnode.store import load_findings, load_identity
+from dicomnode.serve.whose import told_of
+from dicomnode.store import load_findings
 from dicomnode.values import Findings, Source, Volume
 
 
@@ -32,7 +33,7 @@ def kept_results(
 ) -> Iterator[tuple[str, KeptResult | NodeError]]:
     """Make the objects anew of what each engine found; give them by the engine's name, one volume at a time.
 
-    salt: of the objects' UIDs; with that of the installation they would be the objects that are delivered.
+    The objects say that they are for a look only. salt: of their UIDs.
     decode: as `load_volume`.
     What cannot be read or made of one engine is given, and keeps no other from its turn.
     Raises NodeError(NO_FINDINGS_KEPT).
@@ -40,12 +41,13 @@ def kept_results(
     latest = {record.engine: record for record in journal.findings(study_uid)}  # by study version
     if not latest:
         raise NodeError(NO_FINDINGS_KEPT, study=study_uid)
+    for_a_look = replace(profile, for_a_look=True)
     paths = {instance.sop_instance_uid: instance.path for instance in journal.instances(study_uid)}
     for engine, record in sorted(latest.items()):
-        whose = journal.identity(study_uid, record.study_version)
         try:
             findings = load_findings(record.path)
-            objects = make_objects(findings, profile, salt, load_identity(whose) if whose else None)
+            identity = told_of(study_uid, record.study_version, journal)
+            objects = make_objects(findings, for_a_look, salt, identity)
         except NodeError as error:
             yield engine, error
             continue
@@ -76,9 +78,13 @@ def _volume(findings: Findings, paths: dict[str, Path], decode: DecodeSlices) ->
 
 
 def _decoded(files: Sequence[Path], source: Source, decode: DecodeSlices) -> Volume | None:
-    """Load the stack of the files that has the grid of the findings; raises NodeError as `load_volume`."""
+    """Load the stack of the files whose frames the findings lie on; raises NodeError as `load_volume`.
+
+    Phases of one series lie on one grid: of them the frames tell which was looked at.
+    """
     for stack in _stacks(files):
-        if stack.facts.refusal is None and stack.facts.series_instance_uid == source.series_instance_uid:
+        frames = tuple(header.source_frame for header in stack.headers)
+        if stack.facts.refusal is None and frames == source.frames:
             volume = load_volume(stack, decode=decode)
             if source.grid is not None and source.grid.same_as(volume.grid):
                 return volume

@@ -12,6 +12,8 @@ from datetime import UTC, date, datetime, timedelta
 from datetime import time as time_of_day
 from typing import Final
 
+import structlog
+
 from dicomnode.engine import InputSpec, configured_engine, match_prior, may_be_prior
 from dicomnode.faults import BUG, NO_PRIOR, NodeError
 from dicomnode.journal import Event, Journal, NewTask, Note, TaskKind, TaskRecord
@@ -28,13 +30,26 @@ from dicomnode.net import (
 )
 from dicomnode.serve.clerk import Clerk, Post, owner_name
 from dicomnode.serve.fetching import AnyPeer, SeriesFetch, WantedSeries, peer_to_ask
-from dicomnode.serve.given_priors import ARCHIVES, GivenPrior, payload_of, stacks_in, without_priors
+from dicomnode.serve.given_priors import (
+    ARCHIVES,
+    NO_HEADER,
+    GivenPrior,
+    contradiction,
+    first_image,
+    payload_of,
+    stacks_in,
+    why_none,
+    without_priors,
+)
+from dicomnode.serve.logs import bug, fault_facts
 from dicomnode.serve.naming import engine_of
 from dicomnode.serve.pulse import Pulse
 from dicomnode.serve.whose import who_and_when
 from dicomnode.settings import Settings
 from dicomnode.store import Store
 from dicomnode.values import Instance, SeriesFacts
+
+log = structlog.get_logger("dicomnode.serve")
 
 _LEASE_S: Final = 60.0
 _DAYS_A_MONTH: Final = 365.25 / 12.0
@@ -96,15 +111,18 @@ class PriorClerk(Clerk):
 
     def _current(self, task: TaskRecord) -> Current | str:
         """Read whose study it is and of when; say what of it is missing."""
-        series_uid = task.payload.get("series_instance_uid")
-        instances = self._journal.instances(task.study_instance_uid)
-        first = next((one for one in instances if one.series_instance_uid == series_uid), None)
-        read = None if first is None else who_and_when(first, self._journal)
+        first = first_image(task, self._journal)
+        try:
+            read = None if first is None else who_and_when(first, self._journal)
+        except NodeError as error:
+            return why_none(error)
         if first is None or read is None:
-            return "the header of the study cannot be read"
+            return NO_HEADER
         patient, day = read.patient, read.day
         if not patient.patient_id or day is None:
             return f"the study has no {'Study Date' if patient.patient_id else 'Patient ID'}"
+        if not patient.ids:
+            return "the Patient ID says nothing of whose the study is"
         if any(_WILD & set(one) for one in patient.ids):
             return "the Patient ID holds a character that stands for any other in a query"
         return Current(
@@ -131,9 +149,13 @@ class PriorClerk(Clerk):
             try:
                 found = self._at(peer, spec, current, Meter(peer.name, limits), pulse)
             except NodeError as error:
-                if not error.fault.code.startswith("DN-2"):
-                    raise
-                found = error.fault.text(**error.values).rstrip(".")
+                found = why_none(error)
+            # Whatever a peer sends: the study gets its analysis
+            except Exception as error:  # noqa: BLE001
+                unforeseen = bug(error, f"the search for priors at {peer.name}")
+                study = current.study_instance_uid
+                log.error("priors.failed", study=study, source=peer.name, **fault_facts(unforeseen))
+                found = why_none(unforeseen)
             if isinstance(found, GivenPrior):
                 return found
             reasons.append(found)
@@ -174,13 +196,8 @@ class PriorClerk(Clerk):
         """Ask the rules of the input about what has come, once it is sure whose it is."""
         if not instances:
             return "it has no images"
-        for one in instances:
-            read = who_and_when(one, self._journal)
-            if read is None:
-                return "the header of an image that came of it cannot be read"
-            if not current.patient.is_same(read.patient.patient_id, read.patient.issuer):
-                return "what came of it has another Patient ID"
-        return _chosen(spec, current, study, instances)
+        problem = contradiction(current.patient, instances, self._journal)
+        return problem or _chosen(spec, current, study, instances)
 
 
 def _query(spec: InputSpec, current: Current) -> PriorQuery:
@@ -249,5 +266,8 @@ def _note(engine: str, name: str, found: GivenPrior | str) -> Note:
         "prior_series": found.series_instance_uid,
         "days": found.days,
     }
-    text = f"Engine {engine} gets an earlier study for input {name}, {found.days} days older."
+    text = (
+        f"Engine {engine} gets an earlier study for input {name}, {found.days} days older: study "
+        f"{found.study_instance_uid}, series {found.series_instance_uid}."
+    )
     return Note(what="prior.found", text=text, facts=facts)

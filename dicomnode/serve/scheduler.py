@@ -28,12 +28,14 @@ from dicomnode.serve.notice_intake import take_notices
 from dicomnode.serve.priors import PriorClerk
 from dicomnode.serve.site_rules import ROUTINE, early_origin, lane_of
 from dicomnode.serve.waiting import WaitingFiles
-from dicomnode.store import Store
+from dicomnode.store import Store, arriving_studies
 
 log = structlog.get_logger("dicomnode.serve")
 
 _LOOP_S: Final = 0.2
 _LOOK_EVERY: Final = timedelta(seconds=1)
+# A look goes through all that is open: it takes one part of so many of the time, however much that is
+_LOOK_SHARE: Final = 5
 # What has not turned for so long hangs; to compare two objects of some GB takes minutes on a slow disk. A
 # courier is not measured: each of its waits has an end of its own, and a large object to a slow peer many.
 _TURN_S: Final = 900.0
@@ -72,6 +74,7 @@ class Scheduler:
         self._turned_at = time.monotonic()
         self._park_at: datetime | None = None
         self._looked_at: datetime | None = None
+        self._look_again = _LOOK_EVERY
 
     def run(self) -> None:
         """Schedule until the supervisor says stop."""
@@ -99,8 +102,7 @@ class Scheduler:
     def turn(self, now: datetime) -> int:
         """Ingest once, and complete what is to be completed; give the number of files taken.
 
-        While files come without a pause, studies are looked at once a second, but for those of which files
-        wait.
+        Studies are looked at once a second at most, but for those of which files wait.
 
         Raises NodeError when the disk fails: what it said before cannot be believed then. What is short
         (space, the journal) is waited for.
@@ -110,10 +112,8 @@ class Scheduler:
                 self._park_undeliverable(now)
                 self._park_at = now + _PARK_EVERY
             taken = ingest(self._store, self._journal, now)
-            if not taken or self._looked_at is None or abs(now - self._looked_at) >= _LOOK_EVERY:
-                take_notices(self._store, self._journal, now)
-                self._closer.turn(now, self._waiting.studies)
-                self._looked_at = now
+            if self._looked_at is None or abs(now - self._looked_at) >= self._look_again:
+                self._look(now)
         except NodeError as error:
             if not is_shortage(error):
                 raise
@@ -121,6 +121,15 @@ class Scheduler:
             self._frame.line.stopping.wait(TROUBLE_S)
             return 0
         return taken
+
+    def _look(self, now: datetime) -> None:
+        """Take notices, and complete what is to be completed."""
+        began = time.monotonic()
+        take_notices(self._store, self._journal, now)
+        self._closer.turn(now, self._waiting.studies, lambda: arriving_studies(self._store.root))
+        self._looked_at = now
+        took = timedelta(seconds=time.monotonic() - began)
+        self._look_again = max(_LOOK_EVERY, _LOOK_SHARE * took)
 
     def _park_undeliverable(self, now: datetime) -> None:
         """Park the deliveries to destinations that are not configured (any more), loudly.

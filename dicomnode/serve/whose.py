@@ -2,40 +2,14 @@
 
 from __future__ import annotations
 
-import errno
-import struct
-import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, time
-from pathlib import Path
-from typing import Final
 
-from pydicom import dcmread
-from pydicom.errors import BytesLengthException, InvalidDicomError
-
-from dicomnode.faults import FILE_UNREADABLE, NodeError
 from dicomnode.journal import Journal
 from dicomnode.net import Patient, day_of, time_of
+from dicomnode.serve.patient_header import read_patient_header
 from dicomnode.store import load_identity
 from dicomnode.values import Instance
-
-_KEYWORDS: Final = ("PatientID", "IssuerOfPatientID", "StudyDate", "StudyTime")
-# What pydicom says of bytes that are no data set; RuntimeError: also NotImplementedError, RecursionError
-_UNPARSABLE: Final = (
-    ArithmeticError,
-    AttributeError,
-    BytesLengthException,
-    EOFError,
-    InvalidDicomError,
-    LookupError,
-    NameError,  # a data set that ends within an element (pydicom 3.0.2)
-    RuntimeError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
-# pydicom's own, and places that no file has, where a damaged length points to
-_NOT_OF_THE_DISK: Final = (None, errno.EINVAL, errno.EOVERFLOW)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,35 +24,36 @@ class WhoAndWhen:
 def who_and_when(instance: Instance, journal: Journal) -> WhoAndWhen | None:
     """Say whose the study of an instance is and of when; None where its header cannot be read.
 
-    After a merge the patient has the new ID, and the one of the header as the former. Raises NodeError:
+    After a merge the patient has the new ID, and is of the header as the former. Raises NodeError:
     FILE_UNREADABLE where the disk does not give the file, IDENTITY_UNREADABLE.
     """
-    header = _header(instance.path)
+    header = read_patient_header(instance.path)
     if header is None:
         return None
     study_uid = instance.study_instance_uid
-    record = journal.identity(study_uid, journal.study(study_uid).version)
-    now = {**header, **(load_identity(record) if record else {})}
+    now = {**header, **told_of(study_uid, journal.study(study_uid).version, journal)}
     before, patient = _patient(header), _patient(now)
     if before != patient and before.patient_id:
-        patient = Patient(patient_id=patient.patient_id, issuer=patient.issuer, former=before)
+        patient = replace(patient, former=before)
     return WhoAndWhen(patient=patient, day=day_of(header["StudyDate"]), at=time_of(header["StudyTime"]))
 
 
+def told_of(study_uid: str, version: int, journal: Journal) -> dict[str, str]:
+    """What messages say of the patient of a version: keyword → value that takes the place of the headers'.
+
+    Without what a corrected header has said anew since. Raises NodeError(IDENTITY_UNREADABLE).
+    """
+    told = journal.identity(study_uid, version)
+    if told is None:
+        return {}
+    values = load_identity(told.path)
+    return {keyword: value for keyword, value in values.items() if keyword not in told.corrected}
+
+
 def _patient(values: dict[str, str]) -> Patient:
-    return Patient(patient_id=values["PatientID"], issuer=values["IssuerOfPatientID"])
-
-
-def _header(path: Path) -> dict[str, str] | None:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pydicom's words quote values
-            header = dcmread(path, stop_before_pixels=True, specific_tags=list(_KEYWORDS))
-            return {name: str(header.get(name) or "").strip() for name in _KEYWORDS}
-    except OSError as error:
-        if error.errno in _NOT_OF_THE_DISK:
-            return None
-        said = error.strerror or type(error).__name__
-        raise NodeError(FILE_UNREADABLE, path=path, error=said) from error
-    except _UNPARSABLE:
-        return None
+    return Patient(
+        patient_id=values["PatientID"],
+        issuer=values["IssuerOfPatientID"],
+        birth_date=values["PatientBirthDate"],
+        sex=values["PatientSex"],
+    )

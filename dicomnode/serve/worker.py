@@ -125,7 +125,7 @@ class Worker(Clerk):
         if refusal is not None:
             findings = not_analysed(analyst.package, stack, refusal, occasion)
         else:
-            priors = priors_of(analyst.package.manifest, task.payload, self._journal)
+            priors = priors_of(analyst.package.manifest, task, self._journal)
             beside = Beside(others=others, priors=priors)
             findings, _ = analyse_stack(analyst, stack, occasion, pulse.progress, self._ahead.slices, beside)
         return self._commit(task, remarked(findings, task))

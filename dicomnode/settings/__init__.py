@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dicomnode.settings.credential import read_credential
+from dicomnode.settings.credential import read_credential, read_protected, read_secret
 from dicomnode.settings.load import load_settings, located, read_settings
 from dicomnode.settings.peers import peer_side
 from dicomnode.settings.problem import Problem
@@ -12,13 +12,10 @@ from dicomnode.settings.schema import (
     AssembleSettings,
     DestinationSettings,
     EngineSettings,
-    ExpectSettings,
     Hl7Settings,
     JournalSettings,
     LogSettings,
     NodeSettings,
-    PriorsSettings,
-    QuerySettings,
     ReceiveSettings,
     ReportSettings,
     RuleSettings,
@@ -28,6 +25,7 @@ from dicomnode.settings.schema import (
     StoreSettings,
     TritonSettings,
 )
+from dicomnode.settings.sources import ExpectSettings, PriorsSettings, QuerySettings
 from dicomnode.settings.template import template
 
 __all__ = [
@@ -55,6 +53,8 @@ __all__ = [
     "located",
     "peer_side",
     "read_credential",
+    "read_protected",
+    "read_secret",
     "read_settings",
     "read_table",
     "template",

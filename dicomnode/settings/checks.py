@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from dicomnode.settings.keys import AE_TITLE
 from dicomnode.settings.problem import Problem
+from dicomnode.settings.queries import check_queries
 from dicomnode.settings.reader import nearest
 from dicomnode.settings.rules import check_rules
 from dicomnode.settings.schema import Settings
@@ -29,7 +29,7 @@ def check(settings: Settings, table: Mapping[str, Any]) -> list[Problem]:
         *_duplicates("sender", [f"{e.ae_title.strip()} {e.address}" for e in settings.sender], "ae_title"),
         *_destinations(settings),
         *check_rules(settings),
-        *_queries(settings),
+        *check_queries(settings, table),
         *_hl7(settings),
         *_journal(settings),
         *_triton(settings),
@@ -103,19 +103,6 @@ def _destinations(settings: Settings) -> Iterator[Problem]:
             yield Problem(
                 key=f"destination[{number}].objects", value=[], expected="at least one kind", hint=hint
             )
-
-
-def _queries(settings: Settings) -> Iterator[Problem]:
-    for number, entry in enumerate(settings.query, start=1):
-        by_dimse = {"ae_title": entry.ae_title, "host": entry.host}
-        for name, value in by_dimse.items():
-            if bool(value) == bool(entry.url):
-                expected = "nothing beside a url" if value else "a value, or a url for QIDO-RS"
-                yield Problem(key=f"query[{number}].{name}", value=value, expected=expected)
-        for place, title in enumerate(entry.senders, start=1):
-            if not AE_TITLE.holds(title):
-                key = f"query[{number}].senders[{place}]"
-                yield Problem(key=key, value=title, expected=AE_TITLE.expected)
 
 
 def _hl7(settings: Settings) -> Iterator[Problem]:

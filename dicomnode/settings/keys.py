@@ -58,6 +58,15 @@ CREDENTIAL_OR_EMPTY: Final = Rule(
     "credential: and a name, or nothing",
     lambda text: not text or (text.startswith("credential:") and _is_name(text.partition(":")[2])),
 )
+SECRET_OR_EMPTY: Final = Rule(
+    "file: and the whole path of a file, or credential: and a name, or nothing; never the secret itself",
+    lambda text: text.startswith("file:/") or CREDENTIAL_OR_EMPTY.holds(text),
+)
+# RFC 7617 section 2: the first colon ends the name
+USER_OR_EMPTY: Final = Rule(
+    "a name without colon and control characters, or nothing",
+    lambda text: text.isprintable() and ":" not in text,
+)
 NOT_EMPTY: Final = Rule("some text", lambda text: bool(text.strip()))
 
 

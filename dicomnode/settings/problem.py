@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+
+_SECRET: Final = re.compile(r"passw|passphrase|pwd|secret|token|bearer|auth", re.IGNORECASE)
+_LINE: Final = re.compile(rf"([\w\"'-]*(?:{_SECRET.pattern})[\w\"'-]*\s*=\s*)\S.*", re.IGNORECASE | re.DOTALL)
+_USER_OF_URL: Final = re.compile(r"//[^@\s]*@")
+_NOT_SHOWN: Final = "…"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,7 +19,7 @@ class Problem:
     key: the path of the key, as `receive.port` or `destination[2].host` (entries of [[destination]] are
     counted from 1); "file" when the file as a whole is meant. value: what stands there, None when nothing
     does. expected: what would be right. hint: what to do, may be empty. file and line are filled in where
-    they are known.
+    they are known. A value that may be a secret, or hold one, is left out: problems are shown and logged.
     """
 
     key: str
@@ -22,6 +28,9 @@ class Problem:
     hint: str = ""
     file: str = ""
     line: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "value", discreet(self.key, self.value))
 
     @property
     def place(self) -> str:
@@ -38,6 +47,25 @@ class Problem:
         subject = f"{self.key}: " if self.key else ""
         hint = f" {self.hint}" if self.hint else ""
         return f"{place}{subject}expected {self.expected}, found {self.found}.{hint}"
+
+
+def is_secret(key: str) -> bool:
+    """Tell whether the value of a key, known or not, may be a secret by the key's name."""
+    return _SECRET.search(key.rpartition(".")[2]) is not None
+
+
+def discreet(key: str, value: Any) -> Any:
+    """Return the value as it may be shown: without passwords, tokens and the logins of a URL.
+
+    Where a secret stands (`file:…`, `credential:…`) is none.
+    """
+    if is_secret(key) and value not in (None, "") and not str(value).startswith(("file:/", "credential:")):
+        return _NOT_SHOWN
+    if not isinstance(value, str):
+        return value
+    # A file that is no TOML is shown by its wrong line
+    shown = _LINE.sub(rf"\1{_NOT_SHOWN}", value) if key == "file" else value
+    return _USER_OF_URL.sub(f"//{_NOT_SHOWN}@", shown)
 
 
 def toml_text(value: Any) -> str:

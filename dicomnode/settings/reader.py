@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from dicomnode.settings.keys import Rule
-from dicomnode.settings.problem import Problem, toml_text
+from dicomnode.settings.problem import Problem, is_secret, toml_text
 
 _T = TypeVar("_T")
 
@@ -259,7 +259,7 @@ def _list_hint(kind: Any, raw: Any, key: str) -> str:
 
 
 def _quotes_hint(hint: Any, raw: Any, key: str) -> str:
-    if hint in (str, Path) and isinstance(raw, (int, float)):
+    if hint in (str, Path) and isinstance(raw, (int, float)) and not is_secret(key):
         return f'Write {_last(key)} = "{toml_text(raw)}".'
     if hint in (int, float, bool) and isinstance(raw, str) and _is_such(hint, raw):
         return f"Write {_last(key)} = {raw.strip()}, without quotes."

@@ -13,12 +13,10 @@ from typing import Final, Literal
 
 from dicomnode.settings.keys import (
     AE_TITLE,
-    AE_TITLE_OR_EMPTY,
     AT_LEAST_ONE,
     CHARACTER_SET,
     CREDENTIAL_OR_EMPTY,
     DEVICES,
-    MODALITIES,
     NAME,
     NOT_EMPTY,
     NOT_NEGATIVE,
@@ -27,11 +25,11 @@ from dicomnode.settings.keys import (
     PORT_OR_NONE,
     POSITIVE,
     SERVER_OR_EMPTY,
-    WEB_OR_EMPTY,
     Rule,
     key,
     needed,
 )
+from dicomnode.settings.sources import ExpectSettings, PriorsSettings, QuerySettings
 
 SCHEMA: Final = 1
 
@@ -95,56 +93,6 @@ class SenderSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class QuerySettings:
-    """[[query]]: a peer that is asked how many images a study has (C-FIND, or QIDO-RS where it has a url)."""
-
-    name: str = needed("A name for this peer, for people.", NAME)
-    senders: tuple[str, ...] = key(
-        (), "Calling AE titles whose studies it is asked about; empty: those of all senders."
-    )
-    ae_title: str = key("", "Its AE title; empty with a url.", AE_TITLE_OR_EMPTY)
-    host: str = key("", "Its host name or IP address; empty with a url.")
-    port: int = key(104, "Its port.", PORT)
-    url: str = key(
-        "", "Root of its DICOMweb service, as https://pacs/dicom-web; empty: C-FIND.", WEB_OR_EMPTY
-    )
-    timeout_s: float = key(10.0, "Longest wait for an answer; without one, the quiet time decides.", POSITIVE)
-    ask_after_s: float = key(
-        20.0,
-        "It is asked when nothing new of a study has come for so long (the quiet time at most).",
-        POSITIVE,
-    )
-    whole_study: bool = key(
-        False,
-        "Whether series of which nothing came are missing too; false: only those that have begun.",
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PriorsSettings:
-    """[priors]: what is taken from a peer of [[query]] for an engine that asks for an earlier study."""
-
-    studies: int = key(3, "Earlier studies that are looked into, the latest first.", AT_LEAST_ONE)
-    series: int = key(3, "Series that are fetched until one holds the rules of the engine.", AT_LEAST_ONE)
-    instances: int = key(3000, "Most images that are fetched for one input.", AT_LEAST_ONE)
-    gb: float = key(2.0, "Most GB that are fetched for one input.", POSITIVE)
-    time_s: float = key(
-        300.0, "Longest time for one input; then the engine goes on without a prior, and says so.", POSITIVE
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExpectSettings:
-    """[[expect]]: series that a study must have, whatever its sender says."""
-
-    name: str = needed("A name for this rule, for people.", NAME)
-    senders: tuple[str, ...] = key((), "Calling AE titles whose studies it is for; empty: all.")
-    modalities: tuple[str, ...] = needed(
-        'Modality of each series, as ["CT", "PT", "PT"]: a CT and two PT series at least.', MODALITIES
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSettings:
     """[store]: where the bytes are."""
 
@@ -178,11 +126,14 @@ class AssembleSettings:
     """[assemble]: from instances to volumes."""
 
     quiet_time_s: float = key(
-        60.0, "A study is complete when nothing new of it has come for so long.", POSITIVE
+        60.0,
+        "A study is complete when nothing new of it has come for so long, and no open association brings it.",
+        POSITIVE,
     )
     longest_wait_s: float = key(
         3600.0,
-        "What is known to be missing is waited for so long after the last image; then `incomplete` decides.",
+        "What is known to be missing, or held by an open association, is waited for so long after the last"
+        " image; then the study is closed, and `incomplete` decides on one that lacks something.",
         POSITIVE,
     )
     incomplete: Literal["analyse", "report", "hold"] = key(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from dicomnode.store.disk import Disk
-from dicomnode.store.history import before, replace_instance
+from dicomnode.store.history import Mark, before, mark, replace_instance
 from dicomnode.store.ids import InstanceIds, read_ids
 from dicomnode.store.layout import STUDIES, ensure_folder, hashed, study_folder
 from dicomnode.store.likeness import Difference, difference
@@ -21,6 +21,8 @@ from dicomnode.store.seal import SealedFile, read_seal, verify
 from dicomnode.values import Instance
 
 _CONFLICT: Final = "conflict"
+# Nobody corrects an instance so often: something makes it anew at each transfer, and that is for a person
+_MOST_BEFORE: Final = 20
 
 Outcome = Literal["new", "same", "conflict", "corrected", "outdated"]
 
@@ -30,11 +32,12 @@ class Adoption:
     """The instance that the store has, and what became of the file that came.
 
     "new": it is the instance. "same": the store had its data set already, in this encoding or another; the
-    first is kept. "conflict": the store had another data set under this UID; the first is kept, the file is
-    quarantined, at `quarantined`: the same content has the same path there, however often it comes.
-    "corrected": the file, or one of the same content before it, took the place of one with the same pixels
-    and another header, which is kept in the history; `change` tells what differs. "outdated": the instance
-    was so before it was corrected, and stays corrected.
+    first is kept. "conflict": the store had another data set under this UID, or has corrected it too often;
+    what it had is kept, the file is quarantined, at `quarantined`: the same content has the same path there,
+    however often it comes. "corrected": the file, or one of the same content before it, took the place of one
+    with the same pixels and another header, which is kept in the history; `change` tells what differs from
+    the last one there, of which `replaced` is the mark. "outdated": the instance was so before it was
+    corrected, and stays corrected.
     What the store had and the disk has damaged since counts as not there, and is quarantined.
     """
 
@@ -42,6 +45,7 @@ class Adoption:
     outcome: Outcome
     quarantined: Path | None = None
     change: Difference | None = None
+    replaced: Mark | None = None
 
 
 def adopt_all(disk: Disk, root: Path, entries: Sequence[tuple[SealedFile, InstanceIds]]) -> list[Adoption]:
@@ -90,14 +94,23 @@ def _meet_whole(disk: Disk, root: Path, sealed: SealedFile, ids: InstanceIds, ta
     change = difference(sealed.path, target)
     if change is None:
         return _as_it_is(root, kept, otherwise="same")
-    if any(difference(sealed.path, path) is None for path in before(root, target)):
+    earlier = before(root, target)
+    if _is_among(sealed, earlier):
         # A copy that somebody still had: what was corrected does not become wrong again by it
         return Adoption(instance=kept, outcome="outdated")
-    if change.is_correction:
+    if change.is_correction and len(earlier) < _MOST_BEFORE:
         replace_instance(disk, root, sealed.path, target)
-        return Adoption(instance=_instance(target, sealed, ids), outcome="corrected", change=change)
+        instance = _instance(target, sealed, ids)
+        return Adoption(instance=instance, outcome="corrected", change=change, replaced=mark_of(kept))
     path = keep_once(disk, root, sealed.path, _CONFLICT, hashed(ids.sop_instance_uid))
     return Adoption(instance=kept, outcome="conflict", quarantined=path)
+
+
+def _is_among(sealed: SealedFile, earlier: Sequence[Path]) -> bool:
+    exactly = (sealed.digest, sealed.size)
+    return any(mark(path) == exactly for path in earlier) or any(
+        difference(sealed.path, path) is None for path in earlier
+    )
 
 
 def _as_it_is(root: Path, instance: Instance, *, otherwise: Literal["new", "same"]) -> Adoption:
@@ -106,7 +119,21 @@ def _as_it_is(root: Path, instance: Instance, *, otherwise: Literal["new", "same
     change = difference(instance.path, earlier[-1]) if earlier else None
     if change is None:
         return Adoption(instance=instance, outcome=otherwise)
-    return Adoption(instance=instance, outcome="corrected", change=change)
+    return Adoption(instance=instance, outcome="corrected", change=change, replaced=mark(earlier[-1]))
+
+
+def change_since(root: Path, instance: Instance, known: Mark) -> Difference | None:
+    """Tell how an instance differs from what it was when its file had this mark; None if it never had.
+
+    Raises OSError.
+    """
+    earlier = next((path for path in before(root, instance.path) if mark(path) == known), None)
+    return None if earlier is None else difference(instance.path, earlier)
+
+
+def mark_of(instance: Instance) -> Mark:
+    """The mark of the file of an instance."""
+    return instance.digest, instance.size
 
 
 def _kept(target: Path, ids: InstanceIds) -> Instance:

@@ -16,16 +16,19 @@ Chunk = bytes | bytearray | memoryview
 
 # IOV_MAX of Linux: more pieces in one writev are an error
 _IOV_MAX: Final = 1024
-_FILE_MODE: Final = 0o640
-_FOLDER_MODE: Final = 0o750
 
 
 class Disk:
-    """The real disk."""
+    """The real disk. What is made on it has these modes, less the umask."""
+
+    file_mode: int = 0o640
+    folder_mode: int = 0o750
 
     def create(self, path: Path) -> int:
         """Make an empty file and open it for writing; FileExistsError if there is something of that name."""
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, _FILE_MODE)
+        return os.open(
+            path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, self.file_mode
+        )
 
     def open(self, path: Path) -> int:
         """Open an existing file for writing."""
@@ -57,7 +60,7 @@ class Disk:
 
     def mkdir(self, path: Path) -> None:
         """Make a folder; FileExistsError if there is something of that name."""
-        path.mkdir(mode=_FOLDER_MODE)
+        path.mkdir(mode=self.folder_mode)
 
     def rename(self, old: Path, new: Path) -> None:
         """Give a file another name; what had that name is gone."""
@@ -83,3 +86,10 @@ class Disk:
         """Bytes that a process without privileges may still write on the disk that holds `path`."""
         space = os.statvfs(path)
         return space.f_bavail * space.f_frsize
+
+
+class SharedDisk(Disk):
+    """The real disk for files that their user gives to others: as the umask says."""
+
+    file_mode = 0o666
+    folder_mode = 0o777

@@ -21,7 +21,7 @@ _FIRST_PIXELS: Final = 0x7FE00008
 _EVERY_TAG: Final = 1 << 32
 
 # 50 000 elements are more than any scanner writes outside functional groups, and take half a second
-_MOST_ELEMENTS: Final = 50_000
+MOST_ELEMENTS: Final = 50_000
 DEEPEST: Final = 16
 _PIECE: Final = 1 << 15  # bytes of a file that are read at a time: most headers are shorter
 
@@ -84,9 +84,12 @@ class Window:
 class Scanner:
     """Walks over encoded elements, bounded in their number; raises ScanError where there are none."""
 
-    def __init__(self, window: Window, *, implicit: bool, big_endian: bool = False) -> None:
+    def __init__(
+        self, window: Window, *, implicit: bool, big_endian: bool = False, most: int = MOST_ELEMENTS
+    ) -> None:
         self.window = window
         self.implicit = implicit
+        self._most = most
         order = ">" if big_endian else "<"
         self._head = struct.Struct(order + "HH2sH").unpack_from
         self._short = struct.Struct(order + "H").unpack_from
@@ -193,8 +196,8 @@ class Scanner:
     def _at(self, at: int) -> int:
         """Return the index of a place in the window, of which 12 bytes are here if there are so many."""
         self._seen += 1
-        if self._seen > _MOST_ELEMENTS:
-            raise ScanError(f"it has more than {_MOST_ELEMENTS} elements")
+        if self._seen > self._most:
+            raise ScanError(f"it has more than {self._most} elements")
         here = at - self.window.begin
         return here if here >= 0 and here + 12 <= len(self.window.data) else self.window.load(at)
 

@@ -18,8 +18,9 @@ import structlog
 from dicomnode.faults import FINDINGS_UNREADABLE, NodeError
 from dicomnode.store.codec import Blobs, Undecodable, decode, encode
 from dicomnode.store.disk import Disk
-from dicomnode.store.layout import FINDINGS, hashed, write_first
+from dicomnode.store.layout import FINDINGS, hashed
 from dicomnode.store.quarantine import quarantine
+from dicomnode.store.whole import write_first
 from dicomnode.values import Findings
 
 log = structlog.get_logger("dicomnode.store")

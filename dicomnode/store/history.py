@@ -10,10 +10,14 @@ from pathlib import Path
 from typing import Final
 
 from dicomnode.store.disk import Disk
-from dicomnode.store.layout import HISTORY, TEMPORARY_SUFFIX, ensure_folder
+from dicomnode.store.layout import HISTORY, ensure_folder
 from dicomnode.store.seal import read_seal
+from dicomnode.store.whole import TEMPORARY_SUFFIX
 
 _SUFFIX: Final = ".dcm"
+
+Mark = tuple[str, int]
+"""Digest and size of a file: which of several of one SOP Instance UID it is."""
 
 
 def before(root: Path, target: Path) -> list[Path]:
@@ -44,7 +48,7 @@ def _keep(disk: Disk, root: Path, target: Path) -> Path:
     folder = root / HISTORY / target.parent.name
     ensure_folder(disk, folder)
     earlier = before(root, target)
-    if earlier and _digest(earlier[-1]) == _digest(target):
+    if earlier and mark(earlier[-1]) == mark(target):
         kept = earlier[-1]  # kept before a crash
     else:
         number = int(earlier[-1].stem.rpartition("-")[2]) + 1 if earlier else 1
@@ -55,6 +59,7 @@ def _keep(disk: Disk, root: Path, target: Path) -> Path:
     return kept
 
 
-def _digest(path: Path) -> tuple[str, int] | None:
+def mark(path: Path) -> Mark | None:
+    """The mark of a file; None for one whose seal is lost. Raises OSError."""
     sealed = read_seal(path)
     return None if sealed is None else (sealed.digest, sealed.size)

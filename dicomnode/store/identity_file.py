@@ -15,7 +15,8 @@ from typing import Final
 
 from dicomnode.faults import IDENTITY_UNREADABLE, NodeError
 from dicomnode.store.disk import Disk
-from dicomnode.store.layout import HISTORY, ensure_folder, hashed, write_first
+from dicomnode.store.layout import HISTORY, ensure_folder, hashed
+from dicomnode.store.whole import write_first
 
 SCHEMA: Final = 1
 # What a record may hold: keywords of attributes of the patient (PS3.3 C.7.1.1)

@@ -15,6 +15,7 @@ from typing import Final
 
 from dicomnode.faults import STORE_IN_USE, STORE_TOO_NEW, STORE_WRITE_FAILED, NodeError
 from dicomnode.store.disk import Disk
+from dicomnode.store.whole import write_first
 
 SCHEMA: Final = 1
 INCOMING: Final = "incoming"
@@ -32,7 +33,6 @@ _MARK: Final = "store.json"
 _LOCK: Final = "lock"
 # A folder above that may be passed and not read or written: nothing in it was made here
 _OF_OTHERS: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EINVAL})
-TEMPORARY_SUFFIX: Final = ".tmp"
 
 
 def hashed(*parts: str) -> str:
@@ -106,31 +106,6 @@ def read_salt(disk: Disk, root: Path) -> bytes:
         raise NodeError(STORE_WRITE_FAILED, path=path, error=f"it has {len(salt)} bytes, not {_SALT_BYTES}")
     disk.fsync_dir(root)
     return salt
-
-
-def write_first(disk: Disk, path: Path, content: bytes) -> bool:
-    """Write a file whole and durable under a name that nobody has; False if somebody was faster.
-
-    The name appears only when the content is on the disk; it is durable when this returns, whoever made it.
-    """
-    # The process is part of the name: two may try at once, and a left-over of a dead one is in nobody's way
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}{TEMPORARY_SUFFIX}")
-    fd = disk.create(temporary)
-    try:
-        try:
-            disk.write(fd, (content,))
-            disk.fdatasync(fd)
-        finally:
-            disk.close(fd)
-        try:
-            disk.link(temporary, path)
-        except FileExistsError:
-            return False
-        else:
-            return True
-    finally:
-        disk.unlink(temporary)
-        disk.fsync_dir(path.parent)
 
 
 class Lock:

@@ -1,7 +1,8 @@
 """Likeness: whether two files of one SOP Instance UID hold the same instance, in whatever encoding.
 
 An archive sends an instance as the association allows: in another transfer syntax, with other lengths of
-sequences, compressed. That is the same instance. The bytes are looked at first, and nearly always enough.
+sequences, compressed; and a router with its stamp. That is the same instance. The bytes are looked at first,
+and nearly always enough.
 
 The same pixels with another header are a correction: a name, a number, a description was wrong, and is put
 right under the UID that it has (PS3.4 C.6 leaves that to the archive; IHE PIR and IOCM tell of it).
@@ -10,8 +11,6 @@ right under the UID that it has (PS3.4 C.6 leaves that to the archive; IHE PIR a
 from __future__ import annotations
 
 import array
-import struct
-import warnings
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from dicomnode.store.elements import EXPLICIT_BE, IMPLICIT_LE, ScanError
 from dicomnode.store.header import read_elements, read_meta
-from dicomnode.store.renaming import BELONGING, IMAGE, OF_PIXELS, RENAMING
+from dicomnode.store.renaming import BELONGING, IMAGE, OF_PIXELS, RENAMING, STAMPS
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -29,18 +28,7 @@ _NATIVE: Final = frozenset((IMPLICIT_LE, "1.2.840.10008.1.2.1", EXPLICIT_BE))
 _LAST_BEFORE_PIXELS: Final = 0x7FDF
 _SIGNATURES: Final = 0xFFFAFFFA
 _PADDING: Final = 0xFFFCFFFC  # Data Set Trailing Padding (PS3.10 7.2)
-# What pydicom says of bytes that are no data set; what cannot be compared is not the same
-_UNPARSABLE: Final = (
-    ArithmeticError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    NotImplementedError,
-    RecursionError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
+_ESCAPE: Final = b"\x1b"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,9 +51,10 @@ _ANOTHER: Final = Difference(is_correction=False)
 def difference(one: Path, other: Path) -> Difference | None:
     """Tell how two Part 10 files differ; None if they hold the same data set, by bytes or values.
 
-    File meta, group lengths, padding and how sequences are delimited may differ. With different transfer
-    syntaxes of which one is compressed, everything but the pixels is compared, as nothing is decompressed
-    here; then only the same header is known to be the same instance, and any other is not a correction.
+    File meta, group lengths, padding, how sequences are delimited and the stamps of who passed an instance on
+    (`renaming.STAMPS`) may differ. With different transfer syntaxes of which one is compressed, all but the
+    pixels is compared, as nothing is decompressed here; then only the same header is known to be the same
+    instance, and any other is not a correction.
     Raises OSError when the disk does not give them.
     """
     return None if _same_bytes(one, other) else _by_values(one, other)
@@ -90,31 +79,31 @@ def _same_bytes(one: Path, other: Path) -> bool:
 
 
 def _by_values(one: Path, other: Path) -> Difference | None:
-    from pydicom.errors import BytesLengthException, InvalidDicomError  # noqa: PLC0415  the receiver loads this room
+    from dicomnode.store.foreign import UNREADABLE, is_of_the_disk, quiet  # noqa: PLC0415  the receiver loads this room
 
     try:
-        with one.open("rb") as a, other.open("rb") as b, warnings.catch_warnings():
-            # What a value lacks to be valid is not asked here, and pydicom's words quote it
-            warnings.simplefilter("ignore")
+        with one.open("rb") as a, other.open("rb") as b, quiet():
+            # What a value lacks to be valid is not asked here
             syntaxes = {read_meta(a).transfer_syntax_uid, read_meta(b).transfer_syntax_uid}
             with_pixels = len(syntaxes) == 1 or syntaxes <= _NATIVE
             header_a, header_b = _read(a, pixels=with_pixels), _read(b, pixels=with_pixels)
             return _judged(header_a, header_b, with_pixels=with_pixels)
-    except (ScanError, BytesLengthException, InvalidDicomError, *_UNPARSABLE):
-        return _ANOTHER
+    except (ScanError, *UNREADABLE):
+        return _ANOTHER  # what cannot be compared is not the same
     except OSError as error:
-        if error.errno is not None:
+        if is_of_the_disk(error):
             raise
-        return _ANOTHER  # it is of pydicom, not of the disk
+        return _ANOTHER
 
 
 def _judged(a: Dataset, b: Dataset, *, with_pixels: bool) -> Difference | None:
     tags_a, tags_b = set(_tags(a)), set(_tags(b))
-    differing = {tag for tag in tags_a & tags_b if not _same_element(a, b, tag)}
+    alike = a.get("SpecificCharacterSet") == b.get("SpecificCharacterSet")
+    differing = {tag for tag in tags_a & tags_b if not _same_element(a, b, tag, alike=alike)}
     for tag in tags_a ^ tags_b:
         _ = (a if tag in tags_a else b)[tag].value  # what cannot be read at all corrects nothing
         differing.add(tag)
-    if not differing:
+    if differing <= STAMPS:
         return None
     is_renaming = differing <= RENAMING
     # Of what is no image, the rest of the header is the content: it must be the same
@@ -148,31 +137,38 @@ def _read(file: BinaryIO, *, pixels: bool) -> Dataset:
     return dcmread(file, stop_before_pixels=not pixels)
 
 
-def _same_elements(a: Dataset, b: Dataset) -> bool:
+def _same_elements(a: Dataset, b: Dataset, *, alike: bool) -> bool:
     tags = _tags(a)
-    return tags == _tags(b) and all(_same_element(a, b, tag) for tag in tags)
+    return tags == _tags(b) and all(_same_element(a, b, tag, alike=alike) for tag in tags)
 
 
 def _tags(data_set: Dataset) -> list[int]:
     return sorted(int(tag) for tag in data_set.keys() if tag.element != 0 and tag != _PADDING)  # noqa: SIM118
 
 
-def _same_element(a: Dataset, b: Dataset, tag: int) -> bool:
+def _same_element(a: Dataset, b: Dataset, tag: int, *, alike: bool) -> bool:
+    """Compare an element. alike: the two files have the same character set, so equal bytes are equal text."""
     raw_a, raw_b = a.get_item(tag), b.get_item(tag)
     orders = {_little_endian(a), _little_endian(b)}
     both_bytes = isinstance(raw_a.value, bytes | None) and isinstance(raw_b.value, bytes | None)
-    if both_bytes and len(orders) == 1 and (raw_a.value or b"") == (raw_b.value or b""):
+    equal = both_bytes and len(orders) == 1 and (raw_a.value or b"") == (raw_b.value or b"")
+    if equal and (alike or _in_any_character_set(raw_a.value or b"")):
         return True  # also where one of them does not tell of which VR it is
     one, other = a[tag], b[tag]
     if "SQ" in (one.VR, other.VR):
         items_a, items_b = _items(one), _items(other)
-        return len(items_a) == len(items_b) and all(map(_same_elements, items_a, items_b))
+        pairs = zip(items_a, items_b, strict=False)
+        return len(items_a) == len(items_b) and all(_same_elements(*pair, alike=alike) for pair in pairs)
     value_a, value_b = one.value, other.value
     if len(orders) == 2 and "OW" in (one.VR, other.VR) and isinstance(value_a, bytes):
         words = array.array("H", value_a)
         words.byteswap()
         value_a = words.tobytes()
     return bool(_plain(value_a) == _plain(value_b))
+
+
+def _in_any_character_set(content: bytes) -> bool:
+    return content.isascii() and _ESCAPE not in content  # PS3.5 6.1.2.5.3: an escape begins another set
 
 
 def _little_endian(data_set: Dataset) -> bool:

@@ -17,11 +17,11 @@ from dicomnode.store.layout import (
     NOTICES,
     OUTBOX,
     STUDIES,
-    TEMPORARY_SUFFIX,
 )
 from dicomnode.store.part import PART_SUFFIX, SEALED_SUFFIX, sealed_name
 from dicomnode.store.quarantine import quarantine
 from dicomnode.store.seal import verify
+from dicomnode.store.whole import TEMPORARY_SUFFIX
 
 log = structlog.get_logger("dicomnode.store")
 

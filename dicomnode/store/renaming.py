@@ -29,14 +29,23 @@ IMAGE: Final = frozenset(
     }
 )
 
-# Whose it is, under which number, and who asked for it: no engine looks at these. Birth date, sex, age,
-# weight and size are not among them, as an analysis may depend on them.
-RENAMING: Final = frozenset(
+# Who wrote the file, when and how (PS3.3 C.12.1): a router stamps each copy that it passes on, and that is
+# the same instance. Texts are compared as they are read, so their encoding is none of their content either.
+STAMPS: Final = frozenset(
     {
         0x00080005,  # Specific Character Set
         0x00080012,  # Instance Creation Date
         0x00080013,  # Instance Creation Time
         0x00080015,  # Instance Coercion DateTime
+        0x04000550,  # Modified Attributes Sequence
+        0x04000561,  # Original Attributes Sequence
+    }
+)
+
+# Whose it is, under which number, and who asked for it: no engine looks at these. Birth date, sex, age,
+# weight and size are not among them, as an analysis may depend on them.
+RENAMING: Final = STAMPS | frozenset(
+    {
         0x00080050,  # Accession Number
         0x00080051,  # Issuer of Accession Number Sequence
         0x00080090,  # Referring Physician's Name
@@ -65,7 +74,5 @@ RENAMING: Final = frozenset(
         0x00400275,  # Request Attributes Sequence
         0x00402016,  # Placer Order Number / Imaging Service Request
         0x00402017,  # Filler Order Number / Imaging Service Request
-        0x04000550,  # Modified Attributes Sequence
-        0x04000561,  # Original Attributes Sequence
     }
 )

@@ -15,8 +15,9 @@ import structlog
 
 from dicomnode.faults import OBJECT_CONFLICT, SEALED_FILE_DAMAGED, STORE_WRITE_FAILED, NodeError
 from dicomnode.store import layout
-from dicomnode.store.adoption import Adoption, adopt_all
+from dicomnode.store.adoption import Adoption, adopt_all, change_since
 from dicomnode.store.disk import Disk
+from dicomnode.store.history import Mark
 from dicomnode.store.identity_file import save_identity
 from dicomnode.store.ids import InstanceIds
 from dicomnode.store.local import require_local
@@ -26,9 +27,11 @@ from dicomnode.store.quarantine import quarantine
 from dicomnode.store.recovery import Recovery, recover
 from dicomnode.store.reserve import Reserve
 from dicomnode.store.seal import SealedFile, read_seal
+from dicomnode.store.whole import write_first
 
 if TYPE_CHECKING:
-    from dicomnode.values import Findings
+    from dicomnode.store.likeness import Difference
+    from dicomnode.values import Findings, Instance
 
 log = structlog.get_logger("dicomnode.store")
 
@@ -156,7 +159,7 @@ class Store:
         self.check_reserve()
         name = f"{received_at:%Y%m%dT%H%M%S%f}-{os.urandom(4).hex()}"
         with _disk_errors(self.root):
-            layout.write_first(self._disk, self._notice(name), content)
+            write_first(self._disk, self._notice(name), content)
         return name
 
     def notices(self, limit: int) -> list[tuple[str, bytes]]:
@@ -197,6 +200,14 @@ class Store:
         with _disk_errors(self.root):
             return adopt_all(self._disk, self.root, entries)
 
+    def change_since(self, instance: Instance, mark: Mark) -> Difference | None:
+        """Tell how an instance differs from what it was when its file had this mark; None if it never had.
+
+        Raises NodeError(STORE_WRITE_FAILED).
+        """
+        with _disk_errors(self.root):
+            return change_since(self.root, instance, mark)
+
     def settle(self, *sealed: SealedFile) -> None:
         """Take adopted files out of `incoming/`; one that has left already is fine."""
         with _disk_errors(self.root):
@@ -229,7 +240,7 @@ class Store:
         """
         path = self.root / layout.OUTBOX / f"{layout.hashed(sop_instance_uid)}.dcm"
         with _disk_errors(self.root):
-            if not path.exists() and layout.write_first(self._disk, path, content):
+            if not path.exists() and write_first(self._disk, path, content):
                 return path
             if path.read_bytes() != content:
                 raise NodeError(OBJECT_CONFLICT, sop_instance_uid=sop_instance_uid, path=path)

@@ -26,11 +26,34 @@ first."""
 SHEAR_FLOOR_MM: Final = 0.02
 """Or by less than this: positions of very small pixels are rounded, too."""
 
+AXES_TOLERANCE: Final = 1e-3
+"""How far direction cosines may be from perpendicular unit vectors: values with three decimals."""
+
+ALIKE_COSINES: Final = 1e-4
+"""Direction cosines that differ by less are one orientation: no corner of 500 mm moves by 0.05 mm."""
+
+ALIKE_SPACING: Final = 1e-3
+"""Pixel spacings that differ by a smaller part are one: some write 0.703, others 0.703125. It is told."""
+
 
 def read_only(array: NDArray[np.generic]) -> NDArray[np.generic]:
     """Return `array` itself, made read-only: `frozen` alone does not protect what an array holds."""
     array.setflags(write=False)
     return array
+
+
+def axes_of(cosines: ArrayLike) -> Float64 | None:
+    """Return row, column and normal direction, float64 (3, 3), made exactly perpendicular unit vectors.
+
+    cosines: (6,), Image Orientation (Patient). None if they are further from that than `AXES_TOLERANCE`.
+    """
+    given = np.array(cosines, dtype=np.float64).reshape(2, 3)
+    if np.abs(given @ given.T - np.eye(2)).max() > AXES_TOLERANCE:
+        return None
+    row = given[0] / np.linalg.norm(given[0])
+    column = given[1] - (given[1] @ row) * row
+    column /= np.linalg.norm(column)
+    return np.array([row, column, np.cross(row, column)])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

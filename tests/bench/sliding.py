@@ -98,7 +98,7 @@ def ours(runtime: str, path: Path, threads: int) -> Callable[[NDArray[np.float32
 
     def run(box: NDArray[np.float32]) -> NDArray[np.float32]:
         with cores(threads):
-            return infer_windows(lambda tensor: loaded.run({"image": tensor}), box, window)["logits"]
+            return infer_windows(loaded.run, {"image": box[np.newaxis]}, window)["logits"]
 
     return run
 

@@ -11,7 +11,7 @@ from PIL import Image
 from dicomnode.assemble import load_picture, read_studies
 from dicomnode.assemble.decode import decode_frame
 from dicomnode.assemble.decoders.file import open_image
-from dicomnode.assemble.foreign import quiet
+from dicomnode.store.foreign import quiet
 from tests.judges import tools
 from tests.unit.assemble.series import header_of
 

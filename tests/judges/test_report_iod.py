@@ -17,6 +17,7 @@ from tests.judges import tools
 from tests.unit.report.kinds import KINDS
 from tests.unit.report.real import enhanced_source, findings_of, read_series, reader_mask
 from tests.unit.report.sources import (
+    EARLIER,
     PLANES,
     SALT,
     Series,
@@ -74,6 +75,21 @@ def test_dciodvfy_and_dsrdump_find_nothing_in_a_report_of_nothing(
     path = _write(tmp_path, found())["SR"]
     assert tools.dciodvfy(path) == []
     assert tools.dsrdump(path) == []
+
+
+def test_the_judges_take_a_report_that_names_others_and_objects_that_are_for_a_look(tmp_path: Path) -> None:
+    paths = {}
+    profile = ReportProfile(for_a_look=True)
+    for one in make_objects(findings(Series(extra=ASCII)), profile, SALT, None, EARLIER):
+        paths[one.kind] = tmp_path / f"{one.kind}.dcm"
+        paths[one.kind].write_bytes(one.content)
+    assert {kind: tools.dciodvfy(path) for kind, path in paths.items()} == {"SEG": [], "SR": []}
+    assert tools.dsrdump(paths["SR"]) == []
+    dump = tools.run("dsrdump", paths["SR"]).lines
+    assert any(line.startswith("Predecessor Docs") and line.endswith(": 3") for line in dump)
+    told = tmp_path / "report.json"
+    assert tools.run("tid1500reader", "--inputDICOM", paths["SR"], "--outputMetadata", told).status == 0
+    assert len(json.loads(told.read_text(encoding="utf-8"))["Measurements"]) == 3
 
 
 def test_dcentvfy_takes_results_and_the_whole_source_for_one_study(tmp_path: Path) -> None:

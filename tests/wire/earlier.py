@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -101,8 +102,12 @@ def query_scp(
 
 
 @contextlib.contextmanager
-def web_server(answer: Callable[[BaseHTTPRequestHandler], None], timeout_s: float = 1.0) -> Iterator[WebPeer]:
-    """A web service that does with each GET what `answer` does."""
+def web_server(
+    answer: Callable[[BaseHTTPRequestHandler], None],
+    timeout_s: float = 1.0,
+    context: ssl.SSLContext | None = None,
+) -> Iterator[WebPeer]:
+    """A web service that does with each GET what `answer` does. context: of its TLS."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -116,10 +121,13 @@ def web_server(answer: Callable[[BaseHTTPRequestHandler], None], timeout_s: floa
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if context is not None:
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    scheme = "http" if context is None else "https"
     thread = threading.Thread(target=server.serve_forever, args=(STEP_S,), daemon=True)
     thread.start()
     try:
-        yield WebPeer("WEB1", f"http://127.0.0.1:{server.server_address[1]}/dicom-web", timeout_s)
+        yield WebPeer("WEB1", f"{scheme}://127.0.0.1:{server.server_address[1]}/dicom-web", timeout_s)
     finally:
         server.shutdown()
         server.server_close()

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from dicomnode.net import Peer
 
 START_S = 60.0
 STEP_S = 0.05
+MANY = 1000  # more studies than any test sends
 ENDED = {StudyState.DONE, StudyState.REFUSED, StudyState.FAILED, StudyState.UNCONFIRMED}
 
 
@@ -130,20 +131,36 @@ class Node:
             journal.close()
 
     def wait_for(
-        self, study_uid: str, deadline_s: float = 90.0, states: set[StudyState] = ENDED
+        self, study_uid: str, deadline_s: float = 90.0, states: Collection[StudyState] = ENDED
     ) -> StudyRecord:
         """Wait until the study has come to an end."""
+        (study,) = self.wait_for_all([study_uid], deadline_s, states)
+        return study
+
+    def wait_for_all(
+        self, study_uids: Collection[str], deadline_s: float = 90.0, states: Collection[StudyState] = ENDED
+    ) -> list[StudyRecord]:
+        """Wait until all of the studies have come to an end."""
         end = time.monotonic() + deadline_s
-        known = "nothing is known of it"
+        waiting: dict[str, str] = {}
         with self.journal() as journal:
             while time.monotonic() < end:
-                for study in journal.studies(50):
-                    if study.study_instance_uid == study_uid:
-                        known = f"{study.state.value} {study.reason} {study.progress}"
-                        if study.state in states:
-                            return study
+                known = {study.study_instance_uid: study for study in journal.studies(MANY)}
+                waiting = {
+                    uid: _told(known.get(uid))
+                    for uid in study_uids
+                    if uid not in known or known[uid].state not in states
+                }
+                if not waiting:
+                    return [known[uid] for uid in study_uids]
                 time.sleep(STEP_S)
-        raise AssertionError(f"study {study_uid} did not end: {known}\n{self.log.read_text()[-6000:]}")
+        raise AssertionError(f"these did not end: {waiting}\n{self.log.read_text()[-6000:]}")
+
+
+def _told(study: StudyRecord | None) -> str:
+    return (
+        "nothing is known of it" if study is None else f"{study.state.value} {study.reason} {study.progress}"
+    )
 
 
 def tables(name: str, keys: dict[str, Any]) -> list[str]:

@@ -6,6 +6,7 @@ import dataclasses
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from tests.unit.serve.test_clerks import ARCHIVE, ENHANCED_SR
 from tests.unit.serve.test_corrections import KOS, Walk, analysed, changed
 from tests.wire.peers import EXPLICIT_LE, free_port, store_scp
 from tests.wire.plain_engines import mean_engine, series
+from tests.wire.receive_peer import wait_until
 
 __all__ = ["journal", "logged", "store"]
 
@@ -155,6 +157,16 @@ def test_a_message_before_the_results_are_written_begins_no_version(walk, files,
     assert [one.PatientID for one in walk.arrived()] == ["P1"]
 
 
+def test_what_comes_under_a_merged_id_keeps_it_until_the_message_comes_again(walk, files, tell):
+    assert code_of(tell(MERGE)) == "AA"
+    uid = analysed(walk, files)
+    assert [one.PatientID for one in walk.arrived()] == ["P0"], "as its images: the archive reconciles both"
+    assert code_of(tell(MERGE)) == "AA"
+    walk.turn()
+    assert [one.PatientID for one in walk.arrived()] == ["P0", "P1"]
+    assert walk.journal.study(uid).version == 2
+
+
 def test_a_header_that_is_corrected_later_has_the_last_word(walk, files, tell):
     uid = analysed(walk, files)
     tell(MERGE)
@@ -162,6 +174,36 @@ def test_a_header_that_is_corrected_later_has_the_last_word(walk, files, tell):
     walk.send(*(changed(path, PatientID="P7", PatientName="Last^Word") for path in files))
     walk.complete(uid)
     assert [one.PatientID for one in walk.arrived()] == ["P0", "P1", "P7"]
+
+
+def test_a_merge_survives_a_corrected_name(walk, files, tell):
+    uid = analysed(walk, files)
+    tell(MERGE)
+    walk.turn()
+    walk.send(*(changed(path, PatientName="Last^Word") for path in files))
+    walk.complete(uid)
+    after = walk.arrived()[-1]
+    assert (after.PatientID, str(after.PatientName)) == ("P1", "Last^Word")
+    assert (after.PatientBirthDate, after.PatientSex) == ("19700203", "F")
+
+
+def test_a_birth_date_that_is_corrected_later_has_the_last_word(walk, files, tell):
+    uid = analysed(walk, files)
+    tell(MERGE)
+    walk.turn()
+    walk.send(*(changed(path, PatientBirthDate="19510202") for path in files))
+    walk.complete(uid)
+    after = walk.arrived()[-1]
+    assert (after.PatientID, after.PatientBirthDate) == ("P1", "19510202")
+
+
+def test_a_merge_that_does_not_say_which_id_follows_changes_nothing(walk, files, tell):
+    uid = analysed(walk, files)
+    two = message("PID|||P1^^^HOSP^MR~P2^^^HOSP^PI", MRG, kind="ADT^A40^ADT_A39")
+    answer = tell(two)
+    assert code_of(answer) == "AE"
+    assert b"P2" not in answer
+    assert walk.journal.study(uid).version == 1
 
 
 def test_a_name_in_any_writing_reaches_the_results(walk, files, tell):
@@ -254,6 +296,34 @@ def test_who_is_silent_for_long_gives_its_place_back(echo, sent):
         peer.sendall(sent)
         assert whole(peer) == (sent if len(sent) > 2 else b"")
         assert whole(peer) == b""
+
+
+def test_sixteen_may_talk_at_once_and_one_more_is_closed_without_an_answer():
+    stopping = threading.Event()
+    limits = MllpLimits(senders=("127.0.0.0/8",), message_bytes=1000, timeout_s=10.0)
+    listener = MllpListener("127.0.0.1", 0, limits, lambda content, _: content, stopping)
+    thread = threading.Thread(target=listener.run, daemon=True)
+    thread.start()
+
+    def connect() -> socket.socket:
+        return socket.create_connection(("127.0.0.1", listener.port), 10)
+
+    def heard(peer: socket.socket) -> bool:
+        with suppress(OSError):  # it was closed
+            peer.sendall(b"\x0bone\x1c\r")
+        return whole(peer) == b"\x0bone\x1c\r"
+
+    with ExitStack() as open_ones:
+        for _ in range(16):
+            peer = open_ones.enter_context(connect())
+            assert heard(peer)
+        with connect() as one_more:
+            assert whole(one_more) == b""
+        assert heard(peer), "who talks already goes on"
+        peer.close()
+        wait_until(lambda: heard(open_ones.enter_context(connect())), "the place is free again")
+    stopping.set()
+    thread.join(10)
 
 
 def test_a_connection_without_a_thread_is_closed_and_takes_no_place(echo, monkeypatch):

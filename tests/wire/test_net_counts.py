@@ -10,7 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 from pynetdicom import AE, evt
 
 from dicomnode.faults import (
@@ -30,6 +32,8 @@ from dicomnode.net import (
     count_instances,
     report_commitment,
 )
+from dicomnode.net.query import series_count, told
+from tests.wire.earlier import web_server
 from tests.wire.peers import EXPLICIT_LE, IMPLICIT_LE, VERIFICATION, free_port, peer_at, socket_peer
 
 pytestmark = pytest.mark.wire
@@ -129,7 +133,7 @@ def test_an_archive_with_answers_without_end_is_left() -> None:
 
 
 def test_an_archive_whose_answers_trickle_is_left_in_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dicomnode.net.query._STUDY_S", 0.5)
+    monkeypatch.setattr("dicomnode.net.query.ANSWERS_OF_A_STUDY", 0.5)
     end = threading.Event()
 
     def trickle(_: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
@@ -253,3 +257,62 @@ def test_a_report_that_is_not_taken_is_a_failure() -> None:
     with report_scp(0x0110, roles=True) as (peer, _), pytest.raises(NodeError, match="0x0110") as caught:
         report_commitment(peer, "DICOMNODE", "1.9.7", [GOOD])
     assert caught.value.fault is COMMITMENT_NOT_REPORTED
+
+
+def test_a_web_service_that_gives_no_counts_is_left_in_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dicomnode.net.qido.ANSWERS_OF_A_STUDY", 0.1)
+    asked: list[str] = []
+    pause = threading.Event()
+
+    def each_in_its_time(request: BaseHTTPRequestHandler) -> None:
+        asked.append(request.path)
+        found = [series(f"{STUDY}.{number}", None) for number in range(400)]
+        pause.wait(0.02)
+        content = json.dumps(found if request.path.partition("?")[0].endswith("/series") else []).encode()
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(content)))
+        request.end_headers()
+        request.wfile.write(content)
+
+    with web_server(each_in_its_time, timeout_s=5.0) as peer, pytest.raises(NodeError) as caught:
+        count_by_web(peer, STUDY)
+    assert caught.value.fault is WEB_FAILED
+    assert "did not end within 0.5 s" in str(caught.value)
+    assert len(asked) < 100, "each answer is there in time, and there would be 400 of them"
+
+
+@pytest.mark.parametrize("uid", ["../../other", "1.2.3/instances?x=", "*"])
+def test_a_series_uid_that_is_none_is_no_part_of_a_path(uid: str) -> None:
+    root = f"/dicom-web/studies/{STUDY}/series"
+    with web_service({root: [series(uid, None)]}) as peer, pytest.raises(NodeError) as caught:
+        count_by_web(peer, STUDY)
+    assert "Series Instance UID of an answer is none" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[" * 100_000,
+        b'[{"00081111": {"vr": 5, "BulkDataURI": []}}]',
+        b'[{"00081111": {"vr": "UN", "InlineBinary": ["20250101", "P"]}}]',
+    ],
+    ids=["RecursionError", "IndexError", "OSError"],
+)
+def test_rubbish_of_a_web_service_is_no_count(content: bytes) -> None:
+    def rubbish(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(content)))
+        request.end_headers()
+        request.wfile.write(content)
+
+    with web_server(rubbish) as peer, pytest.raises(NodeError) as caught:
+        count_by_web(peer, STUDY)
+    assert caught.value.fault is WEB_FAILED
+
+
+def test_values_of_a_wrong_length_are_not_told() -> None:
+    """An FD of 4 bytes: pydicom raises what is no ValueError, when the value is asked for."""
+    answer = Dataset()
+    answer[0x00201209] = RawDataElement(Tag(0x00201209), "FD", 4, b"\1\2\3\4", 0, False, True)
+    assert told(answer, "NumberOfSeriesRelatedInstances") is None
+    assert series_count(answer) is None

@@ -6,7 +6,7 @@ import contextlib
 import json
 import threading
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,6 +38,7 @@ from dicomnode.store import InstanceIds, Store, read_ids
 from dicomnode.values import Findings, Instance, Outcome, Sender, no_progress
 from tests.unit.analyse.forms import CT, LESION, ONE, engine, node, onnx_bytes, step
 from tests.unit.journal.world import ALL_HERE
+from tests.unit.serve.test_corrections import changed
 from tests.wire.earlier import (
     BEFORE_UID,
     NOW_UID,
@@ -50,7 +51,7 @@ from tests.wire.earlier import (
     web_server,
 )
 from tests.wire.peers import Orthanc, free_port, orthanc, silent, socket_peer
-from tests.wire.receive_peer import running
+from tests.wire.receive_peer import Running, running
 
 pytestmark = [pytest.mark.wire]
 
@@ -127,7 +128,13 @@ def ingesting(store: Store, journal: Journal) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def site(tmp_path: Path, package: Path, *query: QuerySettings, **priors: float) -> Iterator[Site]:
+def site(
+    tmp_path: Path,
+    package: Path,
+    *query: QuerySettings,
+    header: Mapping[str, str] | None = None,
+    **priors: float,
+) -> Iterator[Site]:
     settings = Settings(
         store=StoreSettings(path=tmp_path / "store", reserve_gb=0.0),
         engine=(EngineSettings(name="growth", path=package, mode="shadow"),),
@@ -139,7 +146,10 @@ def site(tmp_path: Path, package: Path, *query: QuerySettings, **priors: float) 
         Journal.open(f"sqlite:///{store.root}/journal.sqlite") as journal,
     ):
         here = Site(store, journal, settings)
-        here.receive(examination(tmp_path / "now", NOW_UID, "20260601"))
+        files = examination(tmp_path / "now", NOW_UID, "20260601")
+        for file in files if header else ():
+            file.write_bytes(changed(file, **(header or {})))
+        here.receive(files)
         journal.close_study(NOW_UID, ALL_HERE, here.now())
         one_turn(Desk(settings, store, journal, here.stopping))
         (task,) = [t for t in journal.tasks(NOW_UID) if t.kind is not TaskKind.DISPATCH]
@@ -221,26 +231,42 @@ def _analysed(here: Site, analyst: Analyst, task: TaskRecord) -> Findings:
         for stack in series.stacks
     ]
     occasion = Occasion(study_version=1, made_at=here.now(), salt=b"s" * 32)
-    priors = priors_of(analyst.package.manifest, task.payload, here.journal)
+    priors = priors_of(analyst.package.manifest, task, here.journal)
     found, _ = analyse_stack(analyst, stacks[0], occasion, no_progress, beside=Beside(priors=priors))
     return found
 
 
-def test_a_prior_is_fetched_by_c_move_through_the_receiver(
-    tmp_path: Path, package_folder: Path, files: list[Path]
-) -> None:
+@contextlib.contextmanager
+def moving(
+    tmp_path: Path, package: Path, files: list[Path], **priors: float
+) -> Iterator[tuple[Site, Running]]:
+    """A site and an archive that offers C-MOVE alone, and knows where to move to."""
     senders = [SenderSettings(ae_title="ORTHANC", address="127.0.0.1")]
     with (
         archive_with(files, tmp_path / "o", DicomAlwaysAllowGet=False) as server,
-        site(tmp_path, package_folder, dimse(server)) as here,
+        site(tmp_path, package, dimse(server), **priors) as here,
         running(here.store.root, ReceiveSettings(address="127.0.0.1", port=0), senders) as node,
     ):
         known = {"AET": "DICOMNODE", "Host": "127.0.0.1", "Port": node.port, "AllowGet": False}
         entry = json.dumps(known).encode()
         url = f"http://127.0.0.1:{server.http_port}/modalities/dicomnode"
         urllib.request.urlopen(urllib.request.Request(url, entry, method="PUT"), timeout=10).close()
+        yield here, node
+
+
+def test_a_prior_is_fetched_by_c_move_through_the_receiver(
+    tmp_path: Path, package_folder: Path, files: list[Path]
+) -> None:
+    with moving(tmp_path, package_folder, files) as (here, node):
         check_found(here, looked(here))
         assert [sealed.sender.fetched for sealed, _ in node.stored] == [True] * SLICES
+
+
+def test_more_bytes_than_allowed_are_no_prior_by_c_move_either(
+    tmp_path: Path, package_folder: Path, files: list[Path]
+) -> None:
+    with moving(tmp_path, package_folder, files, gb=1e-6) as (here, _):
+        assert "more than 1e-06 GB" in str(looked(here).payload["prior.before.none"])
 
 
 def test_a_prior_is_fetched_from_a_web_archive(

@@ -332,6 +332,24 @@ def test_a_c_move_that_hangs_ends_when_the_time_is_over() -> None:
     refused(FETCH_LATE, error)
 
 
+def test_a_c_move_of_more_bytes_than_allowed_ends_although_the_archive_says_nothing_of_it() -> None:
+    go_on = threading.Event()
+    came = iter(range(400, 10_000, 400))
+
+    def send_much(_: evt.Event) -> Iterator[object]:
+        yield "127.0.0.1", 1
+        go_on.wait(20.0)
+        yield 0
+
+    with query_scp((MOVE,), (evt.EVT_C_MOVE, send_much)) as peer:
+        allowed = meter(bytes=1000, seconds=15.0)
+        with pytest.raises(NodeError) as error:
+            move_series(peer, AE, BEFORE_UID, SERIES_UID, allowed, weigh=lambda: next(came))
+        go_on.set()
+    assert "1e-06 GB" in refused(FETCH_TOO_LARGE, error)
+    assert next(came) == 1600, "it was left at the first that was too much"
+
+
 def test_a_web_service_that_never_answers_ends_in_its_time() -> None:
     with web_server(until_gone, timeout_s=0.5) as peer, pytest.raises(NodeError) as error:
         find_earlier(peer, AE, QUERY)

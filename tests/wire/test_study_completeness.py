@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Self
 
+import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -16,10 +22,13 @@ from pynetdicom.association import Association
 from dicomnode.deliver import push_study
 from dicomnode.journal import EvidenceKind, StudyState, TaskState
 from dicomnode.net.association import open_association
-from dicomnode.store import load_findings
+from dicomnode.phantom import SeriesForm, write_series
+from dicomnode.store import arriving_studies, load_findings
+from dicomnode.values import Grid
 from tests.wire.node import Node, running_node
 from tests.wire.peers import CT, DEADLINE_S, EXPLICIT_LE, free_port, orthanc, store_scp, until
 from tests.wire.plain_engines import mean_engine, series
+from tests.wire.receive_peer import QUICK, RawPeer, running, small_ct, store_command, wait_until
 from tests.wire.test_walk import NOWHERE, RESULTS
 
 pytestmark = [pytest.mark.wire, pytest.mark.slow]
@@ -269,3 +278,103 @@ def test_a_request_for_a_part_of_a_study_does_not_close_it(tmp_path: Path, files
         send(node, files)
         done = node.wait_for(uid, states=CLOSED)
         assert (done.version, done.complete_evidence) == (1, "nothing new for 3 s")
+
+
+def two_series(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Two series of one study, of 3 slices each."""
+    grid = Grid((3, 16, 20), np.diag([1.5, 1.5, 2.0, 1.0]), "1.2.3.9")
+    voxels = np.random.default_rng(1).integers(-900, 900, grid.shape_kji)
+    first, second = (
+        write_series(voxels, grid, folder / str(number), seed=1, form=SeriesForm(series_number=number))
+        for number in (1, 2)
+    )
+    return first, second
+
+
+def store(association: Association, files: Sequence[Path]) -> None:
+    for path in files:
+        assert association.send_c_store(dcmread(path)).Status == 0
+
+
+def brought(node: Node) -> frozenset[str]:
+    """What open associations bring."""
+    return arriving_studies(node.folder / "store")
+
+
+def kinds(node: Node, uid: str) -> list[str]:
+    with node.journal() as journal:
+        return [task.kind.value for task in journal.tasks(uid)]
+
+
+def test_p1_a_slow_sender_keeps_its_study_open_by_its_association(tmp_path: Path) -> None:
+    first, second = two_series(tmp_path / "ct")
+    uid = study_of(first)
+    pause = Event()  # nobody sets it: the sender's own pause, longer than quiet time and look together
+    with node_for(tmp_path, quiet_time_s=1.0) as node:
+        with scanner(node) as association:
+            store(association, first)
+            for path in second:
+                pause.wait(2.0)
+                store(association, [path])
+            pause.wait(2.0)
+            node.wait_for(uid, states={StudyState.RECEIVING})
+            assert kinds(node, uid) == [], "nothing is begun while the association is open"
+            assert brought(node) == {uid}
+        done = node.wait_for(uid, states=CLOSED)
+        assert (done.version, done.instances, done.complete_evidence) == (1, 6, "nothing new for 1 s")
+        assert deciding(node, uid) == [(EvidenceKind.QUIET, "nothing new for 1 s")]
+        assert kinds(node, uid).count("analyse") == 1
+        assert len(node.lines("study.complete")) == 1
+        assert brought(node) == frozenset()
+
+
+def test_p1_an_association_that_goes_on_with_another_study_lets_the_first_go(
+    tmp_path: Path, files: list[Path]
+) -> None:
+    others = series(tmp_path / "another", 2)
+    with node_for(tmp_path, quiet_time_s=1.0) as node:
+        with scanner(node) as association:
+            store(association, files)
+            store(association, others)
+            done = node.wait_for(study_of(files), states=CLOSED)
+            assert (done.version, done.instances) == (1, 6)
+            assert node.wait_for(study_of(others), states={StudyState.RECEIVING}).instances == 6
+        assert node.wait_for(study_of(others), states=CLOSED).version == 1
+
+
+@pytest.mark.parametrize("which", ["receiver", "node"])
+def test_p1_what_a_killed_receiver_kept_open_is_complete_after_the_quiet_time(
+    tmp_path: Path, files: list[Path], which: str
+) -> None:
+    uid = study_of(files)
+    with node_for(tmp_path, quiet_time_s=1.0) as node:
+        with scanner(node) as association:
+            store(association, files)
+            assert brought(node) == {uid}
+            if which == "node":
+                node.kill()
+                node.start()
+            else:
+                (pid,) = (line["pid"] for line in node.lines("process.started") if line["process"] == which)
+                os.kill(pid, signal.SIGKILL)
+            done = node.wait_for(uid, states=CLOSED)
+        assert (done.version, done.instances, done.complete_evidence) == (1, 6, "nothing new for 1 s")
+        assert list((node.folder / "store" / "arriving").iterdir()) == []
+
+
+@pytest.mark.parametrize("end", ["release", "abort", "hang up", "silence"])
+def test_a_study_arrives_until_its_association_ends_however_that_ends(tmp_path: Path, end: str) -> None:
+    patience = replace(QUICK, network_timeout_s=1.0 if end == "silence" else 10.0)
+    with running(tmp_path, patience) as node, RawPeer(node.port) as peer:
+        peer.associate((CT, [EXPLICIT_LE]))
+        assert arriving_studies(tmp_path) == frozenset()
+        assert peer.store(store_command("1.2.3"), small_ct()).status == 0
+        assert arriving_studies(tmp_path) == {"1.2.4"}
+        if end == "release":
+            peer.release()
+        elif end == "abort":
+            peer.socket.sendall(struct.pack(">BxLL", 0x07, 4, 0))
+        elif end == "hang up":
+            peer.socket.close()
+        wait_until(lambda: not arriving_studies(tmp_path), "nothing arrives any more")
+        assert list((tmp_path / "arriving").iterdir()) == []

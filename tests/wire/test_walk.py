@@ -18,7 +18,7 @@ from dicomnode.phantom import SeriesForm, study_uid, thorax, write_series
 from dicomnode.store import Store
 from dicomnode.values import Grid
 from tests.wire.node import running_node
-from tests.wire.peers import EXPLICIT_LE, IMPLICIT_LE, free_port, peer_at, store_scp
+from tests.wire.peers import EXPLICIT_LE, IMPLICIT_LE, free_port, orthanc, peer_at, store_scp
 
 pytestmark = pytest.mark.wire
 
@@ -51,10 +51,7 @@ def test_a_study_pushed_with_storescu_comes_back_as_seg_and_sr(tmp_path, small_p
         _push(node, small_phantom.files)
         study = node.wait_for(_uid(small_phantom.files))
         assert study.state is StudyState.DONE
-        by_class = {}
-        for content in archive.datasets.values():
-            made = dcmread(io.BytesIO(content))
-            by_class[made.SOPClassUID] = made
+        by_class = _by_class(archive.datasets.values())
         assert set(by_class) == {SEG, ENHANCED_SR}
         assert len(archive.stored) == 2
         for made in by_class.values():
@@ -119,19 +116,39 @@ def test_results_wait_for_an_archive_that_is_down_and_arrive_when_it_is_back(
             assert len(archive.stored) == 2
 
 
-def test_a_late_image_makes_a_new_version_with_results_of_its_own(tmp_path, small_phantom, lungs_engine):
+def test_a_late_image_makes_a_new_version_whose_report_in_the_archive_names_the_one_before(
+    tmp_path, small_phantom, lungs_engine
+):
     late, early = small_phantom.files[-1:], small_phantom.files[:-1]
     uid = _uid(early)
-    with store_scp(contexts=RESULTS) as archive, running_node(tmp_path, [lungs_engine], archive.peer) as node:
+    with orthanc(tmp_path) as archive, running_node(tmp_path / "node", [lungs_engine], archive.peer) as node:
         _push(node, early)
         assert node.wait_for(uid).version == 1
-        first = set(archive.stored)
+        first = _by_class(archive.files().values())
         _push(node, late)
         node.wait_for(uid, states={StudyState.RECEIVING, StudyState.ANALYSING, StudyState.QUEUED})
         study = node.wait_for(uid)
         assert (study.version, study.instances) == (2, len(small_phantom.files))
-        assert len(archive.stored) == 4
-        assert not first & set(archive.stored[2:])
+        old = {made.SOPInstanceUID for made in first.values()}
+        files = archive.files()
+        assert len(files) == 4
+        second = _by_class(content for name, content in files.items() if name not in old)
+    assert set(first) == set(second) == {SEG, ENHANCED_SR}
+    assert "PredecessorDocumentsSequence" not in first[ENHANCED_SR]
+    (of_study,) = second[ENHANCED_SR].PredecessorDocumentsSequence
+    (of_series,) = of_study.ReferencedSeriesSequence
+    (named,) = of_series.ReferencedSOPSequence
+    assert of_study.StudyInstanceUID == uid
+    assert of_series.SeriesInstanceUID == first[ENHANCED_SR].SeriesInstanceUID
+    assert named.ReferencedSOPInstanceUID == first[ENHANCED_SR].SOPInstanceUID
+
+
+def _by_class(contents):
+    """The objects by their SOP class, of which each is there once."""
+    read = [dcmread(io.BytesIO(content)) for content in contents]
+    by_class = {made.SOPClassUID: made for made in read}
+    assert len(by_class) == len(read)
+    return by_class
 
 
 def test_a_sender_that_is_not_configured_is_rejected_and_the_log_says_how_to_let_it_in(

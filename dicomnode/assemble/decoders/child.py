@@ -17,10 +17,10 @@ import numpy as np
 
 from dicomnode.assemble.decoders.confine import confine, end_with_parent
 from dicomnode.assemble.decoders.file import DecodingError, ImplausibleError
-from dicomnode.assemble.foreign import quiet
 from dicomnode.assemble.record import Header
 from dicomnode.assemble.slices import DecodedSlice, SliceDecoder
 from dicomnode.faults import NodeError
+from dicomnode.store.foreign import quiet
 
 # What decoding wants of a header; it has to be sent with each request
 HEADER_FIELDS: Final = (

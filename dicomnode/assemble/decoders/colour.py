@@ -5,21 +5,22 @@ Volumes never come from here: what is decoded for a picture is for eyes and for 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut
-from pydicom.uid import JPEG2000TransferSyntaxes, JPEGBaseline8Bit, JPEGExtended12Bit, RLELossless
+from pydicom.uid import UID, JPEG2000TransferSyntaxes, JPEGBaseline8Bit, JPEGExtended12Bit, RLELossless
 
 from dicomnode.assemble.bits import PixelBits
 from dicomnode.assemble.codestream import contradiction
 from dicomnode.assemble.decode import decoders_of, frame_index, native_frame, pixel_options
 from dicomnode.assemble.decoders.file import ImageFile, UndecodableError, open_image
-from dicomnode.assemble.foreign import UNREADABLE, reason
+from dicomnode.assemble.decoders.whole import Decoded, decode_whole
 from dicomnode.assemble.record import Header
+from dicomnode.store.foreign import UNREADABLE, reason
 
 Colours = NDArray[np.integer]
 
@@ -54,15 +55,22 @@ def decode_colour_frame(image: ImageFile, header: Header) -> Colours:
     source = _source(image, header, options)
     for plugin in decoders_of(header.transfer_syntax_uid):
         try:
-            pixels, found = get_decoder(image.syntax).as_array(
-                source, index=0, decoding_plugin=plugin, **options
-            )
+            pixels, found = _decode(source, image.syntax, plugin, options)
             return _as_colours(pixels, str(found["photometric_interpretation"]), image, header)
         except OSError as error:  # Pillow raises it for broken streams
             raise UndecodableError(reason(error)) from error
         except UNREADABLE as error:
             raise UndecodableError(reason(error)) from error
     raise UndecodableError("there is no decoder for it here")
+
+
+def _decode(source: bytes, syntax: UID, plugin: str, options: Mapping[str, Any]) -> Decoded:
+    def decode(content: bytes) -> Decoded:
+        return get_decoder(syntax).as_array(content, index=0, decoding_plugin=plugin, **options)
+
+    if not syntax.is_encapsulated:
+        return decode(source)
+    return decode_whole(decode, source, syntax=syntax, plugin=plugin)
 
 
 def _source(image: ImageFile, header: Header, options: dict[str, Any]) -> bytes:
@@ -73,7 +81,7 @@ def _source(image: ImageFile, header: Header, options: dict[str, Any]) -> bytes:
     problem = contradiction(stream, header.rows or 0, header.columns or 0, samples)
     if problem is not None:
         raise UndecodableError(problem)
-    return encapsulate([stream], has_bot=False)
+    return stream
 
 
 def _as_colours(pixels: Colours, photometric: str, image: ImageFile, header: Header) -> Colours:

@@ -10,10 +10,10 @@ import numpy as np
 from dicomnode.assemble.decode import encoded_frame
 from dicomnode.assemble.decoders.file import DecodingError, open_image
 from dicomnode.assemble.decoders.pool import DecoderLimits, DecoderPool
-from dicomnode.assemble.foreign import quiet
 from dicomnode.assemble.record import Header
 from dicomnode.assemble.slices import DecodedSlice
 from dicomnode.faults import FILE_UNREADABLE, NodeError
+from dicomnode.store.foreign import quiet
 
 _ONE: Final = DecoderLimits(processes=1)
 

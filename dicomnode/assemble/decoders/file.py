@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import BinaryIO, Final, Self
 
 import numpy as np
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, RLELossless
+from pydicom.uid import UID, RLELossless
 
 from dicomnode.assemble.attributes import text_of, whole_of
 from dicomnode.assemble.dataset import PIXEL_DATA, UNDEFINED_LENGTH, UpToPixels, Wanted, read_up_to_pixels
-from dicomnode.assemble.foreign import UNREADABLE, file_unreadable, is_of_the_disk, reason
 from dicomnode.assemble.record import Header
+from dicomnode.store.foreign import UNREADABLE, file_unreadable, is_of_the_disk, reason
 
 _ITEM: Final = (0xFFFE, 0xE000)
 _PIXEL_MODULE: Final = Wanted(
@@ -44,10 +44,11 @@ _PIXEL_MODULE: Final = Wanted(
         )
     ),
     longest=2**28,  # bytes: an offset table has 8 a frame
-    long=frozenset(),
-    longest_long=0,
+    longer={},
 )
 _DELIMITER: Final = (0xFFFE, 0xE0DD)
+# A fragment may be empty: 8 bytes of a file, and hundreds in a list
+_MOST_FRAGMENTS: Final = 100_000
 # T.81 B.1.1.3 EOI, T.800 A.4.4 EOC: the last two bytes of a codestream, then at most padding
 _END_OF_STREAM: Final = b"\xff\xd9"
 
@@ -182,6 +183,8 @@ class ImageFile:
                 raise UndecodableError("its Pixel Data are not encapsulated as PS3.5 A.4 says")
             if at + 8 + length > end:
                 raise UndecodableError(f"its Pixel Data are cut off within fragment {len(found)}")
+            if len(found) > _MOST_FRAGMENTS:
+                raise UndecodableError(f"its Pixel Data have more than {_MOST_FRAGMENTS} fragments")
             found.append((at + 8, length))
             at += 8 + length
 
@@ -193,7 +196,7 @@ def open_image(header: Header) -> ImageFile:
     does not give it. Call it within `quiet()`.
     """
     try:
-        image = _open(header.path, UID(header.transfer_syntax_uid))
+        image = _open(header.path)
     except OSError as error:
         if is_of_the_disk(error):
             raise file_unreadable(header.path, error) from error
@@ -207,12 +210,14 @@ def open_image(header: Header) -> ImageFile:
     return image
 
 
-def _open(path: Path, syntax: UID) -> ImageFile:
-    if syntax == DeflatedExplicitVRLittleEndian:
-        return _open_deflated(path)
-    file = path.open("rb", buffering=0)
+def _open(path: Path) -> ImageFile:
+    file: BinaryIO = path.open("rb", buffering=0)
     try:
-        return _image(path, file, read_up_to_pixels(file, _PIXEL_MODULE))
+        read = read_up_to_pixels(file, _PIXEL_MODULE)
+        if read.inflated is not None:  # all of it is in memory
+            file.close()
+            file = read.inflated
+        return _image(path, file, read)
     except BaseException:
         file.close()
         raise
@@ -234,34 +239,6 @@ def _image(path: Path, file: BinaryIO, read: UpToPixels) -> ImageFile:
         _source=file,
         _begin=pixels.begin,
         _length=pixels.length if pixels.length == UNDEFINED_LENGTH else min(pixels.length, there),
-    )
-
-
-def _open_deflated(path: Path) -> ImageFile:
-    """Open a file whose data set is deflated (PS3.5 A.5): it is inflated as a whole."""
-    dataset = dcmread(path)
-    if "PixelData" not in dataset:
-        raise UndecodableError("it has no Pixel Data")
-    pixels = dataset["PixelData"]
-    content: bytes = pixels.value
-    del dataset["PixelData"]
-    syntax = str(dataset.file_meta.get("TransferSyntaxUID") or "")
-    return ImageFile(
-        path=path,
-        header=UpToPixels(
-            dataset=dataset,
-            transfer_syntax_uid=syntax,
-            pixels=None,
-            size=len(content),
-            scan=None,
-        ),
-        syntax=UID(syntax),
-        frames=_number_of_frames(dataset),
-        encapsulated=False,
-        pixel_vr=str(pixels.VR),
-        _source=io.BytesIO(content),
-        _begin=0,
-        _length=len(content),
     )
 
 

@@ -38,6 +38,15 @@ _DTYPES: Final = frozenset({"|u1", "|i1", "<u2", "<i2", "<u4", "<i4"})
 _ENDING_S: Final = 5.0  # from the end of its replies to the end of a process
 # Environment that a decoder gets: nothing that may hold a secret
 _KEPT: Final = ("PATH", "LANG", "LC_", "LD_", "PYTHON", "VIRTUAL_ENV")
+_GIVEN: Final = {
+    # One core each: there are as many processes as cores
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    # mallopt(3): memory of one slice is kept for the next. Given back to the kernel and asked for again, each
+    # page of it costs a fault, and these took more time than the decoding of RLE.
+    "MALLOC_TRIM_THRESHOLD_": str(2**26),  # bytes
+    "MALLOC_MMAP_THRESHOLD_": str(2**25),  # bytes, the most that it may be
+}
 
 Result = DecodedSlice | DecodingError | NodeError
 
@@ -227,6 +236,4 @@ def how_ended(status: int) -> str:
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:
-    kept = {name: value for name, value in environ.items() if name.startswith(_KEPT)}
-    # One core each: there are as many processes as cores
-    return kept | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    return {name: value for name, value in environ.items() if name.startswith(_KEPT)} | _GIVEN

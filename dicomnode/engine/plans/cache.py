@@ -22,19 +22,17 @@ import structlog
 from dicomnode.engine.plans.key import PlanKey
 from dicomnode.engine.plans.locks import Held, hold, hold_unless_used
 from dicomnode.engine.plans.private import (
-    TEMPORARY,
     PrivateDisk,
     UntrustedFileError,
     make_private,
     read_private,
     require_private,
-    write_private,
 )
 from dicomnode.engine.plans.record import PlanRecord, PlanState, UntrustedRecordError, read_record
 from dicomnode.engine.plans.secret import read_secret
 from dicomnode.faults import PLAN_NOT_WRITTEN, PLAN_QUARANTINED, NodeError
 from dicomnode.settings import StoreSettings
-from dicomnode.store import Disk
+from dicomnode.store import TEMPORARY_SUFFIX, Disk, write_whole
 
 log = structlog.get_logger("dicomnode.engine")
 
@@ -46,7 +44,7 @@ _LARGEST_RECORD: Final = 1 << 20
 _KEPT: Final = 2
 # In quarantine so many plans stay with their bytes, which may be a gigabyte each
 _KEPT_ASIDE: Final = 4
-_TEMPORARIES: Final = f".*{TEMPORARY}"
+_TEMPORARIES: Final = f".*{TEMPORARY_SUFFIX}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +150,7 @@ class PlanCache:
                 facts=facts or {},
             )
             self._remove(key.digest)
-            write_private(self._disk, self._path(key, _PLAN), content)
+            write_whole(self._disk, self._path(key, _PLAN), content)
             self._write_record(record)
         return Plan(record, content)
 
@@ -266,14 +264,14 @@ class PlanCache:
         return Plan(record, plan.content)
 
     def _write_record(self, record: PlanRecord) -> None:
-        write_private(self._disk, self._path(record.key, _RECORD), record.pack(self._secret))
+        write_whole(self._disk, self._path(record.key, _RECORD), record.pack(self._secret))
 
     def _quarantine(self, key: PlanKey, reason: str) -> None:
         with self._writing():
             folder, digest = self.root / QUARANTINE, key.digest
             taken = {path.stem for path in folder.iterdir()}
             name = next(f"{digest}-{n}" for n in itertools.count(1) if f"{digest}-{n}" not in taken)
-            write_private(self._disk, folder / f"{name}.txt", f"{key.title}: {reason}\n".encode())
+            write_whole(self._disk, folder / f"{name}.txt", f"{key.title}: {reason}\n".encode())
             # The record first: what is left without one is nothing
             for suffix in (_RECORD, _PLAN):
                 if os.path.lexists(self._path(key, suffix)):

@@ -19,20 +19,13 @@ from dicomnode.store import Disk, require_local
 FOLDER_MODE: Final = 0o700
 _FILE_MODE: Final = 0o600
 _OF_OTHERS: Final = 0o077
-TEMPORARY: Final = ".tmp"
-_CHUNK: Final = 1 << 20
 
 
 class PrivateDisk(Disk):
     """The real disk; what is made on it is for this user alone."""
 
-    def create(self, path: Path) -> int:
-        """Make an empty file for this user alone."""
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, _FILE_MODE)
-
-    def mkdir(self, path: Path) -> None:
-        """Make a folder for this user alone."""
-        path.mkdir(mode=FOLDER_MODE)
+    file_mode = _FILE_MODE
+    folder_mode = FOLDER_MODE
 
 
 class UntrustedFileError(Exception):
@@ -98,25 +91,3 @@ def read_private(path: Path, largest: int) -> bytes:
         if found.st_size > largest:
             raise UntrustedFileError(f"it has {found.st_size} bytes, more than {largest}")
         return file.read()
-
-
-def write_private(disk: Disk, path: Path, content: bytes) -> None:
-    """Write a file whole and durable; what had its name before is gone. Raises OSError.
-
-    A crash leaves what was there before, or the whole of the new one, and at most a temporary file.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}{TEMPORARY}")
-    fd = disk.create(temporary)
-    try:
-        try:
-            for start in range(0, len(content), _CHUNK):
-                disk.write(fd, (memoryview(content)[start : start + _CHUNK],))
-            disk.fdatasync(fd)
-        finally:
-            disk.close(fd)
-        disk.rename(temporary, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            disk.unlink(temporary)
-        raise
-    disk.fsync_dir(path.parent)

@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 from typing import Final
 
-from dicomnode.engine.plans.private import UntrustedFileError, read_private, write_private
+from dicomnode.engine.plans.private import UntrustedFileError, read_private
 from dicomnode.faults import PLAN_SECRET_WRONG, NodeError
 from dicomnode.settings import read_credential
-from dicomnode.store import Disk
+from dicomnode.store import Disk, write_whole
 
 SECRET_FILE: Final = "key"  # noqa: S105  the name of a file
 _SECRET_BYTES: Final = 32
@@ -42,7 +42,7 @@ def read_secret(disk: Disk, folder: Path, credential: str = "") -> bytes:
             raise NodeError(PLAN_SECRET_WRONG, path=path, reason=f"{credential}: {error}") from error
     else:
         if not os.path.lexists(path):
-            write_private(disk, path, os.urandom(_SECRET_BYTES))
+            write_whole(disk, path, os.urandom(_SECRET_BYTES))
         try:
             secret = read_private(path, _LONGEST)
         except (OSError, UntrustedFileError) as error:

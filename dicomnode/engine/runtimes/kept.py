@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import structlog
 
-from dicomnode.store import Disk
+from dicomnode.store import Disk, write_whole
 
 SCHEMA: Final = 1
 _LARGEST_BYTES: Final = 1_000_000  # one has some 2 kB
@@ -36,20 +36,10 @@ def keep(path: Path, facts: Mapping[str, Any], disk: Disk | None = None) -> bool
     """Write a file whole: a crash leaves the old one or the new one. False when it cannot be written."""
     disk = disk or Disk()
     content = json.dumps({"schema": SCHEMA, **facts}, indent=1, ensure_ascii=False).encode() + b"\n"
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         _check_owner(path.parent.parent)
         _make(disk, path.parent)
-        with contextlib.suppress(FileNotFoundError):  # of a dead process that had our number
-            disk.unlink(temporary)
-        fd = disk.create(temporary)
-        try:
-            disk.write(fd, [content])
-            disk.fdatasync(fd)
-        finally:
-            disk.close(fd)
-        disk.rename(temporary, path)
-        disk.fsync_dir(path.parent)
+        write_whole(disk, path, content)
     except OSError as error:
         log = structlog.get_logger("dicomnode.engine")
         log.warning("state.not_kept", path=str(path), error=error.strerror or str(error))

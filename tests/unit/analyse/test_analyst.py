@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 import numpy as np
 import pytest
+import structlog
 
 from dicomnode.analyse import Analysis, Analyst
-from dicomnode.engine import EnginePackage, Session, find_engine, load_package
-from dicomnode.faults import NodeError
+from dicomnode.analyse import analyst as analyst_module
+from dicomnode.engine import (
+    EnginePackage,
+    RuntimeWish,
+    Session,
+    find_engine,
+    load_package,
+    open_session,
+)
+from dicomnode.engine.runtimes import REFERENCE
+from dicomnode.faults import NETWORK_FAILED, RUNTIME_REFUSED, NodeError
 from dicomnode.values import Code, Findings, Outcome, RemarkKind, Volume, derive_uid
 from dicomnode.values.codes import LEFT, RIGHT
 from tests.unit.analyse import chest as drawn
 from tests.unit.analyse.chest import Chest
 from tests.unit.analyse.engines import LUNGS_FIRST, tissue_engine
+from tests.unit.engine.spoiled_runtime import SpoiledRuntime
 
 SALT = b"s" * 32
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -302,6 +315,49 @@ def test_warming_up_runs_every_network_once(tmp_path, monkeypatch):
     assert shapes == [(1, 1, 32, 32, 32)]
     analyst.close()
     analyst.close()
+
+
+class OnlyTheGate(SpoiledRuntime):
+    """Runs the boxes of a gate, and no larger ones."""
+
+    def __init__(self) -> None:
+        super().__init__(self.refuse)
+
+    def refuse(self, outputs):
+        if any(max(array.shape) > 16 for array in outputs.values()):
+            raise NodeError(NETWORK_FAILED, engine="tissue", error="this shape is in no profile")
+        return outputs
+
+
+def test_a_runtime_that_does_not_run_when_warmed_up_is_replaced_by_the_next_one(tmp_path, monkeypatch):
+    runtime = OnlyTheGate()
+    choose = partial(open_session, runtimes=(runtime, REFERENCE))
+    monkeypatch.setattr(analyst_module, "open_session", choose)
+    (tmp_path / "state").mkdir()
+    package, wish = tissue_engine(tmp_path / "tissue"), RuntimeWish(state=tmp_path / "state")
+    watched = []
+    analyst = Analyst(
+        package,
+        threads=1,
+        node_version="9.9",
+        wish=wish,
+        watch=lambda step, session: watched.append(session.runtime) or session,
+    )
+    with structlog.testing.capture_logs() as logged:
+        analyst.warm()
+    (session,) = analyst._sessions.values()
+    assert watched == ["spoiled 1.0 CPU", session.runtime]
+    assert session.runtime.startswith("onnxruntime")
+    assert "this shape is in no profile" in session.provenance["why not spoiled"]
+    assert [one["runtime"] for one in logged if one["event"] == "runtime.passed_over"] == ["spoiled"]
+    assert runtime.open == 0
+    analyst.close()
+    named = Analyst(package, threads=1, node_version="9.9", wish=replace(wish, runtime="spoiled"))
+    with pytest.raises(NodeError, match="this shape is in no profile") as caught:
+        named.warm()
+    assert caught.value.fault is RUNTIME_REFUSED
+    named.close()
+    assert runtime.open == 0
 
 
 @pytest.fixture(scope="module")

@@ -15,12 +15,12 @@ from dicomnode.analyse.device_path import DevicePath
 from dicomnode.analyse.networks import windows_at_a_time
 from dicomnode.analyse.tensors import Layout
 from dicomnode.analyse.watched import WatchedSession
-from dicomnode.analyse.window import infer_windows
 from dicomnode.engine import StepSpec, Window, load_package
 from dicomnode.engine.runtimes import REFERENCE, Network, best_batch_of
 from tests.unit.analyse.device_cases import classes, segments, volume
 from tests.unit.analyse.devices import CountingKernels, same
 from tests.unit.analyse.forms import CT, engine, node, onnx_bytes, step
+from tests.unit.analyse.one_input import infer_one
 
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -129,7 +129,7 @@ def test_windows_in_batches_of_any_size_sum_to_the_same_bits(rule, batch, shape,
         return {"y": sum(weight * wide[..., n : n + size] for n, weight in enumerate(kernel))}
 
     one, many, left_out = (
-        infer_windows(network, box, Window(size_kji=(8, 8, 8), rule=rule, mirror=mirror, batch=size))["y"]
+        infer_one(network, box, Window(size_kji=(8, 8, 8), rule=rule, mirror=mirror, batch=size))["y"]
         for size in (1, batch, None)
     )
     assert np.array_equal(one, many)

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dicomnode.analyse.window import infer_windows
 from dicomnode.engine import Window, load_package, open_session
+from tests.unit.analyse.one_input import infer_one
 
 MANIFEST = """
 schema = 1
@@ -70,8 +70,8 @@ def test_a_foreign_network_over_windows_gives_nearly_what_one_pass_gives(tmp_pat
         def infer(tensor: np.ndarray) -> dict[str, np.ndarray]:
             return session.run({given.name: tensor})
 
-        whole = infer_windows(infer, box, Window())[output.name]
-        parts = infer_windows(infer, box, Window(size_kji=(96, 96, 96), overlap=0.5), multiple=8)[output.name]
+        whole = infer_one(infer, box, Window())[output.name]
+        parts = infer_one(infer, box, Window(size_kji=(96, 96, 96), overlap=0.5), multiple=8)[output.name]
     finally:
         session.close()
     assert parts.shape == whole.shape == (3, 128, 128, 128)

@@ -74,6 +74,11 @@ def test_a_prior_is_laid_over_the_current_study(tmp_path: Path, now: Volume) -> 
     assert [source.name for source in found.sources] == ["ct"]
     assert found.provenance.details["prior before"] == "study 1.2, series 1.3, 365 days before"
     assert "rigid, forth and back within" in found.provenance.details["registration of before"]
+    (remark,) = [one.text for one in found.remarks if "earlier study" in one.text]
+    which = (
+        "Input 'before' is of an earlier study (study 1.2, series 1.3, 365 days before), laid over this one: "
+    )
+    assert remark.startswith(f"{which}rigid, forth and back within")
     not_moved, _ = onto(
         Prepared(prior.voxels, Grid(prior.grid.shape_kji, prior.affine_lps, "1.2.3.9")),
         now.grid,
@@ -106,6 +111,7 @@ def test_an_optional_prior_that_does_not_match_is_left_out_and_told(tmp_path: Pa
     assert np.allclose(found.maps[0].values, now.voxels + 1000.0, atol=1e-3)
     (remark,) = [one for one in found.remarks if one.code == REGISTRATION_FAILED.code]
     assert remark.text.startswith("No prior for input 'before'")
+    assert not any("earlier study" in one.text for one in found.remarks)
 
 
 @pytest.mark.parametrize("before", [REQUIRED, RIGID])

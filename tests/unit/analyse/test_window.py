@@ -12,11 +12,11 @@ from dicomnode.analyse.tiling import starts_along, starts_of, weights_along, wei
 from dicomnode.analyse.window import (
     OutputShapeError,
     infer_windows,
-    infer_windows_of,
     mirrored,
     with_neighbours,
 )
 from dicomnode.engine import Window
+from tests.unit.analyse.one_input import infer_one
 
 
 @given(st.integers(1, 40), st.integers(0, 60), st.floats(0.0, 0.9), st.sampled_from([1, 2, 4, 8]))
@@ -60,7 +60,7 @@ def test_a_constant_network_gives_the_constant(shape, window, value):
     def network(tensor):
         return {"out": np.full((1, 3, *tensor.shape[2:]), value, np.float32)}
 
-    found = infer_windows(network, np.zeros(shape, np.float32), window, multiple=4)
+    found = infer_one(network, np.zeros(shape, np.float32), window, multiple=4)
     assert found["out"].shape == (3, *shape)
     # Below the smallest normal number the weights' sum cannot give it back to the last bit
     assert np.abs(found["out"] - np.float32(value)).max() <= max(1e-6 * abs(value), np.finfo(np.float32).tiny)
@@ -70,7 +70,7 @@ def test_a_constant_network_gives_the_constant(shape, window, value):
 @settings(max_examples=30, deadline=None)
 def test_a_network_that_changes_nothing_gives_its_input(shape, window):
     box = np.random.default_rng(3).standard_normal(shape).astype(np.float32)
-    found = infer_windows(lambda tensor: {"out": tensor.copy()}, box, window, multiple=4)
+    found = infer_one(lambda tensor: {"out": tensor.copy()}, box, window, multiple=4)
     assert np.abs(found["out"][0] - box).max() < 2e-6
 
 
@@ -88,8 +88,8 @@ def test_a_network_that_looks_at_one_cell_only_gives_what_one_pass_gives(shape, 
         }
 
     box = np.random.default_rng(4).standard_normal(shape).astype(np.float32)
-    whole = infer_windows(network, box, Window())
-    parts = infer_windows(network, box, window, multiple=4)
+    whole = infer_one(network, box, Window())
+    parts = infer_one(network, box, window, multiple=4)
     for name, expected in whole.items():
         assert parts[name].shape == expected.shape
         assert np.abs(parts[name] - expected).max() < 1e-5
@@ -102,7 +102,7 @@ def test_whole_is_one_pass_and_copies_nothing_of_the_result():
         calls.append(tensor.shape)
         return {"out": tensor * 2}
 
-    found = infer_windows(network, np.ones((6, 7, 8), np.float32), Window())
+    found = infer_one(network, np.ones((6, 7, 8), np.float32), Window())
     assert calls == [(1, 1, 6, 7, 8)]
     assert (found["out"] == 2).all()
 
@@ -111,7 +111,7 @@ def test_progress_counts_the_windows():
     seen = []
     box = np.zeros((16, 16, 24), np.float32)
     window = Window(size_kji=(16, 16, 8), overlap=0.5)
-    infer_windows(lambda t: {"out": t}, box, window, multiple=4, progress=lambda *call: seen.append(call))
+    infer_one(lambda t: {"out": t}, box, window, multiple=4, progress=lambda *call: seen.append(call))
     assert seen == [("inference window", done, 5) for done in range(6)]
 
 
@@ -122,7 +122,7 @@ def test_progress_counts_the_windows():
 )
 def test_an_output_that_does_not_go_with_the_input_is_named(shape, message):
     with pytest.raises(OutputShapeError, match=message):
-        infer_windows(
+        infer_one(
             lambda _: {"out": np.zeros(shape, np.float32)},
             np.zeros((16, 8, 8), np.float32),
             Window(size_kji=(8, 8, 8)),
@@ -131,7 +131,7 @@ def test_an_output_that_does_not_go_with_the_input_is_named(shape, message):
 
 def test_windows_must_begin_on_the_cells_of_a_coarse_output():
     with pytest.raises(OutputShapeError, match="one cell for 4 voxels"):
-        infer_windows(
+        infer_one(
             lambda _: {"out": np.zeros((1, 1, 2, 2, 2), np.float32)},
             np.zeros((10, 8, 8), np.float32),
             Window(size_kji=(8, 8, 8)),
@@ -147,7 +147,7 @@ def test_channels_go_through_together():
         seen.add(tensor.shape)
         return {"out": tensor.sum(axis=1, keepdims=True)}
 
-    found = infer_windows(network, box, Window(size_kji=(16, 16, 16)), multiple=8)
+    found = infer_one(network, box, Window(size_kji=(16, 16, 16)), multiple=8)
     assert seen == {(1, 2, 16, 16, 16)}
     assert np.abs(found["out"][0] - box.sum(axis=0)).max() < 2e-6
 
@@ -155,7 +155,7 @@ def test_channels_go_through_together():
 def test_several_inputs_are_cut_at_the_same_place():
     rng = np.random.default_rng(6)
     boxes = {"ct": rng.random((1, 12, 12, 20), np.float32), "pet": rng.random((3, 12, 12, 20), np.float32)}
-    found = infer_windows_of(
+    found = infer_windows(
         lambda tensors: {"out": tensors["ct"] * tensors["pet"]}, boxes, Window(size_kji=(12, 8, 8))
     )
     assert np.abs(found["out"] - boxes["ct"] * boxes["pet"]).max() < 1e-6
@@ -164,7 +164,7 @@ def test_several_inputs_are_cut_at_the_same_place():
 def test_several_inputs_of_different_sizes_are_a_bug():
     boxes = {"a": np.zeros((1, 4, 4, 4), np.float32), "b": np.zeros((1, 4, 4, 5), np.float32)}
     with pytest.raises(ValueError, match="of one size"):
-        infer_windows_of(lambda tensors: tensors, boxes, Window())
+        infer_windows(lambda tensors: tensors, boxes, Window())
 
 
 @pytest.mark.parametrize("rule", ["even", "monai", "nnunet"])
@@ -176,9 +176,9 @@ def test_windows_in_batches_give_the_same_bits(rule):
         sizes.append(len(tensor))
         return {"out": np.tanh(tensor)}
 
-    one = infer_windows(network, box, Window(size_kji=(8, 8, 8), rule=rule))
+    one = infer_one(network, box, Window(size_kji=(8, 8, 8), rule=rule))
     assert set(sizes) == {1}
-    five = infer_windows(network, box, Window(size_kji=(8, 8, 8), rule=rule, batch=5))
+    five = infer_one(network, box, Window(size_kji=(8, 8, 8), rule=rule, batch=5))
     assert max(sizes) == 5
     assert np.array_equal(one["out"], five["out"])
 
@@ -191,7 +191,7 @@ def test_one_core_and_two_give_the_same_bits(rule):
 
     def run(threads):
         with cores(threads):
-            return infer_windows(lambda tensor: {"out": tensor * mixed}, box, window)["out"]
+            return infer_one(lambda tensor: {"out": tensor * mixed}, box, window)["out"]
 
     assert np.array_equal(run(1), run(2))
 
@@ -225,7 +225,7 @@ def test_a_network_without_a_preferred_side_is_not_changed_by_mirroring():
         calls.append(1)
         return {"out": tensor**2}
 
-    found = infer_windows(network, box, window)["out"][0]
+    found = infer_one(network, box, window)["out"][0]
     assert len(calls) == 8 * 2 * 3
     assert np.abs(found - box**2).max() < 1e-5
 
@@ -240,7 +240,7 @@ def test_a_box_smaller_than_a_window_is_padded_on_both_sides_and_cut_back(rule, 
         seen.append(tensor[0, 0])
         return {"out": tensor}
 
-    found = infer_windows(network, box, Window(size_kji=(8, 9, 8), rule=rule, pad=pad, pad_value=-7.0))
+    found = infer_one(network, box, Window(size_kji=(8, 9, 8), rule=rule, pad=pad, pad_value=-7.0))
     assert np.abs(found["out"][0] - box).max() < 1e-6
     assert np.array_equal(seen[0][1:6], box[:, :, :8])
     if pad == "constant":
@@ -315,13 +315,13 @@ def test_the_outcome_is_that_of_monai_s_sliding_window(shape, size, overlap, ble
     starts = [starts_along(max(n, m), m, window) for n, m in zip(shape, size, strict=True)]
     if any(start % stride for axis in starts for start in axis):
         with pytest.raises(OutputShapeError, match="windows begin"):
-            infer_windows(infer, image[0].numpy(), window)
+            infer_one(infer, image[0].numpy(), window)
         return
     padding = {"edge": "replicate"}.get(pad, pad)
     with torch.no_grad():
         theirs = sliding_window_inference(
             image, size, 1, network, overlap, blend, padding_mode=padding, cval=window.pad_value
         )[0].numpy()
-    found = infer_windows(infer, image[0].numpy(), window)["out"]
+    found = infer_one(infer, image[0].numpy(), window)["out"]
     assert found.shape == theirs.shape
     assert np.abs(found - theirs).max() < 1e-5

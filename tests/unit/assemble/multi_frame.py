@@ -8,9 +8,9 @@ import numpy as np
 from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from dicomnode.assemble.foreign import quiet
 from dicomnode.assemble.headers import read_headers
 from dicomnode.assemble.record import Header
+from dicomnode.store.foreign import quiet
 from dicomnode.values import SetAside
 from tests.unit.assemble.series import Series, write_all
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from dicomnode.assemble.contrast import contrast_of
+from tests.unit.assemble.series import Series, record_of
 from tests.unit.assemble.test_placing import record
 
 
@@ -87,7 +88,7 @@ def test_times_without_an_agent_say_nothing():
 
 
 @pytest.mark.parametrize(
-    "agent", ["NONE", "no", "N/A", "ohne", "Without contrast", "NON-CONTRAST", "none given"]
+    "agent", ["NONE", "no", "N", "N/A", "ohne", "Without contrast", "NON-CONTRAST", "none given"]
 )
 def test_an_agent_that_is_none_is_none(agent):
     assert taken(ContrastBolusAgent=agent) == "none"
@@ -96,6 +97,52 @@ def test_an_agent_that_is_none_is_none(agent):
 
 def test_an_agent_alone_is_given():
     assert taken(ContrastBolusAgent="OMNIPAQUE") == "given"
+
+
+BESIDE_THE_BLOOD = (
+    "ORAL",
+    "Gastrografin oral",
+    "Oral Omnipaque 240",
+    "Barium",
+    "water",
+    "Oral contrast, 500 ml",
+    "GASTROGRAFIN/WATER",
+    "negative oral",
+    "rectal enema",
+)
+
+
+@pytest.mark.parametrize("agent", BESIDE_THE_BLOOD)
+def test_an_agent_that_is_drunk_says_nothing_of_a_phase(agent):
+    assert taken(ContrastBolusAgent=agent) is None
+    assert taken(ContrastBolusAgent=agent, SeriesDescription="Abdomen nativ") == "none"
+    assert taken(ContrastBolusAgent=agent, SeriesDescription="Abdomen portalvenös") == "venous"
+    times = {"ContrastBolusStartTime": "101500", "AcquisitionTime": "101530"}
+    assert taken(ContrastBolusAgent=agent, **times) is None
+
+
+@pytest.mark.parametrize(
+    "agent", ["ORAL & IV", "Omnipaque 350 + oral", "Gastrografin and Iomeron 400", "oral/i.v.", "IV, water"]
+)
+def test_an_agent_beside_one_that_is_drunk_is_given(agent):
+    assert taken(ContrastBolusAgent=agent, SeriesDescription="Abdomen nativ") == "given"
+
+
+@pytest.mark.parametrize("route", ["ORAL", "Per os", "RECTAL", "NG tube", "Intrathecal", "INTRA-ARTICULAR"])
+def test_the_route_says_that_an_agent_does_not_go_into_the_blood(route):
+    told = {"ContrastBolusAgent": "OMNIPAQUE 240", "ContrastBolusRoute": route}
+    assert taken(**told) is None
+    assert taken(**told, SeriesDescription="Abdomen nativ") == "none"
+
+
+@pytest.mark.parametrize("route", ["IV", "INTRAVENOUS", "I.V.", "ORAL & IV", "Intra-arterial", ""])
+def test_an_agent_into_the_blood_is_given_whatever_the_protocol_is_called(route):
+    told = {"ContrastBolusAgent": "OMNIPAQUE 240", "ContrastBolusRoute": route}
+    assert taken(**told, SeriesDescription="Abdomen nativ") == "given"
+
+
+def test_the_route_counts_more_than_the_name_of_the_agent():
+    assert taken(ContrastBolusAgent="ORAL", ContrastBolusRoute="INTRAVENOUS") == "given"
 
 
 @pytest.mark.parametrize("agent", ["NON-IONIC", "Nonionic 100 ml", "Nonat 5"])
@@ -109,3 +156,8 @@ def test_an_agent_whose_name_begins_with_no_is_one(agent):
 def test_an_agent_that_is_there_counts_more_than_words_that_say_there_is_none(words):
     assert taken(SeriesDescription=words, ContrastBolusAgent="OMNIPAQUE 350") == "given"
     assert taken(ProtocolName=words, SeriesDescription="AX 5mm", ContrastBolusAgent="OMNIPAQUE") == "given"
+
+
+def test_the_route_is_read_from_the_header():
+    tags = {"ContrastBolusAgent": "OMNIPAQUE 240", "ContrastBolusRoute": "ORAL", "SeriesDescription": "nativ"}
+    assert contrast_of(record_of(Series(tags=tags).datasets()[0])) == "none"

@@ -12,10 +12,10 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, Imp
 
 from dicomnode.assemble import headers as module
 from dicomnode.assemble.dataset import UpToPixels, read_by_pydicom, scanned
-from dicomnode.assemble.foreign import UNREADABLE, quiet
 from dicomnode.assemble.headers import read_headers
 from dicomnode.assemble.record import Header
 from dicomnode.assemble.sources import encode_header
+from dicomnode.store.foreign import UNREADABLE, quiet
 from dicomnode.values import SetAside
 from tests.unit.assemble.series import Series, write_all
 from tests.unit.assemble.test_sources import rich

@@ -14,7 +14,7 @@ from pydicom.uid import (
 
 from dicomnode.assemble.decoders.colour import read_colour_frame
 from dicomnode.assemble.decoders.file import UndecodableError
-from dicomnode.assemble.foreign import quiet
+from dicomnode.store.foreign import quiet
 from tests.unit.assemble.series import Series
 from tests.unit.assemble.test_decoder_file import STORED, dataset_of, headers_of
 

@@ -20,8 +20,8 @@ from pydicom.uid import (
 
 from dicomnode.assemble.decode import read_frame
 from dicomnode.assemble.decoders.file import UndecodableError, open_image
-from dicomnode.assemble.foreign import quiet
 from dicomnode.assemble.record import Header
+from dicomnode.store.foreign import quiet
 from tests.unit.assemble.series import Series, write_all
 
 NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)

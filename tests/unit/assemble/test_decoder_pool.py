@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -132,6 +134,33 @@ def test_processes_are_kept_from_one_study_to_the_next_and_their_memory_grows(tm
     assert np.array_equal(load_volume(large, decode=pool).voxels[:, :, ::9], STORED - 24)
     assert np.array_equal(load_volume(small, decode=pool).voxels, STORED - 24)
     assert pool.pids == pids
+
+
+def page_faults_of(pid):
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return int(fields[7])  # proc_pid_stat(5): minflt, of which the first two fields are not here
+
+
+@pytest.mark.parametrize("syntax", [JPEGLSLossless, RLELossless], ids=lambda uid: uid.name[:20])
+def test_a_process_keeps_the_memory_of_one_slice_for_the_next(tmp_path, syntax):
+    """Asked of the kernel again for each slice, it costs more time than decoding does."""
+    stack = stack_of(tmp_path, np.tile(STORED[:4], (1, 10, 8)), syntax)  # slices of 358 kB
+    with DecoderPool(DecoderLimits(processes=1)) as pool:
+        list(pool(stack.headers))
+        list(pool(stack.headers))
+        (pid,) = pool.pids
+        before = page_faults_of(pid)
+        list(pool(stack.headers))
+        assert page_faults_of(pid) - before < stack.headers[0].values * 2 // mmap.PAGESIZE
+
+
+def test_a_process_loads_nothing_that_it_does_not_need():
+    """Each is started anew by `dicomnode try`, and one a core by the service."""
+    code = "import sys, dicomnode.assemble.decoders.child; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True)
+    loaded = set(done.stdout.split())
+    assert "dicomnode.store.elements" in loaded
+    assert not loaded & {"structlog", "rich", "sqlalchemy", "scipy", "onnxruntime", "dicomnode.store.store"}
 
 
 def test_what_cannot_be_decoded_is_told_as_without_processes(tmp_path, pool):

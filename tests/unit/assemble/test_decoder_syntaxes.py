@@ -13,9 +13,9 @@ from dicomnode.assemble.decoders import gdcm as decoder_gdcm
 from dicomnode.assemble.decoders.colour import read_colour_frame
 from dicomnode.assemble.decoders.file import UndecodableError
 from dicomnode.assemble.facts import _is_lossy
-from dicomnode.assemble.foreign import quiet
 from dicomnode.assemble.headers import read_headers
 from dicomnode.assemble.record import Header
+from dicomnode.store.foreign import quiet
 from tests.unit.assemble.series import header_of
 from tests.unit.assemble.test_decoder_file import HEADER_NAMES
 

@@ -7,9 +7,9 @@ import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from dicomnode.assemble import load_volume, read_studies, source_of
-from dicomnode.assemble.foreign import quiet
 from dicomnode.assemble.headers import read_headers
 from dicomnode.phantom import SeriesForm, write_enhanced, write_series
+from dicomnode.store.foreign import quiet
 from dicomnode.values import Grid, SourceFrame
 from tests.unit.assemble.multi_frame import ENHANCED_MR, enhanced, headers_of, item, whole
 from tests.unit.assemble.series import PLANES, affine_of, write_all

@@ -6,7 +6,6 @@ import logging
 import random
 import struct
 import warnings
-import zlib
 from pathlib import Path
 
 import pytest
@@ -15,10 +14,10 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, Imp
 from dicomnode.assemble import headers as module
 from dicomnode.assemble import load_volume, read_studies
 from dicomnode.assemble.dataset import scanned
-from dicomnode.assemble.foreign import quiet
 from dicomnode.assemble.headers import read_headers
 from dicomnode.assemble.record import Header
 from dicomnode.faults import NodeError
+from dicomnode.store.foreign import quiet
 from dicomnode.values import SetAside
 from tests.unit.assemble.series import Series, write_all
 
@@ -182,19 +181,6 @@ def test_an_attribute_that_is_far_too_long_is_not_loaded(tmp_path):
     header = read(write_all([ds], tmp_path)[0])
     assert "SeriesDescription" not in header.tags
     assert header.rows == 9
-
-
-def test_a_deflated_bomb_is_set_aside(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_INFLATED_MAX", 2**21)
-    path = first(tmp_path, Series(syntax=DeflatedExplicitVRLittleEndian))
-    assert isinstance(read(path), Header)
-    content = path.read_bytes()
-    start = 144 + int.from_bytes(content[140:144], "little")
-    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    path.write_bytes(content[:start] + packer.compress(b"\0" * 2**24) + packer.flush())
-    aside = read(path)
-    assert isinstance(aside, SetAside)
-    assert aside.code == "DN-3016"
 
 
 def test_a_file_that_the_disk_does_not_give_is_a_failure_of_the_machine(tmp_path):

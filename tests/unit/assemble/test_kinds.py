@@ -72,6 +72,23 @@ def test_a_reformatted_volume_is_a_volume(keyword, value):
     assert set_aside(replace(SLICE, tags={keyword: value})) is None
 
 
+COMPUTED_RADIOGRAPHY = "1.2.840.10008.5.1.4.1.1.1"
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+
+
+def test_an_image_that_came_without_its_pixels_is_told_from_an_object_that_never_had_any():
+    image = replace(SLICE, sop_class_uid=COMPUTED_RADIOGRAPHY, has_pixels=False)
+    lost, never = set_aside(image), set_aside(replace(image, sop_class_uid="1.2.840.10008.5.1.4.1.1.88.22"))
+    assert (lost.code, never.code) == ("DN-3063", "DN-3002")
+    assert "(7FE0,0010) PixelData" in lost.text
+
+
+def test_a_captured_localizer_is_set_aside_as_a_localizer():
+    page = replace(of_type("DERIVED", "SECONDARY", "REF_SURVIEW"), sop_class_uid=SECONDARY_CAPTURE)
+    assert set_aside(page).code == "DN-3013"
+    assert set_aside(replace(page, image_type=("DERIVED", "SECONDARY"))).code == "DN-3012"
+
+
 def test_a_part_of_a_concatenation_is_no_whole_volume():
     frame = replace(
         SLICE, sop_class_uid=ENHANCED_CT, frames=9, frame_number=1, tags={"ConcatenationUID": "1.2.3"}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dicomnode.assemble.facts import facts_of
 from dicomnode.assemble.stacks import plan_series
@@ -146,6 +148,71 @@ def test_a_time_of_day_is_told_by_its_order_and_never_shown():
         for n, one in enumerate(phase(minute))
     ]
     assert told(series) == ["by AcquisitionTime, 1 of 2", "by AcquisitionTime, 2 of 2"]
+
+
+def clock(seconds: float) -> str:
+    """A time of day (VR TM), of the next day where the day is over."""
+    minutes, seconds = divmod(round(seconds) % 86_400, 60)
+    return f"{minutes // 60:02}{minutes % 60:02}{seconds:02}"
+
+
+def two_phases(start_s: float, apart_s: float, count: int = 6, colons: bool = False, dated: bool = False):
+    """Two scans of the same places, a slice every two seconds; the second has UIDs that start with 1.2."""
+    series = []
+    for number, begin in ((1, start_s), (2, start_s + apart_s)):
+        for n, one in enumerate(phase(number, range(0, 2 * count, 2))):
+            at = begin + 2 * n
+            text = clock(at)
+            tags = {"AcquisitionTime": f"{text[:2]}:{text[2:4]}:{text[4:]}" if colons else text}
+            if dated:
+                tags["AcquisitionDateTime"] = ("20260101" if at < 86_400 else "20260102") + text
+            series.append(replace(one, tags=tags))
+    return series
+
+
+def is_pure(stack) -> bool:
+    return len({header.sop_instance_uid.split(".")[1] for header in stack.headers}) == 1
+
+
+@pytest.mark.parametrize("shape", [{}, {"colons": True}, {"dated": True}], ids=["time", "colons", "date too"])
+def test_phases_are_not_mixed_where_one_was_scanned_over_midnight(shape):
+    found = stacks(two_phases(86_400 - 6, 16, **shape))
+    word = "AcquisitionDateTime" if shape.get("dated") else "AcquisitionTime"
+    assert [one.phase.text for one in found] == [f"by {word}, 1 of 2", f"by {word}, 2 of 2"]
+    assert [one.headers[0].sop_instance_uid for one in found] == ["1.1.0", "1.2.0"]
+    assert all(map(is_pure, found))
+
+
+@given(
+    st.one_of(st.integers(0, 86_399), st.integers(86_380, 86_399)),
+    st.one_of(st.integers(12, 30), st.integers(12, 20_000)),
+    st.integers(3, 6),
+)
+@settings(max_examples=40, deadline=None)
+def test_phases_are_not_mixed_whenever_they_were_scanned(start_s, apart_s, count):
+    found = stacks(two_phases(start_s, apart_s, count))
+    assert [one.refusal for one in found] == [None, None]
+    assert all(map(is_pure, found))
+    assert found[0].headers[0].sop_instance_uid == "1.1.0"  # the earlier one is the first phase
+
+
+def test_times_all_around_the_clock_put_nothing_in_order():
+    """It is not known which comes first: of four scans a quarter of a day apart each may be."""
+    series = [
+        replace(one, tags={"AcquisitionTime": clock(21_600 * number + 2 * n)})
+        for number in range(4)
+        for n, one in enumerate(phase(number))
+    ]
+    (stack,) = stacks(series)
+    assert (stack.refusal.code, stack.phase) == ("DN-3008", None)
+
+
+@pytest.mark.parametrize("odd", ["10", "1015", "noon"])
+def test_a_time_that_is_not_one_to_the_second_puts_nothing_in_order(odd):
+    series = two_phases(36_000, 60)
+    series[0] = replace(series[0], tags={"AcquisitionTime": odd})
+    (stack,) = stacks(series)
+    assert stack.refusal.code == "DN-3008"
 
 
 def test_a_part_that_was_scanned_again_is_an_acquisition_of_its_own():

@@ -82,16 +82,16 @@ def test_a_capture_says_that_it_is_one(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "ds",
+    ("ds", "code"),
     [
-        capture(ImageType=["DERIVED", "SECONDARY", "DOSE_INFO"]),
-        capture(SOPClassUID=MultiFrameSingleBitSecondaryCaptureImageStorage),
+        (capture(ImageType=["DERIVED", "SECONDARY", "DOSE_INFO"]), "DN-3013"),
+        (capture(SOPClassUID=MultiFrameSingleBitSecondaryCaptureImageStorage), "DN-3012"),
     ],
     ids=["dose page", "single bits"],
 )
-def test_pages_and_bit_planes_are_set_aside(tmp_path, ds):
+def test_pages_and_bit_planes_are_set_aside(tmp_path, ds, code):
     reading = read_studies([written(tmp_path, ds)])
-    assert [one.code for one in reading.set_aside] == ["DN-3012"]
+    assert [one.code for one in reading.set_aside] == [code]
 
 
 def test_a_copy_is_set_aside_and_another_picture_of_its_uid_refused(tmp_path):
@@ -307,6 +307,40 @@ def test_a_modality_lut_is_applied(tmp_path):
     assert np.array_equal(found.frames.ravel(), 1000 + 3 * np.arange(80))
 
 
+def table_of(entries: int, first: int) -> Dataset:
+    """A modality LUT that doubles; its first value is that of `first`."""
+    table = Dataset()
+    table.add_new("LUTDescriptor", "SS", [entries, first, 16])
+    table.ModalityLUTType = "US"
+    table.add_new("LUTData", "US", [2 * n for n in range(entries)])
+    return table
+
+
+def signed_of_12_bits(*tables: Dataset) -> Dataset:
+    """A ramp of -2048 to 2047 without the bits above Bits Stored, but for its last pixel, which has them."""
+    stored = (np.arange(-2048, 2048) & 0x0FFF).astype("<u2")
+    stored[-1] = 0xF800
+    ds = computed_radiograph(BitsStored=12, HighBit=11, PixelRepresentation=1)
+    ds.Rows, ds.Columns, ds.PixelData = 64, 64, stored.tobytes()
+    if tables:
+        ds.ModalityLUTSequence = list(tables)
+    return ds
+
+
+def test_a_modality_lut_of_all_stored_values_says_that_the_bits_above_them_are_unused(tmp_path):
+    found = loaded(tmp_path, signed_of_12_bits(table_of(4096, -2048)))
+    ramp = 2 * np.arange(4096)
+    ramp[-1] = 0
+    assert np.array_equal(found.frames.ravel(), ramp)
+    assert [repair.kind for repair in found.repairs] == ["bits"]
+
+
+@pytest.mark.parametrize("tables", [[], [table_of(4096, -1024)], [table_of(2048, -2048)]])
+def test_without_one_nothing_tells_whether_bits_above_are_unused_or_bits_stored_wrong(tmp_path, tables):
+    with pytest.raises(NodeError, match=r"DN-3011.*\(0028,0101\) BitsStored"):
+        loaded(tmp_path, signed_of_12_bits(*tables))
+
+
 def test_a_window_is_applied_only_where_it_is_asked_for(tmp_path):
     ds = computed_radiograph(WindowCenter=40, WindowWidth=21, VOILUTFunction="LINEAR")
     assert loaded(tmp_path, ds).frames.max() == 79
@@ -388,3 +422,18 @@ def test_a_frame_that_cannot_be_decoded_is_said_with_its_syntax(tmp_path):
 
 def test_the_phantom_has_its_chest_wall_where_its_header_says():
     assert breast("A")[20, 0] == breast("P")[20, -1] == 1000
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_native_colours_that_two_pixels_share_are_as_long_as_they_have_to_be(tmp_path, frames):
+    """YBR_FULL_422 (PS3.3 C.7.6.3.1.2): Y, Y, CB, CR of two pixels."""
+    ds = photograph() if frames == 1 else cine(frames)
+    ds.SamplesPerPixel, ds.PlanarConfiguration, ds.PhotometricInterpretation = 3, 0, "YBR_FULL_422"
+    content = b"\x80\x90\x80\x80" * (ds.Rows * ds.Columns // 2) * frames
+    ds.PixelData = content
+    found = loaded(tmp_path / "whole", ds)
+    assert found.frames.shape == (frames, ds.Rows, ds.Columns, 3)
+    assert found.frames[0, 0, :2].tolist() == [[128] * 3, [144] * 3]
+    ds.PixelData = content[:-2]
+    (stack,) = stacks_of(tmp_path / "cut", ds)
+    assert stack.facts.refusal.code == "DN-3010"

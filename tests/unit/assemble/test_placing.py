@@ -221,6 +221,22 @@ def test_a_shift_of_a_tenth_of_a_pixel_is_tolerated_and_told():
     assert [repair.kind for repair in place(slices).repairs] == ["jitter"]
 
 
+def test_jitter_is_told_where_it_is():
+    """Beside the line the distances are all the same, and no reason to speak of them."""
+    within = [record((0.07 if k == 2 else 0.0, 0, 2.5 * k), number=k) for k in range(6)]
+    (beside,) = place(within).repairs
+    assert beside.text.startswith(
+        "Slices lie up to 0.070 mm beside the line of the others, within their planes"
+    )
+    (along,) = place(at(0, 2.55, 5, 7.5)).repairs
+    assert along.text.startswith("The distance between slices varies from 2.450 to 2.550 mm")
+    assert "no slice lies more than 0.050 mm along the normal" in along.text
+    both = [record((0.07 if k == 2 else 0.0, 0, 2.5 * k + (k == 3) / 20), number=k) for k in range(6)]
+    (one,) = place(both).repairs
+    assert one.text.startswith("The distance between slices varies")
+    assert "mm along the normal. Slices lie up to 0.070 mm beside" in one.text
+
+
 @pytest.mark.parametrize(
     ("row", "column"),
     [((1, 0, 0), (1, 0, 0)), ((2, 0, 0), (0, 1, 0)), ((0, 0, 0), (0, 1, 0)), ((1, 0, 0), (0.1, 0.9, 0))],

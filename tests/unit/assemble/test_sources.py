@@ -9,8 +9,8 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from dicomnode.assemble import load_volume, read_studies, source_of
-from dicomnode.assemble.foreign import quiet
 from dicomnode.assemble.sources import encode_header
+from dicomnode.store.foreign import quiet
 from tests.unit.assemble.series import Series, header_of, write_all
 
 SYNTAXES = {

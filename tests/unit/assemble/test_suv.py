@@ -60,9 +60,10 @@ def test_the_mean_count_rate_of_a_frame_is_reached_a_little_before_its_middle():
     assert 0.45 < into_s / 6586.2 < 0.5
 
 
-@given(minutes=st.integers(0, 600), dose=st.floats(1e6, 1e9), weight=st.floats(2, 300))
-def test_a_patient_in_whom_the_dose_spread_evenly_has_an_suv_of_one(minutes, dose, weight):
+@given(minutes=st.integers(0, 600), bq_a_kg=st.floats(6e5, 4e8), weight=st.floats(2, 300))
+def test_a_patient_in_whom_the_dose_spread_evenly_has_an_suv_of_one(minutes, bq_a_kg, weight):
     """PS3.3 and QIBA: activity per ml = what is left of the dose / weight in g."""
+    dose = bq_a_kg * weight
     injected = SCAN - timedelta(minutes=minutes)
     left = dose * 2 ** (-minutes * 60 / 6586.2)
     one = replace(FACTS, weight_kg=weight, dose_bq=dose, injected_at=injected)
@@ -75,7 +76,12 @@ def test_a_patient_in_whom_the_dose_spread_evenly_has_an_suv_of_one(minutes, dos
         ({"weight_kg": None}, "(0010,1030) PatientWeight"),
         ({"weight_kg": 70_000.0}, "(0010,1030) PatientWeight is too large"),
         ({"dose_bq": None}, "(0018,1074) RadionuclideTotalDose"),
+        ({"weight_kg": 0.07}, "(0010,1030) PatientWeight is too small to be in kg"),
         ({"dose_bq": 350.0}, "(0018,1074) RadionuclideTotalDose is too small"),
+        ({"dose_bq": 350e3}, "(0018,1074) RadionuclideTotalDose is too small to be in Bq"),
+        ({"dose_bq": 2e6}, "(0018,1074) RadionuclideTotalDose in Bq is none for (0010,1030) PatientWeight"),
+        ({"dose_bq": 350e9}, "(0018,1074) RadionuclideTotalDose in Bq is none for (0010,1030) PatientWeight"),
+        ({"weight_kg": 0.6}, "(0018,1074) RadionuclideTotalDose in Bq is none for (0010,1030) PatientWeight"),
         ({"half_life_s": None}, "(0018,1075) RadionuclideHalfLife"),
         ({"decay_correction": ""}, "(0054,1102) DecayCorrection"),
         ({"decay_correction": "MAYBE"}, "(0054,1102) DecayCorrection"),
@@ -146,6 +152,31 @@ def test_the_scan_starts_with_the_series_unless_that_was_made_anew():
     assert scan_start([replace(one, corrected_to=SCAN - timedelta(minutes=1)) for one in later])[0] == (
         SCAN - timedelta(minutes=1)
     )
+
+
+LATER = replace(FACTS, series_at=SCAN + timedelta(hours=3), acquired_at=SCAN + timedelta(minutes=60))
+
+
+def test_of_one_phase_of_several_the_earliest_slice_is_not_taken_for_the_start():
+    """All phases are decayed to the start of the first: an hour later the values would be a third off."""
+    found = suv_of([replace(LATER, of_several=True)])
+    assert isinstance(found, NoSuv)
+    assert "(0054,1300) FrameReferenceTime" in found.reason
+    alone = suv_of([LATER])
+    assert alone.factors[0] == pytest.approx(2 * UNDECAYED * 2 ** (3600 / 6586.2))
+
+
+@pytest.mark.parametrize("lacking", ["reference_ms", "duration_ms"])
+def test_the_start_of_a_later_phase_is_counted_back_where_all_is_told(lacking):
+    phase = replace(LATER, of_several=True, reference_ms=3600e3 + 30e3, duration_ms=60e3)
+    found = suv_of([phase])
+    assert found.factors[0] == pytest.approx(2 * UNDECAYED, rel=1e-3)
+    assert isinstance(suv_of([replace(phase, **{lacking: None})]), NoSuv)
+
+
+def test_a_phase_of_several_is_corrected_to_what_its_series_says():
+    for told in ({"series_at": SCAN}, {"corrected_to": SCAN}, {"decay_correction": "ADMIN"}):
+        assert isinstance(suv_of([replace(LATER, of_several=True, **told)]), Suv)
 
 
 def test_the_start_is_counted_back_from_the_frame_reference_time():

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from dicomnode.assemble import load_volume, read_studies
-from dicomnode.assemble.foreign import quiet
 from dicomnode.assemble.pet import pet_facts
 from dicomnode.assemble.units import scaling_of
+from dicomnode.store.foreign import quiet
 from dicomnode.values.codes import BECQUEREL_PER_ML, COUNTS, HOUNSFIELD, NO_UNIT, SUV_BODY_WEIGHT, unit_word
 from tests.unit.assemble.multi_frame import ENHANCED_PET, enhanced, headers_of, item
 from tests.unit.assemble.series import CT, MR, Series, record_of, write_all
@@ -154,21 +154,114 @@ def test_enhanced_pet_is_suv_by_its_real_world_value_mapping(tmp_path):
     assert scaling.scales == ((0.0001, 0.0),) * 3
 
 
-def test_enhanced_pet_in_activity_becomes_suv_by_what_it_says_of_the_dose(tmp_path):
-    tags = {k: v for k, v in PET_TAGS.items() if k not in {"Units", "DecayCorrection", "SeriesTime"}}
-    drug = item(**DRUG, RadiopharmaceuticalStartDateTime="20260102081013.8")
-    ds = enhanced(
+def enhanced_pet(**changes):
+    """Bq/ml by a mapping, and what an enhanced object says: no word of the classic attributes."""
+    classic = {"Units", "DecayCorrection", "SeriesTime", "CorrectedImage"}
+    tags = {keyword: value for keyword, value in PET_TAGS.items() if keyword not in classic}
+    told = {
+        "AttenuationCorrected": "YES",
+        "DecayCorrected": "YES",
+        "DecayCorrectionDateTime": "20260102100000",
+        "RadiopharmaceuticalInformationSequence": [
+            item(**DRUG, RadiopharmaceuticalStartDateTime="20260102081013.8")
+        ],
+    }
+    return enhanced(
         (0, 2, 4),
         sop_class=ENHANCED_PET,
         shared={"RealWorldValueMappingSequence": [mapping(0.5, 0.0, "Bq/ml")]},
-        **tags,
-        DecayCorrected="YES",
-        DecayCorrectionDateTime="20260102100000",
-        RadiopharmaceuticalInformationSequence=[drug],
+        **{**tags, **told, **changes},
     )
-    scaling = scaling_of(headers_of(ds, tmp_path))
+
+
+def test_enhanced_pet_in_activity_becomes_suv_by_what_it_says_of_the_dose(tmp_path):
+    scaling = scaling_of(headers_of(enhanced_pet(), tmp_path))
     assert scaling.unit == SUV_BODY_WEIGHT
     assert scaling.scales[0] == pytest.approx((0.5 * FACTOR, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("keyword", "words"),
+    [
+        (
+            "AttenuationCorrected",
+            "CorrectedImage does not say ATTN, nor (0018,9759) AttenuationCorrected YES",
+        ),
+        ("DecayCorrected", "(0054,1102) DecayCorrection is missing"),
+    ],
+)
+def test_enhanced_pet_that_was_not_corrected_is_no_suv(tmp_path, keyword, words):
+    ds = enhanced_pet()
+    delattr(ds, keyword)
+    scaling = scaling_of(headers_of(ds, tmp_path))
+    assert scaling.unit == BECQUEREL_PER_ML
+    assert words in scaling.repairs[-1].text
+
+
+def test_the_dose_is_decayed_to_what_the_values_were_corrected_to_and_not_to_the_series_time(tmp_path):
+    """An enhanced object whose series was made three hours later, and corrected to half an hour before."""
+    ds = enhanced_pet(SeriesTime="130000", DecayCorrectionDateTime="20260102093000")
+    scaling = scaling_of(headers_of(ds, tmp_path))
+    assert scaling.scales[0][0] == pytest.approx(0.5 * FACTOR * 2 ** (-1800 / 6586.2))
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "tag"),
+    [
+        ("Units", "CNTS", "(0054,1001)"),
+        ("SUVType", "LBM", "(0054,1006)"),
+        ("DecayCorrection", "ADMIN", "(0054,1102)"),
+    ],
+)
+def test_slices_of_two_units_are_no_volume(tmp_path, keyword, value, tag):
+    datasets = pet(SUVType="BW").datasets()
+    for ds in datasets[3:]:
+        setattr(ds, keyword, value)
+    refusal = refusal_of(datasets, tmp_path)
+    assert refusal.code == "DN-3004"
+    assert refusal.text.startswith(f"{tag} {keyword} differs within the series")
+
+
+def frames_in_time(series_type: str, word: str):
+    """Two time frames of one series that was made anew, and says nothing of their reference times."""
+    later = pet(SeriesTime="150000", SeriesType=[series_type, "IMAGE"]).datasets()
+    for n, ds in enumerate(later):
+        ds.AcquisitionTime = "110000"
+        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = f"{ds.SOPInstanceUID}.2"
+        ds.InstanceNumber = 100 + n
+    first = pet(SeriesTime="150000", SeriesType=[series_type, "IMAGE"]).datasets()
+    for number, some in enumerate((first, later), start=1):
+        for ds in some:
+            setattr(ds, word, 1000 * number)
+    return first, later
+
+
+def test_a_time_frame_of_several_is_no_suv_by_its_own_start(tmp_path):
+    first, later = frames_in_time("STATIC", "AcquisitionNumber")
+    write_all([*first, *later], tmp_path)
+    ((one,),) = (study.series for study in read_studies([tmp_path]).studies)
+    assert [stack.facts.facts["unit"] for stack in one.stacks] == ["Bq/ml", "Bq/ml"]
+    for stack in one.stacks:
+        volume = load_volume(stack)
+        assert volume.unit == BECQUEREL_PER_ML
+        assert "(0054,1300) FrameReferenceTime" in volume.repairs[-1].text
+
+
+@pytest.mark.parametrize(("series_type", "unit"), [("DYNAMIC", "Bq/ml"), ("WHOLE BODY", "SUVbw")])
+def test_a_time_frame_that_came_alone_is_one_of_several_where_the_series_says_so(series_type, unit):
+    _, later = frames_in_time(series_type, "AcquisitionNumber")
+    assert scaling_of([record_of(ds) for ds in later]).word == unit
+
+
+def test_two_images_at_one_place_with_equal_pixels_and_another_rescale_are_not_one(tmp_path):
+    series = Series()
+    datasets = series.datasets()
+    again = series.datasets()[2]
+    again.SOPInstanceUID = again.file_meta.MediaStorageSOPInstanceUID = f"{again.SOPInstanceUID}.9"
+    again.InstanceNumber, again.RescaleIntercept = 99, "-1024"
+    refusal = refusal_of([*datasets, again], tmp_path)
+    assert refusal.code == "DN-3008"
+    assert "RescaleSlope" in refusal.text
 
 
 def test_a_mapping_gives_an_mr_its_unit_where_it_is_one():

@@ -10,7 +10,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from onnx import TensorProto
 
+from tests.unit.analyse.forms import CT, LESION, ONE, engine, node, onnx_bytes, step
 from tests.unit.cli.test_commands import _quiet_logs, config, run  # noqa: F401  fixtures
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to another user, which root alone can")
@@ -132,3 +134,115 @@ def test_check_leaves_nothing_behind(checked, config):  # noqa: F811
     say(config, "[store]\n", '[analyse]\nruntime = "openvino"\n[store]\n')
     assert checked()[0] == 0
     assert list((config.parent / "store").iterdir()) == []
+
+
+@pytest.fixture
+def with_priors(config, tmp_path):  # noqa: F811
+    """The configuration, with an engine that asks for an earlier study."""
+    folder = tmp_path / "growth"
+    networks = {"net.onnx": onnx_bytes([node("Sub", ["a", "b"], ["y"])], *_TENSORS)}
+    keys = 'inputs = { a = ["ct"], b = ["before"] }\ninterpret = "map"'
+    body = step(keys=keys, gate="shapes = { a = [1, 1, 8, 8, 8], b = [1, 1, 8, 8, 8] }")
+    body += f'[[output]]\nmap = "difference"\nstep = "net"\ntype = {LESION}\nunit = {ONE}\n'
+    engine(folder, body, networks, CT + _BEFORE)
+    say(config, 'name = "lung-ct"\n', f'name = "growth"\npath = {json.dumps(str(folder))}\n')
+    return config
+
+
+_SHAPE = [1, 1, "k", "j", "i"]
+_TENSORS = ([("a", _SHAPE), ("b", _SHAPE)], [("y", _SHAPE, TensorProto.FLOAT)])
+_BEFORE = """
+[[input]]
+name = "before"
+kind = "volume"
+require = [{ tag = "Modality", equals = "CT" }]
+register = "rigid"
+[input.prior]
+"""
+_QUERY = '[[query]]\nname = "pacs"\nae_title = "PACS"\nhost = "10.0.0.9"\n[store]\n'
+
+
+def moved(notes: list[str]) -> list[str]:
+    return [note for note in notes if "C-MOVE" in note]
+
+
+def test_an_archive_that_could_not_send_its_priors_is_told_with_what_to_add(checked, with_priors):
+    say(with_priors, "[store]\n", _QUERY)
+    status, _, notes = checked()
+    assert status == 0, "it may offer C-GET"
+    (note,) = moved(notes)
+    assert note.startswith("query[1] (pacs)")
+    assert 'ae_title = "PACS"' in note
+
+
+@pytest.mark.parametrize(
+    "sender",
+    ['ae_title = "PACS"\n', 'ae_title = "PACS"\naddress = "10.0.0.0/24"\n'],
+    ids=["from anywhere", "from its network"],
+)
+def test_an_archive_that_is_a_sender_may_send_its_priors(checked, with_priors, sender):
+    say(with_priors, "[store]\n", f"[[sender]]\n{sender}{_QUERY}")
+    assert moved(checked()[2]) == []
+
+
+def test_an_archive_that_is_a_sender_from_elsewhere_is_told(checked, with_priors):
+    say(with_priors, "[store]\n", f'[[sender]]\nae_title = "PACS"\naddress = "10.0.1.0/24"\n{_QUERY}')
+    (note,) = moved(checked()[2])
+    assert "10.0.0.9" in note
+
+
+@pytest.mark.parametrize("change", ["accepts anybody", "is asked by the web", "wants no prior"])
+def test_nothing_is_told_where_no_prior_comes_through_the_door(checked, with_priors, change):
+    query = _QUERY
+    if change == "accepts anybody":
+        say(with_priors, "[receive]\n", '[receive]\nunknown_senders = "accept"\n')
+    elif change == "is asked by the web":
+        query = '[[query]]\nname = "pacs"\nurl = "https://pacs/dicom-web"\n[store]\n'
+    else:
+        say(with_priors, "[[engine]]\n", '[[engine]]\nmode = "off"\n')
+    say(with_priors, "[store]\n", query)
+    assert moved(checked()[2]) == []
+
+
+def web_query(config: Path, *lines: str) -> None:  # noqa: F811
+    text = ["[[query]]", 'name = "pacs"', 'url = "https://127.0.0.1:1/dicom-web"', "timeout_s = 2", *lines]
+    config.write_text(config.read_text() + "\n" + "\n".join(text) + "\n")
+
+
+def test_a_password_file_that_others_may_read_is_a_problem_that_does_not_show_it(checked, config, run):  # noqa: F811
+    secret = config.parent / "pacs.password"
+    secret.write_text("correct horse")
+    secret.chmod(0o644)
+    web_query(config, 'user = "node"', f'password = "file:{secret}"')
+    status, problems, _ = checked()
+    assert (status, set(problems)) == (10, {"query[1].login"})
+    assert "DN-2551" in problems["query[1].login"]["hint"]
+    assert "0644" in problems["query[1].login"]["hint"]
+    assert "correct horse" not in "".join(run("check", "--config", config)[1:])
+    secret.chmod(0o600)
+    assert checked()[:2] == (0, {})
+
+
+def test_a_certificate_of_nobody_is_a_problem(checked, config):  # noqa: F811
+    web_query(config, f'ca_file = "{config.parent / "ca.pem"}"')
+    status, problems, _ = checked()
+    assert (status, set(problems)) == (10, {"query[1].certificates"})
+    assert str(config.parent / "ca.pem") in problems["query[1].certificates"]["hint"]
+
+
+def test_a_credential_of_systemd_is_a_note(checked, config, monkeypatch):  # noqa: F811
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    web_query(config, 'token = "credential:pacs"')
+    status, problems, notes = checked()
+    assert (status, problems) == (0, {})
+    assert any(note.startswith("query[1] (pacs): systemd gives its secret") for note in notes)
+
+
+def test_a_source_that_does_not_answer_is_told_with_probe_only(checked, config, run):  # noqa: F811
+    web_query(config)
+    assert checked()[0] == 0
+    status, out, _ = run("check", "--config", config, "--probe", "--json")
+    assert status == 13
+    (source,) = json.loads(out)["sources"]
+    assert (source["name"], source["address"]) == ("pacs", "https://127.0.0.1:1/dicom-web")
+    assert "DN-25" in source["problem"]

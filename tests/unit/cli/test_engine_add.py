@@ -25,6 +25,7 @@ from dicomnode.engine.adding.answers import Answers
 from dicomnode.engine.adding.propose import draft_from_onnx
 from dicomnode.engine.adding.sources import SourceKind
 from dicomnode.engine.adding.trial import Limits
+from dicomnode.engine.wording import words
 from dicomnode.faults import (
     ANSWER_WRONG,
     DRAFT_WRONG,
@@ -601,6 +602,17 @@ def test_on_a_terminal_each_question_is_asked_until_its_answer_can_be_taken(run,
     assert series.prepare[1].resample_mm == (1.5, 1.5, 1.5)
     assert 'mode = "shadow"' in told
     assert "dicomnode try DIR --engine-path" in told
+
+
+def test_what_an_engine_takes_is_told_in_the_words_in_which_why_tells_its_rules(run, tmp_path):
+    source = save(one("Sigmoid"), tmp_path / "net.onnx")
+    rules = '[{ tag = "Modality", equals = "CT" }, { tag = "ContrastBolusAgent", present = true }]'
+    status, told, _ = run("engine", "add", source, "--into", tmp_path, "--yes", "--set", f"require={rules}")
+    assert status == 0
+    [series] = load_package(tmp_path / "net").manifest.input
+    expected = ", ".join(words(rule) for rule in series.require)
+    assert expected == "Modality is CT, Contrast Bolus Agent is given"
+    assert expected in " ".join(told.split())
 
 
 def test_the_lines_for_the_settings_are_lines_of_the_settings(run, tmp_path):

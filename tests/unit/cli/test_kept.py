@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -17,7 +18,7 @@ from dicomnode.journal import Event, Journal, NewTask, TaskKind
 from dicomnode.serve import Occasion
 from dicomnode.serve.analysis import analyse_stack
 from dicomnode.store import Store
-from dicomnode.values import Instance, Sender, no_progress
+from dicomnode.values import Instance, Outcome, Remark, RemarkKind, Sender, no_progress
 from tests.unit.cli.test_commands import _quiet_logs, config, journal, run  # noqa: F401  fixtures
 from tests.unit.journal.world import Ids, claim, complete
 
@@ -90,6 +91,10 @@ def test_objects_and_pictures_of_kept_findings_are_written_and_marked_as_not_del
     files = {Path(one["path"]) for one in written["objects"]} | set(map(Path, written["pictures"]))
     assert files == set(out_folder.iterdir())
     assert all(path.name.startswith("not-delivered-") for path in files)
+    for one in written["objects"]:  # the name of a file is lost where it is imported
+        read = pydicom.dcmread(one["path"])
+        assert read.SeriesDescription.startswith("Not for clinical use: ")
+        assert read.ContentQualification == "RESEARCH"
     (segmentation,) = [one for one in written["objects"] if one["kind"] == "SEG"]
     made = pydicom.dcmread(segmentation["path"])
     assert made.StudyInstanceUID == kept[0]
@@ -144,6 +149,22 @@ def test_findings_that_cannot_be_read_are_told(run, config, kept, tmp_path):  # 
     written = json.loads(out)["written"]
     assert (status, written["objects"], written["problems"][0]["engine"]) == (4, [], "lungs")
     assert not (tmp_path / "out").exists()
+
+
+def test_why_an_analysis_came_to_nothing_is_told_with_its_code(run, config, kept, analysed):  # noqa: F811
+    said = Remark(kind=RemarkKind.NOT_ANALYSED, text="The pixels of 1.2.3 are cut.", code="DN-3011")
+    refused = replace(analysed, outcome=Outcome.NOT_ANALYSED, segments=(), remarks=(said,))
+    (path,) = (config.parent / "store" / "findings").iterdir()
+    path.unlink()
+    with Store.open(config.parent / "store") as store:
+        assert store.save_findings(refused) == path
+    _, out, _ = run("why", kept[0], "--config", config, "--json")
+    (row,) = json.loads(out)["analyses"]
+    assert row["outcome"] == "not-analysed"
+    assert row["series_instance_uid"] == analysed.sources[0].series_instance_uid
+    assert row["remarks"] == [{"kind": "not-analysed", "code": "DN-3011", "text": said.text}]
+    _, out, _ = run("why", kept[0], "--config", config)
+    assert "DN-3011" in out
 
 
 def test_a_study_that_nobody_analysed_has_nothing_to_write(run, config, journal: Journal, tmp_path):  # noqa: F811

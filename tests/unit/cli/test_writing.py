@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dicomnode.cli.writing import require_writable, write_whole
+from dicomnode.cli.writing import require_writable, write_file
 from dicomnode.faults import FILE_NOT_WRITTEN, NodeError
 
 
@@ -26,7 +26,7 @@ def short_disk(size: int) -> Iterator[None]:
 
 def test_a_file_is_written_into_a_folder_that_is_made(tmp_path):
     path = tmp_path / "a" / "b" / "seg.dcm"
-    write_whole(path, b"content")
+    write_file(path, b"content")
     assert path.read_bytes() == b"content"
     assert [one.name for one in path.parent.iterdir()] == ["seg.dcm"]
 
@@ -37,7 +37,7 @@ def test_a_disk_that_fills_up_leaves_what_was_there_and_no_part(tmp_path, before
     if before is not None:
         path.write_bytes(before)
     with short_disk(1000), pytest.raises(NodeError) as raised:
-        write_whole(path, bytes(5000))
+        write_file(path, bytes(5000))
     assert raised.value.fault is FILE_NOT_WRITTEN
     assert str(path) in str(raised.value)
     assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == (

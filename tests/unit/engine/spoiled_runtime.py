@@ -31,6 +31,7 @@ class SpoiledRuntime:
 class _Spoiled:
     def __init__(self, runtime, inner, precision) -> None:
         self._runtime, self._inner, self.precision = runtime, inner, precision
+        self._is_open = True
         self.runtime, self.device = "spoiled 1.0 CPU", inner.device
         self.inputs, self.outputs = inner.inputs, inner.outputs
         self.infer, self.memory = inner.infer, inner.memory
@@ -40,5 +41,6 @@ class _Spoiled:
         return self._runtime._spoil(self._inner.run(inputs))
 
     def close(self) -> None:
-        self._runtime.open -= 1
+        self._runtime.open -= self._is_open
+        self._is_open = False
         self._inner.close()

@@ -100,6 +100,7 @@ def watch(hook: Path, folder: Path, programs: dict[str, str]) -> dict[str, Watch
     return watched
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_onnxruntime_looks_up_nothing_and_writes_nothing(hook, tmp_path):
     """Beside it the same library without our word, so that it is seen that this test would see it."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import structlog
 
 from dicomnode.engine import RuntimeWish, check_engine, load_package, open_session
-from dicomnode.engine.acceptance import FOLDER
+from dicomnode.engine.acceptance import FOLDER, records_of
 from dicomnode.engine.runtimes import REFERENCE, Network, Reason
 from dicomnode.engine.runtimes.openvino import OpenVino
 from dicomnode.faults import (
     CUDA_BROKEN,
+    CUDA_MEMORY,
     GATE_FAILED,
     NETWORK_FAILED,
     RUNTIME_MISSING,
@@ -247,3 +249,98 @@ def test_a_device_that_broke_is_no_reason_to_go_on_with_the_cpu_in_the_same_proc
     with pytest.raises(NodeError) as caught:
         open_session(package, "net", 1, wish, (Breaks(), REFERENCE))
     assert caught.value.fault is CUDA_BROKEN
+
+
+class OnlySmall(SpoiledRuntime):
+    """Runs what the gate and the acceptance give it, and nothing that is larger."""
+
+    def __init__(self) -> None:
+        super().__init__(self.refuse)
+        self.mended = False
+
+    def refuse(self, outputs):
+        if not self.mended and any(array.size > 8**3 for array in outputs.values()):
+            raise NodeError(NETWORK_FAILED, engine="small", error="this shape is in no profile")
+        return outputs
+
+
+def first_run(session):
+    """What the engine will give it, larger than what its gate does."""
+    session.run({"x": np.zeros((1, 1, 16, 16, 16), np.float32)})
+
+
+DOES_NOT_RUN = "in fp32 it does not run on what the engine gives it: The network of engine small failed"
+
+
+def test_one_that_agrees_and_then_does_not_run_is_passed_over_and_that_is_told(package, wish, tmp_path):
+    runtime = OnlySmall()
+    with structlog.testing.capture_logs() as logged:
+        session = open_session(package, "net", 1, wish, (runtime, REFERENCE), proof=first_run)
+    session.close()
+    assert session.runtime.startswith("onnxruntime")
+    assert session.provenance["why not spoiled"].startswith(DOES_NOT_RUN)
+    assert [one["reason"] for one in logged if one["event"] == "runtime.passed_over"] == [
+        session.provenance["why not spoiled"]
+    ]
+    assert runtime.open == 0
+    (record,) = records(wish, package)
+    assert not record.passed
+    assert record.worst.startswith("the network on its first run: ")
+    # It is tried again at the next start, and stays accepted where it runs then
+    runtime.mended = True
+    session = open_session(package, "net", 1, wish, (runtime, REFERENCE), proof=first_run)
+    session.close()
+    assert session.runtime.startswith("spoiled")
+    (record,) = records(wish, package)
+    assert record.passed
+
+
+def test_the_one_that_is_named_has_no_stand_in_where_none_is_allowed(package, wish):
+    named = replace(wish, runtime="spoiled")
+    with pytest.raises(NodeError, match="this shape is in no profile") as caught:
+        open_session(package, "net", 1, named, (OnlySmall(), REFERENCE), proof=first_run)
+    assert caught.value.fault is RUNTIME_REFUSED
+    allowed = replace(named, fallback=True)
+    session = open_session(package, "net", 1, allowed, (OnlySmall(), REFERENCE), proof=first_run)
+    session.close()
+    assert session.runtime.startswith("onnxruntime")
+
+
+def test_what_the_reference_itself_does_not_run_has_no_stand_in(package, wish):
+    def never(session):
+        raise NodeError(NETWORK_FAILED, engine="small", error="no such axis")
+
+    with pytest.raises(NodeError, match="no such axis") as caught:
+        open_session(package, "net", 1, wish, (REFERENCE,), proof=never)
+    assert caught.value.fault is NETWORK_FAILED
+
+
+def test_room_is_made_for_a_first_run_whose_device_is_full(package, wish):
+    full, asked = [True], []
+
+    def run(session):
+        if full:
+            raise NodeError(CUDA_MEMORY, device="G", doing="running", error="full", used_mb=1, free_mb=0)
+
+    def make_room(wanted):
+        asked.append(wanted)
+        full.clear()
+        return True
+
+    runtimes = (SpoiledRuntime(), REFERENCE)
+    session = open_session(package, "net", 1, wish, runtimes, make_room=make_room, proof=run)
+    session.close()
+    assert session.runtime.startswith("spoiled")
+    assert len(asked) == 1
+    full.append(True)
+    session = open_session(package, "net", 1, wish, runtimes, proof=run_unless_reference(run))
+    session.close()
+    assert "ran out of memory" in session.provenance["why not spoiled"]
+
+
+def run_unless_reference(run):
+    return lambda session: None if session.runtime.startswith("onnxruntime") else run(session)
+
+
+def records(wish, package):
+    return [record for _, record in records_of(wish.state, "small", package.manifest.networks)]

@@ -14,6 +14,7 @@ from dicomnode.faults import (
     NodeError,
 )
 from dicomnode.journal import (
+    DeliveryOutcome,
     Event,
     FindingRecord,
     Journal,
@@ -129,6 +130,45 @@ class ResultContract:
             deliveries=[NewDelivery(destination=PACS, sop_instance_uid="2.25.1.1")],
         )
         assert journal.undelivered(claim(journal, TaskKind.DELIVER)) == [result(1, "SR")]
+
+    @pytest.mark.parametrize(
+        ("outcome", "status", "named"),
+        [("stored", 0, True), ("retry", None, True), ("refused", 0xA900, False)],
+    )
+    def test_a_destination_has_a_report_that_it_stored_or_of_which_its_answer_was_lost(
+        self, journal: Journal, outcome: DeliveryOutcome, status: int | None, named: bool
+    ) -> None:
+        receive(journal)
+        complete(journal)
+        seg, sr = made = [result(0), result(1, "SR")]
+        journal.finish(claim(journal, TaskKind.DISPATCH), Event.COMMITTED, NOON, new_tasks=[report()])
+        journal.finish(
+            claim(journal, TaskKind.REPORT), Event.COMMITTED, NOON, objects=made, new_tasks=[deliver()]
+        )
+        assert journal.reports_at(STUDY, PACS) == [], "nothing is sent yet"
+        task = claim(journal, TaskKind.DELIVER)
+        assert journal.reports_at(STUDY, PACS) == [sr], "who knows what has arrived in mid-delivery"
+        for one in (seg, sr):
+            journal.record_delivery(task, one.sop_instance_uid, outcome, status, "", NOON)
+        assert journal.reports_at(STUDY, PACS) == ([sr] if named else [])
+        assert journal.reports_at(STUDY, "PACS2") == journal.reports_at("1.2.9", PACS) == []
+
+    def test_a_report_that_is_rejected_stands_nowhere(self, journal: Journal) -> None:
+        receive(journal)
+        complete(journal)
+        journal.finish(
+            claim(journal, TaskKind.DISPATCH),
+            Event.COMMITTED,
+            NOON,
+            objects=[result(1, "SR")],
+            new_tasks=[deliver()],
+        )
+        task = claim(journal, TaskKind.DELIVER)
+        journal.record_delivery(task, "2.25.1.1", "stored", 0, "", NOON)
+        journal.finish(task, Event.COMMITTED, NOON)
+        assert journal.reports_at(STUDY, PACS) == [result(1, "SR")]
+        journal.retract(STUDY, "113038", NOON)
+        assert journal.reports_at(STUDY, PACS) == []
 
     def test_what_is_stored_is_not_sent_again_and_what_is_not_is(self, journal: Journal) -> None:
         receive(journal)

@@ -45,11 +45,13 @@ class StudyContract:
         assert journal.instances(STUDY) == items
 
     def test_what_arrives_is_listed_until_its_study_is_complete(self, journal: Journal) -> None:
-        items = [instance(n, at=later(n), series=n % 2) for n in range(3)]
-        journal.add_instances([(item, Ids()) for item in reversed(items)], NOON)
-        wanted = [(STUDY, item.series_instance_uid, item.path) for item in items]
-        assert journal.arriving() == wanted
+        journal.add_instances([(instance(1, study="1.2.9", at=later(5)), Ids())], NOON)
+        journal.add_instances([(instance(1, at=later(1)), Ids())], NOON)
+        assert journal.arriving() == [(STUDY, NOON), ("1.2.9", NOON)], "the one that began first stands first"
+        journal.add_instances([(instance(2, at=later(2)), Ids())], later(9))
+        assert journal.arriving()[0] == (STUDY, later(9))
         complete(journal)
+        complete(journal, "1.2.9")
         assert journal.arriving() == []
 
     def test_a_note_with_the_same_facts_is_written_once_a_study(self, journal: Journal) -> None:

@@ -10,10 +10,15 @@ from dicomnode.faults import (
     KILLED_ITS_WORKER,
     LEASE_LOST,
     NETWORK_FAILED,
+    SEARCH_LOST,
     STORE_REFUSED,
+    Fault,
     NodeError,
 )
 from dicomnode.journal import (
+    ASKS,
+    GIVEN_UP,
+    PRIORS,
     Event,
     IllegalTransition,
     Journal,
@@ -188,6 +193,41 @@ class TaskContract:
         study = journal.study(STUDY)
         assert study.state is StudyState.FAILED
         assert study.reason == f"Task {task.id} ended its process 3 times; it is parked."
+
+    @pytest.mark.parametrize("fault", [NETWORK_FAILED, SEARCH_LOST], ids=["failed", "lost"])
+    def test_a_search_for_priors_is_never_parked_its_analysis_follows(
+        self, journal: Journal, fault: Fault
+    ) -> None:
+        receive(journal)
+        complete(journal)
+        search = NewTask(
+            kind=TaskKind.FETCH,
+            study_instance_uid=STUDY,
+            study_version=1,
+            engine=ENGINE,
+            destination="archives",
+            payload={ASKS: PRIORS, "stack": 2},
+            priority=7,
+        )
+        journal.finish(claim(journal, TaskKind.DISPATCH), Event.COMMITTED, NOON, new_tasks=[search])
+        if fault is NETWORK_FAILED:
+            journal.finish(claim(journal, TaskKind.FETCH), Event.NEEDS_PERSON, NOON, error=BROKEN)
+        else:
+            for turn in range(3):
+                claim(journal, TaskKind.FETCH, later(turn * 100), lease_s=10)
+            assert journal.claim([TaskKind.FETCH], "w", 10, later(300)) is None
+        *_, search_task, analysis = journal.tasks(STUDY)
+        assert (search_task.state, search_task.error_code) == (TaskState.DONE, fault.code)
+        assert (analysis.kind, analysis.engine, analysis.priority) == (TaskKind.ANALYSE, ENGINE, 7)
+        assert (analysis.payload["stack"], analysis.payload[GIVEN_UP]) == (2, search_task.error_text)
+        assert journal.study(STUDY).state is StudyState.QUEUED
+        assert [event.what for event in journal.events(STUDY)].count("fetch.given_up") == 1
+
+    def test_a_question_for_a_count_is_parked_as_any_other_task(self, journal: Journal) -> None:
+        receive(journal)
+        journal.ask_sources(journal.study(STUDY), [PACS], NOON)
+        journal.finish(claim(journal, TaskKind.FETCH), Event.NEEDS_PERSON, NOON, error=BROKEN)
+        assert [(one.kind, one.state) for one in journal.tasks(STUDY)] == [(TaskKind.FETCH, TaskState.PARKED)]
 
     def test_a_try_that_ends_in_words_is_no_lost_worker(self, journal: Journal) -> None:
         receive(journal)

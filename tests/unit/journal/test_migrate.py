@@ -197,6 +197,32 @@ def test_a_journal_of_before_there_was_evidence_keeps_its_studies(path: Path) ->
     assert path.with_name(f"journal.sqlite.before-{NOW[-1]}").exists()
 
 
+def test_a_journal_of_before_keeps_which_priors_its_analyses_were_given(path: Path) -> None:
+    at = "2026-03-01T12:00:00.000000Z"
+    engine = connect(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(migrate._FOLDER))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0004")
+        connection.exec_driver_sql(
+            "INSERT INTO study (study_instance_uid, accession_number, version, state, calling_ae, "
+            "first_received_at, last_received_at, last_added_at) "
+            f"VALUES ('1.2.3', 'A17', 1, 'done', 'CT1', '{at}', '{at}', '{at}')"
+        )
+        for kind in ("fetch", "analyse"):
+            connection.exec_driver_sql(
+                "INSERT INTO task (kind, study_instance_uid, study_version, engine, destination, payload, "
+                "state, priority, not_before, attempt, lost, fence, created_at, changed_at) VALUES "
+                f"('{kind}', '1.2.3', 1, 'growth', '', "
+                '\'{"series": "1.2.3.1", "prior.before.study": "1.2.4", "prior.before.series": "1.2.4.1"}\', '
+                f"'done', 0, '{at}', 1, 0, 1, '{at}', '{at}')"
+            )
+    engine.dispose()
+    open_at(path).close()
+    assert ask(path, "SELECT * FROM given_prior") == [("1.2.3", 1, "growth", "1.2.4", "1.2.4.1")]
+
+
 def test_who_opens_a_journal_waits_for_who_is_making_it(path: Path) -> None:
     done = threading.Event()
 

@@ -20,14 +20,14 @@ from dicomnode.journal.transitions import (
 
 # Rows: states; columns: events. A second writing of the table, for people to compare.
 PICTURE = """
-             released  claimed  committed  failed  needs_person  given_back  lease_expired  lost_too_often  retried  superseded
-waiting      ready     -        -          -       -             -           -              -               -        superseded
-ready        -         running  -          -       -             -           -              -               -        superseded
-running      -         -        done       retry   parked        ready       ready          parked          -        superseded
-done         -         -        -          -       -             -           -              -               -        -
-retry        -         running  -          -       -             -           -              -               ready    superseded
-parked       -         -        -          -       -             -           -              -               ready    superseded
-superseded   -         -        -          -       -             -           -              -               -        -
+             released  claimed  committed  failed  needs_person  given_up  given_back  lease_expired  lost_too_often  retried  superseded
+waiting      ready     -        -          -       -             -         -           -              -               -        superseded
+ready        -         running  -          -       -             -         -           -              -               -        superseded
+running      -         -        done       retry   parked        done      ready       ready          parked          -        superseded
+done         -         -        -          -       -             -         -           -              -               -        -
+retry        -         running  -          -       -             -         -           -              -               ready    superseded
+parked       -         -        -          -       -             -         -           -              -               ready    superseded
+superseded   -         -        -          -       -             -         -           -              -               -        -
 """  # noqa: E501
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, time
 
 import pytest
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
 from dicomnode.net import (
     FetchLimits,
@@ -16,12 +19,13 @@ from dicomnode.net import (
     WebPeer,
     day_of,
     find_earlier,
+    find_series,
     time_of,
 )
 from dicomnode.net.priors import _study
 
 QUERY = PriorQuery(
-    patient=Patient(patient_id="P1", issuer="HOSPITAL"),
+    patient=Patient(patient_id="P1", issuer="HOSPITAL", birth_date="19600203", sex="F"),
     study_instance_uid="1.2.3",
     earliest=date(2023, 6, 1),
     day=date(2026, 6, 1),
@@ -53,6 +57,8 @@ def answer(**changes: str) -> Dataset:
         {"StudyDate": "20230601"},
         {"StudyDate": "20260601", "StudyTime": "115959"},
         {"PatientID": "P1 "},
+        {"PatientBirthDate": "19600203", "PatientSex": "F"},
+        {"PatientBirthDate": "", "PatientSex": ""},
     ],
 )
 def test_an_earlier_study_of_the_patient_is_one(changes: dict[str, str]) -> None:
@@ -68,6 +74,8 @@ def test_an_earlier_study_of_the_patient_is_one(changes: dict[str, str]) -> None
         {"PatientID": ""},
         {"PatientID": "p1"},
         {"IssuerOfPatientID": "ELSEWHERE"},
+        {"PatientBirthDate": "19600204"},
+        {"PatientSex": "M"},
         {"StudyInstanceUID": "1.2.3"},
         {"StudyDate": "20230531"},
         {"StudyDate": "20260602"},
@@ -80,7 +88,7 @@ def test_what_is_not_an_earlier_study_of_the_patient_is_none(changes: dict[str, 
     assert _study(answer(**changes), QUERY) is None
 
 
-@pytest.mark.parametrize("patient_id", ["", "P*", "P?", "P1\\P2"])
+@pytest.mark.parametrize("patient_id", ["", "000", "Unknown", "P*", "P?", "P1\\P2"])
 def test_a_patient_id_that_would_match_others_is_never_asked_for(patient_id: str) -> None:
     query = PriorQuery(
         patient=Patient(patient_id=patient_id),
@@ -90,6 +98,24 @@ def test_a_patient_id_that_would_match_others_is_never_asked_for(patient_id: str
     )
     with pytest.raises(ValueError, match="pattern"):
         find_earlier(Peer("PACS1", "PACS", "127.0.0.1", 1), "DICOMNODE", query)
+
+
+@pytest.mark.parametrize("patient_id", ["", "0", "0000", "UNKNOWN", "anonymous"])
+def test_an_id_that_is_nobodys_is_no_patients(patient_id: str) -> None:
+    assert not Patient(patient_id=patient_id).is_same(Patient(patient_id=patient_id))
+    merged = Patient(patient_id="P1", former=Patient(patient_id=patient_id))
+    assert merged.ids == ("P1",)
+    assert not merged.is_same(Patient(patient_id=patient_id))
+
+
+def test_a_patient_is_the_one_before_a_correction_too() -> None:
+    before = Patient(patient_id="P1", birth_date="19600203")
+    now = Patient(patient_id="P1", birth_date="19610203", former=before)
+    assert [now.is_same(Patient(patient_id="P1", birth_date=day)) for day in ("19600203", "19610203")] == [
+        True,
+        True,
+    ]
+    assert not now.is_same(Patient(patient_id="P1", birth_date="19620203"))
 
 
 def test_a_patient_is_not_told_by_its_repr() -> None:
@@ -146,3 +172,38 @@ def test_a_meter_counts_up_to_its_limits() -> None:
     assert caught.value.fault is FETCH_TOO_LARGE
     with pytest.raises(NodeError, match="3 images"):
         Meter("PACS1", FetchLimits(instances=2)).check_instances(3)
+
+
+def test_an_attribute_of_a_series_that_cannot_be_read_is_one_that_was_not_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = Dataset()
+    found.SeriesInstanceUID, found.Modality = "1.2.4.1", "CT"
+    for tag, vr, value in (
+        (0x00180050, "FD", bytes(4)),
+        (0x00201209, "IS", b"x "),
+    ):
+        found[tag] = RawDataElement(Tag(tag), vr, len(value), value, 0, False, True)
+    monkeypatch.setattr("dicomnode.net.priors._ask", lambda *_: [found])
+    (series,) = find_series(Peer("PACS1", "PACS", "127.0.0.1", 1), "DICOMNODE", "1.2.4", ["SliceThickness"])
+    assert (series.tags, series.instances) == ({"Modality": "CT"}, None)
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({}, True),
+        ({"birth_date": ""}, True),
+        ({"birth_date": "1960.02.03"}, True),
+        ({"birth_date": "19600204"}, False),
+        ({"sex": ""}, True),
+        ({"sex": "O"}, True),
+        ({"sex": "M"}, False),
+        ({"issuer": ""}, True),
+        ({"issuer": "OTHER"}, False),
+        ({"patient_id": "P2"}, False),
+    ],
+)
+def test_a_patient_is_the_same_where_nothing_that_both_say_contradicts(change, same):
+    assert QUERY.patient.is_same(replace(QUERY.patient, **change)) is same
+    assert replace(QUERY.patient, **change).is_same(QUERY.patient) is same

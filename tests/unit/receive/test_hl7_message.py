@@ -35,8 +35,8 @@ def changes(content: bytes) -> list[PatientChange]:
 
 def test_an_update_says_whose_the_studies_of_an_id_are() -> None:
     (change,) = changes(message(PID))
-    assert change.known_as == change.numbers == (PatientNumber("P1", "HOSP"),)
-    assert not change.is_merge
+    assert change.known_as == (PatientNumber("P1", "HOSP"),)
+    assert change.successors == ()
     assert change.values == {
         "PatientName": "Right^Name^Middle^Dr^Jr",  # PN has the prefix before the suffix, and no degree
         "PatientBirthDate": "19700203",
@@ -46,16 +46,75 @@ def test_an_update_says_whose_the_studies_of_an_id_are() -> None:
 
 def test_a_merge_names_the_old_id_and_the_new_one() -> None:
     (change,) = changes(message(PID, "PD1|", MRG, kind="ADT^A40^ADT_A39"))
-    assert (change.known_as, change.numbers) == (
-        (PatientNumber("P0", "HOSP"),),
-        (PatientNumber("P1", "HOSP"),),
-    )
-    assert change.is_merge
+    assert change.known_as == (PatientNumber("P0", "HOSP"),)
+    assert change.successors == (PatientNumber("P1", "HOSP"),)
 
 
 def test_several_patients_in_one_merge_stay_apart() -> None:
     two = message(PID, MRG, PID.replace("P1", "P3"), MRG.replace("P0", "P2"), kind="ADT^A40^ADT_A39")
-    assert [(c.known_as[0].number, c.numbers[0].number) for c in changes(two)] == [("P0", "P1"), ("P2", "P3")]
+    assert [(c.known_as[0].number, c.successors[0].number) for c in changes(two)] == [
+        ("P0", "P1"),
+        ("P2", "P3"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "becomes"),
+    [
+        ("756^^^AHV^SS~NEW^^^HOSP^MR", "OLD^^^^MR", ["NEW"]),
+        ("NEW^^^HOSP^MR~N2^^^MPI^PI", "OLD^^^HOSP^MR~O2^^^MPI^PI", ["NEW", "N2"]),
+        ("N2^^^MPI^PI~NEW^^^HOSP^MR", "OLD^^^HOSP", ["NEW"]),
+        ("N2^^^MPI^PI~NEW^^^HOSP^MR", "OLD^^^^MR", ["NEW"]),
+        ("NEW~N2^^^MPI^PI", "OLD", ["NEW"]),
+        ("NEW^^^HOSP^MR~NEW^^^HOSP^PI", "OLD", ["NEW"]),
+        ("NEW^^^^PT", "OLD^^^HOSP", ["NEW"]),
+    ],
+    ids=[
+        "no social security number",
+        "each of its kind",
+        "of its issuer",
+        "of its type",
+        "neither said",
+        "one of two types",
+        "nothing against it",
+    ],
+)
+def test_an_old_id_becomes_the_one_of_its_type_and_issuer(new: str, old: str, becomes: list[str]) -> None:
+    (change,) = changes(message(f"PID|||{new}", f"MRG|{old}", kind="ADT^A40^ADT_A39"))
+    assert [one.number for one in change.successors] == becomes
+
+
+@pytest.mark.parametrize(
+    ("new", "old"),
+    [
+        ("A^^^HOSP^MR~B^^^MPI^PI", "OLD"),
+        ("A^^^HOSP^MR~B^^^HOSP^PI", "OLD^^^HOSP"),
+        ("A^^^ELSEWHERE^MR", "OLD^^^HOSP^MR"),
+        ("A^^^HOSP^PI", "OLD^^^HOSP^MR"),
+        ("A^^^HOSP^MR", "OLD^^^HOSP^MR~O2^^^MPI^PI"),
+        ("A^^^HOSP^SS", "OLD"),
+        ("A", "OLD^^^HOSP^AN"),
+    ],
+    ids=[
+        "two that could",
+        "two of the issuer",
+        "another issuer",
+        "another type",
+        "one of two",
+        "no ID of a patient",
+        "no old ID of a patient",
+    ],
+)
+def test_a_merge_that_does_not_say_what_an_old_id_becomes_is_wrong(new: str, old: str) -> None:
+    with pytest.raises(NodeError) as caught:
+        changes(message(f"PID|||{new}", f"MRG|{old}", kind="ADT^A40^ADT_A39"))
+    assert caught.value.fault is MESSAGE_WRONG
+
+
+@pytest.mark.parametrize("kind", ["AN", "SS", "VN", "NI", "mr"])
+def test_an_id_of_another_type_is_no_patient_id(kind: str) -> None:
+    (change,) = changes(message(f"PID|||P1^^^HOSP^MR~N7^^^HOSP^{kind}"))
+    assert [one.number for one in change.known_as] == ["P1"]
 
 
 @pytest.mark.parametrize(

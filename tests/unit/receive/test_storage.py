@@ -116,6 +116,18 @@ def test_an_instance_is_sealed_as_it_came_then_acknowledged_then_told(room: Room
     )
 
 
+def test_the_study_of_an_instance_is_announced_before_anybody_can_see_the_instance(room: Room) -> None:
+    announced: list[tuple[str, int]] = []
+
+    def announce(study_instance_uid: str) -> None:
+        announced.append((study_instance_uid, len(room.files())))
+
+    assert room.take(request(announce=announce)).status == 0
+    assert (announced, len(room.files())) == ([("1.2.4", 0)], 1)
+    assert room.take(request(data_set(study="x"), announce=announce)).status != 0
+    assert len(announced) == 1, "what is refused brings no study"
+
+
 def test_implicit_vr_is_read_again_by_the_store(room: Room) -> None:
     encoded = data_set(implicit=True)
     assert room.take(request(encoded, transfer_syntax=IMPLICIT_LE)).status == 0

@@ -18,6 +18,7 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
+from dicomnode.report import EarlierReport
 from dicomnode.values import (
     Code,
     FindingKind,
@@ -48,6 +49,16 @@ VOLUME = Code("118565006", "SCT", "Volume")
 LONG_AXIS = Code("103339001", "SCT", "Long axis")
 ATTENUATION = Code("112031", "DCM", "Attenuation Coefficient")
 MEAN = Code("373098007", "SCT", "Mean")
+
+# Two of one series, as when a study was reported to it twice, and one of another
+EARLIER = tuple(
+    EarlierReport(
+        sop_class_uid="1.2.840.10008.5.1.4.1.1.88.22",
+        sop_instance_uid=derive_uid(SALT, "earlier", number),
+        series_instance_uid=derive_uid(SALT, "earlier series", series),
+    )
+    for number, series in (("1", "1"), ("2", "1"), ("3", "2"))
+)
 
 _A, _B = np.radians((25.0, 20.0))  # turned about the body axis, then tipped
 # Direction cosines of rows and columns (PS3.3 C.7.6.2.1.1); slices go along their cross product

@@ -9,6 +9,7 @@ from io import BytesIO
 
 import numpy as np
 import pytest
+from highdicom import sr
 from pydicom import Dataset, dcmread
 
 from dicomnode.report import ReportProfile, ResultObject, make_objects
@@ -28,6 +29,7 @@ from dicomnode.values import (
 from dicomnode.values.codes import LEFT, MILLILITRE, MILLIMETRE, RIGHT
 from tests.unit.report.kinds import KINDS
 from tests.unit.report.sources import (
+    EARLIER,
     LUNG,
     NODULE,
     SALT,
@@ -299,6 +301,62 @@ def test_a_report_is_complete_preliminary_and_unverified(report: Dataset) -> Non
     assert report.SOPClassUID == "1.2.840.10008.5.1.4.1.1.88.22"
     flags = (report.CompletionFlag, report.PreliminaryFlag, report.VerificationFlag)
     assert flags == ("COMPLETE", "PRELIMINARY", "UNVERIFIED")
+
+
+def test_a_report_names_those_that_it_takes_the_place_of_and_says_so() -> None:
+    (series,) = {one.series_instance_uid for one in EARLIER[:2]}
+    made = {one.kind: one for one in make_objects(findings(), ReportProfile(), SALT, None, EARLIER)}
+    (study,) = _read(made["SR"]).PredecessorDocumentsSequence
+    assert study.StudyInstanceUID == findings().sources[0].study_instance_uid
+    named = {
+        (of_series.SeriesInstanceUID, one.ReferencedSOPClassUID, one.ReferencedSOPInstanceUID)
+        for of_series in study.ReferencedSeriesSequence
+        for one in of_series.ReferencedSOPSequence
+    }
+    assert named == {(one.series_instance_uid, one.sop_class_uid, one.sop_instance_uid) for one in EARLIER}
+    assert [of.SeriesInstanceUID for of in study.ReferencedSeriesSequence].count(series) == 1
+    purposes = [e.value for e in study.iterall() if e.keyword in ("CodeValue", "CodeMeaning")]
+    assert purposes == ["121360", "Replaced report"] * 3
+    assert "This report takes the place of 3 earlier reports on this study." in _texts(_read(made["SR"]))
+    assert "PredecessorDocumentsSequence" not in _read(made["SEG"])
+
+
+def test_a_report_that_names_others_is_another_object_and_its_segmentation_is_the_same() -> None:
+    without = _made(findings())
+    named = [
+        {one.kind: one for one in make_objects(findings(), ReportProfile(), SALT, None, EARLIER[:count])}
+        for count in (1, 2)
+    ]
+    assert "PredecessorDocumentsSequence" not in _read(without["SR"])
+    assert len({one["SR"].sop_instance_uid for one in (without, *named)}) == 3
+    assert len({one["SEG"].content for one in (without, *named)}) == 1
+
+
+def test_highdicom_reads_a_report_that_names_others() -> None:
+    made = {one.kind: one for one in make_objects(findings(), ReportProfile(), SALT, None, EARLIER)}
+    read = sr.EnhancedSR.from_dataset(_read(made["SR"]))
+    assert len(read.content.get_volumetric_roi_measurement_groups()) == 3
+    evidence = {uid for _, _, uid, _ in read.get_evidence()}
+    assert not evidence & {one.sop_instance_uid for one in EARLIER}, "they are no evidence"
+
+
+@pytest.mark.parametrize("kind", ["SEG", "SR"])
+def test_what_is_made_for_a_look_says_so_and_is_another_object(
+    kind: str, made: dict[str, ResultObject]
+) -> None:
+    profile = ReportProfile(for_a_look=True)
+    one = next(one for one in make_objects(findings(), profile, SALT) if one.kind == kind)
+    look, delivered = _read(one), _read(made[kind])
+    assert look.SeriesDescription == f"Not for clinical use: lung-ct 1.0.0 {kind}"
+    assert look.ContentQualification == "RESEARCH"
+    assert delivered.SeriesDescription == f"lung-ct 1.0.0 {kind}"
+    assert "ContentQualification" not in delivered
+    for keyword in ("SOPInstanceUID", "SeriesInstanceUID"):
+        assert look[keyword].value != delivered[keyword].value
+    if kind == "SR":
+        first = "Made for a look at findings that the node kept, and not delivered. Not for clinical use."
+        assert _texts(look)[0] == first
+        assert first not in _texts(delivered)
 
 
 def test_the_observer_is_a_device_that_is_the_same_for_all_reports(report: Dataset) -> None:

@@ -220,6 +220,13 @@ def test_findings_of_another_volume_are_refused() -> None:
         overlay_png(_volume(Series(plane="sagittal")), findings(), None)
 
 
+def test_findings_of_another_phase_of_the_same_grid_are_refused() -> None:
+    volume = _volume(Series())
+    others = tuple(replace(frame, frame_number=k + 1) for k, frame in enumerate(volume.frames))
+    with pytest.raises(ValueError, match="volume"):
+        overlay_png(replace(volume, frames=others), findings(), None)
+
+
 def test_an_organ_can_be_shown_by_its_label() -> None:
     series = Series()
     found = findings(series)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from dicomnode.journal import Event, HeaderCorrection, NewTask, TaskKind
+from dicomnode.journal import Event, HeaderCorrection, NewTask, RejectionNote, TaskKind
 from dicomnode.serve.again import FINDINGS_OF, taken_over
 from dicomnode.serve.given_priors import ARCHIVES, GivenPrior, payload_of
 from tests.unit.journal.world import ENGINE, NOON, Ids, analyse, claim, complete, instance, later, receive
@@ -54,11 +54,29 @@ def test_after_a_corrected_name_the_findings_are_taken_over_without_a_search(sto
     assert task.payload == {**analyse().payload, **payload_of("before", FOUND), FINDINGS_OF: 1}
 
 
-@pytest.mark.parametrize("keyword", ["PatientID", "IssuerOfPatientID"])
-def test_after_a_corrected_id_a_prior_is_searched_again(store, journal, keyword):
+@pytest.mark.parametrize("keyword", ["PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex"])
+def test_after_a_corrected_identity_a_prior_is_searched_again(store, journal, keyword):
     digest = analysed(store, journal)
     new = [search(2)]
     assert taken_over(new, corrected(journal, keyword), journal, {ENGINE: digest}) == new
+
+
+@pytest.mark.parametrize("uid", ["1.2.4", "1.2.5"])
+def test_findings_are_not_taken_over_when_the_prior_they_were_made_with_is_rejected(store, journal, uid):
+    digest = analysed(store, journal)
+    of_prior = instance(0, study=uid)
+    receive(journal, 1, study=uid)
+    note = RejectionNote(
+        sop_instance_uid="9.8",
+        study_instance_uid=uid,
+        code="113037",
+        meaning="Rejected for Patient Safety Reasons",
+        instances=(of_prior.sop_instance_uid,),
+    )
+    journal.add_instances([], later(30), corrections=[note])
+    new = [search(2)]
+    (task,) = taken_over(new, corrected(journal, "PatientName"), journal, {ENGINE: digest})
+    assert (task in new) == (uid == FOUND.study_instance_uid)
 
 
 def test_for_another_series_a_prior_is_searched(store, journal):

@@ -14,6 +14,7 @@ from dicomnode.assemble import decode_here
 from dicomnode.engine import Manifest, find_engine
 from dicomnode.journal import Event, Journal, TaskKind, TaskRecord
 from dicomnode.phantom import write_series
+from dicomnode.serve import ahead as ahead_room
 from dicomnode.serve.ahead import AheadOfAnalysis
 from dicomnode.serve.clerk import Clerk, Post
 from dicomnode.serve.ingest import ingest
@@ -86,10 +87,40 @@ def test_a_slice_that_is_corrected_while_its_study_arrives_is_decoded_again(stor
 
 def test_slices_that_no_engine_may_want_are_looked_at_once(store, journal, files, manifest):
     ahead = AheadOfAnalysis(journal, lambda: [manifest], PLENTY, decode_here)
-    arrive(store, journal, files, modality="MR")
+    uid = arrive(store, journal, files, modality="MR")
     turns(ahead)
     assert len(ahead.slices) == 0
-    assert all(ahead.slices.knows(one.path) for one in journal.arriving())
+    assert all(ahead.slices.knows(one.path) for one in journal.instances(uid))
+
+
+def test_the_images_of_a_study_are_asked_for_once_until_more_of_it_comes(
+    store, journal, files, manifest, monkeypatch
+):
+    asked: list[str] = []
+    instances = journal.instances
+    monkeypatch.setattr(journal, "instances", lambda study: asked.append(study) or instances(study))
+    ahead = AheadOfAnalysis(journal, lambda: [manifest], PLENTY, decode_here)
+    uid = arrive(store, journal, files[:2])
+    turns(ahead)
+    asked.clear()
+    turns(ahead)
+    assert asked == []
+    arrive(store, journal, files[2:])
+    turns(ahead)
+    assert set(asked) == {uid}
+    assert len(ahead.slices) == SLICES
+
+
+def test_what_is_not_looked_at_within_a_turn_is_looked_at_in_the_next(
+    store, journal, files, manifest, monkeypatch
+):
+    monkeypatch.setattr(ahead_room, "_TURN_S", -1.0)
+    ahead = AheadOfAnalysis(journal, lambda: [manifest], PLENTY, decode_here)
+    arrive(store, journal, files)
+    for slices in range(1, SLICES + 1):
+        assert ahead.turn(), "there may be more"
+        assert len(ahead.slices) == slices
+    assert not ahead.turn()
 
 
 def test_without_engines_or_memory_nothing_is_decoded(store, journal, files, manifest):

@@ -47,7 +47,7 @@ from dicomnode.settings import (
     RuleSettings,
     Settings,
 )
-from dicomnode.store import Store
+from dicomnode.store import Arriving, Store
 from dicomnode.values import Grid, Outcome
 from tests.unit.journal.world import ALL_HERE
 from tests.unit.store.part10 import INSTANCE, NOON, behind_preamble, receive
@@ -405,6 +405,56 @@ def test_a_steady_stream_of_others_keeps_no_study_open_but_one_of_which_files_wa
         assert room.journal.study(study.study_instance_uid).state is state, seconds
         while own_waits and ingest(room.store, room.journal, at):
             pass
+
+
+# Seconds since the last image, what an open association brings then, and what becomes of the study
+ASSOCIATION = [
+    (62.0, "this", StudyState.RECEIVING),
+    (600.0, "this", StudyState.RECEIVING),
+    (62.0, "another", StudyState.COMPLETE),
+    (62.0, "it has ended", StudyState.COMPLETE),
+    (3602.0, "this", StudyState.COMPLETE),
+]
+
+
+@pytest.mark.parametrize(("seconds", "brings", "state"), ASSOCIATION)
+def test_p1_a_study_is_not_complete_by_the_clock_while_an_association_brings_it(
+    room, torn, scheduler, seconds, brings, state
+):
+    for n, path in enumerate(torn):
+        receive(room.store, path.read_bytes()[128:], NOON + timedelta(seconds=n))
+    came = datetime.now(UTC)
+    scheduler.turn(came)
+    (study,) = room.journal.studies()
+    association = Arriving(room.store.root)
+    association.say(study.study_instance_uid)
+    if brings == "another":
+        association.say("1.2.3")
+    elif brings == "it has ended":
+        association.end()
+    scheduler.turn(came + timedelta(seconds=seconds))
+    assert room.journal.study(study.study_instance_uid).state is state
+    association.end()
+
+
+def test_p1_what_an_association_sealed_just_before_it_ended_is_waited_for(room, torn, scheduler, monkeypatch):
+    for n, path in enumerate(torn[:-1]):
+        receive(room.store, path.read_bytes()[128:], NOON + timedelta(seconds=n))
+    came = datetime.now(UTC)
+    scheduler.turn(came)
+    (study,) = room.journal.studies()
+    association = Arriving(room.store.root)
+    association.say(study.study_instance_uid)
+    look = scheduler_room.arriving_studies
+
+    def last_image_meanwhile(root):
+        receive(room.store, torn[-1].read_bytes()[128:], came)
+        association.end()
+        return look(root)
+
+    monkeypatch.setattr(scheduler_room, "arriving_studies", last_image_meanwhile)
+    scheduler.turn(came + timedelta(seconds=62))
+    assert room.journal.study(study.study_instance_uid).state is StudyState.RECEIVING
 
 
 def test_what_is_known_to_be_missing_is_written_once(room, torn, monkeypatch):

@@ -46,12 +46,15 @@ SOURCES: Mapping[str, tuple[Source, ...]] = {
 QUIET_S = (3.0, 30.0, 60.0, 3600.0)
 
 
-def facts(claims: Sequence[str] = (), sources: str = "nobody") -> Facts:
-    return Facts(last_arrival=NOON, claims=[CLAIMS[name] for name in claims], sources=SOURCES[sources])
+def facts(claims: Sequence[str] = (), sources: str = "nobody", *, arriving: bool = False) -> Facts:
+    known = [CLAIMS[name] for name in claims]
+    return Facts(last_arrival=NOON, claims=known, sources=SOURCES[sources], arriving=arriving)
 
 
-def decide(claims: Sequence[str], sources: str, quiet_s: float, policy: Policy = POLICY):
-    return completeness(facts(claims, sources), NOON + timedelta(seconds=quiet_s), policy)
+def decide(
+    claims: Sequence[str], sources: str, quiet_s: float, policy: Policy = POLICY, *, arriving: bool = False
+):
+    return completeness(facts(claims, sources, arriving=arriving), NOON + timedelta(seconds=quiet_s), policy)
 
 
 # evidence, who can be asked → the step at each of QUIET_S
@@ -88,6 +91,34 @@ def test_what_is_done_as_the_quiet_grows(claims: str, sources: str, steps: str) 
     assert found == steps.split()
 
 
+# The same while an association is open that brings the study
+ARRIVING_TABLE = [
+    ("", "nobody", "wait wait wait complete"),
+    ("", "unasked", "wait ask ask ask"),
+    ("", "asked", "wait wait wait complete"),
+    ("", "silent", "wait wait wait complete"),
+    ("met", "nobody", "complete complete complete complete"),
+    ("more", "answered", "complete complete complete complete"),
+    ("short", "nobody", "wait wait wait incomplete"),
+    ("short", "answered", "wait wait wait incomplete"),
+    ("open", "nobody", "wait wait wait complete"),
+    ("part", "answered", "wait wait wait complete"),
+    ("nothing", "nobody", "wait wait wait complete"),
+    ("met short", "nobody", "wait wait wait incomplete"),
+    ("met open", "nobody", "wait wait wait complete"),
+]
+
+
+@pytest.mark.parametrize(
+    ("claims", "sources", "steps"), ARRIVING_TABLE, ids=[f"{c or 'none'}, {s}" for c, s, _ in ARRIVING_TABLE]
+)
+def test_p1_while_an_association_brings_it_only_evidence_or_the_longest_wait_ends_a_study(
+    claims: str, sources: str, steps: str
+) -> None:
+    found = [decide(claims.split(), sources, quiet_s, arriving=True).step.value for quiet_s in QUIET_S]
+    assert found == steps.split()
+
+
 EVERY = [
     (claims, sources, quiet_s)
     for count in range(len(CLAIMS) + 1)
@@ -117,10 +148,22 @@ def test_every_combination_is_as_the_rules_say_in_other_words() -> None:
         assert step is expected, (claims, sources, quiet_s)
 
 
+def test_p1_an_open_association_turns_what_the_quiet_time_decides_into_waiting_and_nothing_else() -> None:
+    for claims, sources, quiet_s in EVERY:
+        without, step = (decide(claims, sources, quiet_s, arriving=a).step for a in (False, True))
+        by_quiet_time = (
+            without in (Step.COMPLETE, Step.MISSING) and decide(claims, sources, 3.0).step != without
+        )
+        waits = by_quiet_time and quiet_s < POLICY.longest_wait_s
+        assert step is (Step.WAIT if waits else without), (claims, sources, quiet_s)
+
+
 def test_no_study_is_forgotten_after_the_longest_wait() -> None:
     for claims, sources, _ in EVERY:
         if sources != "unasked":  # who can be asked is asked, and that ends
-            assert decide(claims, sources, 3600.0).step in (Step.COMPLETE, Step.INCOMPLETE)
+            for arriving in (False, True):
+                step = decide(claims, sources, 3600.0, arriving=arriving).step
+                assert step in (Step.COMPLETE, Step.INCOMPLETE)
 
 
 def test_a_study_that_lacks_something_is_never_called_complete() -> None:
@@ -142,6 +185,9 @@ def test_p3_the_evidence_that_decided_is_named() -> None:
     late = decide(["open"], "nobody", 3601.0)
     assert late.by_clock is EvidenceKind.WAIT
     assert late.evidence == "nothing new for 3600 s; the procedure step of CT1 is still in progress"
+    held = decide([], "nobody", 3601.0, arriving=True)
+    assert held.by_clock is EvidenceKind.WAIT
+    assert held.evidence == "nothing new for 3600 s; an association that brought it is still open"
     lacking = decide(["met", "short"], "answered", 3601.0)
     assert lacking.shortfall == "127 of 180 images, by the commitment request of CT1"
     assert lacking.evidence == f"nothing new for 3600 s, the longest wait; {lacking.shortfall}"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
-from dicomnode.faults import FETCH_INCOMPLETE, FETCH_LATE, NodeError
-from dicomnode.net import FetchLimits, Meter, Peer
-from dicomnode.serve.fetching import SeriesFetch, WantedSeries
+from dicomnode.faults import FETCH_INCOMPLETE, FETCH_LATE, QUERY_FAILED, NodeError
+from dicomnode.journal import StudyState
+from dicomnode.net import FetchLimits, Login, Meter, Peer, Trust, WebPeer
+from dicomnode.serve.fetching import SeriesFetch, WantedSeries, peer_to_ask
 from dicomnode.serve.ingest import ingest
-from dicomnode.settings import Settings
+from dicomnode.settings import QuerySettings, Settings
 from dicomnode.values import Sender
 from tests.unit.store.part10 import INSTANCE, NOON, SERIES, STUDY, behind_preamble
 
@@ -18,11 +21,49 @@ ARCHIVE = Peer("PACS1", "PACS", "127.0.0.1", 104)
 WANTED = WantedSeries(study_instance_uid=STUDY, series_instance_uid=SERIES, wanted_by="1.2.100")
 
 
+def test_the_peer_that_is_asked_is_the_one_of_the_settings_with_all_that_it_wants():
+    dimse = QuerySettings(name="PACS1", ae_title=" PACS ", host="pacs", port=105, timeout_s=3.0)
+    assert peer_to_ask(dimse) == Peer("PACS1", "PACS", "pacs", 105, 3.0)
+    web = QuerySettings(
+        name="WEB1",
+        url="https://pacs/dicom-web",
+        timeout_s=3.0,
+        user="node",
+        password="file:/etc/password",
+        ca_file=Path("/ca.pem"),
+        certificate=Path("/node.pem"),
+        certificate_key=Path("/node.key"),
+    )
+    login = Login(user="node", password="file:/etc/password")
+    trust = Trust(ca_file=Path("/ca.pem"), certificate=Path("/node.pem"), key=Path("/node.key"))
+    assert peer_to_ask(web) == WebPeer("WEB1", "https://pacs/dicom-web", 3.0, login, trust)
+    token = QuerySettings(name="WEB1", url="https://pacs/dicom-web", token="credential:pacs")
+    assert peer_to_ask(token) == WebPeer("WEB1", token.url, 10.0, Login(token="credential:pacs"))
+
+
 def take(store, content: bytes, *, calling_ae: str = "PACS", fetched: bool = True) -> None:
     sender = Sender(calling_ae=calling_ae, called_ae="DICOMNODE", address="10.0.0.9", fetched=fetched)
     with store.new_part() as part:
         part.write(content)
         part.seal(sender, NOON)
+
+
+def test_after_a_c_move_that_failed_what_the_archive_sends_was_not_fetched(store, journal, monkeypatch):
+    def refused(*_: object, **__: object) -> int:
+        raise NodeError(QUERY_FAILED, name="PACS1", request="C-MOVE", reason="no", calling_ae="DICOMNODE")
+
+    monkeypatch.setattr("dicomnode.serve.fetching.get_series", refused)
+    monkeypatch.setattr("dicomnode.serve.fetching.move_series", refused)
+    fetch = SeriesFetch(Settings(), store, journal, threading.Event())
+    with pytest.raises(NodeError):
+        fetch.bring(ARCHIVE, WANTED, 2, Meter("PACS1", FetchLimits(seconds=600.0)))
+    at = datetime.now(UTC) + timedelta(seconds=1)
+    sender = Sender(calling_ae="PACS", called_ae="DICOMNODE", address="10.0.0.9")
+    with store.new_part() as part:
+        part.write(behind_preamble())
+        part.seal(sender, at)
+    ingest(store, journal, at)
+    assert journal.study(STUDY).state is StudyState.RECEIVING
 
 
 @pytest.fixture

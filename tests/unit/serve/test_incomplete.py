@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -74,6 +75,19 @@ def test_where_it_is_to_be_reported_that_is_why_no_engine_gets_its_series() -> N
     refusal = refusal_of(as_record(tilted))
     assert refusal is not None
     assert refusal.code == "DN-3011", "what keeps the engine from the series all the same is told"
+
+
+def test_what_is_only_reported_is_not_searched_for_priors() -> None:
+    search = replace(
+        analyse(stack="0", asks="priors"), kind=TaskKind.FETCH, destination="archives", priority=3
+    )
+    (new,) = carried_on([search], task(**{SHORTFALL: SHORT, THEN: "report"}))
+    assert (new.kind, new.destination, new.priority) == (TaskKind.ANALYSE, None, 3)
+    assert new.payload["stack"] == "0"
+    assert "asks" not in new.payload
+    assert refusal_of(as_record(new)) == STUDY_INCOMPLETE.refusal(shortfall=SHORT)
+    (searched,) = carried_on([search], task(**{SHORTFALL: SHORT, THEN: "analyse"}))
+    assert searched.kind is TaskKind.FETCH
 
 
 @pytest.fixture

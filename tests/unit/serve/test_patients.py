@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import threading
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,12 +12,15 @@ import pydicom
 import pytest
 from pydicom import dcmread
 
-from dicomnode.faults import STORE_WRITE_FAILED, NodeError
+from dicomnode.faults import FILE_UNREADABLE, IDENTITY_UNREADABLE, NodeError
 from dicomnode.receive.hl7_message import parse, read_changes
+from dicomnode.serve import patient_header
+from dicomnode.serve import patients as patients_room
 from dicomnode.serve.hl7 import Hl7Desk
 from dicomnode.serve.ingest import ingest
 from dicomnode.serve.patients import Patients
 from dicomnode.settings import Hl7Settings, Settings
+from dicomnode.store import load_identity
 from tests.unit.receive.test_hl7_message import message
 from tests.unit.serve.test_corrections import changed
 from tests.unit.store.part10 import NOON, receive
@@ -46,28 +50,179 @@ def patients(store, journal, files) -> Patients:
     return Patients(store, journal)
 
 
-def apply(patients: Patients) -> int:
-    changes = read_changes(parse(message("PID|||P0||Right^Name"), "8859/1", "10.0.0.1"), "10.0.0.1")
+def apply(patients: Patients, *segments: str, kind: str = "ADT^A08^ADT_A01") -> int:
+    told = message(*(segments or ("PID|||P0||Right^Name",)), kind=kind)
+    changes = read_changes(parse(told, "8859/1", "10.0.0.1"), "10.0.0.1")
     return patients.apply(changes, "ADT^A08 of 10.0.0.1", datetime.now(UTC))
 
 
-def test_a_study_that_the_disk_does_not_give_is_not_taken_for_nobodys(patients, journal, monkeypatch):
-    bad = journal.instances("1.2.1")[0].path
+def merge(patients: Patients, new: str, old: str) -> int:
+    return apply(patients, f"PID|||{new}", f"MRG|{old}", kind="ADT^A40^ADT_A39")
+
+
+@pytest.fixture
+def bad_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[Path]]:
+    """Paths of files that the disk does not give."""
+    bad: set[Path] = set()
 
     def failing(path: Path, **more: object) -> pydicom.Dataset:
-        if path == bad:
+        if path in bad:
             raise OSError(errno.EIO, "Input/output error")
         return dcmread(path, **more)
 
     with monkeypatch.context() as patched:
-        patched.setattr(pydicom, "dcmread", failing)
-        with pytest.raises(NodeError) as caught:
-            apply(patients)
-    assert caught.value.fault is STORE_WRITE_FAILED
+        patched.setattr(patient_header, "dcmread", failing)
+        yield bad
+
+
+def told_of(journal, uid: str) -> list[str]:
+    return [event.text for event in journal.events(uid) if event.what == "study.patient_unread"]
+
+
+def test_a_study_that_the_disk_does_not_give_is_not_taken_for_nobodys(patients, journal, bad_disk):
+    bad_disk.add(journal.instances("1.2.1")[0].path)
+    with pytest.raises(NodeError) as caught:
+        apply(patients)
+    assert caught.value.fault is FILE_UNREADABLE
     assert "1.2.1" in journal.without_patient_key()
     assert journal.identity("1.2.0", 1) is not None, "what was read was not corrected"
+    bad_disk.clear()
     assert apply(patients) == 1
     assert journal.identity("1.2.1", 1) is not None
+
+
+def test_a_study_that_stays_unreadable_is_told_of_once_and_refuses_no_more_messages(
+    patients, journal, bad_disk, logged
+):
+    bad_disk.add(journal.instances("1.2.1")[0].path)
+    for _ in range(2):
+        with pytest.raises(NodeError):
+            apply(patients)
+    assert told_of(journal, "1.2.1") == []
+    for name in ("Second^Name", "Third^Name"):
+        assert apply(patients, f"PID|||P0||{name}") == 2
+    (text,) = told_of(journal, "1.2.1")
+    assert "whose study 1.2.1 is" in text
+    assert [line["code"] for line in logged if line["event"] == "hl7.study_left_out"] == ["DN-2533"]
+    bad_disk.clear()
+    assert apply(patients) == 3, "it is readable again"
+    bad_disk.add(journal.instances("1.2.1")[0].path)
+    for _ in range(2):
+        with pytest.raises(NodeError):
+            apply(patients, "PID|||P0||Fourth^Name")
+    apply(patients, "PID|||P0||Fifth^Name")
+    assert len([line for line in logged if line["event"] == "hl7.study_left_out"]) == 2, "it is told anew"
+
+
+def test_a_study_whose_files_are_gone_refuses_no_message(patients, journal):
+    journal.instances("1.2.1")[0].path.unlink()
+    assert merge(patients, "P1", "P0") == 2
+    assert merge(patients, "P1", "NOBODY") == 0
+    assert len(told_of(journal, "1.2.1")) == 1
+
+
+def test_a_store_that_is_gone_refuses_all_messages(patients, store, journal):
+    (store.root / "studies").rename(store.root / "elsewhere")
+    for _ in range(4):
+        with pytest.raises(NodeError) as caught:
+            apply(patients)
+        assert caught.value.fault is FILE_UNREADABLE
+    assert told_of(journal, "1.2.1") == []
+
+
+def test_a_damaged_record_of_one_study_keeps_the_message_from_no_other(patients, journal):
+    apply(patients)
+    journal.identity("1.2.0", 1).path.write_text("{")
+    for _ in range(2):
+        with pytest.raises(NodeError) as caught:
+            apply(patients, "PID|||P0||Third^Name")
+        assert caught.value.fault is IDENTITY_UNREADABLE
+    assert [journal.newest_correction(uid) > 3 for uid in ("1.2.0", "1.2.1", "1.2.2")] == [False, True, True]
+    assert apply(patients, "PID|||P0||Fourth^Name") == 2
+    assert len(told_of(journal, "1.2.0")) == 1
+
+
+def send(store, journal, path: Path, **values: str) -> None:
+    """An image comes again with another header."""
+    receive(store, changed(path, **values)[128:], NOON + timedelta(minutes=5))
+    ingest(store, journal, datetime.now(UTC))
+
+
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None]:
+    """Lets something happen once, right after the header of a study was read."""
+    read = patient_header.read_patient_header
+
+    def meanwhile(happens: Callable[[], None]) -> None:
+        once = [happens]
+
+        def reading(path: Path) -> dict[str, str] | None:
+            found = read(path)
+            while once:
+                once.pop()()
+            return found
+
+        monkeypatch.setattr(patients_room, "read_patient_header", reading)
+
+    return meanwhile
+
+
+def test_a_correction_that_comes_while_keys_are_made_is_not_lost(patients, store, journal, files, meanwhile):
+    meanwhile(lambda: send(store, journal, files[0], PatientID="P2"))
+    (batch,) = patients.without_key()
+    patients.make_keys(batch)
+    assert journal.without_patient_key() == ["1.2.0"]
+    assert merge(patients, "P3", "P2") == 1
+
+
+def test_a_correction_that_comes_while_a_message_asks_for_keys_is_not_lost(
+    patients, store, journal, files, meanwhile
+):
+    meanwhile(lambda: send(store, journal, files[0], PatientID="P2"))
+    assert merge(patients, "P3", "P2") == 1
+
+
+def test_a_correction_that_comes_while_a_message_is_applied_makes_it_the_other_patients(
+    patients, store, journal, files, meanwhile
+):
+    (batch,) = patients.without_key()
+    patients.make_keys(batch)
+    meanwhile(lambda: send(store, journal, files[0], PatientID="P2"))
+    assert apply(patients) == 2
+    assert journal.identity("1.2.0", 1) is None
+
+
+def test_a_corrected_patient_id_is_found_by_the_next_message(patients, store, journal, files):
+    assert apply(patients, "PID|||NOBODY||Right^Name") == 0
+    assert journal.without_patient_key() == []
+    send(store, journal, files[0], PatientID="P2")
+    assert merge(patients, "P3", "P2") == 1
+    assert load_identity(journal.identity("1.2.0", 1).path) == {"PatientID": "P3"}
+
+
+@pytest.mark.parametrize(
+    ("mine", "pid", "mrg", "becomes"),
+    [
+        ({}, "7561234567897^^^AHV^SS~NEW^^^HOSP^MR", "P0^^^^MR", "NEW"),
+        ({"IssuerOfPatientID": "HOSP"}, "NEW^^^HOSP^MR", "P0", "NEW"),
+        ({"IssuerOfPatientID": "HOSP"}, "NEW^^^ELSEWHERE^MR", "P0", None),
+        ({"IssuerOfPatientID": "HOSP"}, "NEW^^^ELSEWHERE", "P0^^^ELSEWHERE", None),
+    ],
+    ids=["another type", "its issuer", "of another issuer by the new ID", "of another issuer"],
+)
+def test_a_merged_patient_gets_the_id_that_follows_its_own(
+    patients, store, journal, files, mine, pid, mrg, becomes
+):
+    if mine:
+        send(store, journal, files[0], **mine)
+    merge(patients, pid, mrg)
+    told = journal.identity("1.2.0", 1)
+    assert (told and load_identity(told.path)["PatientID"]) == becomes
+
+
+def test_an_account_number_that_is_like_an_id_writes_no_name_on_anothers_results(patients, journal):
+    assert apply(patients, "PID|||X^^^HOSP^MR~P0^^^BILLING^AN||Other^Patient") == 0
+    assert journal.identity("1.2.0", 1) is None
 
 
 def test_keys_are_kept_batch_by_batch(patients, journal, monkeypatch):
@@ -79,19 +234,113 @@ def test_keys_are_kept_batch_by_batch(patients, journal, monkeypatch):
     assert patients.without_key() == []
 
 
-def test_the_service_finds_out_whose_its_studies_are_before_it_is_asked(patients, store, journal):
+@pytest.fixture
+def desk(patients, store, journal) -> Iterator[Hl7Desk]:
     settings = Settings(hl7=Hl7Settings(port=free_port(), senders=("127.0.0.0/8",)))
-    stopping = threading.Event()
+    stopping = Turning()
     desk = Hl7Desk(settings, store, journal, stopping)
-    desk.make_keys()
-    assert journal.without_patient_key() == []
+    yield desk
     stopping.set()
     desk.run()  # closes the port
 
 
+class Turning(threading.Event):
+    """The scheduler turns while somebody waits for the end of the service."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turn: Callable[[], object] = lambda: None
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.turn()
+        return super().wait(0 if timeout else None)
+
+
+def test_the_service_finds_out_whose_its_studies_are_before_it_is_asked(desk, journal):
+    desk.make_keys()
+    assert journal.without_patient_key() == []
+
+
+def test_a_study_that_cannot_be_read_keeps_the_service_from_no_other(desk, journal, monkeypatch, logged):
+    monkeypatch.setattr("dicomnode.serve.patients._BATCH", 1)
+    journal.instances("1.2.0")[0].path.unlink()
+    desk.make_keys()
+    assert journal.without_patient_key() == ["1.2.0"]
+    assert [line["study"] for line in logged if line["event"] == "hl7.key_failed"] == ["1.2.0"]
+
+
+MERGE = message("PID|||P1", "MRG|P0", kind="ADT^A40^ADT_A39")
+
+
+def test_a_message_reaches_images_that_were_acknowledged_before_it(desk, store, journal, files):
+    receive(store, changed(files[0], StudyInstanceUID="1.2.9")[128:], NOON)
+    desk._stopping.turn = lambda: ingest(store, journal, datetime.now(UTC))
+    assert b"MSA|AA|" in desk.answer(MERGE, "127.0.0.1")
+    assert journal.identity("1.2.9", 1) is not None
+
+
+def test_a_message_is_refused_while_images_that_came_before_it_are_not_entered(
+    desk, store, journal, files, monkeypatch
+):
+    monkeypatch.setattr("dicomnode.serve.hl7._ENTERED_S", 0.0)
+    receive(store, changed(files[0], StudyInstanceUID="1.2.9")[128:], NOON)
+    answer = desk.answer(MERGE, "127.0.0.1")
+    assert b"MSA|AR|" in answer
+    assert b"DN-2534" in answer
+    assert journal.identity("1.2.0", 1) is None
+
+
+class Door:
+    """The lock of the desk, with a bell for each who comes."""
+
+    def __init__(self) -> None:
+        self.lock, self.rung = threading.Lock(), threading.Semaphore(0)
+
+    def __enter__(self) -> None:
+        self.rung.release()
+        self.lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.lock.release()
+
+
+@pytest.mark.parametrize("first", ["answer", "make_keys"])
+def test_two_messages_at_once_are_applied_one_after_the_other(desk, monkeypatch, first):
+    desk._alone = Door()
+    inside: list[str] = []
+    second = threading.Thread(target=desk.answer, args=(MERGE, "127.0.0.1"))
+    apply, make_keys = Patients.apply, Patients.make_keys
+
+    def entered(name: str) -> None:
+        inside.append(name)
+        if len(inside) == 1:
+            assert desk._alone.rung.acquire(timeout=10)
+            second.start()
+            assert desk._alone.rung.acquire(timeout=10), "nobody waits for the first to leave"
+            assert inside == [name]
+
+    def watched_apply(self, *arguments):
+        entered("answer")
+        return apply(self, *arguments)
+
+    def watched_keys(self, batch):
+        if not inside:
+            entered("make_keys")
+        return make_keys(self, batch)
+
+    monkeypatch.setattr(Patients, "apply", watched_apply)
+    monkeypatch.setattr(Patients, "make_keys", watched_keys)
+    if first == "answer":
+        assert b"MSA|AA|" in desk.answer(MERGE, "127.0.0.1")
+    else:
+        desk.make_keys()
+    second.join(10)
+    assert inside == [first, "answer"]
+
+
 def test_the_name_of_a_record_tells_nothing_without_the_salt(tmp_path, store, patients, journal):
     apply(patients)
-    path = journal.identity("1.2.0", 1)
+    path = journal.identity("1.2.0", 1).path
     other = type(store).open(tmp_path / "other")
     values = {"PatientName": "Right^Name"}
     again = store.put_identity("1.2.0", values)

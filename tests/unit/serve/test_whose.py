@@ -11,7 +11,8 @@ import pytest
 
 from dicomnode.faults import FILE_UNREADABLE, NodeError
 from dicomnode.journal import IdentityChange
-from dicomnode.serve import whose
+from dicomnode.net import Patient
+from dicomnode.serve import patient_header
 from dicomnode.serve.ingest import ingest
 from dicomnode.serve.whose import who_and_when
 from tests.unit.store.part10 import CT, INSTANCE, NOON, SERIES, STUDY, element, meta, receive
@@ -66,7 +67,7 @@ def test_what_the_disk_does_not_give_is_no_other_patient(store, journal, monkeyp
     def failing(path: Path, **_: object) -> None:
         raise OSError(errno.EIO, "Input/output error", str(path))
 
-    monkeypatch.setattr(whose, "dcmread", failing)
+    monkeypatch.setattr(patient_header, "dcmread", failing)
     with pytest.raises(NodeError) as caught:
         who_and_when(instance, journal)
     assert caught.value.fault is FILE_UNREADABLE
@@ -75,12 +76,12 @@ def test_what_the_disk_does_not_give_is_no_other_patient(store, journal, monkeyp
 def test_after_a_merge_the_new_id_counts_and_the_former_one_is_of_the_same_patient(store, journal):
     instance = kept(store, journal, patient_id(b"OLD"))
     path = store.put_identity(STUDY, {"PatientID": "NEW"})
-    change = IdentityChange(path=path, keywords=("PatientID",), source="ADT^A40 of 10.0.0.1")
+    change = IdentityChange(path=path, keywords=("PatientID",), source="ADT^A40 of 10.0.0.1", after=0)
     journal.correct_identity(STUDY, change, NOON)
     read = who_and_when(instance, journal)
     assert read is not None
     assert read.patient.ids == ("NEW", "OLD")
-    assert [read.patient.is_same(one, "") for one in ("NEW", "OLD", "OTHER", "")] == [
+    assert [read.patient.is_same(Patient(patient_id=one)) for one in ("NEW", "OLD", "OTHER", "")] == [
         True,
         True,
         False,

@@ -55,7 +55,9 @@ def test_every_key_of_the_schema_stands_there_with_its_documentation() -> None:
                 continue
             (place,) = [n for n in range(start, end) if re.match(rf"(#|# )?{entry.name} = ", lines[n])]
             assert lines[place - 1].startswith("# ")
-            assert entry.metadata["doc"][-20:] in " ".join(lines[place - 3 : place])
+            assert entry.metadata["doc"][-20:] in " ".join(
+                line.removeprefix("# ") for line in lines[place - 3 : place]
+            )
 
 
 def test_no_line_is_longer_than_a_screen() -> None:

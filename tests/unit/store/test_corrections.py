@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dicomnode.store import Adoption, SealedFile, Store, read_ids
+from dicomnode.store import adoption as adopting
 from dicomnode.store.history import before
 from dicomnode.store.likeness import difference
 from tests.unit.store.part10 import IMPLICIT, INSTANCE, NOON, SERIES, STUDY, element, meta, receive
@@ -188,3 +189,73 @@ def test_a_difference_is_named_the_same_from_both_sides(
     expected = {"PatientID"} if one != other else set()
     expected |= {"SeriesDescription"} if text_one != text_other else set()
     assert set(forth.keywords if forth else ()) == expected
+
+
+# ── what says nothing of the image ──
+
+LATIN_1 = {(0x0008, 0x0005): ("CS", b"ISO_IR 100")}
+UTF_8 = {(0x0008, 0x0005): ("CS", b"ISO_IR 192")}
+MODIFIED = element(0x0400, 0x0563, "LO", b"ROUTER")
+
+
+@pytest.mark.parametrize(
+    "stamp",
+    [
+        {(0x0008, 0x0012): ("DA", b"20260302")},
+        {(0x0008, 0x0013): ("TM", b"020000")},
+        {(0x0008, 0x0015): ("DT", b"20260302020000")},
+        {(0x0400, 0x0550): ("SQ", struct.pack("<HHL", 0xFFFE, 0xE000, len(MODIFIED)) + MODIFIED)},
+        {(0x0400, 0x0561): ("SQ", struct.pack("<HHL", 0xFFFE, 0xE000, len(MODIFIED)) + MODIFIED)},
+        UTF_8,
+    ],
+    ids=["created", "created at", "coerced", "modified", "original", "character set"],
+)
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.1", IMPLICIT])
+def test_a_copy_with_the_stamp_of_who_passed_it_on_is_the_same(
+    store: Store, stamp: dict, syntax: str
+) -> None:
+    adopt(store, image())
+    assert adopt(store, image(stamp, syntax=syntax)).outcome == "same"
+    assert (history(store), quarantined(store)) == ([], [])
+
+
+def test_a_stamped_copy_of_what_was_corrected_does_not_undo_that(store: Store) -> None:
+    adopt(store, image())
+    adopt(store, image(NAME))
+    assert adopt(store, image({(0x0008, 0x0013): ("TM", b"020000")})).outcome == "outdated"
+
+
+def test_a_correction_with_a_stamp_is_a_correction(store: Store) -> None:
+    adopt(store, image())
+    assert adopt(store, image(NAME | {(0x0008, 0x0013): ("TM", b"020000")})).outcome == "corrected"
+
+
+@pytest.mark.parametrize(
+    ("character_set", "name", "outcome"),
+    [
+        (b"ISO_IR 192", "Müller".encode(), "same"),
+        (b"ISO_IR 101", "Müller".encode("iso8859_2"), "same"),
+        (b"ISO_IR 101", b"Mu\xe8ller", "corrected"),
+        (b"ISO_IR 192", "Möller".encode(), "corrected"),
+    ],
+)
+def test_a_name_in_another_character_set_is_the_same_where_it_reads_the_same(
+    store: Store, character_set: bytes, name: bytes, outcome: str
+) -> None:
+    before = b"M\xfcller" if outcome == "same" else b"Mu\xe8ller"
+    adopt(store, image(LATIN_1 | {(0x0010, 0x0010): ("PN", before)}))
+    other = {(0x0008, 0x0005): ("CS", character_set), (0x0010, 0x0010): ("PN", name)}
+    came = adopt(store, image(other))
+    assert came.outcome == outcome
+    if came.change is not None:
+        assert "PatientName" in came.change.keywords
+
+
+def test_an_instance_that_is_new_at_each_transfer_is_not_corrected_for_ever(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adopting, "_MOST_BEFORE", 2)
+    outcomes = [adopt(store, image({(0x0010, 0x0020): ("LO", b"P%d" % n)})).outcome for n in range(5)]
+    assert outcomes == ["new", "corrected", "corrected", "conflict", "conflict"]
+    assert len(history(store)) == 2
+    assert adopt(store, image({(0x0010, 0x0020): ("LO", b"P0")})).outcome == "outdated"

@@ -1,0 +1,66 @@
+"""Which reports a new one takes the place of: earlier versions of the same answer, at the same destination.
+
+A report names them (Predecessor Documents Sequence, PS3.3 C.17.2), so that nobody takes two versions of one
+answer for two answers. What a rejection note has taken back is not named: an archive hides it, and nothing of
+it stands in the new report. After a correction of the patient's identity they are named as ever: the
+reference is of UIDs, and without it nothing tells that what stands under the old identity is replaced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dicomnode.journal import Journal, ObjectRecord, TaskRecord
+from dicomnode.journal.records import Scalar
+from dicomnode.report import EarlierReport
+from dicomnode.serve.naming import engine_of
+
+_Stack = tuple[Scalar, Scalar]  # Series Instance UID, and number of the stack in it
+
+
+def replaced_reports(task: TaskRecord, journal: Journal) -> tuple[EarlierReport, ...]:
+    """Name what the report of a report task takes the place of, of the latest version that has some of it."""
+    study_uid = task.study_instance_uid
+    there = journal.reports_at(study_uid, task.destination or "")
+    found = _earlier(there, task, journal.tasks(study_uid))
+    latest = max((one.study_version for one in found), default=0)
+    return tuple(
+        EarlierReport(
+            sop_class_uid=one.sop_class_uid,
+            sop_instance_uid=one.sop_instance_uid,
+            series_instance_uid=one.series_instance_uid,
+        )
+        for one in found
+        if one.study_version == latest
+    )
+
+
+def _earlier(
+    there: Sequence[ObjectRecord], task: TaskRecord, tasks: Sequence[TaskRecord]
+) -> list[ObjectRecord]:
+    """Return the reports of earlier versions by the engine of the task, on the same stack.
+
+    The number of an analysis does not tell its stack: a late series may stand before the others. Where the
+    engine made one analysis in each of two versions, that is its answer to the study, whatever it took.
+    """
+    engine = engine_of(task.engine or "")
+    analyses: dict[int, dict[str, _Stack | None]] = {}
+    for one in tasks:
+        if one.engine is not None and engine_of(one.engine) == engine:
+            of_version = analyses.setdefault(one.study_version, {})
+            of_version[one.engine] = _stack(one) or of_version.get(one.engine)
+    mine = analyses[task.study_version]
+
+    def same(record: ObjectRecord) -> bool:
+        before = analyses.get(record.study_version, {})
+        stack = before.get(record.engine)
+        return len(mine) == len(before) == 1 or (stack is not None and stack == mine[task.engine or ""])
+
+    earlier = [one for one in there if one.study_version < task.study_version]
+    return [one for one in earlier if engine_of(one.engine) == engine and same(one)]
+
+
+def _stack(task: TaskRecord) -> _Stack | None:
+    """What an analysis, or the search for its priors, looks at; None of tasks that follow from it."""
+    series = task.payload.get("series_instance_uid")
+    return None if series is None else (series, task.payload.get("stack"))

@@ -1,0 +1,19 @@
+"""Sentences of the event log that depend on how much there is to tell."""
+
+from __future__ import annotations
+
+from dicomnode.journal import sentences
+
+
+def test_a_correction_of_few_attributes_names_them_all():
+    told = sentences.corrected(1, ["PatientID", "PatientName"], 2)
+    assert "another header: PatientID, PatientName. The old files" in told
+
+
+def test_a_correction_of_many_attributes_names_the_first_and_private_ones_last():
+    private = [f"(0009,10{n:02X})" for n in range(40)]
+    told = sentences.corrected(3, [*private, "PatientID"], 2)
+    assert told.startswith(
+        "3 images came again with the same pixels and another header: PatientID, (0009,1000),"
+    )
+    assert "(0009,100A) and 29 more. The old files" in told

@@ -1,0 +1,64 @@
+"""A segmentation of a multi-frame object lies on its frames by their numbers, not by the slices' order."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from io import BytesIO
+
+import numpy as np
+import pytest
+from pydicom import Dataset, dcmread
+from pydicom.uid import EnhancedCTImageStorage
+
+from dicomnode.report import ReportProfile, make_objects
+from dicomnode.values import Findings, SourceFrame, SourceHeaders
+from tests.unit.report.sources import SALT, Series, findings, header_bytes
+
+# Frame number of each slice, k ascending: in no order, and some frames are of another phase
+ORDERS = {
+    "against the normal": tuple(range(12, 0, -1)),
+    "in no order": (5, 2, 9, 12, 1, 7, 3, 11, 4, 10, 6, 8),
+    "of the second phase": tuple(range(13, 25)),
+}
+
+
+def on_frames(numbers: tuple[int, ...]) -> Findings:
+    """The findings of `sources`, whose slices are these frames of one object."""
+    series = Series()
+
+    def edit(ds: Dataset, k: int) -> None:
+        ds.SOPClassUID = EnhancedCTImageStorage
+        ds.NumberOfFrames = max(numbers)
+
+    whole = replace(series, edit=edit).datasets()[0]
+    source = replace(
+        series.source(),
+        frames=tuple(SourceFrame(str(whole.SOPInstanceUID), number) for number in numbers),
+        headers=SourceHeaders((header_bytes(whole),)),
+    )
+    return findings(series, sources=(source,))
+
+
+@pytest.mark.parametrize("numbers", ORDERS.values(), ids=list(ORDERS))
+def test_each_frame_of_a_segmentation_names_the_frame_that_it_lies_on(numbers: tuple[int, ...]) -> None:
+    found = on_frames(numbers)
+    (made,) = make_objects(found, ReportProfile(kinds=("SEG",)), SALT)
+    seg = dcmread(BytesIO(made.content))
+    pixels = seg.pixel_array
+    grid = found.sources[0].grid
+    assert grid is not None
+    seen = set()
+    for n, group in enumerate(seg.PerFrameFunctionalGroupsSequence):
+        image = group.DerivationImageSequence[0].SourceImageSequence[0]
+        segment = int(group.SegmentIdentificationSequence[0].ReferencedSegmentNumber) - 1
+        k = numbers.index(int(image.ReferencedFrameNumber))
+        position = [float(one) for one in group.PlanePositionSequence[0].ImagePositionPatient]
+        assert position == pytest.approx(grid.to_lps_mm((k, 0, 0)), abs=1e-5)
+        assert np.array_equal(pixels[n].astype(bool), found.segments[segment].mask.to_array()[k])
+        seen.add((segment, k))
+    wanted = {
+        (number, int(k))
+        for number, segment in enumerate(found.segments)
+        for k in np.flatnonzero(segment.mask.to_array().any(axis=(1, 2)))
+    }
+    assert seen == wanted
