@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from dicomnode.faults import NodeError
-from dicomnode.serve.line import die_with_parent
+from dicomnode.serve.process.line import die_with_parent
 
 if TYPE_CHECKING:
     from dicomnode.deliver import ReadBack

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from dicomnode.faults import DEMO_BROKEN, DEMO_INCOMPLETE, NodeError
-from dicomnode.serve.line import die_with_parent
+from dicomnode.serve.process.line import die_with_parent
 
 if TYPE_CHECKING:
     from dicomnode.net import Peer

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dicomnode.deliver import ReadBack
     from dicomnode.journal import EventRecord, Journal, StudyRecord
     from dicomnode.phantom import DemoStudy
-    from dicomnode.serve.trial import Summary
+    from dicomnode.serve.once.trial import Summary
     from dicomnode.settings import Settings
     from dicomnode.values import Findings, Volume
 
@@ -102,7 +102,7 @@ def _document(
     from dicomnode.cli.documents import findings_document, series_document, set_aside_document
     from dicomnode.cli.why import verdict_document
     from dicomnode.serve import VolumeSummary
-    from dicomnode.serve.trial import PictureSummary
+    from dicomnode.serve.once.trial import PictureSummary
 
     uid = demo.record.study_instance_uid
     reading = read_studies(demo.files)

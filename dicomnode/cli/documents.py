@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dicomnode.assemble import SeriesFiles, Stack
     from dicomnode.report import ResultObject
     from dicomnode.serve import StudyWalk
-    from dicomnode.serve.trial import PictureSummary, Summary, VolumeSummary
+    from dicomnode.serve.once.trial import PictureSummary, Summary, VolumeSummary
     from dicomnode.values import Findings, Refusal, Segment, SetAside
 
 _DIGITS = 4  # of a millimetre or a millilitre: below anything that an image holds
@@ -52,7 +52,7 @@ def series_document(
 
 
 def _stack(stack: Stack, volumes: Mapping[tuple[str, int], Summary | Refusal]) -> dict[str, Any]:
-    from dicomnode.serve.trial import PictureSummary, VolumeSummary
+    from dicomnode.serve.once.trial import PictureSummary, VolumeSummary
     from dicomnode.values import Refusal
 
     known = volumes.get((stack.facts.series_instance_uid, stack.facts.stack))

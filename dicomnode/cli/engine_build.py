@@ -115,7 +115,7 @@ def _calibrate(package: EnginePackage, source: str, settings: Settings) -> None:
     """Keep inputs of the engine's networks in the store; said on stderr, as stdout is for the plans."""
     from dicomnode.cli.output import bars
     from dicomnode.engine.precision import calibration_folder
-    from dicomnode.serve.calibrating import calibrate
+    from dicomnode.serve.once.calibrating import calibrate
 
     name = package.manifest.name
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dicomnode"

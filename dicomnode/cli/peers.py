@@ -24,7 +24,7 @@ def unreadable_secrets(settings: Settings) -> tuple[list[Problem], list[str]]:
     Gives the problems, and notes on what was not looked at.
     """
     from dicomnode.net import WebPeer
-    from dicomnode.serve.fetching import peer_to_ask
+    from dicomnode.serve.asking.fetching import peer_to_ask
 
     problems: list[Problem] = []
     notes: list[str] = []
@@ -82,7 +82,7 @@ def probe_destinations(settings: Settings) -> list[dict[str, Any]]:
 def probe_sources(settings: Settings) -> list[dict[str, Any]]:
     """Ask each peer of [[query]] for a study that nobody has, as the service asks it."""
     from dicomnode.net import Peer, WebPeer, count_by_web, count_instances
-    from dicomnode.serve.fetching import peer_to_ask
+    from dicomnode.serve.asking.fetching import peer_to_ask
 
     def ask(peer: Peer | WebPeer) -> Callable[[], object]:
         if isinstance(peer, WebPeer):

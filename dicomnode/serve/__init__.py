@@ -7,24 +7,24 @@ from typing import TYPE_CHECKING
 from dicomnode.values.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from dicomnode.serve.analysis import Occasion, decoder_limits
-    from dicomnode.serve.benching import measure_in_child, volumes_for
-    from dicomnode.serve.kept import KeptResult, kept_results
+    from dicomnode.serve.analysing.analysis import Occasion, decoder_limits
     from dicomnode.serve.logs import set_up_logging
     from dicomnode.serve.naming import engine_of
-    from dicomnode.serve.notify import Notifier
+    from dicomnode.serve.once.benching import measure_in_child, volumes_for
+    from dicomnode.serve.once.kept import KeptResult, kept_results
+    from dicomnode.serve.once.trial import EngineResult, FolderWalk, StudyWalk, VolumeSummary, WalkPlan, walk
+    from dicomnode.serve.process.notify import Notifier
     from dicomnode.serve.supervisor import Supervisor
-    from dicomnode.serve.trial import EngineResult, FolderWalk, StudyWalk, VolumeSummary, WalkPlan, walk
 
 _HOMES = {
-    "analysis": ("Occasion", "decoder_limits"),
-    "benching": ("measure_in_child", "volumes_for"),
-    "kept": ("KeptResult", "kept_results"),
+    "analysing.analysis": ("Occasion", "decoder_limits"),
+    "once.benching": ("measure_in_child", "volumes_for"),
+    "once.kept": ("KeptResult", "kept_results"),
     "logs": ("set_up_logging",),
     "naming": ("engine_of",),
-    "notify": ("Notifier",),
+    "process.notify": ("Notifier",),
     "supervisor": ("Supervisor",),
-    "trial": ("EngineResult", "FolderWalk", "StudyWalk", "VolumeSummary", "WalkPlan", "walk"),
+    "once.trial": ("EngineResult", "FolderWalk", "StudyWalk", "VolumeSummary", "WalkPlan", "walk"),
 }
 
 __all__ = [

@@ -16,10 +16,10 @@ from typing import Final
 import structlog
 
 from dicomnode.faults import EXIT_DONE, EXIT_FAILED, NodeError
-from dicomnode.serve.frame import ChildFrame
-from dicomnode.serve.line import ChildLine, die_with_parent
 from dicomnode.serve.logs import bug, fault_facts, set_up_logging
-from dicomnode.serve.place import Place, read_place
+from dicomnode.serve.process.frame import ChildFrame
+from dicomnode.serve.process.line import ChildLine, die_with_parent
+from dicomnode.serve.process.place import Place, read_place
 from dicomnode.settings import LogSettings, load_settings
 
 

@@ -6,8 +6,8 @@ from typing import Final
 
 from dicomnode.faults import BUG, STORE_WRITE_FAILED, NodeError
 from dicomnode.receive import Receiver
-from dicomnode.serve.frame import ChildFrame
-from dicomnode.serve.line import Beat
+from dicomnode.serve.process.frame import ChildFrame
+from dicomnode.serve.process.line import Beat
 from dicomnode.store import Store
 
 _BEAT_S: Final = 1.0

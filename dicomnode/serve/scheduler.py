@@ -11,23 +11,23 @@ import structlog
 
 from dicomnode.faults import DESTINATION_UNKNOWN, NodeError
 from dicomnode.journal import Event, Journal, StudyRecord, TaskKind, TaskState
-from dicomnode.serve.carry import is_shortage
-from dicomnode.serve.clerk import TROUBLE_S, Clerk, owner_name
-from dicomnode.serve.closer import Closer
-from dicomnode.serve.committer import Committer
-from dicomnode.serve.courier import Courier
-from dicomnode.serve.desk import Desk
-from dicomnode.serve.frame import ChildFrame
-from dicomnode.serve.heart import Heart
-from dicomnode.serve.hl7 import Hl7Desk
-from dicomnode.serve.ingest import ingest
-from dicomnode.serve.inquirer import Inquirer
-from dicomnode.serve.line import Beat
+from dicomnode.serve.asking.inquirer import Inquirer
+from dicomnode.serve.asking.priors import PriorClerk
+from dicomnode.serve.deciding.site_rules import ROUTINE, early_origin, lane_of
+from dicomnode.serve.identity.hl7 import Hl7Desk
+from dicomnode.serve.intake.closer import Closer
+from dicomnode.serve.intake.ingest import ingest
+from dicomnode.serve.intake.notice_intake import take_notices
+from dicomnode.serve.intake.waiting import WaitingFiles
 from dicomnode.serve.logs import fault_facts
-from dicomnode.serve.notice_intake import take_notices
-from dicomnode.serve.priors import PriorClerk
-from dicomnode.serve.site_rules import ROUTINE, early_origin, lane_of
-from dicomnode.serve.waiting import WaitingFiles
+from dicomnode.serve.process.frame import ChildFrame
+from dicomnode.serve.process.heart import Heart
+from dicomnode.serve.process.line import Beat
+from dicomnode.serve.results.committer import Committer
+from dicomnode.serve.results.courier import Courier
+from dicomnode.serve.results.desk import Desk
+from dicomnode.serve.work.carry import is_shortage
+from dicomnode.serve.work.clerk import TROUBLE_S, Clerk, owner_name
 from dicomnode.store import Store, arriving_studies
 
 log = structlog.get_logger("dicomnode.serve")

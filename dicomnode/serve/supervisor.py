@@ -22,13 +22,13 @@ import structlog
 from dicomnode.faults import CHILD_DIED, DEVICE_OUT, EXIT_DONE, EXIT_STORAGE, NodeError
 from dicomnode.journal import Event, Journal, TaskState
 from dicomnode.receive import open_listening
-from dicomnode.serve.clerk import is_of
-from dicomnode.serve.crew import Crew
-from dicomnode.serve.devices import Survey
-from dicomnode.serve.line import Beat, ParentLine, line_pair, wait_readable
 from dicomnode.serve.logs import fault_facts
-from dicomnode.serve.notify import Notifier
-from dicomnode.serve.place import DEVICE_BROKE, OUT_BECAUSE, Place
+from dicomnode.serve.process.crew import Crew
+from dicomnode.serve.process.devices import Survey
+from dicomnode.serve.process.line import Beat, ParentLine, line_pair, wait_readable
+from dicomnode.serve.process.notify import Notifier
+from dicomnode.serve.process.place import DEVICE_BROKE, OUT_BECAUSE, Place
+from dicomnode.serve.work.clerk import is_of
 from dicomnode.settings import ReceiveSettings, Settings
 from dicomnode.store import Store
 

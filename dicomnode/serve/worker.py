@@ -9,21 +9,21 @@ from typing import Final
 from dicomnode.assemble import DecoderPool, Stack, read_studies
 from dicomnode.faults import BUG, DEVICE_OUT, NodeError
 from dicomnode.journal import Event, Journal, TaskKind, TaskRecord
-from dicomnode.serve.again import findings_again
-from dicomnode.serve.ahead import AheadOfAnalysis
-from dicomnode.serve.analysis import Beside, Occasion, analyse_stack, decoder_limits, not_analysed
-from dicomnode.serve.building import PlanBuilding
-from dicomnode.serve.clerk import Clerk, Post, owner_name
-from dicomnode.serve.engines import Engines, end_if_broken
-from dicomnode.serve.frame import ChildFrame
-from dicomnode.serve.given_priors import priors_of
-from dicomnode.serve.heart import Heart
-from dicomnode.serve.incomplete import remarked
-from dicomnode.serve.line import Beat
+from dicomnode.serve.analysing.again import findings_again
+from dicomnode.serve.analysing.ahead import AheadOfAnalysis
+from dicomnode.serve.analysing.analysis import Beside, Occasion, analyse_stack, decoder_limits, not_analysed
+from dicomnode.serve.analysing.building import PlanBuilding
+from dicomnode.serve.analysing.engines import Engines, end_if_broken
+from dicomnode.serve.asking.given_priors import priors_of
+from dicomnode.serve.deciding.incomplete import remarked
+from dicomnode.serve.deciding.plan import refusal_of, report_tasks
 from dicomnode.serve.naming import engine_of
-from dicomnode.serve.place import OUT_BECAUSE
-from dicomnode.serve.plan import refusal_of, report_tasks
-from dicomnode.serve.pulse import Pulse
+from dicomnode.serve.process.frame import ChildFrame
+from dicomnode.serve.process.heart import Heart
+from dicomnode.serve.process.line import Beat
+from dicomnode.serve.process.place import OUT_BECAUSE
+from dicomnode.serve.work.clerk import Clerk, Post, owner_name
+from dicomnode.serve.work.pulse import Pulse
 from dicomnode.settings import Settings
 from dicomnode.store import Store
 from dicomnode.values import Findings

@@ -26,11 +26,11 @@ from pydicom import dcmread
 
 from dicomnode.journal import Journal, TaskKind
 from dicomnode.phantom import demo_study
-from dicomnode.serve.carry import carry_out
-from dicomnode.serve.desk import Desk
-from dicomnode.serve.frame import ChildFrame
-from dicomnode.serve.ingest import ingest
-from dicomnode.serve.line import ChildLine, line_pair
+from dicomnode.serve.intake.ingest import ingest
+from dicomnode.serve.process.frame import ChildFrame
+from dicomnode.serve.process.line import ChildLine, line_pair
+from dicomnode.serve.results.desk import Desk
+from dicomnode.serve.work.carry import carry_out
 from dicomnode.serve.worker import Worker
 from dicomnode.settings import EngineSettings, Settings
 from dicomnode.store import Store

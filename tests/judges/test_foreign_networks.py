@@ -175,6 +175,7 @@ def test_white_and_grey_matter_of_brainchop_have_their_known_volume(made, head):
     assert mean["white-matter"] > mean["grey-matter"] + 15.0  # of 255: in T1 white matter is the brighter
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_white_and_grey_matter_of_the_larger_brainchop_have_their_known_volume(made, head):
     result = made("models/brainchop-meshnet/model20chan3cls.onnx", "brainchop-quantiles.toml")

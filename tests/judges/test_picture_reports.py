@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from dicomnode.report import ReportProfile
-from dicomnode.serve.analysis import Occasion
-from dicomnode.serve.trial import WalkPlan, walk
+from dicomnode.serve.analysing.analysis import Occasion
+from dicomnode.serve.once.trial import WalkPlan, walk
 from tests.fixtures.pictures import cine, four_views, photograph, radiograph, written
 from tests.judges import tools
 from tests.unit.serve.picture_engines import asymmetry, effusion, masses, moles, opacities

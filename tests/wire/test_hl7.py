@@ -15,7 +15,7 @@ from pydicom import dcmread
 from dicomnode.faults import JOURNAL_FAILED, NodeError
 from dicomnode.journal import StudyState
 from dicomnode.receive.mllp import MllpLimits, MllpListener
-from dicomnode.serve.hl7 import Hl7Desk
+from dicomnode.serve.identity.hl7 import Hl7Desk
 from dicomnode.settings import AnalyseSettings, EngineSettings, Hl7Settings, Settings
 from tests.unit.receive.test_hl7_message import MRG, PID, message
 from tests.unit.serve.conftest import journal, logged, store

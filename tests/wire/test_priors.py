@@ -19,12 +19,12 @@ from dicomnode.assemble import read_studies
 from dicomnode.engine import EnginePackage, load_package
 from dicomnode.faults import FETCHED_AS_PRIOR, NO_PRIOR
 from dicomnode.journal import Journal, StudyState, TaskKind, TaskRecord, TaskState
-from dicomnode.serve.analysis import Beside, Occasion, analyse_stack
-from dicomnode.serve.carry import carry_out
-from dicomnode.serve.desk import Desk
-from dicomnode.serve.given_priors import priors_of
-from dicomnode.serve.ingest import ingest
-from dicomnode.serve.priors import PriorClerk
+from dicomnode.serve.analysing.analysis import Beside, Occasion, analyse_stack
+from dicomnode.serve.asking.given_priors import priors_of
+from dicomnode.serve.asking.priors import PriorClerk
+from dicomnode.serve.intake.ingest import ingest
+from dicomnode.serve.results.desk import Desk
+from dicomnode.serve.work.carry import carry_out
 from dicomnode.settings import (
     EngineSettings,
     PriorsSettings,

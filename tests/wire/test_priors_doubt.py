@@ -16,10 +16,10 @@ from structlog.testing import capture_logs
 
 from dicomnode.faults import FILE_UNREADABLE, JOURNAL_FAILED, NodeError
 from dicomnode.journal import Event, ExpectedPrior, NewTask, TaskKind, TaskRecord, TaskState
-from dicomnode.serve import analysis
-from dicomnode.serve.carry import carry_out
-from dicomnode.serve.given_priors import GivenPrior, Priors, payload_of, priors_of, without_priors
-from dicomnode.serve.priors import PriorClerk
+from dicomnode.serve.analysing import analysis
+from dicomnode.serve.asking.given_priors import GivenPrior, Priors, payload_of, priors_of, without_priors
+from dicomnode.serve.asking.priors import PriorClerk
+from dicomnode.serve.work.carry import carry_out
 from dicomnode.settings import QuerySettings
 from tests.unit.serve.test_corrections import changed, note_on
 from tests.wire.earlier import (
@@ -244,7 +244,7 @@ def test_what_nobody_foresaw_is_a_reason_and_a_bug_in_the_log(
     def fails(*_: object) -> None:
         raise KeyError("Prior^Phantom")
 
-    monkeypatch.setattr("dicomnode.serve.priors.find_earlier", fails)
+    monkeypatch.setattr("dicomnode.serve.asking.priors.find_earlier", fails)
     with archive() as query, site(tmp_path, package_folder, query) as here:
         with capture_logs() as lines:
             reason = str(looked(here).payload["prior.before.none"])
@@ -260,7 +260,7 @@ def test_what_may_pass_is_waited_for(
     def fails(*_: object) -> None:
         raise NodeError(JOURNAL_FAILED, error="database is locked")
 
-    monkeypatch.setattr("dicomnode.serve.priors.find_earlier", fails)
+    monkeypatch.setattr("dicomnode.serve.asking.priors.find_earlier", fails)
     with archive() as query, site(tmp_path, package_folder, query) as here:
         clerk = PriorClerk(here.settings, here.store, here.journal, here.stopping)
         task = clerk._claim()

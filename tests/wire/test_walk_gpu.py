@@ -112,7 +112,8 @@ def test_a_new_driver_builds_anew_by_itself_and_the_old_plan_is_kept_to_go_back_
         assert analysed(node, series(tmp_path / "ct", 1))["runtime"] == "tensorrt 11.4.0.106 CUDA"
 
 
-@pytest.mark.parametrize("runtime", ["auto", pytest.param("tensorrt", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("runtime", ["auto", "tensorrt"])
 def test_a_study_that_breaks_its_device_three_times_is_parked_and_the_device_is_out(
     tmp_path, environment, runtime
 ):

@@ -16,7 +16,7 @@ from dicomnode.assemble import read_studies
 from dicomnode.engine import load_package
 from dicomnode.journal import Event, Journal, NewTask, TaskKind
 from dicomnode.serve import Occasion
-from dicomnode.serve.analysis import analyse_stack
+from dicomnode.serve.analysing.analysis import analyse_stack
 from dicomnode.store import Store
 from dicomnode.values import Instance, Outcome, Remark, RemarkKind, Sender, no_progress
 from tests.unit.cli.test_commands import _quiet_logs, config, journal, run  # noqa: F401  fixtures

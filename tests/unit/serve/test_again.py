@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from dicomnode.journal import Event, HeaderCorrection, NewTask, RejectionNote, TaskKind
-from dicomnode.serve.again import FINDINGS_OF, taken_over
-from dicomnode.serve.given_priors import ARCHIVES, GivenPrior, payload_of
+from dicomnode.serve.analysing.again import FINDINGS_OF, taken_over
+from dicomnode.serve.asking.given_priors import ARCHIVES, GivenPrior, payload_of
 from tests.unit.journal.world import ENGINE, NOON, Ids, analyse, claim, complete, instance, later, receive
 from tests.unit.store.findings import full_findings
 

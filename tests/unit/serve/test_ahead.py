@@ -14,10 +14,10 @@ from dicomnode.assemble import decode_here
 from dicomnode.engine import Manifest, find_engine
 from dicomnode.journal import Event, Journal, TaskKind, TaskRecord
 from dicomnode.phantom import write_series
-from dicomnode.serve import ahead as ahead_room
-from dicomnode.serve.ahead import AheadOfAnalysis
-from dicomnode.serve.clerk import Clerk, Post
-from dicomnode.serve.ingest import ingest
+from dicomnode.serve.analysing import ahead as ahead_room
+from dicomnode.serve.analysing.ahead import AheadOfAnalysis
+from dicomnode.serve.intake.ingest import ingest
+from dicomnode.serve.work.clerk import Clerk, Post
 from dicomnode.store import Store
 from dicomnode.values import Grid
 from tests.unit.journal.world import ALL_HERE

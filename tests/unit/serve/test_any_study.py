@@ -12,7 +12,7 @@ from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
 from dicomnode.assemble import decode_here, read_studies
 from dicomnode.engine import Requirement
 from dicomnode.phantom import SeriesForm, thorax, write_series
-from dicomnode.serve.dispatch import decide
+from dicomnode.serve.deciding.dispatch import decide
 from dicomnode.values import Grid
 from tests.unit.serve.test_plan import package
 

@@ -9,7 +9,8 @@ import pytest
 from dicomnode.analyse.benching_child import BenchJob
 from dicomnode.engine import RuntimeWish
 from dicomnode.faults import BENCH_ENDED, ENGINE_NOT_FOUND, NodeError
-from dicomnode.serve import benching, measure_in_child
+from dicomnode.serve import measure_in_child
+from dicomnode.serve.once import benching
 
 
 def a_job(name="lung-ct"):

@@ -10,9 +10,9 @@ import pytest
 from dicomnode.engine import RuntimeWish
 from dicomnode.engine.plans import BuildProgress, PlanCache, PlanOrder
 from dicomnode.faults import PLANS_UNSAFE, NodeError
-from dicomnode.serve import building as room
-from dicomnode.serve.building import PlanBuilding, _wished
-from dicomnode.serve.place import Place
+from dicomnode.serve.analysing import building as room
+from dicomnode.serve.analysing.building import PlanBuilding, _wished
+from dicomnode.serve.process.place import Place
 from dicomnode.settings import AnalyseSettings, EngineSettings, Settings
 from tests.unit.engine.plan_keys import KEY
 

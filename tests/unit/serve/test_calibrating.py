@@ -16,8 +16,8 @@ from dicomnode.engine.precision import (
     site_folder,
 )
 from dicomnode.faults import CALIBRATION_EMPTY, CALIBRATION_NOT_KEPT, NO_INSTANCES, NodeError
-from dicomnode.serve import calibrating
-from dicomnode.serve.calibrating import calibrate
+from dicomnode.serve.once import calibrating
+from dicomnode.serve.once.calibrating import calibrate
 from tests.unit.analyse.engines import tissue_engine
 
 WINDOWS = "{ size_kji = [32, 32, 32], overlap = 0.0 }"

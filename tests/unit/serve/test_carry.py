@@ -18,8 +18,8 @@ from dicomnode.faults import (
     NodeError,
 )
 from dicomnode.journal import Event, Journal, TaskKind, TaskRecord, TaskState
-from dicomnode.serve.carry import carry_out, is_shortage
-from dicomnode.serve.pulse import Pulse
+from dicomnode.serve.work.carry import carry_out, is_shortage
+from dicomnode.serve.work.pulse import Pulse
 from tests.unit.journal.world import STUDY, claim, complete, later, receive
 
 PASSING = NodeError(NETWORK_FAILED, engine="lung-ct", error="out of range")

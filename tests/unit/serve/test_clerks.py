@@ -25,18 +25,18 @@ from dicomnode.faults import (
 )
 from dicomnode.journal import Event, Journal, StudyState, TaskKind, TaskState
 from dicomnode.phantom import write_series
-from dicomnode.serve import clerk as clerk_room
-from dicomnode.serve import courier as courier_room
-from dicomnode.serve import ingest as ingest_room
 from dicomnode.serve import scheduler as scheduler_room
-from dicomnode.serve.carry import carry_out
-from dicomnode.serve.courier import Courier
-from dicomnode.serve.desk import Desk
-from dicomnode.serve.frame import ChildFrame
-from dicomnode.serve.ingest import ingest
-from dicomnode.serve.line import ChildLine, line_pair
-from dicomnode.serve.pulse import Pulse
+from dicomnode.serve.intake import ingest as ingest_room
+from dicomnode.serve.intake.ingest import ingest
+from dicomnode.serve.process.frame import ChildFrame
+from dicomnode.serve.process.line import ChildLine, line_pair
+from dicomnode.serve.results import courier as courier_room
+from dicomnode.serve.results.courier import Courier
+from dicomnode.serve.results.desk import Desk
 from dicomnode.serve.scheduler import Scheduler
+from dicomnode.serve.work import clerk as clerk_room
+from dicomnode.serve.work.carry import carry_out
+from dicomnode.serve.work.pulse import Pulse
 from dicomnode.serve.worker import Worker
 from dicomnode.settings import (
     AnalyseSettings,

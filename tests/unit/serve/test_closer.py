@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from dicomnode.journal import Notice, NoticeKind, Reference
-from dicomnode.serve.closer import Closer
+from dicomnode.serve.intake.closer import Closer
 from dicomnode.settings import Settings
 from tests.unit.journal.world import NOON, STUDY, instance, later, receive
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from dicomnode.journal import EvidenceKind, NoticeKind, OpenStudy, Said, SourceAnswer, StudyRecord, StudyState
-from dicomnode.serve.completeness import (
+from dicomnode.serve.intake.completeness import (
     Claim,
     Facts,
     Policy,

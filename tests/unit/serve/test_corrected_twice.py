@@ -11,7 +11,7 @@ from pydicom import Dataset, dcmread
 
 from dicomnode.faults import JOURNAL_FAILED, NodeError
 from dicomnode.journal import StudyState
-from dicomnode.serve.ingest import ingest
+from dicomnode.serve.intake.ingest import ingest
 from tests.unit.serve import test_corrections
 from tests.unit.serve.test_corrections import KOS, Walk, analysed, changed, note_on
 from tests.unit.store.part10 import NOON, receive

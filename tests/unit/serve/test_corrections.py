@@ -19,8 +19,8 @@ from dicomnode.cli import why
 from dicomnode.faults import JOURNAL_FAILED, LEASE_LOST, STORE_WRITE_FAILED, NodeError
 from dicomnode.journal import Retracted, StudyState, TaskKind, TaskState, is_of_retraction
 from dicomnode.report import Rejection, make_rejection_note
-from dicomnode.serve.courier import Courier
-from dicomnode.serve.ingest import ingest
+from dicomnode.serve.intake.ingest import ingest
+from dicomnode.serve.results.courier import Courier
 from dicomnode.serve.worker import Worker
 from dicomnode.settings import AnalyseSettings, EngineSettings, Settings
 from dicomnode.values.rejection import REJECTIONS

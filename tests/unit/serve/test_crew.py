@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dicomnode.serve.crew import NO_GPU, Crew
-from dicomnode.serve.place import Place, read_place
+from dicomnode.serve.process.crew import NO_GPU, Crew
+from dicomnode.serve.process.place import Place, read_place
 
 FIRST = Place(number=0, workers=2, device="NVIDIA H200 (GPU-0)", visible="GPU-0")
 SECOND = Place(number=1, workers=2, device="NVIDIA H200 (GPU-1)", visible="GPU-1")

@@ -9,9 +9,9 @@ import pytest
 from dicomnode.device import Device
 from dicomnode.device import cuda as cuda_room
 from dicomnode.engine.runtimes.tensorrt import flavours
-from dicomnode.serve import devices as room
-from dicomnode.serve.devices import Survey, may_use_gpus
-from dicomnode.serve.place import Place
+from dicomnode.serve.process import devices as room
+from dicomnode.serve.process.devices import Survey, may_use_gpus
+from dicomnode.serve.process.place import Place
 from dicomnode.settings import AnalyseSettings, EngineSettings, Settings
 
 DEVICES = tuple(

@@ -16,9 +16,9 @@ from dicomnode.faults import (
     RUNTIME_REFUSED,
     NodeError,
 )
-from dicomnode.serve import engines as engines_room
-from dicomnode.serve.engines import Engines
-from dicomnode.serve.place import DEVICE_BROKE, Place
+from dicomnode.serve.analysing import engines as engines_room
+from dicomnode.serve.analysing.engines import Engines
+from dicomnode.serve.process.place import DEVICE_BROKE, Place
 from dicomnode.settings import AnalyseSettings, EngineSettings, Settings, StoreSettings
 from tests.wire.plain_engines import mean_engine
 
@@ -164,7 +164,7 @@ def test_what_an_engine_without_a_runtime_waits_for_is_said(
 
 BROKEN = textwrap.dedent("""
     from dicomnode.faults import CUDA_BROKEN, CUDA_MEMORY, NodeError
-    from dicomnode.serve.engines import end_if_broken
+    from dicomnode.serve.analysing.engines import end_if_broken
     facts = {"device": "G", "doing": "copying", "error": "illegal address"}
     end_if_broken(NodeError(CUDA_MEMORY, used_mb=1, free_mb=1, **facts), engine="a")
     print("alive", flush=True)

@@ -11,8 +11,8 @@ import pytest
 from dicomnode.faults import FETCH_INCOMPLETE, FETCH_LATE, QUERY_FAILED, NodeError
 from dicomnode.journal import StudyState
 from dicomnode.net import FetchLimits, Login, Meter, Peer, Trust, WebPeer
-from dicomnode.serve.fetching import SeriesFetch, WantedSeries, peer_to_ask
-from dicomnode.serve.ingest import ingest
+from dicomnode.serve.asking.fetching import SeriesFetch, WantedSeries, peer_to_ask
+from dicomnode.serve.intake.ingest import ingest
 from dicomnode.settings import QuerySettings, Settings
 from dicomnode.values import Sender
 from tests.unit.store.part10 import INSTANCE, NOON, SERIES, STUDY, behind_preamble
@@ -52,8 +52,8 @@ def test_after_a_c_move_that_failed_what_the_archive_sends_was_not_fetched(store
     def refused(*_: object, **__: object) -> int:
         raise NodeError(QUERY_FAILED, name="PACS1", request="C-MOVE", reason="no", calling_ae="DICOMNODE")
 
-    monkeypatch.setattr("dicomnode.serve.fetching.get_series", refused)
-    monkeypatch.setattr("dicomnode.serve.fetching.move_series", refused)
+    monkeypatch.setattr("dicomnode.serve.asking.fetching.get_series", refused)
+    monkeypatch.setattr("dicomnode.serve.asking.fetching.move_series", refused)
     fetch = SeriesFetch(Settings(), store, journal, threading.Event())
     with pytest.raises(NodeError):
         fetch.bring(ARCHIVE, WANTED, 2, Meter("PACS1", FetchLimits(seconds=600.0)))

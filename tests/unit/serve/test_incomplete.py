@@ -20,10 +20,10 @@ from dicomnode.journal import (
     TaskRecord,
     TaskState,
 )
-from dicomnode.serve.committer import _failure
-from dicomnode.serve.incomplete import carried_on, remarked
-from dicomnode.serve.notice_intake import take_notices
-from dicomnode.serve.plan import refusal_of
+from dicomnode.serve.deciding.incomplete import carried_on, remarked
+from dicomnode.serve.deciding.plan import refusal_of
+from dicomnode.serve.intake.notice_intake import take_notices
+from dicomnode.serve.results.committer import _failure
 from dicomnode.store import Store
 from dicomnode.values import Sender
 from tests.unit.store.findings import not_analysed as findings

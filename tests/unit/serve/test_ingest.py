@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from dicomnode.faults import JOURNAL_FAILED, STORE_WRITE_FAILED, NodeError
-from dicomnode.serve import ingest as room
-from dicomnode.serve.ingest import ingest
+from dicomnode.serve.intake import ingest as room
+from dicomnode.serve.intake.ingest import ingest
 from tests.unit.store.part10 import IMPLICIT, INSTANCE, NOON, STUDY, behind_preamble, data_set, meta, receive
 
 LATER = NOON + timedelta(seconds=5)

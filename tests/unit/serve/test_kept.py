@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dicomnode.assemble import decode_here, load_volume, read_studies
-from dicomnode.serve.kept import _volume
+from dicomnode.serve.once.kept import _volume
 from tests.unit.assemble.multi_frame import enhanced, item
 from tests.unit.assemble.series import write_all
 from tests.unit.report.real import source_of

@@ -10,7 +10,7 @@ import pytest
 
 from dicomnode.journal import Event, TaskKind
 from dicomnode.journal.tasks import PATIENCE
-from dicomnode.serve.clerk import Clerk, Post
+from dicomnode.serve.work.clerk import Clerk, Post
 from tests.unit.journal.world import STUDY, analyse, claim, complete, receive
 
 

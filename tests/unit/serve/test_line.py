@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dicomnode.serve.line import Beat, ChildLine, ParentLine, line_pair, wait_readable
+from dicomnode.serve.process.line import Beat, ChildLine, ParentLine, line_pair, wait_readable
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_the_kernel_kills_a_child_whose_parent_was_killed(tmp_path):
         code = '''
         import os, sys, time
         from pathlib import Path
-        from dicomnode.serve.line import die_with_parent
+        from dicomnode.serve.process.line import die_with_parent
         die_with_parent(int(sys.argv[1]))
         Path({str(mark)!r}).write_text(str(os.getpid()))
         time.sleep(60)

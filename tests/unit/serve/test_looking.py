@@ -11,7 +11,7 @@ from pydicom import dcmread
 from dicomnode.assemble import decode_here, read_studies
 from dicomnode.assemble.sampling import FEWEST, sample_slices
 from dicomnode.phantom import thorax, write_series
-from dicomnode.serve.dispatch import decide
+from dicomnode.serve.deciding.dispatch import decide
 from tests.unit.serve.test_plan import package
 
 CHEST = package("small")

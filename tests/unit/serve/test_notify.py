@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from dicomnode.serve.notify import Notifier
+from dicomnode.serve.process.notify import Notifier
 
 
 def _listening(path) -> socket.socket:

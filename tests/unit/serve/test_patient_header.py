@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from dicomnode.faults import FILE_UNREADABLE, NodeError
-from dicomnode.serve import patient_header
-from dicomnode.serve.patient_header import read_patient_header
+from dicomnode.serve.identity import patient_header
+from dicomnode.serve.identity.patient_header import read_patient_header
 from tests.unit.serve.test_whose import content, patient_id
 
 

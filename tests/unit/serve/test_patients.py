@@ -14,11 +14,11 @@ from pydicom import dcmread
 
 from dicomnode.faults import FILE_UNREADABLE, IDENTITY_UNREADABLE, NodeError
 from dicomnode.receive.hl7_message import parse, read_changes
-from dicomnode.serve import patient_header
-from dicomnode.serve import patients as patients_room
-from dicomnode.serve.hl7 import Hl7Desk
-from dicomnode.serve.ingest import ingest
-from dicomnode.serve.patients import Patients
+from dicomnode.serve.identity import patient_header
+from dicomnode.serve.identity import patients as patients_room
+from dicomnode.serve.identity.hl7 import Hl7Desk
+from dicomnode.serve.identity.patients import Patients
+from dicomnode.serve.intake.ingest import ingest
 from dicomnode.settings import Hl7Settings, Settings
 from dicomnode.store import load_identity
 from tests.unit.receive.test_hl7_message import message
@@ -226,7 +226,7 @@ def test_an_account_number_that_is_like_an_id_writes_no_name_on_anothers_results
 
 
 def test_keys_are_kept_batch_by_batch(patients, journal, monkeypatch):
-    monkeypatch.setattr("dicomnode.serve.patients._BATCH", 2)
+    monkeypatch.setattr("dicomnode.serve.identity.patients._BATCH", 2)
     first, second = patients.without_key()
     patients.make_keys(first)
     assert journal.without_patient_key() == second == ["1.2.2"]
@@ -262,7 +262,7 @@ def test_the_service_finds_out_whose_its_studies_are_before_it_is_asked(desk, jo
 
 
 def test_a_study_that_cannot_be_read_keeps_the_service_from_no_other(desk, journal, monkeypatch, logged):
-    monkeypatch.setattr("dicomnode.serve.patients._BATCH", 1)
+    monkeypatch.setattr("dicomnode.serve.identity.patients._BATCH", 1)
     journal.instances("1.2.0")[0].path.unlink()
     desk.make_keys()
     assert journal.without_patient_key() == ["1.2.0"]
@@ -282,7 +282,7 @@ def test_a_message_reaches_images_that_were_acknowledged_before_it(desk, store, 
 def test_a_message_is_refused_while_images_that_came_before_it_are_not_entered(
     desk, store, journal, files, monkeypatch
 ):
-    monkeypatch.setattr("dicomnode.serve.hl7._ENTERED_S", 0.0)
+    monkeypatch.setattr("dicomnode.serve.identity.hl7._ENTERED_S", 0.0)
     receive(store, changed(files[0], StudyInstanceUID="1.2.9")[128:], NOON)
     answer = desk.answer(MERGE, "127.0.0.1")
     assert b"MSA|AR|" in answer

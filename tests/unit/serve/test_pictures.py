@@ -12,8 +12,8 @@ import pytest
 from dicomnode.cli.documents import study_walk_document
 from dicomnode.cli.findings import print_study
 from dicomnode.report import ReportProfile
-from dicomnode.serve.analysis import Occasion
-from dicomnode.serve.trial import WalkPlan, walk
+from dicomnode.serve.analysing.analysis import Occasion
+from dicomnode.serve.once.trial import WalkPlan, walk
 from dicomnode.values import Outcome
 from tests.fixtures.pictures import (
     breast,

@@ -11,9 +11,8 @@ import pytest
 from dicomnode.engine import EnginePackage, read_manifest
 from dicomnode.faults import SERIES_TIED, SLICE_GAP
 from dicomnode.journal import NewTask, TaskKind, TaskRecord, TaskState
-from dicomnode.serve.dispatch import barred, decide
-from dicomnode.serve.naming import engine_of
-from dicomnode.serve.plan import (
+from dicomnode.serve.deciding.dispatch import barred, decide
+from dicomnode.serve.deciding.plan import (
     analyse_tasks,
     deliver_task,
     mode_of,
@@ -21,7 +20,8 @@ from dicomnode.serve.plan import (
     report_tasks,
     set_aside_notes,
 )
-from dicomnode.serve.site_rules import PRIORITIES, ROUTINE, SiteWish
+from dicomnode.serve.deciding.site_rules import PRIORITIES, ROUTINE, SiteWish
+from dicomnode.serve.naming import engine_of
 from dicomnode.settings import DestinationSettings, EngineSettings, RuleSettings, Settings
 from dicomnode.values import Refusal, SeriesFacts, SetAside
 from tests.unit.engine.small_engine import MANIFEST

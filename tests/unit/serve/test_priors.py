@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from dicomnode.journal import ExpectedPrior, StudyState
-from dicomnode.serve.ingest import ingest
+from dicomnode.serve.intake.ingest import ingest
 from tests.unit.store.part10 import INSTANCE, NOON, SENDER, STUDY, behind_preamble, data_set, meta
 
 ARCHIVE = replace(SENDER, calling_ae="PACS", fetched=True)

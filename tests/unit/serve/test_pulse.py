@@ -8,9 +8,9 @@ import pytest
 
 from dicomnode.faults import JOURNAL_FAILED, LEASE_LOST, NodeError
 from dicomnode.journal import Event, Journal, TaskKind, TaskRecord
-from dicomnode.serve.heart import Heart
-from dicomnode.serve.line import Beat, ChildLine, ParentLine, line_pair, wait_readable
-from dicomnode.serve.pulse import Pulse
+from dicomnode.serve.process.heart import Heart
+from dicomnode.serve.process.line import Beat, ChildLine, ParentLine, line_pair, wait_readable
+from dicomnode.serve.work.pulse import Pulse
 from tests.unit.journal.world import STUDY, claim, complete, later, receive
 from tests.wire.receive_peer import wait_until
 

@@ -12,8 +12,8 @@ import pytest
 from dicomnode.faults import BUG, STORE_WRITE_FAILED, NodeError
 from dicomnode.receive import Receiver
 from dicomnode.serve import receiver as room
-from dicomnode.serve.frame import ChildFrame
-from dicomnode.serve.line import ChildLine, line_pair
+from dicomnode.serve.process.frame import ChildFrame
+from dicomnode.serve.process.line import ChildLine, line_pair
 from dicomnode.serve.receiver import run_receiver
 from dicomnode.settings import ReceiveSettings, Settings
 from dicomnode.store import Store
@@ -65,7 +65,7 @@ def test_a_receiver_accepts_from_start_to_stop(frame):
 DOOR = textwrap.dedent("""
     import os, sys
     from dicomnode.serve import child
-    from dicomnode.serve.line import line_pair
+    from dicomnode.serve.process.line import line_pair
 
     def fail(frame):
         raise ValueError("Doe^Jane")

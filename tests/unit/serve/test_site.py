@@ -9,8 +9,8 @@ import pytest
 from pydicom import dcmread
 
 from dicomnode.journal import TaskKind
-from dicomnode.serve.desk import Desk
-from dicomnode.serve.ingest import ingest
+from dicomnode.serve.intake.ingest import ingest
+from dicomnode.serve.results.desk import Desk
 from dicomnode.serve.scheduler import Scheduler
 from dicomnode.serve.worker import Worker
 from dicomnode.settings import DestinationSettings, EngineSettings, RuleSettings, Settings

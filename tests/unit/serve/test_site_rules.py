@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from dicomnode.serve.site_rules import NO_WISH, PRIORITIES, ROUTINE, Origin, early_origin, lane_of, wish_for
+from dicomnode.serve.deciding.site_rules import (
+    NO_WISH,
+    PRIORITIES,
+    ROUTINE,
+    Origin,
+    early_origin,
+    lane_of,
+    wish_for,
+)
 from dicomnode.settings import RuleSettings
 from tests.unit.journal.world import instance
 

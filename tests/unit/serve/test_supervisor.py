@@ -18,10 +18,10 @@ import pytest
 from dicomnode.faults import PORT_IN_USE, NodeError
 from dicomnode.journal import Journal, TaskKind, TaskState
 from dicomnode.serve import supervisor as room
-from dicomnode.serve.clerk import is_of
-from dicomnode.serve.notify import Notifier
-from dicomnode.serve.place import DEVICE_BROKE, Place, read_place
+from dicomnode.serve.process.notify import Notifier
+from dicomnode.serve.process.place import DEVICE_BROKE, Place, read_place
 from dicomnode.serve.supervisor import Supervisor, open_listener
+from dicomnode.serve.work.clerk import is_of
 from dicomnode.settings import ReceiveSettings, Settings
 from tests.unit.journal.world import NOON, STUDY, claim, complete, receive
 

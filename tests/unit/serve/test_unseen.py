@@ -15,8 +15,8 @@ from dicomnode.assemble.facts import facts_of
 from dicomnode.assemble.stacks import plan_series
 from dicomnode.faults import RANGE_NOT_SEEN
 from dicomnode.report.conclusion import conclusion
-from dicomnode.serve.analysis import Beside, Occasion, analyse_stack
-from dicomnode.serve.unseen import unseen_remarks
+from dicomnode.serve.analysing.analysis import Beside, Occasion, analyse_stack
+from dicomnode.serve.analysing.unseen import unseen_remarks
 from dicomnode.values import Outcome, RemarkKind, no_progress
 from tests.unit.analyse.forms import LESION, ONE, engine, node, onnx_bytes, step
 from tests.unit.assemble.series import Series, write_all

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-from dicomnode.serve import waiting as room
-from dicomnode.serve.ingest import ingest
-from dicomnode.serve.waiting import WaitingFiles
+from dicomnode.serve.intake import waiting as room
+from dicomnode.serve.intake.ingest import ingest
+from dicomnode.serve.intake.waiting import WaitingFiles
 from tests.unit.store.part10 import INSTANCE, NOON, STUDY, behind_preamble, meta, receive
 
 

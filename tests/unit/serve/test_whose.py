@@ -12,9 +12,9 @@ import pytest
 from dicomnode.faults import FILE_UNREADABLE, NodeError
 from dicomnode.journal import IdentityChange
 from dicomnode.net import Patient
-from dicomnode.serve import patient_header
-from dicomnode.serve.ingest import ingest
-from dicomnode.serve.whose import who_and_when
+from dicomnode.serve.identity import patient_header
+from dicomnode.serve.identity.whose import who_and_when
+from dicomnode.serve.intake.ingest import ingest
 from tests.unit.store.part10 import CT, INSTANCE, NOON, SERIES, STUDY, element, meta, receive
 
 

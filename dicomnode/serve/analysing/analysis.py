@@ -1,0 +1,208 @@
+"""From a chosen stack to Findings: the piece of the walk that `try` and the worker share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from dicomnode import __version__
+from dicomnode.analyse import Analysis, Analyst
+from dicomnode.assemble import (
+    DecoderLimits,
+    DecodeSlices,
+    Stack,
+    decode_here,
+    load_picture,
+    load_volume,
+    source_of,
+)
+from dicomnode.engine import EnginePackage, InputSpec, Manifest, match_further
+from dicomnode.faults import FAULTS, FILE_UNREADABLE, INPUT_MISSING, Fault, NodeError
+from dicomnode.serve.analysing.unseen import unseen_remarks
+from dicomnode.serve.asking.given_priors import NO_PRIORS, Priors
+from dicomnode.settings import AssembleSettings
+from dicomnode.values import (
+    Findings,
+    Outcome,
+    Picture,
+    Progress,
+    Provenance,
+    Refusal,
+    Remark,
+    RemarkKind,
+    Volume,
+)
+
+# Rows that say something about the images, not about this machine: a result ("not analysed, because …"),
+# not a failure to be tried again.
+_OF_THE_IMAGES: Final = "DN-3"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Occasion:
+    """What a result is made for.
+
+    made_at: the moment that its dates name, in the zone that they are written in (PS3.3 C.12.1.1.7: without
+    a Timezone Offset From UTC, times are those of the site). salt: of its UIDs.
+    """
+
+    study_version: int
+    made_at: datetime
+    salt: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """What is there beside the stack that an engine takes.
+
+    others: the other stacks of the study, of which an engine with several inputs takes what it needs; what of
+    the same series lies beyond the stack, the Findings say. priors: stacks of earlier studies; where there is
+    none, the Findings say why.
+    """
+
+    others: Sequence[Stack] = ()
+    priors: Priors = NO_PRIORS
+
+
+ALONE: Final = Beside()
+
+
+def analyse_stack(
+    analyst: Analyst,
+    stack: Stack,
+    occasion: Occasion,
+    progress: Progress,
+    decode: DecodeSlices = decode_here,
+    beside: Beside = ALONE,
+) -> tuple[Findings, Volume | Picture | None]:
+    """Decode the stack and run the engine on it; return what it looked at, too.
+
+    Images that turn out not to be readable as a volume give Findings "not analysed"; then there is no volume.
+    Raises NodeError for what is the machine's fault.
+    """
+    package = analyst.package
+    if stack.facts.refusal is not None:
+        return not_analysed(package, stack, stack.facts.refusal, occasion), None
+    stacks = further_stacks(package.manifest, stack, beside.others)
+    if isinstance(stacks, Refusal):
+        return not_analysed(package, stack, stacks, occasion), None
+    volumes: dict[str, Volume | Picture] = {}
+    inputs = {spec.name: spec for spec in package.manifest.input}
+    try:
+        for name, one in {package.manifest.input[0].name: stack, **stacks}.items():
+            volumes[name] = load_input(inputs[name], one, progress, decode)
+    except NodeError as error:
+        if not error.fault.code.startswith(_OF_THE_IMAGES):
+            raise
+        refusal = error.refusal
+        return not_analysed(package, stack, refusal, occasion), None
+    priors = _load_priors(beside.priors, volumes, progress, decode)
+    refused = priors.missing(package.manifest)
+    if refused is not None:
+        return not_analysed(package, stack, refused, occasion), None
+    analysis = Analysis(
+        volumes=volumes,
+        remarks=(*unseen_remarks(stack, beside.others), *priors.remarks(package.manifest)),
+        told=priors.told,
+        salt=occasion.salt,
+        study_version=occasion.study_version,
+        made_at=occasion.made_at,
+    )
+    return analyst.analyse(analysis, progress), volumes[package.manifest.input[0].name]
+
+
+def load_input(
+    spec: InputSpec, stack: Stack, progress: Progress, decode: DecodeSlices = decode_here
+) -> Volume | Picture:
+    """Decode the stack that an [[input]] gets; raises NodeError as `load_volume` and `load_picture` do."""
+    if spec.is_picture:
+        return load_picture(stack, progress, decode, display=spec.how.display)
+    return load_volume(stack, progress, decode)
+
+
+def load_inputs(
+    manifest: Manifest, stacks: Mapping[str, Stack], progress: Progress
+) -> dict[str, Volume | Picture]:
+    """Decode, in this process, the stacks of all inputs by name; raises as `load_input`."""
+    specs = {spec.name: spec for spec in manifest.input}
+    return {name: load_input(specs[name], stack, progress) for name, stack in stacks.items()}
+
+
+def _load_priors(
+    priors: Priors, volumes: dict[str, Volume | Picture], progress: Progress, decode: DecodeSlices
+) -> Priors:
+    """Decode the priors into `volumes`; return those that could be."""
+    for name, stack in priors.stacks.items():
+        try:
+            volumes[name] = load_volume(stack, progress, decode)
+        except NodeError as error:
+            if not error.fault.code.startswith(_OF_THE_IMAGES) and error.fault is not FILE_UNREADABLE:
+                raise
+            priors = priors.without(name, error.refusal.text.rstrip("."))
+    return priors
+
+
+def decoder_limits(settings: AssembleSettings, workers: int = 1) -> DecoderLimits:
+    """Return what the decoders of one of so many workers may take by dicomnode.toml."""
+    whole = DecoderLimits(processes=settings.decoders)
+    return DecoderLimits(
+        processes=settings.decoders or max(whole.count // workers, 1),
+        memory_bytes=int(settings.decoder_memory_gb * 1e9),
+        time_s=settings.decoder_time_s,
+    )
+
+
+def further_stacks(manifest: Manifest, first: Stack, others: Sequence[Stack]) -> dict[str, Stack] | Refusal:
+    """Choose a stack for each further volume: of those in the Frame of Reference of the first, else of all.
+
+    One of another Frame of Reference is still chosen: the analysis then says that registration is needed.
+    """
+    if not manifest.beside:
+        return {}
+    beside = [one for one in others if one is not first]
+    near = [one for one in beside if _frames_of_reference(one) == _frames_of_reference(first)]
+    wanted = {name: one for name, one in _matched(manifest, first, near).items() if isinstance(one, Stack)}
+    rest = [one for one in beside if one not in wanted.values()]
+    for name, one in _matched(manifest, first, rest).items():
+        if name in wanted:
+            continue
+        if isinstance(one, str):
+            return INPUT_MISSING.refusal(engine=manifest.name, name=name, reason=one)
+        wanted[name] = one
+    return wanted
+
+
+def _matched(manifest: Manifest, first: Stack, beside: Sequence[Stack]) -> dict[str, Stack | str]:
+    of_facts = {id(one.facts): one for one in beside}
+    found = match_further(manifest, [one.facts for one in beside], first.facts)
+    return {name: one if isinstance(one, str) else of_facts[id(one)] for name, one in found.items()}
+
+
+def _frames_of_reference(stack: Stack) -> set[str | None]:
+    return {header.frame_of_reference_uid for header in stack.headers}
+
+
+def not_analysed(package: EnginePackage, stack: Stack, refusal: Refusal, occasion: Occasion) -> Findings:
+    """Say that the engine wanted the series and why it could not have it."""
+    manifest = package.manifest
+    fault: Fault = FAULTS[refusal.code]
+    return Findings(
+        outcome=Outcome.NOT_ANALYSED,
+        sources=(source_of(stack, manifest.input[0].name),),
+        provenance=Provenance(
+            engine=manifest.name,
+            version=manifest.version,
+            title=manifest.title,
+            use=manifest.use,
+            engine_digest=package.digest,
+            runtime="none",
+            precision="none",
+            device="none",
+            node_version=__version__,
+        ),
+        made_at=occasion.made_at,
+        study_version=occasion.study_version,
+        remarks=(Remark(kind=RemarkKind.NOT_ANALYSED, text=refusal.text, code=fault.code),),
+    )

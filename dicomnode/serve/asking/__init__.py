@@ -1,0 +1,1 @@
+"""Asking archives: how many images a study has, and for earlier studies."""

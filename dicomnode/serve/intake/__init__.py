@@ -1,0 +1,1 @@
+"""What comes in: files into studies, notices, corrections; and when a study is complete."""

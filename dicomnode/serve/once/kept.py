@@ -1,0 +1,96 @@
+"""Kept findings once more: objects, and the volume for pictures, of what an engine found, in shadow, too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dicomnode.assemble import DecodeSlices, Stack, decode_here, load_volume, read_studies
+from dicomnode.faults import NO_FINDINGS_KEPT, NodeError
+from dicomnode.journal import Journal
+from dicomnode.report import ReportProfile, make_objects
+from dicomnode.serve.identity.whose import told_of
+from dicomnode.serve.once.trial import EngineResult
+from dicomnode.store import load_findings
+from dicomnode.values import Findings, Source, Volume
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptResult:
+    """What one engine found of a study's latest version that it saw.
+
+    without_volume: why the volume is not there that pictures are drawn on; "" where it is, or where none was
+    analysed.
+    """
+
+    result: EngineResult
+    without_volume: str
+
+
+def kept_results(
+    journal: Journal, study_uid: str, profile: ReportProfile, salt: bytes, decode: DecodeSlices = decode_here
+) -> Iterator[tuple[str, KeptResult | NodeError]]:
+    """Make the objects anew of what each engine found; give them by the engine's name, one volume at a time.
+
+    The objects say that they are for a look only. salt: of their UIDs.
+    decode: as `load_volume`.
+    What cannot be read or made of one engine is given, and keeps no other from its turn.
+    Raises NodeError(NO_FINDINGS_KEPT).
+    """
+    latest = {record.engine: record for record in journal.findings(study_uid)}  # by study version
+    if not latest:
+        raise NodeError(NO_FINDINGS_KEPT, study=study_uid)
+    for_a_look = replace(profile, for_a_look=True)
+    paths = {instance.sop_instance_uid: instance.path for instance in journal.instances(study_uid)}
+    for engine, record in sorted(latest.items()):
+        try:
+            findings = load_findings(record.path)
+            identity = told_of(study_uid, record.study_version, journal)
+            objects = make_objects(findings, for_a_look, salt, identity)
+        except NodeError as error:
+            yield engine, error
+            continue
+        volume, why_not = _volume(findings, paths, decode)
+        result = EngineResult(findings=findings, volume=volume, objects=objects)
+        yield engine, KeptResult(result=result, without_volume=why_not)
+
+
+def _volume(findings: Findings, paths: dict[str, Path], decode: DecodeSlices) -> tuple[Volume | None, str]:
+    """Decode what was analysed, or say why that cannot be."""
+    source = findings.sources[0]
+    if source.grid is None:
+        return None, ""
+    if source.plane is not None:
+        return None, "no overlays are drawn on pictures yet"
+    uids = {frame.sop_instance_uid for frame in source.frames}
+    files = [path for uid, path in paths.items() if uid in uids and path.exists()]
+    if len(files) < len(uids):
+        gone = len(uids) - len(files)
+        return None, f"{gone} of the {len(uids)} images that it looked at are not in the store any more"
+    try:
+        volume = _decoded(files, source, decode)
+    except NodeError as error:
+        return None, str(error).rstrip(".")
+    if volume is None:
+        return None, "the images in the store do not make the volume any more that it looked at"
+    return volume, ""
+
+
+def _decoded(files: Sequence[Path], source: Source, decode: DecodeSlices) -> Volume | None:
+    """Load the stack of the files whose frames the findings lie on; raises NodeError as `load_volume`.
+
+    Phases of one series lie on one grid: of them the frames tell which was looked at.
+    """
+    for stack in _stacks(files):
+        frames = tuple(header.source_frame for header in stack.headers)
+        if stack.facts.refusal is None and frames == source.frames:
+            volume = load_volume(stack, decode=decode)
+            if source.grid is not None and source.grid.same_as(volume.grid):
+                return volume
+    return None
+
+
+def _stacks(files: Sequence[Path]) -> list[Stack]:
+    reading = read_studies(files)
+    return [stack for study in reading.studies for series in study.series for stack in series.stacks]

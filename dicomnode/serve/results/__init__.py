@@ -1,0 +1,1 @@
+"""What leaves: reports made, sent, taken back; storage commitment."""

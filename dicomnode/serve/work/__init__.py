@@ -1,0 +1,1 @@
+"""Doing tasks of the journal: claiming them, keeping the lease, carrying out, ending."""
