@@ -20,6 +20,8 @@ _FRAMES: Final = frozenset(
     {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF, 0xF7}
 )
 _LOSSLESS: Final = 0xC3
+_PROGRESSIVE: Final = 0xC2
+_COEFFICIENTS: Final = 64  # of a block
 _JPEG_LS: Final = 0xF7
 _JPEG_2000: Final = b"\xff\x4f\xff\x51"  # SOC, SIZ
 # Within entropy-coded data FF is followed by 00 (stuffed) or RST0 … RST7 (T.81 B.1.1.5), in JPEG-LS by
@@ -45,6 +47,11 @@ def contradiction(stream: bytes, rows: int, columns: int, samples: int = 1) -> s
     return None
 
 
+def is_progressive(stream: bytes) -> bool:
+    """Tell whether a JPEG stream, one without a contradiction, is of scans that refine each other."""
+    return any(marker == _PROGRESSIVE for marker, _ in _segments(stream))
+
+
 def _size(found_rows: int, found_columns: int, rows: int, columns: int) -> str | None:
     if (found_rows, found_columns) == (rows, columns):
         return None
@@ -63,6 +70,7 @@ def _jpeg_2000(stream: bytes, rows: int, columns: int, samples: int) -> str | No
 def _jpeg(stream: bytes, rows: int, columns: int, samples: int) -> str | None:
     frame: int | None = None
     tables: set[int] = set()
+    lacking: dict[int, list[int | None]] = {}
     for marker, segment in _segments(stream):
         problem: str | None = None
         if marker in _FRAMES:
@@ -72,8 +80,10 @@ def _jpeg(stream: bytes, rows: int, columns: int, samples: int) -> str | None:
             problem = _tables(segment, tables)
         elif marker == _SOS:
             problem = _scan(segment, frame, tables, samples)
+            if frame == _PROGRESSIVE and problem is None:
+                _refine(lacking, segment)
         elif marker == _EOI:
-            return None
+            return _unrefined(lacking, samples) if frame == _PROGRESSIVE else None
         if problem is not None:
             return problem
     return "its codestream is cut off"
@@ -145,3 +155,22 @@ def _scan(segment: bytes, frame: int | None, tables: set[int], samples: int) -> 
     # Class 0 in the high half of the byte that names a table, number in the low one
     used = {table >> 4 for table in segment[2 : 1 + 2 * components : 2]}
     return None if used <= tables else "its codestream lacks a Huffman table"
+
+
+def _refine(lacking: dict[int, list[int | None]], segment: bytes) -> None:
+    """Note what a progressive scan brings (T.81 G.1.1.1).
+
+    lacking: component → for each coefficient the bits that are still to come; None before its first scan.
+    """
+    components = segment[0]
+    first, last, bits = segment[-3], segment[-2], segment[-1] & 0x0F
+    for number in segment[1 : 1 + 2 * components : 2]:
+        of_component = lacking.setdefault(number, [None] * _COEFFICIENTS)
+        for coefficient in range(first, min(last, _COEFFICIENTS - 1) + 1):
+            of_component[coefficient] = bits
+
+
+def _unrefined(lacking: dict[int, list[int | None]], samples: int) -> str | None:
+    if len(lacking) == samples and all(bits == 0 for one in lacking.values() for bits in one):
+        return None
+    return "its codestream lacks scans of a progressive image"

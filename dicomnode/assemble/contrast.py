@@ -79,7 +79,8 @@ _INTO_BLOOD: Final = re.compile(
 )
 _BESIDE_BLOOD: Final = re.compile(rf"\b(?:{_OTHER_ROUTE})\b")
 _NOT_FOR_BLOOD: Final = re.compile(rf"\b(?:{_OTHER_ROUTE}|{_OTHER_AGENT})\b")
-_NAMED: Final = re.compile(rf"[a-zà-ÿ]{{3}}|{_INTO_BLOOD.pattern}")  # an agent or a route, and not its amount
+_NAMED: Final = re.compile(r"[^\W\d_]")  # letters of any script: an agent or a route …
+_AMOUNT: Final = re.compile(r"\b\d*\s?(?:ml|mg|cc|cm|g|l)\b|\b\d+\b")  # … and not its amount
 _AND_ANOTHER: Final = re.compile(r"[+&,;/\\]|\b(?:and|und|et|con|with|mit|avec|plus)\b", re.IGNORECASE)
 
 # Seconds from the start of the injection: by then the phase is there in the trunk of most patients
@@ -116,8 +117,9 @@ def _is_beside_the_blood(agent: str, route: str) -> bool:
         return False
     if _BESIDE_BLOOD.search(route):
         return True
-    parts = [part for one in _AND_ANOTHER.split(agent) if _NAMED.search(part := _plain(one))]
-    return all(_NOT_FOR_BLOOD.search(part) and not _INTO_BLOOD.search(part) for part in parts)
+    parts = [_plain(one) for one in _AND_ANOTHER.split(agent)]
+    named = [part for part in parts if _NAMED.search(_AMOUNT.sub("", part))]
+    return bool(named) and all(_NOT_FOR_BLOOD.search(part) and not _INTO_BLOOD.search(part) for part in named)
 
 
 def _plain(text: str) -> str:

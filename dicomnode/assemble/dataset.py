@@ -22,7 +22,7 @@ from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 from pydicom.values import convert_string, converters
 
-from dicomnode.assemble.bounded import Bounded, inflated
+from dicomnode.assemble.bounded import Bounded, frames_written, inflated, most_elements
 from dicomnode.store.elements import IMPLICIT_LE, Element, ScanError, Scanner, Window
 
 UNDEFINED_LENGTH: Final = 0xFFFFFFFF
@@ -35,8 +35,8 @@ _META: Final = range(0x00020000, 0x00030000)
 _FIRST_TAG: Final = 0x00080000
 _TRANSFER_SYNTAX: Final = 0x00020010
 _CHARACTER_SET: Final = 0x00080005
-# Those of functional groups whose ends are only marked are walked over one by one, in a microsecond each
-_MOST_ELEMENTS: Final = 1_000_000
+_NUMBER_OF_FRAMES: Final = 0x00280008
+_LONGEST_COUNT: Final = 16  # bytes of a number of frames
 # Transfer syntaxes of the standard are Explicit VR Little Endian but for these: the first one is Implicit,
 # the others are Big Endian or compressed as a whole
 _STANDARD: Final = "1.2.840.10008.1.2"
@@ -79,7 +79,8 @@ class UpToPixels:
     """What stands before the pixels of a file. dataset: what was wanted of it. size: of the file, in bytes.
 
     scan: where all elements lie, while the file is open; None where pydicom has read them. inflated: what a
-    deflated file became; then places and size are those in it.
+    deflated file became; then places and size are those in it. dropped: tags that pydicom found, and that
+    were too long.
     """
 
     dataset: Dataset
@@ -88,6 +89,12 @@ class UpToPixels:
     size: int
     scan: tuple[Scanner, list[Element]] | None
     inflated: BinaryIO | None = None
+    dropped: frozenset[int] = frozenset()
+
+    def left_out(self, tag: int) -> bool:
+        """Tell whether the file has an element that is not in `dataset`."""
+        found = () if self.scan is None else self.scan[1]
+        return tag in self.dropped or (tag not in self.dataset and any(one[0] == tag for one in found))
 
     def everything(self) -> Dataset:
         """Return a data set of all elements before the pixels."""
@@ -113,8 +120,13 @@ def scanned(file: BinaryIO, wanted: Wanted | None = None, *, whole: bool = False
         syntax = _transfer_syntax(window, meta)
         if syntax is None:
             return None
-        scanner = Scanner(window, implicit=syntax == IMPLICIT_LE, most=_MOST_ELEMENTS)
-        elements, end = scanner.elements(start, before=FIRST_PIXELS)
+        implicit = syntax == IMPLICIT_LE
+        scanner = Scanner(window, implicit=implicit, most=most_elements(0))
+        elements, end = scanner.elements(start, before=_NUMBER_OF_FRAMES + 1)
+        # Functional groups whose ends are only marked are walked over one by one, in a microsecond each
+        scanner = Scanner(window, implicit=implicit, most=most_elements(_frames(window, elements)))
+        behind, end = scanner.elements(end, before=FIRST_PIXELS)
+        elements += behind
         pixels = _pixels(scanner, end) if end < window.size else None
     except ScanError:
         return None
@@ -128,6 +140,14 @@ def scanned(file: BinaryIO, wanted: Wanted | None = None, *, whole: bool = False
         size=window.size,
         scan=(scanner, elements),
     )
+
+
+def _frames(window: Window, elements: Sequence[Element]) -> int:
+    """Return the Number of Frames if that is the last of these elements; else 0."""
+    if not elements or elements[-1][0] != _NUMBER_OF_FRAMES:
+        return 0
+    _, _, begin, end, _ = elements[-1]
+    return frames_written(window.take(begin, min(end, begin + _LONGEST_COUNT)))
 
 
 def _kept(wanted: Wanted, elements: Sequence[Element]) -> list[Element]:
@@ -235,21 +255,24 @@ def read_by_pydicom(file: BinaryIO, wanted: Wanted | None = None) -> UpToPixels:
         read = scanned(content, wanted) or read_by_pydicom(content, wanted)
         return replace(read, transfer_syntax_uid=str(DeflatedExplicitVRLittleEndian), inflated=content)
     seen: list[tuple[int, str | None, int]] = []
+    bounded = Bounded(file)
 
     def reached(tag: BaseTag, vr: str | None, length: int) -> bool:
+        if tag == _NUMBER_OF_FRAMES:  # it stands in front of what grows with it
+            place = file.tell()
+            bounded.allow(frames_written(file.read(min(length, _LONGEST_COUNT))))
+            file.seek(place)
         if FIRST_PIXELS <= tag <= PIXEL_DATA:
             seen.append((int(tag), vr, length))
         return int(tag) >= FIRST_PIXELS
 
     file.seek(0)
     dataset = read_partial(
-        cast(BinaryIO, Bounded(file)),
+        cast(BinaryIO, bounded),
         stop_when=reached,
         defer_size=None if wanted is None else wanted.longest,
         specific_tags=None if wanted is None else list(wanted.tags),
     )
-    if wanted is not None:
-        _drop_large(dataset, wanted)
     pixels = None
     if seen:
         tag, vr, length = seen[0]
@@ -260,15 +283,25 @@ def read_by_pydicom(file: BinaryIO, wanted: Wanted | None = None) -> UpToPixels:
         pixels=pixels,
         size=file.seek(0, io.SEEK_END),
         scan=None,
+        dropped=frozenset() if wanted is None else _load_or_drop(file, dataset, wanted),
     )
 
 
-def _drop_large(dataset: Dataset, wanted: Wanted) -> None:
-    """Take out what is too long: what pydicom did not load it would load when it is asked for."""
+def _load_or_drop(file: BinaryIO, dataset: Dataset, wanted: Wanted) -> frozenset[int]:
+    """Load what may be long, and take out what is too long; return the tags of that.
+
+    What is not loaded here pydicom would load when it is asked for, and nobody would see how much that is.
+    """
+    dropped = []
     for tag in list(dataset.keys()):
         element: object = dataset.get_item(tag, keep_deferred=True)
         if tag == _CHARACTER_SET or not isinstance(element, RawDataElement):
             continue
         length = element.length if element.value is None else len(element.value)
         if not wanted.keeps(int(tag), length):
+            dropped.append(int(tag))
             del dataset[tag]
+        elif element.value is None and length:
+            file.seek(element.value_tell)
+            dataset[tag] = element._replace(value=file.read(length))
+    return frozenset(dropped)

@@ -7,16 +7,17 @@ differ. So a frame is read by the code that reads an image.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from pydicom import Dataset
 from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 
 from dicomnode.assemble.attributes import items_of, many, value_of
-from dicomnode.assemble.bounded import ITEM_MARKS, MOST_ITEMS, TooMuchError
-from dicomnode.store.elements import DEEPEST, ScanError, Scanner, Window
+from dicomnode.assemble.bounded import ITEM_MARKS, TooMuchError, most_elements, most_items
+from dicomnode.store.elements import SHORT_VRS, UNDEFINED, ScanError
 from dicomnode.store.foreign import UNREADABLE
 
 GROUPS: Final = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
@@ -85,11 +86,9 @@ _CLASSIC: Final = {
     "NominalCardiacTriggerDelayTime": "TriggerTime",
 }
 
-# What is more is not taken apart. Real objects have some 15 to 40 items and 100 elements a frame.
-_ITEMS_A_FRAME: Final = 200
-_ITEMS_BESIDE: Final = 5_000
-_MOST_ELEMENTS: Final = 2_000_000
 _UNCOUNTED: Final = 4 * 2**20  # bytes: an element has at least 8 of them
+_ITEM: Final = 0xFFFEE000
+_ENDS: Final = (0xFFFEE00D, 0xFFFEE0DD)  # of an item, of a sequence
 
 # Dimensions (PS3.3 C.7.6.17) that only number the places of the frames.
 _PLACES: Final = frozenset(
@@ -109,32 +108,75 @@ def has_groups(dataset: Dataset, frames: int) -> bool:
 
 def _bound(groups: RawDataElement, frames: int) -> None:
     """Raise TooMuchError for a sequence of more than its frames need, before pydicom takes it apart."""
-    value = groups.value or b""
-    items = max(value.count(mark) for mark in ITEM_MARKS)
-    if items > min(_ITEMS_BESIDE + _ITEMS_A_FRAME * frames, MOST_ITEMS):
-        raise TooMuchError(f"its functional groups have {items} items for {frames} frame(s)")
+    value = groups.value
+    if value is None:  # pydicom would fetch it by itself, unbounded
+        if groups.length:
+            raise TooMuchError(f"its functional groups of {groups.length} bytes were not read")
+        return
+    items, most = max(value.count(mark) for mark in ITEM_MARKS), most_items(frames)
+    if items > most:
+        raise TooMuchError(f"its functional groups have {items} items for {frames} frame(s), {most} at most")
     if len(value) <= _UNCOUNTED:
         return
-    scanner = Scanner(
-        Window(value),
-        implicit=groups.is_implicit_VR,
-        big_endian=not groups.is_little_endian,
-        most=_MOST_ELEMENTS,
-    )
+    most = most_elements(frames)
     try:
-        _walk(scanner, 0, len(value))
-    except ScanError as error:
-        raise TooMuchError("its functional groups have too many elements, or are damaged") from error
+        if any(n >= most for n, _ in enumerate(_heads(groups, value))):
+            raise TooMuchError(f"its functional groups have too many elements: {most} may be")
+    except (ScanError, struct.error) as error:
+        raise TooMuchError("its functional groups are damaged") from error
 
 
-def _walk(scanner: Scanner, begin: int, end: int, depth: int = 0) -> None:
-    """Go through a sequence and those in it; ScanError for more elements than the scanner may see."""
-    if depth > DEEPEST:
-        raise ScanError("too deep")
-    for elements in scanner.items(begin, end):
-        for tag, vr, first, last, _ in elements:
-            if vr == b"SQ" or (not vr and dictionary_has_tag(tag) and dictionary_VR(tag) == "SQ"):
-                _walk(scanner, first, last, depth + 1)
+class _Open(NamedTuple):
+    """A sequence or an item that is walked in: where it ends at the latest, whether that is marked."""
+
+    end: int
+    marked: bool
+    implicit: bool
+
+
+def _heads(groups: RawDataElement, value: bytes) -> Iterator[int]:
+    """Yield the tag of each element, item and delimiter of a sequence and of those in it, each once.
+
+    ScanError, struct.error where one does not end within what holds it.
+    """
+    order = "<" if groups.is_little_endian else ">"
+    head, long = struct.Struct(order + "HH2sH").unpack_from, struct.Struct(order + "L").unpack_from
+    inside, outer, at = _Open(end=len(value), marked=True, implicit=groups.is_implicit_VR), list[_Open](), 0
+    while at < inside.end:
+        # An item of no length may be the last: its head has 8 bytes, that of an element 8 or 12
+        group, number, vr, length = head(value, at)
+        tag = group << 16 | number
+        yield tag
+        if tag in _ENDS:
+            if not inside.marked:
+                raise ScanError(f"an end is marked at byte {at}, where none is due")
+            if not outer:
+                return
+            at, inside = at + 8, outer.pop()
+        else:
+            begin = at + 8
+            if tag == _ITEM or inside.implicit:
+                vr, length = b"", long(value, at + 4)[0]
+            elif vr not in SHORT_VRS:
+                begin, length = at + 12, long(value, at + 8)[0]
+            at = begin if length == UNDEFINED else begin + length
+            if at > inside.end:
+                raise ScanError(f"what begins at byte {begin} reaches behind what holds it")
+            if tag == _ITEM or length == UNDEFINED or _is_sequence(tag, vr):
+                outer.append(inside)
+                inside, at = _opened(inside, vr, length, begin), begin
+        while at == inside.end and outer:
+            inside = outer.pop()
+
+
+def _opened(holder: _Open, vr: bytes, length: int, begin: int) -> _Open:
+    if length == UNDEFINED:  # PS3.5 6.2.2: UN of undefined length holds a sequence in Implicit VR
+        return _Open(end=holder.end, marked=True, implicit=holder.implicit or vr == b"UN")
+    return _Open(end=begin + length, marked=False, implicit=holder.implicit)
+
+
+def _is_sequence(tag: int, vr: bytes) -> bool:
+    return vr == b"SQ" or (not vr and dictionary_has_tag(tag) and dictionary_VR(tag) == "SQ")
 
 
 def frames_of(dataset: Dataset) -> Iterator[Dataset]:

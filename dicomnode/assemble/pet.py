@@ -34,8 +34,8 @@ KEYWORDS: Final = (
     "TimezoneOffsetFromUTC",
 )
 
-# Years that a scan can be of: near the ends of what a date can be, a day more would be none
-_YEARS: Final = range(1950, 2200)
+# Near the ends of what a date can be, a day more would be none. De-identified scans may be of any other year
+_YEARS: Final = range(2, 9999)
 # A maker's private block may start at any of these (PS3.5 7.8.1); makers use the first few.
 _BLOCKS: Final = range(0x10, 0x14)
 _PHILIPS: Final = (0x7053, "Philips PET Private Group")

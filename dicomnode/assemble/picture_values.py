@@ -7,11 +7,15 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import RawDataElement
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
 from dicomnode.assemble.attributes import numbers_of
 from dicomnode.assemble.bits import Stored, bits_repairs
+from dicomnode.assemble.bounded import ITEM_MARKS
+from dicomnode.assemble.dataset import UpToPixels, Wanted, read_by_pydicom, scanned
 from dicomnode.assemble.record import Header
 from dicomnode.assemble.rescale import declared_padding
 from dicomnode.assemble.slices import DecodedSlice
@@ -31,6 +35,37 @@ Float64 = NDArray[np.float64]
 _DARK_IS_MORE: Final = "MONOCHROME1"
 _MODALITY: Final = "modality LUT or rescale (PS3.3 C.11.1)"
 _DISPLAY: Final = "window or VOI LUT (PS3.3 C.11.2)"
+_TABLES: Final = {
+    tag_for_keyword("ModalityLUTSequence") or 0: _MODALITY,
+    tag_for_keyword("VOILUTSequence") or 0: _DISPLAY,
+}
+# A table has at most 65536 entries of 2 bytes; of VOI LUTs there may be some
+_LONGEST_TABLES: Final = 8 * 2**20  # bytes
+_MOST_TABLES: Final = 1_000  # items
+_WANTED: Final = Wanted(
+    tags=frozenset(_TABLES)
+    | {
+        tag_for_keyword(word) or 0
+        for word in (
+            "SamplesPerPixel",
+            "PhotometricInterpretation",
+            "Rows",
+            "Columns",
+            "BitsAllocated",
+            "BitsStored",
+            "HighBit",
+            "PixelRepresentation",
+            "RescaleIntercept",
+            "RescaleSlope",
+            "RescaleType",
+            "WindowCenter",
+            "WindowWidth",
+            "VOILUTFunction",
+        )
+    },
+    longest=4096,  # bytes
+    longer=dict.fromkeys(_TABLES, _LONGEST_TABLES),
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -153,7 +188,8 @@ def read_values(header: Header, *, display: bool) -> PictureValues:
     """
     try:
         with quiet():
-            dataset = dcmread(header.path, stop_before_pixels=True)
+            read = _read(header)
+            dataset = read.dataset
             whole = all(dataset.get(name) is not None for name in ("BitsStored", "PixelRepresentation"))
     except OSError as error:
         if is_of_the_disk(error):
@@ -161,6 +197,7 @@ def read_values(header: Header, *, display: bool) -> PictureValues:
         raise NodeError(HEADER_DAMAGED, file=header.path.name, error=reason(error)) from error
     except UNREADABLE as error:
         raise NodeError(HEADER_DAMAGED, file=header.path.name, error=reason(error)) from error
+    _bound_tables(header, read, display=display)
     if not whole:
         error_text = "Bits Stored or Pixel Representation is missing"
         raise NodeError(
@@ -177,3 +214,24 @@ def read_values(header: Header, *, display: bool) -> PictureValues:
     if header.lacks_intercept:  # pydicom takes no slope without it
         dataset.RescaleIntercept = 0
     return PictureValues(header, dataset, display)
+
+
+def _read(header: Header) -> UpToPixels:
+    with header.path.open("rb") as file:
+        return scanned(file, _WANTED) or read_by_pydicom(file, _WANTED)
+
+
+def _bound_tables(header: Header, read: UpToPixels, *, display: bool) -> None:
+    """Raise NodeError(PICTURE_TABLE) for tables that are longer than any, before pydicom takes them apart."""
+    for tag, what in _TABLES.items():
+        if what == _DISPLAY and not display:
+            continue
+        element: object = read.dataset.get_item(tag, keep_deferred=True) if tag in read.dataset else None
+        value = (element.value or b"") if isinstance(element, RawDataElement) else b""
+        if read.left_out(tag):
+            error = f"it has more than {_LONGEST_TABLES} bytes"
+        elif max(value.count(mark) for mark in ITEM_MARKS) > _MOST_TABLES:
+            error = f"it has more than {_MOST_TABLES} items"
+        else:
+            continue
+        raise NodeError(PICTURE_TABLE, sop_instance_uid=header.sop_instance_uid, what=what, error=error)

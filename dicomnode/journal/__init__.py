@@ -7,15 +7,10 @@ again from them. Any process may die at any instant.
 from __future__ import annotations
 
 from dicomnode.journal.closing import SHORTFALL, THEN, Closing, Incomplete
-from dicomnode.journal.corrections import (
-    KEY_OBJECTS,
-    Correction,
-    HeaderCorrection,
-    RejectionNote,
-    Retracted,
-)
+from dicomnode.journal.corrections import Correction, HeaderCorrection, RejectionNote, Retracted
 from dicomnode.journal.evidence import EvidenceKind, EvidenceRecord, OpenStudy, SourceAnswer
 from dicomnode.journal.identities import Identity, IdentityChange, PatientKey
+from dicomnode.journal.instances import KEY_OBJECTS
 from dicomnode.journal.journal import Journal
 from dicomnode.journal.notices import Commitment, Holding, Notice, NoticeKind, Reference, ReportState, Said
 from dicomnode.journal.priors import Arrival, ExpectedPrior

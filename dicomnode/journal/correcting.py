@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from dicomnode.journal import corrections, events, identities, retraction, studies
 from dicomnode.journal.connection import reading, writing
 from dicomnode.journal.corrections import Retracted
-from dicomnode.journal.identities import Identity, IdentityChange, PatientKey
+from dicomnode.journal.identities import Identity, IdentityChange, PatientKey, Record
 from dicomnode.journal.records import Note, ObjectRecord, TaskRecord
 
 
@@ -32,6 +32,11 @@ class Correcting:
         """What messages said of whose a version of a study is; None where its headers alone say it."""
         with reading(self._engine) as connection:
             return identities.identity(connection, study_uid, version)
+
+    def newest_record(self, study_uid: str) -> Record | None:
+        """The last record of whose a study is, also where headers have said it anew since."""
+        with reading(self._engine) as connection:
+            return identities.newest_record(connection, study_uid)
 
     def newest_correction(self, study_uid: str) -> int:
         """The number of the last correction of a study; asked before it is read whose the study is."""

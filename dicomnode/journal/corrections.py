@@ -24,7 +24,6 @@ _instance: Final = schema.instance
 _rejected: Final = schema.rejected
 _study: Final = schema.study
 
-KEY_OBJECTS: Final = "1.2.840.10008.5.1.4.1.1.88.59"
 # Of CID 7010: results of the wrong patient or order, for which the right one in the headers is the cure
 _WRONG_ORDER: Final = "113038"
 _UNSAFE: Final = "113037"
@@ -55,13 +54,14 @@ class HeaderCorrection:
     """An instance with another header than before, and where the file with the old one is kept.
 
     keywords: of the attributes that differ. is_renaming: they say whose it is and under which number, and
-    no engine looks at them.
+    no engine looks at them. as_told: keywords of what says now what a message had told of the study.
     """
 
     instance: Instance
     ids: ReadIds
     keywords: tuple[str, ...]
     is_renaming: bool
+    as_told: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,7 +273,7 @@ def _left(connection: Connection, study_uid: str) -> int:
     found: int = connection.execute(
         select(func.count()).where(
             _instance.c.study_instance_uid == study_uid,
-            _instance.c.sop_class_uid != KEY_OBJECTS,
+            _instance.c.sop_class_uid != instances.KEY_OBJECTS,
             _instance.c.sop_instance_uid.not_in(retraction.aside(study_uid)),
         )
     ).scalar_one()
@@ -294,10 +294,9 @@ def _lose_corrected_prior(
     connection: Connection, study_uid: str, news: Sequence[HeaderCorrection], now: datetime
 ) -> None:
     """A study whose headers say now that it is somebody else's was no prior of those that it was given to."""
-    series = {one.instance.series_instance_uid for one in news if priors.WHOSE.intersection(one.keywords)}
-    keywords = priors.WHOSE.intersection(keyword for one in news for keyword in one.keywords)
-    lost = _Lost(f"was corrected in {', '.join(sorted(keywords))}", _UNSAFE)
-    _lose_prior(connection, study_uid, series, lost, now)
+    whose = [(one.instance, priors.WHOSE & {*one.keywords} - one.as_told) for one in news]
+    lost = _Lost(f"was corrected in {', '.join(sorted(set().union(*(said for _, said in whose))))}", _UNSAFE)
+    _lose_prior(connection, study_uid, {one.series_instance_uid for one, said in whose if said}, lost, now)
 
 
 def _lose_prior(

@@ -44,6 +44,13 @@ class Identity:
     corrected: frozenset[str]
 
 
+class Record(NamedTuple):
+    """What a message said of whose a study is, in a file of the store; and when it was entered."""
+
+    path: Path
+    at: datetime
+
+
 class PatientKey(NamedTuple):
     """Whose a study is, by a key that tells nothing of the patient. after: as of an `IdentityChange`."""
 
@@ -147,6 +154,20 @@ def identity(connection: Connection, study_uid: str, version: int) -> Identity |
         if "PatientID" in corrected:
             return None
     return None
+
+
+def newest_record(connection: Connection, study_uid: str) -> Record | None:
+    """The last record of whose a study is, also where headers have said it anew since."""
+    row = connection.execute(
+        select(_correction.c.path, _correction.c.at)
+        .where(
+            _correction.c.study_instance_uid == study_uid,
+            _correction.c.kind == CorrectionKind.IDENTITY,
+        )
+        .order_by(_correction.c.id.desc())
+        .limit(1)
+    ).first()
+    return None if row is None else Record(path=Path(row.path), at=row.at)
 
 
 def newest_correction(connection: Connection, study_uid: str) -> int:

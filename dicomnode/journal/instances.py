@@ -8,17 +8,21 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, Table, func, insert, select, update
 
 from dicomnode.journal import events, priors, schema, sentences, tasks
-from dicomnode.journal.records import Arriving, ReadIds
+from dicomnode.journal.records import Arriving, Note, ReadIds
 from dicomnode.journal.studies import GROUP
 from dicomnode.journal.study_state import StudyState
 from dicomnode.values import Instance, Sender
 
 Entry = tuple[Instance, ReadIds]
 
+# Key Object Selection Document Storage: rejection notes are such, and notes on key images
+KEY_OBJECTS: Final = "1.2.840.10008.5.1.4.1.1.88.59"
+
 _instance: Final = schema.instance
+_object: Final = schema.result_object
 _series: Final = schema.series
 _study: Final = schema.study
 
@@ -28,6 +32,7 @@ def add(
 ) -> None:
     """Enter instances, with their studies and series; those known already change nothing.
 
+    Nor do the results of a study that an archive sends back: they are told, and no part of what is analysed.
     arrivals: of the images among what came, also of those of which an earlier file was kept.
     """
     by_study: dict[str, dict[str, Entry]] = defaultdict(dict)
@@ -38,24 +43,31 @@ def add(
         came[arrival.study_instance_uid].append(arrival)
     for study_uid, entries in by_study.items():
         prior = priors.kept_as_prior(connection, study_uid, came[study_uid], now)
-        known = _known(connection, study_uid, list(entries))
-        new = [entry for uid, entry in entries.items() if uid not in known]
+        known = _among(connection, _instance, study_uid, list(entries))
+        own = _among(connection, _object, study_uid, [uid for uid in entries if uid not in known])
+        events.append_once(connection, [(study_uid, _returned(uid)) for uid in sorted(own)], now)
+        new = [entry for uid, entry in entries.items() if uid not in known | own]
         if new:
             _add_to_study(connection, study_uid, new, now, prior)
 
 
-def _known(connection: Connection, study_uid: str, uids: Sequence[str]) -> set[str]:
+def _among(connection: Connection, table: Table, study_uid: str, uids: Sequence[str]) -> set[str]:
+    """Those of the instances that the table, of instances or of our own objects, has of the study."""
     found: set[str] = set()
     for start in range(0, len(uids), GROUP):
         found.update(
             connection.execute(
-                select(_instance.c.sop_instance_uid).where(
-                    _instance.c.study_instance_uid == study_uid,
-                    _instance.c.sop_instance_uid.in_(uids[start : start + GROUP]),
+                select(table.c.sop_instance_uid).where(
+                    table.c.study_instance_uid == study_uid,
+                    table.c.sop_instance_uid.in_(uids[start : start + GROUP]),
                 )
             ).scalars()
         )
     return found
+
+
+def _returned(uid: str) -> Note:
+    return Note(what="object.returned", text=sentences.returned(), facts={"sop_instance_uid": uid})
 
 
 def _add_to_study(
@@ -68,11 +80,12 @@ def _add_to_study(
     row = connection.execute(
         select(_study).where(_study.c.study_instance_uid == study_uid).with_for_update()
     ).first()
-    late = _rejected_before(connection, study_uid, new)
+    rejected = _rejected_before(connection, study_uid, new)
+    late = len(rejected)
     if row is None:
         version = _begin_study(connection, study_uid, new, now, prior)
-    elif prior is not None or (row.complete_at is not None and late == len(new)):
-        version = row.version  # nothing is analysed again for what is set aside
+    elif prior is not None or (row.complete_at is not None and not _to_analyse(new, rejected)):
+        version = row.version  # what a note sets aside begins one by itself
     else:
         version = _continue_study(connection, row, new, now)
     _add_series(connection, study_uid, new)
@@ -83,13 +96,21 @@ def _add_to_study(
         events.append(connection, study_uid, now, "instances.rejected", text, instances=late, version=version)
 
 
-def _rejected_before(connection: Connection, study_uid: str, new: Sequence[Entry]) -> int:
-    """Count the instances that come after the note that rejects them."""
+def _to_analyse(new: Sequence[Entry], rejected: Collection[str]) -> bool:
+    """Whether there is something to look at: what is set aside is not, nor is a note without an image."""
+    return any(
+        instance.sop_class_uid != KEY_OBJECTS and instance.sop_instance_uid not in rejected
+        for instance, _ in new
+    )
+
+
+def _rejected_before(connection: Connection, study_uid: str, new: Sequence[Entry]) -> set[str]:
+    """Give the instances that come after the note that rejects them."""
     table = schema.rejected.c
     rejected = connection.execute(
         select(table.sop_instance_uid).where(table.study_instance_uid == study_uid)
     ).scalars()
-    return len({instance.sop_instance_uid for instance, _ in new}.intersection(rejected))
+    return {instance.sop_instance_uid for instance, _ in new}.intersection(rejected)
 
 
 def _begin_study(

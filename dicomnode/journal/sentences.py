@@ -181,6 +181,11 @@ def rejected(count: int, meaning: str, code: str, version: int) -> str:
     )
 
 
+def returned() -> str:
+    """A result has come that the node itself made."""
+    return "An object of our own came back: nothing is analysed again for it."
+
+
 def came_rejected(count: int) -> str:
     """Images have come that a note had rejected before."""
     come = "comes" if count == 1 else "come"

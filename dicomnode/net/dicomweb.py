@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 from urllib.parse import quote, urlencode
 
@@ -35,7 +35,8 @@ def query(
 
     keys: DICOM keyword → value to match; an empty value only asks for the attribute. meter: of a fetch that
     it is a part of: it takes no longer than that has left. All matches are asked for, each is given once:
-    page by page until nothing new comes, as servers give as many at a time as they like, and not all say so.
+    page by page until nothing new comes, as servers give as many at a time as they like, and not all say so;
+    some refuse a long page (400), or say 404 where nothing is left or the study is none of theirs.
     Raises NodeError as `answer_to`; WEB_FAILED also for more than `limit` matches, for a server that has more
     than it gives, and for answers that do not end.
     """
@@ -53,15 +54,16 @@ def query(
 
 
 def _all_pages(peer: WebPeer, path: str, keys: Mapping[str, str], limit: int, whole: Meter) -> list[Dataset]:
-    asked = [(keyword, value) for keyword, value in keys.items() if value]
-    asked += [("includefield", keyword) for keyword, value in keys.items() if not value]
     unique = _UNIQUE[path.rpartition("/")[2]]
     found: dict[str, Dataset] = {}
-    offset = 0
+    offset, limited, more = 0, True, False
     while True:
-        page = [("limit", str(_PAGE)), ("offset", str(offset))] if offset else [("limit", str(_PAGE))]
-        target = f"{path}?{urlencode([*asked, *page], quote_via=quote)}"
-        given, more = _page(peer, target, whole)
+        target, also = _target(path, keys, offset, limited=limited), _also(path, offset, limited=limited)
+        status, given, warned = _page(peer, target, whole, also)
+        if status == http.client.BAD_REQUEST:
+            limited = False  # as many at a time as it likes
+            continue
+        more = warned or (more and status == http.client.NOT_FOUND)
         known = len(found)
         found |= {str(uid): one for one in given if (uid := told(one, unique))}
         if len(found) > limit:
@@ -76,14 +78,31 @@ def _all_pages(peer: WebPeer, path: str, keys: Mapping[str, str], limit: int, wh
         offset += len(given)
 
 
-def _page(peer: WebPeer, target: str, whole: Meter) -> tuple[list[Dataset], bool]:
-    """Ask once; give the matches, and whether the server says that it has more of them."""
+def _target(path: str, keys: Mapping[str, str], offset: int, *, limited: bool) -> str:
+    asked = [(keyword, value) for keyword, value in keys.items() if value]
+    asked += [("includefield", keyword) for keyword, value in keys.items() if not value]
+    asked += [("limit", str(_PAGE))] if limited else []
+    asked += [("offset", str(offset))] if offset else []
+    return f"{path}?{urlencode(asked, quote_via=quote)}"
+
+
+def _also(path: str, offset: int, *, limited: bool) -> list[int]:
+    """Return the statuses that are answers here, beside 200 and 204.
+
+    404 of all studies is a wrong address, and of the instances of a series that was just told no number.
+    """
+    none = [http.client.NOT_FOUND] if offset or path.endswith("/series") else []
+    return none if offset or not limited else [*none, http.client.BAD_REQUEST]
+
+
+def _page(peer: WebPeer, target: str, whole: Meter, also: Collection[int]) -> tuple[int, list[Dataset], bool]:
+    """Ask once; give the status, the matches, and whether the server says that it has more of them."""
     whole.check_time()
     own = Meter(peer.name, FetchLimits(bytes=_ANSWER_MOST, seconds=max(whole.left_s, _SHORTEST_S)))
-    with answer_to(peer, target, _JSON, "QIDO-RS", own) as answer:
+    with answer_to(peer, target, _JSON, "QIDO-RS", own, also) as answer:
         more = any(_MORE in said.lower() for said in answer.headers.get_all("Warning", []))
-        if answer.status == http.client.NO_CONTENT:
-            return [], more
+        if answer.status != http.client.OK:
+            return answer.status, [], more
         try:
             text = b"".join(chunks(answer, own))
         except NodeError as error:
@@ -92,9 +111,10 @@ def _page(peer: WebPeer, target: str, whole: Meter) -> tuple[list[Dataset], bool
             raise _no_answer(peer, f"its answer is longer than {_ANSWER_MOST / 1e6:g} MB") from error
     try:
         with quiet():
-            return [Dataset.from_json(one) for one in json.loads(text or b"[]")], more
+            given = [Dataset.from_json(one) for one in json.loads(text or b"[]")]
     except (OSError, *UNREADABLE) as error:  # of a value: the answer is read already
         raise _no_answer(peer, f"its answer is no DICOM JSON ({type(error).__name__})") from error
+    return http.client.OK, given, more
 
 
 def _no_answer(peer: WebPeer, reason: str) -> NodeError:

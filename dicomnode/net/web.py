@@ -9,7 +9,7 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -58,18 +58,20 @@ class WebPeer:
 
 @contextmanager
 def answer_to(
-    peer: WebPeer, target: str, accept: str, request: str, meter: Meter
+    peer: WebPeer, target: str, accept: str, request: str, meter: Meter, also: Collection[int] = ()
 ) -> Iterator[http.client.HTTPResponse]:
     """Open a GET of `target`, below the root, and give its answer: 200 or 204. Closes the connection.
 
-    request: as messages name it. Raises NodeError WEB_UNREACHABLE, WEB_NOT_TRUSTED, WEB_LOGIN_REFUSED,
-    WEB_SECRET_UNREADABLE, WEB_FAILED (also where the answer ends in the middle), FETCH_LATE.
+    request: as messages name it. also: statuses that are answers, too. Raises NodeError WEB_UNREACHABLE,
+    WEB_NOT_TRUSTED, WEB_LOGIN_REFUSED, WEB_SECRET_UNREADABLE, WEB_FAILED (also where the answer ends in the
+    middle), FETCH_LATE.
     """
     url = f"{peer.url.rstrip('/')}/{target}"
     for _ in range(_MOST_REDIRECTS + 1):
         with _answer(peer, url, accept, request, meter) as answer:
             if answer.status not in _REDIRECTS:
-                _check(peer, answer, request)
+                if answer.status not in also:
+                    _check(peer, answer, request)
                 yield answer
                 return
             url = _elsewhere(peer, url, answer.headers.get("Location", ""), request)

@@ -6,10 +6,25 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-_SECRET: Final = re.compile(r"passw|passphrase|pwd|secret|token|bearer|auth", re.IGNORECASE)
-_LINE: Final = re.compile(rf"([\w\"'-]*(?:{_SECRET.pattern})[\w\"'-]*\s*=\s*)\S.*", re.IGNORECASE | re.DOTALL)
+_SECRET: Final = re.compile(
+    r"passw|passphrase|pwd|secret|token|bearer|auth|(?:pass|key)(?![a-z])", re.IGNORECASE
+)
+_PATHS: Final = frozenset({"certificate_key"})  # keys that are named like a secret, and say where one stands
 _USER_OF_URL: Final = re.compile(r"//[^@\s]*@")
+_QUERY_OF_URL: Final = re.compile(r"(//[^\s?#]*[?#])\S+")
 _NOT_SHOWN: Final = "…"
+_UNKNOWN: Final = "a key "  # begins what is expected where a key is none of the schema
+_KINDS: Final = {str: "a text", bool: "true or false", int: "a number", float: "a number", dict: "a table"}
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What stands there, where only the kind of value may be shown: "a list"."""
+
+    words: str
+
+    def __str__(self) -> str:
+        return self.words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +34,8 @@ class Problem:
     key: the path of the key, as `receive.port` or `destination[2].host` (entries of [[destination]] are
     counted from 1); "file" when the file as a whole is meant. value: what stands there, None when nothing
     does. expected: what would be right. hint: what to do, may be empty. file and line are filled in where
-    they are known. A value that may be a secret, or hold one, is left out: problems are shown and logged.
+    they are known. Problems are shown and logged: a value that may be a secret, or hold one, is left out;
+    of a key that is unknown, which may be anything, only the kind of value is kept.
     """
 
     key: str
@@ -30,7 +46,10 @@ class Problem:
     line: int | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "value", discreet(self.key, self.value))
+        value = discreet(self.key, self.value)
+        if self.expected.startswith(_UNKNOWN) and value not in (None, _NOT_SHOWN):
+            value = _kind(value)
+        object.__setattr__(self, "value", value)
 
     @property
     def place(self) -> str:
@@ -51,21 +70,33 @@ class Problem:
 
 def is_secret(key: str) -> bool:
     """Tell whether the value of a key, known or not, may be a secret by the key's name."""
-    return _SECRET.search(key.rpartition(".")[2]) is not None
+    name = key.rpartition(".")[2]
+    return name not in _PATHS and _SECRET.search(name) is not None
 
 
 def discreet(key: str, value: Any) -> Any:
-    """Return the value as it may be shown: without passwords, tokens and the logins of a URL.
+    """Return the value as it may be shown: without passwords, tokens, and the login and query of a URL.
 
     Where a secret stands (`file:…`, `credential:…`) is none.
     """
     if is_secret(key) and value not in (None, "") and not str(value).startswith(("file:/", "credential:")):
         return _NOT_SHOWN
+    if isinstance(value, (list, tuple)):
+        return [discreet(key, item) for item in value]
     if not isinstance(value, str):
         return value
-    # A file that is no TOML is shown by its wrong line
-    shown = _LINE.sub(rf"\1{_NOT_SHOWN}", value) if key == "file" else value
-    return _USER_OF_URL.sub(f"//{_NOT_SHOWN}@", shown)
+    if key == "file" and _SECRET.search(value):  # one that is no TOML is shown by its wrong line
+        name, equals, _ = value.partition("=")
+        return f"{name}= {_NOT_SHOWN}" if equals else _NOT_SHOWN
+    return _QUERY_OF_URL.sub(rf"\1{_NOT_SHOWN}", _USER_OF_URL.sub(f"//{_NOT_SHOWN}@", value))
+
+
+def _kind(value: Any) -> Kind:
+    if isinstance(value, Kind):
+        return value
+    if isinstance(value, (list, tuple)):
+        return Kind("a list")
+    return Kind(_KINDS.get(type(value), "a date or time"))
 
 
 def toml_text(value: Any) -> str:

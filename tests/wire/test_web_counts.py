@@ -35,6 +35,8 @@ class Service:
     by_offset: bool = True
     counted: bool = True  # whether series have their number of instances
     whole: int | None = None
+    none: int = 204  # what it says where nothing is, or is left
+    longest: int = 1000  # page that may be asked for
     asked: list[str] = field(default_factory=list)
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
@@ -43,10 +45,11 @@ class Service:
         asked = {name: values[0] for name, values in parse_qs(place.query).items()}
         there = self.matches(place.path)
         begin = int(asked.get("offset", "0")) if self.by_offset else 0
-        given = there[begin : begin + min(self.most, int(asked["limit"]))]
+        size = int(asked.get("limit", self.most))
+        given = there[begin : begin + min(self.most, size)]
         rest = len(there) - begin - len(given)
         body = json.dumps(given).encode()
-        request.send_response(200 if given else 204)
+        request.send_response(400 if size > self.longest else 200 if given else self.none)
         if rest > 0 and self.warns:
             warning = f"299 service: There are {rest} additional results that can be requested"
             request.send_header("Warning", warning)
@@ -94,6 +97,65 @@ def test_a_service_that_gives_few_at_a_time_is_asked_until_nothing_new_comes(
 ) -> None:
     with served(Service(most=most, warns=warns, counted=counted, whole=whole)) as peer:
         assert count_by_web(peer, STUDY).series == SERIES
+
+
+@pytest.mark.parametrize("counted", [True, False], ids=["by its count", "by listing"])
+@pytest.mark.parametrize("most", [1, 3, 7])
+def test_a_service_that_says_404_behind_its_last_answer_is_counted(most: int, counted: bool) -> None:
+    with served(Service(most=most, counted=counted, none=404)) as peer:
+        assert count_by_web(peer, STUDY).series == SERIES
+
+
+@pytest.mark.parametrize("none", [204, 404])
+def test_a_study_that_a_service_does_not_know_has_no_series(none: int) -> None:
+    class Empty(Service):
+        def matches(self, path: str) -> list[dict[str, Any]]:
+            self.none = 204 if path.endswith("/studies") else none
+            return []
+
+    with served(Empty()) as peer:
+        assert count_by_web(peer, STUDY).series == {}
+
+
+@pytest.mark.parametrize(
+    "missing", ["/studies", "/instances"], ids=["a wrong address", "the instances of a series that it told"]
+)
+def test_a_service_that_misses_what_must_be_there_gives_no_count(missing: str) -> None:
+    class Partial(Service):
+        def matches(self, path: str) -> list[dict[str, Any]]:
+            return [] if path.endswith(missing) else super().matches(path)
+
+    with served(Partial(counted=False, none=404)) as peer, pytest.raises(NodeError) as caught:
+        count_by_web(peer, STUDY)
+    assert caught.value.fault is WEB_FAILED
+    assert "404" in str(caught.value)
+
+
+def test_a_service_that_has_more_and_says_404_to_the_offset_gives_no_count() -> None:
+    class First(Service):
+        def matches(self, path: str) -> list[dict[str, Any]]:
+            there = super().matches(path)
+            return [] if "offset" in self.asked[-1] and path.endswith("/series") else there
+
+    with served(First(most=3, none=404)) as peer, pytest.raises(NodeError) as caught:
+        count_by_web(peer, STUDY)
+    assert caught.value.fault is WEB_FAILED
+    assert "more answers than it gives" in str(caught.value)
+
+
+@pytest.mark.parametrize("most", [3, 200])
+def test_a_service_that_refuses_a_long_page_is_asked_for_one_as_it_likes(most: int) -> None:
+    service = Service(most=most, longest=200)
+    with served(service) as peer:
+        assert count_by_web(peer, STUDY).series == SERIES
+
+
+def test_a_service_that_refuses_every_question_is_asked_twice() -> None:
+    service = Service(longest=0)
+    with served(service) as peer, pytest.raises(NodeError) as caught:
+        count_by_web(peer, STUDY)
+    assert "400" in str(caught.value)
+    assert len(service.asked) == 2
 
 
 def test_a_service_that_ignores_the_offset_and_gives_all_is_believed() -> None:

@@ -2,7 +2,8 @@
 
 Where the data of a scan end too early, libjpeg goes on with zeros, and gives a whole image without an error
 (jdhuff.c, `insufficient_data`): its lower part is constant. GDCM's libjpeg says so on stderr. Pillow's is
-silent; of it the image is decoded again with more data behind its own, and is another one if it wanted more.
+silent; of it the image is decoded again with more data behind its own, and is another one if it wanted more:
+where the last pixel may be of what fills up, and always of progressive images, whose last scan only refines.
 JPEG-LS, JPEG 2000 and RLE decoders refuse such streams themselves.
 """
 
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID, JPEGBaseline8Bit, JPEGExtended12Bit
 
+from dicomnode.assemble.codestream import is_progressive
 from dicomnode.assemble.decoders.file import UndecodableError
 
 Decoded = tuple[NDArray[Any], dict[str, Any]]
@@ -57,7 +59,9 @@ def decode_whole(decode: Callable[[bytes], Decoded], stream: bytes, *, syntax: U
             raise UndecodableError(_ENDS_EARLY)
         return found
     found = decode(source)
-    if plugin == "pillow" and syntax in _BY_PILLOW and _may_lack_its_end(found[0]):
+    if plugin != "pillow" or syntax not in _BY_PILLOW:
+        return found
+    if is_progressive(stream) or _may_lack_its_end(found[0]):
         longer, _ = decode(encapsulate([_lengthened(stream)], has_bot=False))
         if not np.array_equal(longer, found[0]):
             raise UndecodableError(_ENDS_EARLY)
@@ -96,6 +100,7 @@ def _listening() -> Iterator[_Heard]:
     reader, writer = _pipe()
     with _SWAPPING:
         own = os.dup(_STDERR)
+        _take(reader)  # what a process says that was started while we listened
         try:
             os.dup2(writer, _STDERR)
             yield heard

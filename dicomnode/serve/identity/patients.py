@@ -9,10 +9,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -32,8 +31,9 @@ _BATCH: Final = 200  # studies whose keys are kept at once: what was read is not
 _NOBODY: Final = "-"  # a study that says nothing of its patient
 # What concerns one study only, where the store is there
 _OF_ONE_STUDY: Final = (FILE_UNREADABLE, IDENTITY_UNREADABLE)
-# Messages that a study which the disk does not give may refuse: so long it is the disk's bad moment
-_REFUSALS: Final = 2
+# So long after its first failure a study refuses messages: it may be the disk's bad moment. Counted in time,
+# as each message meets it, whosever the message is
+_WAITED_FOR: Final = timedelta(minutes=10)
 _GONE: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
 
 Unread = dict[str, NodeError]  # why it cannot be read whose a study is
@@ -58,7 +58,7 @@ class Patients:
     def __init__(self, store: Store, journal: Journal) -> None:
         self._store = store
         self._journal = journal
-        self._refused: Counter[str] = Counter()  # messages, by the study that could not be read
+        self._failing: dict[str, datetime] = {}  # since when a study cannot be read
         self._told: set[str] = set()  # studies of which it was told that they cannot be read
 
     def apply(self, changes: Iterable[PatientChange], source: str, now: datetime) -> int:
@@ -131,8 +131,8 @@ class Patients:
         """Raise the failure of a study that may be readable soon; tell of those that are not waited for."""
         waited_for: NodeError | None = None
         for study_uid, error in unread.items():
-            self._refused[study_uid] += 1
-            if not _is_gone(error) and self._refused[study_uid] <= _REFUSALS:
+            since = self._failing.setdefault(study_uid, now)
+            if not _is_gone(error) and now - since < _WAITED_FOR:
                 waited_for = waited_for or error
             elif study_uid not in self._told:
                 self._tell(study_uid, error, now)
@@ -173,7 +173,7 @@ class Patients:
         if header is None and failed is not None:
             raise failed
         told = told_of(study_uid, self._journal.study(study_uid).version, self._journal)
-        self._refused.pop(study_uid, None)
+        self._failing.pop(study_uid, None)
         self._told.discard(study_uid)
         return _Known(header=header or {}, told=told, after=after)
 

@@ -17,6 +17,7 @@ from dicomnode.faults import (
     NodeError,
 )
 from dicomnode.journal import KEY_OBJECTS, Correction, HeaderCorrection, Journal, Note, RejectionNote
+from dicomnode.serve.identity.as_told import newest_told
 from dicomnode.store import Adoption, InstanceIds, Store
 from dicomnode.store.adoption import mark_of
 from dicomnode.values import is_valid_uid
@@ -56,6 +57,7 @@ def _headers(
     first = {_key(adoption): mark_of(adoption.instance) for adoption, _ in reversed(adoptions)}
     last = {_key(adoption): (adoption, ids) for adoption, ids in adoptions if adoption.change is not None}
     marks = {study_uid: journal.marks(study_uid) for study_uid in {study_uid for study_uid, _ in last}}
+    told_of = {study_uid: newest_told(study_uid, journal) for study_uid in marks}
     for (study_uid, uid), (adoption, ids) in last.items():
         change = adoption.change
         mark = marks[study_uid].get(uid, first[study_uid, uid])
@@ -67,7 +69,11 @@ def _headers(
             # Where it is not in the history, an engine may have seen what it was
             change, is_renaming = since or change, since is not None and since.is_renaming
         yield HeaderCorrection(
-            instance=adoption.instance, ids=ids, keywords=change.keywords, is_renaming=is_renaming
+            instance=adoption.instance,
+            ids=ids,
+            keywords=change.keywords,
+            is_renaming=is_renaming,
+            as_told=told_of[study_uid].said_by(adoption.instance),
         )
 
 

@@ -8,6 +8,8 @@ import zlib
 from pathlib import Path
 
 import pytest
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import BaseTag
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -17,6 +19,7 @@ from pydicom.uid import (
 )
 
 from dicomnode.assemble import bounded, functional_groups, read_studies
+from dicomnode.assemble.bounded import TooMuchError
 from dicomnode.assemble.decoders import file as decoder_file
 from dicomnode.assemble.headers import read_headers
 from dicomnode.assemble.record import Header
@@ -116,6 +119,18 @@ def test_a_deflated_image_within_the_bound_is_read_however_its_transfer_syntax_i
     assert (header.sop_instance_uid, header.transfer_syntax_uid) == ("1.2", DeflatedExplicitVRLittleEndian)
 
 
+@pytest.mark.parametrize("more", [5, 100, 195])
+def test_a_deflated_file_is_whole_although_its_last_bytes_stand_for_more_than_is_inflated_at_once(
+    tmp_path, more
+):
+    """Its last bytes are taken with the first MiB: the rest comes of no bytes at all."""
+    path = tmp_path / "zeros.dcm"
+    path.write_bytes(part10(DeflatedExplicitVRLittleEndian, deflated(bytes(2**20 + more))))
+    with path.open("rb") as file:
+        content = bounded.inflated(file)
+    assert content.getvalue().endswith(bytes(2**20 + more))
+
+
 def test_a_deflated_image_that_is_cut_off_is_set_aside(tmp_path):
     content = part10(DeflatedExplicitVRLittleEndian, deflated(data_set(pixels=bytes(range(256)) * 20)))
     path = tmp_path / "cut.dcm"
@@ -137,9 +152,70 @@ def test_functional_groups_of_empty_items_are_not_taken_apart(tmp_path, peak, un
     assert peak() - before < LITTLE_MEMORY
 
 
+def test_long_functional_groups_of_empty_items_are_not_taken_apart_in_big_endian(tmp_path, peak):
+    path = write_all([enhanced([float(z) for z in range(2)], syntax=ExplicitVRBigEndian)], tmp_path)[0]
+    content = path.read_bytes()
+    at = content.index(b"\x52\x00\x92\x30SQ") + 8
+    length = int.from_bytes(content[at : at + 4], "big")
+    items = b"\xff\xfe\xe0\x00\0\0\0\0" * ITEMS
+    path.write_bytes(content[:at] + struct.pack(">L", len(items)) + items + content[at + 4 + length :])
+    before = peak()
+    aside = read(path)
+    assert isinstance(aside, SetAside)
+    assert "items for 2 frame(s)" in aside.text
+    assert peak() - before < LITTLE_MEMORY
+
+
+def groups_of(frames: int, items: int, *, undefined: bool) -> bytes:
+    """Write the value of functional groups: in each frame so many items, each with an element."""
+
+    def within(content: bytes, tag: bytes, end: bytes) -> bytes:
+        if undefined:
+            return tag + b"\xff\xff\xff\xff" + content + end
+        return tag + struct.pack("<L", len(content)) + content
+
+    item_end = b"\xfe\xff\x0d\xe0\0\0\0\0"
+    inner = within(element(0x00189087, "FD", bytes(8)), EMPTY_ITEM[:4], item_end)
+    macro = within(inner, struct.pack("<HH2s2x", 0x0018, 0x9117, b"SQ"), END)
+    return within(macro * (items - 1), EMPTY_ITEM[:4], item_end) * frames
+
+
+@pytest.mark.parametrize("undefined", [False, True], ids=["defined", "undefined"])
+def test_functional_groups_of_12000_frames_of_40_items_are_within_the_bounds(undefined):
+    value = groups_of(12_000, 40, undefined=undefined)
+    raw = RawDataElement(BaseTag(0x52009230), "SQ", len(value), value, 0, False, True)
+    functional_groups._bound(raw, 12_000)
+    with pytest.raises(TooMuchError, match=r"480000 items for 20 frame\(s\)"):
+        functional_groups._bound(raw, 20)
+
+
+def test_functional_groups_that_are_damaged_are_not_called_too_many(monkeypatch):
+    monkeypatch.setattr(functional_groups, "_UNCOUNTED", 100)
+    value = groups_of(20, 3, undefined=False)[:-4]
+    raw = RawDataElement(BaseTag(0x52009230), "SQ", len(value), value, 0, False, True)
+    with pytest.raises(TooMuchError, match=r"^its functional groups are damaged$"):
+        functional_groups._bound(raw, 20)
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ExplicitVRBigEndian], ids=["scanned", "pydicom"])
+def test_a_header_may_have_the_more_elements_and_items_the_more_frames_it_has(tmp_path, monkeypatch, syntax):
+    monkeypatch.setattr(bounded, "_ITEMS_ELSEWHERE", 100)
+    monkeypatch.setattr(bounded, "_ITEMS_BESIDE", 10)
+    monkeypatch.setattr(bounded, "_ELEMENTS_BESIDE", 300)
+    ds = enhanced([float(z) for z in range(60)], syntax=syntax)
+    ds["PerFrameFunctionalGroupsSequence"].is_undefined_length = True
+    for group in ds.PerFrameFunctionalGroupsSequence:
+        group.is_undefined_length_sequence_item = True
+    path = write_all([ds], tmp_path)[0]
+    assert len(read(path)) == 60
+    monkeypatch.setattr(bounded, "_ITEMS_A_FRAME", 1)
+    monkeypatch.setattr(bounded, "_ELEMENTS_A_FRAME", 0)
+    assert isinstance(read(path), SetAside)
+
+
 def test_functional_groups_of_empty_elements_are_not_taken_apart(tmp_path, monkeypatch, peak):
     monkeypatch.setattr(functional_groups, "_UNCOUNTED", 2**17)
-    monkeypatch.setattr(functional_groups, "_MOST_ELEMENTS", 20_000)
+    monkeypatch.setattr(bounded, "_MOST_ELEMENTS", 20_000)
     elements = b"".join(element(0x00090000 + n, "LO", b"") for n in range(25_000))
     inner = element(0x00189226, "SQ", EMPTY_ITEM[:4] + struct.pack("<L", len(elements)) + elements)
     item = EMPTY_ITEM[:4] + struct.pack("<L", len(inner)) + inner

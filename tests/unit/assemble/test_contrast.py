@@ -145,6 +145,26 @@ def test_the_route_counts_more_than_the_name_of_the_agent():
     assert taken(ContrastBolusAgent="ORAL", ContrastBolusRoute="INTRAVENOUS") == "given"
 
 
+@pytest.mark.parametrize(
+    "agent",
+    [
+        "碘海醇",
+        "オムニパーク300",
+        "Омнипак 350",
+        "요오드화조영제",
+        "KM",
+        "Gd",
+        "CE",
+        "C+",
+        "JA",
+        "Iohexol 100 ml",
+    ],
+)
+def test_an_agent_of_any_script_and_length_is_given(agent):
+    assert taken(ContrastBolusAgent=agent) == "given"
+    assert taken(ContrastBolusAgent=agent, SeriesDescription="Abdomen nativ") == "given"
+
+
 @pytest.mark.parametrize("agent", ["NON-IONIC", "Nonionic 100 ml", "Nonat 5"])
 def test_an_agent_whose_name_begins_with_no_is_one(agent):
     assert taken(ContrastBolusAgent=agent) == "given"

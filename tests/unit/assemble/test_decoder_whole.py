@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from pydicom.uid import JPEGBaseline8Bit, JPEGLossless, JPEGLosslessSV1
 from dicomnode.assemble import DecoderLimits, DecoderPool, load_volume, read_studies
 from dicomnode.assemble.decode import read_frame
 from dicomnode.assemble.decoders.colour import read_colour_frame
-from dicomnode.assemble.decoders.file import UndecodableError
+from dicomnode.assemble.decoders.file import ImplausibleError, UndecodableError
 from dicomnode.assemble.decoders.whole import _listening
 from dicomnode.faults import NodeError
 from dicomnode.store.foreign import quiet
@@ -33,6 +34,8 @@ STREAMS = {
     "baseline with restarts": (JPEGBaseline8Bit, baseline(SHADES, restart_marker_blocks=7)),
     "baseline colours": (JPEGBaseline8Bit, baseline(COLOURS, subsampling=0)),
     "baseline of shared colours": (JPEGBaseline8Bit, baseline(COLOURS, subsampling=2)),
+    "baseline, progressive": (JPEGBaseline8Bit, baseline(SHADES, progressive=True)),
+    "baseline colours, progressive": (JPEGBaseline8Bit, baseline(COLOURS, progressive=True)),
 }
 
 
@@ -68,7 +71,8 @@ def test_a_stream_that_is_cut_and_closed_again_is_refused(tmp_path, case, part):
     _, stream = STREAMS[case]
     scan = stream.rindex(b"\xff\xda") + 20
     cut = stream[: scan + int((len(stream) - 2 - scan) * part)].rstrip(b"\xff") + EOI
-    with pytest.raises(UndecodableError, match=r"end before its image does|raised OSError"):
+    expected = r"end before its image does|raised OSError|lacks scans of a progressive image"
+    with pytest.raises((UndecodableError, ImplausibleError), match=expected):
         decoded(tmp_path, case, cut)
 
 
@@ -81,6 +85,18 @@ def test_a_whole_stream_is_an_image_also_with_bytes_too_many_at_its_end(tmp_path
     expected = COLOURS if "colours" in case else expected
     error = np.abs(found.astype(int) - expected)
     assert error.max() == 0 if case.startswith("lossless") else np.median(error) <= 6
+
+
+@pytest.mark.parametrize("case", ["baseline, progressive", "baseline colours, progressive"])
+def test_a_progressive_stream_is_refused_wherever_it_is_cut(tmp_path, case):
+    """Its last bytes may be zeros of the last coefficients, which nothing tells from none at all."""
+    _, stream = STREAMS[case]
+    first = stream.index(b"\xff\xda") + 20
+    for number, end in enumerate(np.linspace(first, len(stream) - 40, 40).astype(int)):
+        cut = stream[:end].rstrip(b"\xff") + EOI
+        (tmp_path / str(number)).mkdir()
+        with pytest.raises((UndecodableError, ImplausibleError)):
+            decoded(tmp_path / str(number), case, cut)
 
 
 @pytest.mark.parametrize("number", range(6))
@@ -132,3 +148,12 @@ def test_what_libjpeg_says_is_heard_and_what_others_say_is_passed_on(capfd, said
         os.write(2, said)
     assert heard.is_broken == is_broken
     assert capfd.readouterr().err.encode() == passed_on
+
+
+def test_what_a_process_says_that_was_started_meanwhile_is_not_laid_at_the_next_frame():
+    with _listening():
+        other = subprocess.Popen(["sh", "-c", "read _; echo 'Corrupt JPEG data' >&2"], stdin=subprocess.PIPE)
+    other.communicate(b"\n", timeout=30)
+    with _listening() as heard:
+        pass
+    assert not heard.is_broken

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+import tracemalloc
+
 import numpy as np
 import pytest
 from pydicom import Dataset
@@ -17,6 +20,7 @@ from pydicom.uid import (
 
 from dicomnode.assemble import DecoderLimits, DecoderPool, load_picture, load_volume, read_studies
 from dicomnode.assemble.picture_classes import PICTURE_CLASSES
+from dicomnode.assemble.picture_values import read_values
 from dicomnode.faults import NodeError
 from tests.fixtures.pictures import (
     breast,
@@ -360,6 +364,50 @@ def test_padding_becomes_the_darkest_value_also_where_dark_is_more(tmp_path):
     found = loaded(tmp_path, ds)
     assert set(np.unique(found.frames)) == {100}
     assert "3.7 % of the pixels are Pixel Padding Value" in found.repairs[-1].text
+
+
+def insert(path, at: int, sequence: int, value: bytes) -> None:
+    """Put a sequence of undefined length, Explicit VR Little Endian, in front of an element of a file."""
+    content = path.read_bytes()
+    place = content.index(struct.pack("<HH", at >> 16, at & 0xFFFF))
+    head = struct.pack("<HH2s2xL", sequence >> 16, sequence & 0xFFFF, b"SQ", 0xFFFFFFFF)
+    end = b"\xfe\xff\xdd\xe0\0\0\0\0"
+    path.write_bytes(content[:place] + head + value + end + content[place:])
+
+
+EMPTY_ITEM = b"\xfe\xff\x00\xe0\0\0\0\0"
+
+
+def test_a_sequence_that_says_nothing_of_the_values_is_not_taken_apart(tmp_path):
+    folder = written(tmp_path, computed_radiograph())
+    (path,) = folder.glob("*.dcm")
+    insert(path, 0x7FE00010, 0x54000100, EMPTY_ITEM * 100_000)
+    ((series,),) = (study.series for study in read_studies([folder]).studies)
+    header = series.stacks[0].headers[0]
+    tracemalloc.start()
+    try:
+        read_values(header, display=True)
+        assert tracemalloc.get_traced_memory()[1] < 2**23
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (EMPTY_ITEM * 2000, "more than 1000 items"),
+        (EMPTY_ITEM[:4] + struct.pack("<L", 2**24) + bytes(2**24), "bytes"),
+    ],
+    ids=["items", "bytes"],
+)
+def test_a_table_of_more_items_or_bytes_than_any_is_refused_and_never_left_out(tmp_path, value, words):
+    folder = written(tmp_path, computed_radiograph())
+    (path,) = folder.glob("*.dcm")
+    insert(path, 0x7FE00010, 0x00283000, value)
+    ((series,),) = (study.series for study in read_studies([folder]).studies)
+    with pytest.raises(NodeError, match=words) as caught:
+        load_picture(series.stacks[0])
+    assert caught.value.fault.code == "DN-3077"
 
 
 def test_a_table_that_cannot_be_read_is_the_images_fault(tmp_path):

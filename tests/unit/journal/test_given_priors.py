@@ -92,9 +92,11 @@ def reject(journal: Journal, *, series: int = 1) -> None:
     journal.add_instances([], later(10), corrections=[note])
 
 
-def correct(journal: Journal, *keywords: str) -> None:
+def correct(journal: Journal, *keywords: str, as_told: frozenset[str] = frozenset()) -> None:
     other = replace(instance(0, study=PRIOR), digest="f" * 16)
-    correction = HeaderCorrection(instance=other, ids=Ids(), keywords=keywords, is_renaming=True)
+    correction = HeaderCorrection(
+        instance=other, ids=Ids(), keywords=keywords, is_renaming=True, as_told=as_told
+    )
     journal.add_instances([(other, Ids())], later(10), corrections=[correction])
 
 
@@ -151,6 +153,20 @@ def test_another_correction_of_a_prior_takes_nothing_back(journal: Journal, keyw
     analysed(journal)
     correct(journal, keyword)
     assert (taken_back(journal), journal.study(STUDY).version) == (set(), 1)
+
+
+def test_a_prior_whose_header_follows_the_merge_that_was_told_stays_the_patients(journal: Journal) -> None:
+    analysed(journal)
+    correct(journal, "PatientID", "PatientName", as_told=frozenset({"PatientID"}))
+    assert (taken_back(journal), journal.study(STUDY).version) == (set(), 1)
+
+
+def test_what_no_message_told_is_still_somebody_elses(journal: Journal) -> None:
+    analysed(journal)
+    correct(journal, "PatientID", "PatientBirthDate", as_told=frozenset({"PatientID"}))
+    assert taken_back(journal) == {WITH_IT}
+    (event,) = [one for one in journal.events(STUDY) if one.what == "study.prior_withdrawn"]
+    assert "was corrected in PatientBirthDate." in event.text
 
 
 def test_another_series_of_the_prior_is_nothing_to_the_results(journal: Journal) -> None:

@@ -343,7 +343,6 @@ def test_a_late_image_that_was_rejected_before_begins_no_version(walk, files):
     uid = walk.receive(files[1:])
     walk.turn()
     walk.send(note_on(files[:1], "113001"))
-    walk.complete(uid)
     version = walk.journal.study(uid).version
     walk.send(files[0].read_bytes())
     study = walk.journal.study(uid)

@@ -18,6 +18,8 @@ from dicomnode.serve.identity import patient_header
 from dicomnode.serve.identity import patients as patients_room
 from dicomnode.serve.identity.hl7 import Hl7Desk
 from dicomnode.serve.identity.patients import Patients
+from dicomnode.serve.intake import ingest as ingest_room
+from dicomnode.serve.intake.corrections import corrections_of
 from dicomnode.serve.intake.ingest import ingest
 from dicomnode.settings import Hl7Settings, Settings
 from dicomnode.store import load_identity
@@ -50,14 +52,15 @@ def patients(store, journal, files) -> Patients:
     return Patients(store, journal)
 
 
-def apply(patients: Patients, *segments: str, kind: str = "ADT^A08^ADT_A01") -> int:
+def apply(patients: Patients, *segments: str, kind: str = "ADT^A08^ADT_A01", minutes: float = 0) -> int:
+    """A message that comes so many minutes after the first."""
     told = message(*(segments or ("PID|||P0||Right^Name",)), kind=kind)
     changes = read_changes(parse(told, "8859/1", "10.0.0.1"), "10.0.0.1")
-    return patients.apply(changes, "ADT^A08 of 10.0.0.1", datetime.now(UTC))
+    return patients.apply(changes, "ADT^A08 of 10.0.0.1", NOON + timedelta(minutes=minutes))
 
 
-def merge(patients: Patients, new: str, old: str) -> int:
-    return apply(patients, f"PID|||{new}", f"MRG|{old}", kind="ADT^A40^ADT_A39")
+def merge(patients: Patients, new: str, old: str, *, minutes: float = 0) -> int:
+    return apply(patients, f"PID|||{new}", f"MRG|{old}", kind="ADT^A40^ADT_A39", minutes=minutes)
 
 
 @pytest.fixture
@@ -95,23 +98,37 @@ def test_a_study_that_stays_unreadable_is_told_of_once_and_refuses_no_more_messa
     patients, journal, bad_disk, logged
 ):
     bad_disk.add(journal.instances("1.2.1")[0].path)
-    for _ in range(2):
+    for minutes in (0, 1, 2, 9.9):
         with pytest.raises(NodeError):
-            apply(patients)
+            apply(patients, minutes=minutes)
     assert told_of(journal, "1.2.1") == []
-    for name in ("Second^Name", "Third^Name"):
-        assert apply(patients, f"PID|||P0||{name}") == 2
+    for name, minutes in (("Second^Name", 10), ("Third^Name", 30)):
+        assert apply(patients, f"PID|||P0||{name}", minutes=minutes) == 2
     (text,) = told_of(journal, "1.2.1")
     assert "whose study 1.2.1 is" in text
     assert [line["code"] for line in logged if line["event"] == "hl7.study_left_out"] == ["DN-2533"]
     bad_disk.clear()
-    assert apply(patients) == 3, "it is readable again"
+    assert apply(patients, minutes=40) == 3, "it is readable again"
     bad_disk.add(journal.instances("1.2.1")[0].path)
-    for _ in range(2):
+    for minutes in (60, 69):
         with pytest.raises(NodeError):
-            apply(patients, "PID|||P0||Fourth^Name")
-    apply(patients, "PID|||P0||Fifth^Name")
+            apply(patients, "PID|||P0||Fourth^Name", minutes=minutes)
+    apply(patients, "PID|||P0||Fifth^Name", minutes=70)
     assert len([line for line in logged if line["event"] == "hl7.study_left_out"]) == 2, "it is told anew"
+
+
+def test_messages_of_others_use_up_nothing_of_the_time_that_an_unreadable_study_is_waited_for(
+    patients, journal, bad_disk
+):
+    bad_disk.add(journal.instances("1.2.1")[0].path)
+    for name in ("A", "B", "C"):
+        with pytest.raises(NodeError):
+            apply(patients, f"PID|||OTHER||{name}")
+    with pytest.raises(NodeError):
+        merge(patients, "P1", "P0", minutes=1)
+    bad_disk.clear()
+    assert merge(patients, "P1", "P0", minutes=2) == 1, "its sender says it again, as it got AR"
+    assert load_identity(journal.identity("1.2.1", 1).path) == {"PatientID": "P1"}
 
 
 def test_a_study_whose_files_are_gone_refuses_no_message(patients, journal):
@@ -123,9 +140,9 @@ def test_a_study_whose_files_are_gone_refuses_no_message(patients, journal):
 
 def test_a_store_that_is_gone_refuses_all_messages(patients, store, journal):
     (store.root / "studies").rename(store.root / "elsewhere")
-    for _ in range(4):
+    for minutes in (0, 5, 10, 60):
         with pytest.raises(NodeError) as caught:
-            apply(patients)
+            apply(patients, minutes=minutes)
         assert caught.value.fault is FILE_UNREADABLE
     assert told_of(journal, "1.2.1") == []
 
@@ -133,12 +150,12 @@ def test_a_store_that_is_gone_refuses_all_messages(patients, store, journal):
 def test_a_damaged_record_of_one_study_keeps_the_message_from_no_other(patients, journal):
     apply(patients)
     journal.identity("1.2.0", 1).path.write_text("{")
-    for _ in range(2):
+    for minutes in (0, 5):
         with pytest.raises(NodeError) as caught:
-            apply(patients, "PID|||P0||Third^Name")
+            apply(patients, "PID|||P0||Third^Name", minutes=minutes)
         assert caught.value.fault is IDENTITY_UNREADABLE
     assert [journal.newest_correction(uid) > 3 for uid in ("1.2.0", "1.2.1", "1.2.2")] == [False, True, True]
-    assert apply(patients, "PID|||P0||Fourth^Name") == 2
+    assert apply(patients, "PID|||P0||Fourth^Name", minutes=10) == 2
     assert len(told_of(journal, "1.2.0")) == 1
 
 
@@ -198,6 +215,48 @@ def test_a_corrected_patient_id_is_found_by_the_next_message(patients, store, jo
     send(store, journal, files[0], PatientID="P2")
     assert merge(patients, "P3", "P2") == 1
     assert load_identity(journal.identity("1.2.0", 1).path) == {"PatientID": "P3"}
+
+
+@pytest.fixture
+def as_told(monkeypatch: pytest.MonkeyPatch) -> list[frozenset[str]]:
+    """Of each corrected image that the journal hears of: what it says as a message had told it."""
+    found: list[frozenset[str]] = []
+
+    def watched(*arguments):
+        corrections, notes = corrections_of(*arguments)
+        found.extend(one.as_told for one in corrections)
+        return corrections, notes
+
+    monkeypatch.setattr(ingest_room, "corrections_of", watched)
+    return found
+
+
+def test_an_archive_that_follows_a_merge_image_by_image_says_what_was_told(
+    patients, store, journal, files, as_told
+):
+    other = files[0].with_name("other.dcm")
+    uid = str(dcmread(files[0]).SOPInstanceUID)
+    another = f"{uid[:-1]}{(int(uid[-1]) + 1) % 9 + 1}"  # of the same length, in the file meta too
+    other.write_bytes(files[0].read_bytes().replace(uid.encode(), another.encode()))
+    receive(store, other.read_bytes()[128:], NOON)
+    ingest(store, journal, NOON)
+    assert merge(patients, "P1", "P0", minutes=1) == 3
+    send(store, journal, files[0], PatientID="P1")
+    send(store, journal, other, PatientID="P1", PatientSex="O")
+    send(store, journal, files[1], PatientID="P2")
+    assert as_told == [{"PatientID"}, {"PatientID"}, frozenset()]
+    send(store, journal, files[1], PatientID="P1")
+    assert as_told[3] == frozenset(), "the message was not told of a study of P2"
+
+
+def test_where_the_record_of_a_message_is_damaged_nothing_was_told(
+    patients, store, journal, files, as_told, logged
+):
+    merge(patients, "P1", "P0", minutes=1)
+    journal.identity("1.2.0", 1).path.write_text("{")
+    send(store, journal, files[0], PatientID="P1")
+    assert as_told == [frozenset()]
+    assert [line["study"] for line in logged if line["event"] == "hl7.record_unread"] == ["1.2.0"]
 
 
 @pytest.mark.parametrize(

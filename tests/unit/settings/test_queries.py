@@ -84,6 +84,14 @@ def test_what_is_wrong_with_a_peer_is_said(query: str, key: str, expected: str) 
         f'url = "https://pacs.example"\npassword = {_SECRET}',
         f"extra = {{ password = {_SECRET} }}",
         f'password = "{_SECRET}',
+        f'{_WEB}\npass = "{_SECRET}"',
+        f'{_WEB}\napikey = "{_SECRET}"',
+        f'{_WEB}\npass = "{_SECRET}',
+        f'{_WEB}\nheaders = ["Authorization: Bearer {_SECRET}"',
+        f'{_WEB}\npassword "{_SECRET}"',
+        f'url = "https://node:{_SECRET}@pacs.example?apikey={_SECRET}"',
+        f'url = "https://pacs.example/?apikey={_SECRET}"',
+        f'url = ["https://pacs.example/?apikey={_SECRET}"]',
     ],
 )
 def test_a_secret_in_the_file_itself_is_refused_and_never_shown(query: str) -> None:
@@ -92,6 +100,30 @@ def test_a_secret_in_the_file_itself_is_refused_and_never_shown(query: str) -> N
     shown = "\n".join(f"{one} {one!r} {one.found}" for one in problems)
     assert _SECRET not in shown
     assert "…" in shown
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (f'"Bearer {_SECRET}"', "a text"),
+        (f'["Authorization: Bearer {_SECRET}"]', "a list"),
+        (f'{{ Authorization = "{_SECRET}" }}', "a table"),
+        ("4711", "a number"),
+        ("47.11", "a number"),
+        ("true", "true or false"),
+        ("1947-11-01", "a date or time"),
+    ],
+)
+def test_of_an_unknown_key_only_the_kind_of_its_value_is_shown(value: str, kind: str) -> None:
+    _, (problem,) = read(f"{_WEB}\nheaders = {value}")
+    assert (problem.key, problem.found) == ("query[1].headers", kind)
+    assert problem.hint
+    assert _SECRET not in f"{problem} {problem!r}"
+
+
+def test_where_the_key_of_a_certificate_stands_is_shown() -> None:
+    _, problems = read(f'{_WEB}\ncertificate_key = ["node.key"]')
+    assert [one.found for one in problems if one.key.endswith("certificate_key")] == ['["node.key"]']
 
 
 def test_an_address_that_is_wrong_is_told_once_and_not_taken_for_none() -> None:
