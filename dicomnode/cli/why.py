@@ -101,13 +101,17 @@ def _print_analyses(analyses: Sequence[Mapping[str, Any]]) -> None:
     rows = [
         (
             *(one[key] for key in ("engine", "study_version", "mode", "outcome", "found", "runtime")),
-            "\n".join(f"{said['text']} ({said['code']})" for said in one["remarks"]),
+            "\n".join(_remark(said) for said in one["remarks"]),
         )
         for one in analyses
     ]
     if rows:
         columns = ("engine", "version", "mode", "outcome", "found", "runtime", "remarks")
         print_table("Analyses", columns, rows)
+
+
+def _remark(said: Mapping[str, Any]) -> str:
+    return f"{said['text']} ({said['code']})" if said["code"] else str(said["text"])
 
 
 def _print_evidence(evidence: Sequence[Mapping[str, Any]]) -> None:

@@ -143,7 +143,8 @@ def more_instances(count: int, version: int) -> str:
 
 def completed(instances: int, series: int, evidence: str) -> str:
     """A study is complete, and how that is known."""
-    return f"The study is complete: {_count(instances, 'image')} in {_count(series, 'series')}; {evidence}."
+    known = evidence.rstrip(".")  # it may end with the reason of a failure, which is a sentence
+    return f"The study is complete: {_count(instances, 'image')} in {_count(series, 'series')}; {known}."
 
 
 def closed_incomplete(shortfall: str, then: str) -> str:

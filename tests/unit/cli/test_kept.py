@@ -167,6 +167,17 @@ def test_why_an_analysis_came_to_nothing_is_told_with_its_code(run, config, kept
     assert "DN-3011" in out
 
 
+def test_a_remark_without_a_code_is_told_without_one(run, config, kept, analysed):  # noqa: F811
+    said = Remark(kind=RemarkKind.QUALITY, text="The kernel is soft.", code=None)
+    (path,) = (config.parent / "store" / "findings").iterdir()
+    path.unlink()
+    with Store.open(config.parent / "store") as store:
+        assert store.save_findings(replace(analysed, remarks=(said,))) == path
+    _, out, _ = run("why", kept[0], "--config", config)
+    assert "The kernel is soft." in out
+    assert "(None)" not in out
+
+
 def test_a_study_that_nobody_analysed_has_nothing_to_write(run, config, journal: Journal, tmp_path):  # noqa: F811
     from tests.unit.journal.world import STUDY, receive
 

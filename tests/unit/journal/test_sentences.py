@@ -17,3 +17,9 @@ def test_a_correction_of_many_attributes_names_the_first_and_private_ones_last()
         "3 images came again with the same pixels and another header: PatientID, (0009,1000),"
     )
     assert "(0009,100A) and 29 more. The old files" in told
+
+
+def test_evidence_that_ends_with_a_reason_of_its_own_ends_with_one_point():
+    told = sentences.completed(6, 1, "nothing new for 3 s; pacs did not answer: connection refused.")
+    assert told.endswith("connection refused.")
+    assert not told.endswith("..")
