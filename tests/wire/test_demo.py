@@ -85,6 +85,7 @@ def test_the_demonstration_delivers_to_an_archive_that_is_named_and_already_hold
         assert len(archive.files()) == len(small_phantom.files) + 2
 
 
+@pytest.mark.long
 def test_without_orthanc_and_dcmtk_a_plain_storage_scp_and_our_own_sender_stand_in(tmp_path, small_phantom):
     code = (
         "import shutil, sys; shutil.which = lambda *a, **k: None\n"

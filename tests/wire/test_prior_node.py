@@ -187,7 +187,8 @@ def studies(node: Node) -> list[dict[str, object]]:
     return found
 
 
-@pytest.mark.parametrize("way", [pytest.param("C-GET", marks=pytest.mark.long), "C-MOVE"])
+@pytest.mark.long
+@pytest.mark.parametrize("way", ["C-GET", "C-MOVE"])
 def test_a_prior_that_only_the_archive_has_is_fetched_laid_over_and_named(
     tmp_path: Path, growth: Path, chests: Chests, way: str
 ) -> None:

@@ -60,6 +60,7 @@ def analysed(node: Node, files: list[Path]) -> dict[str, str]:
     return {"runtime": told.runtime, "device": told.device, **told.details}
 
 
+@pytest.mark.long
 def test_plans_are_built_at_the_start_and_the_worker_takes_them_without_losing_a_study(tmp_path, environment):
     engine = mean_engine(tmp_path / "mean")
     with running_node(tmp_path / "node", [engine], NOWHERE, environment=environment) as node:
