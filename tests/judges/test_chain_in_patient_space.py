@@ -52,9 +52,14 @@ def analyst() -> Analyst:
 
 def scanned(form: str) -> tuple[np.ndarray, Grid]:
     """The phantom on a grid of the form's directions that holds all of it; outside it is air."""
-    truth = phantom().grid
     row, column = (np.array(one) for one in PLANES.get(form, PLANES["axial"]))
     across = np.cross(row, column) * (-1.0 if form == "against the normal" else 1.0)
+    return on_slices_along(row, column, across)
+
+
+def on_slices_along(row: np.ndarray, column: np.ndarray, across: np.ndarray) -> tuple[np.ndarray, Grid]:
+    """The phantom on a grid of these directions that holds all of it; outside it is air."""
+    truth = phantom().grid
     axes = np.stack((row, column, across), axis=1) * SPACING_KJI_MM[::-1]  # columns i, j, k
     ends = np.array(np.meshgrid(*((0, n - 1) for n in truth.shape_kji), indexing="ij")).reshape(3, -1).T
     at = truth.to_lps_mm(ends) @ np.linalg.inv(axes).T

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom import dcmread
-from scipy import ndimage
 
 from dicomnode.analyse import Analysis
 from dicomnode.assemble import load_volume, read_studies
@@ -31,6 +30,7 @@ from tests.judges.test_chain_in_patient_space import (
     WHEN,
     analyst,
     centroid,
+    on_slices_along,
     phantom,
 )
 
@@ -41,26 +41,13 @@ FORMS = {"tilted by 17 degrees": 17.0, "tilted by -11 degrees, oblique": -11.0}
 
 def scanned(degrees: float) -> tuple[np.ndarray, Grid]:
     """The phantom on slices that are shifted along their columns, in a grid that holds all of it."""
-    truth = phantom().grid
     oblique = np.radians(8.0 if degrees < 0 else 0.0)
     row, column = (
         np.array((np.cos(oblique), np.sin(oblique), 0.0)),
         np.array((-np.sin(oblique), np.cos(oblique), 0.0)),
     )
     across = np.cross(row, column) + np.tan(np.radians(degrees)) * column
-    axes = np.stack((row, column, across), axis=1) * SPACING_KJI_MM[::-1]
-    ends = np.array(np.meshgrid(*((0, n - 1) for n in truth.shape_kji), indexing="ij")).reshape(3, -1).T
-    at = truth.to_lps_mm(ends) @ np.linalg.inv(axes).T
-    low = at.min(axis=0)
-    i, j, k = np.ceil(at.max(axis=0) - low).astype(int) + 1
-    affine = np.eye(4)
-    affine[:3, :3], affine[:3, 3] = axes, axes @ low
-    grid = Grid((int(k), int(j), int(i)), affine, truth.frame_of_reference_uid)
-    index = truth.to_index_kji(grid.to_lps_mm(np.moveaxis(np.indices(grid.shape_kji), 0, -1)))
-    voxels = ndimage.map_coordinates(
-        phantom().voxels.astype(np.float32), np.moveaxis(index, -1, 0), order=1, cval=-1000.0
-    )
-    return np.rint(voxels).astype(np.int16), grid
+    return on_slices_along(row, column, across)
 
 
 @dataclass(frozen=True)
