@@ -165,6 +165,11 @@ def test_an_agent_of_any_script_and_length_is_given(agent):
     assert taken(ContrastBolusAgent=agent, SeriesDescription="Abdomen nativ") == "given"
 
 
+@pytest.mark.parametrize("agent", ["100 ml", "80", "350 mg"])
+def test_an_amount_without_a_name_is_of_an_agent_that_was_given(agent):
+    assert taken(ContrastBolusAgent=agent, SeriesDescription="Abdomen nativ") == "given"
+
+
 @pytest.mark.parametrize("agent", ["NON-IONIC", "Nonionic 100 ml", "Nonat 5"])
 def test_an_agent_whose_name_begins_with_no_is_one(agent):
     assert taken(ContrastBolusAgent=agent) == "given"
