@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import PurePath
 from string import Formatter
 from typing import Final
 
@@ -60,6 +61,11 @@ EXIT_MEANINGS: Final[Mapping[int, str]] = {
 
 
 _PLACEHOLDER: Final = re.compile(r"\{(\w+)[^}]*\}")
+
+
+# Values that are a path, whatever stands in it; and what looks like one in a text, but no part of a URL
+_PATHS: Final = frozenset({"file", "folder", "path", "place"})
+_PATH: Final = re.compile(r"(?:(?<![\w:/.])|(?<=\bfile:))/(?:[^\s/'\"]+/)+([^\s/'\"]*)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,11 +123,23 @@ class NodeError(Exception):
 
     @property
     def refusal(self) -> Refusal:
-        """The failure as a value that travels on."""
-        return Refusal(code=self.fault.code, text=self.fault.text(**self.values))
+        """The failure as a value that travels on, into results and out of the house: without local folders."""
+        values = {name: _without_folders(name, value) for name, value in self.values.items()}
+        return Refusal(code=self.fault.code, text=self.fault.text(**values))
 
     def __reduce__(self) -> tuple[object, ...]:  # it crosses process borders
         return _restore, (self.fault.code, dict(self.values))
+
+
+def _without_folders(name: str, value: object) -> object:
+    """Leave of a path its last name; of other texts, of each path in them."""
+    if isinstance(value, PurePath):
+        return value.name
+    if not isinstance(value, str):
+        return value
+    if name in _PATHS and value.startswith(("/", "file:/")):
+        return PurePath(value).name
+    return _PATH.sub(r"\1", value)
 
 
 def _restore(code: str, values: Mapping[str, object]) -> NodeError:
@@ -347,8 +365,8 @@ OBJECT_CONFLICT = _row(
 PEER_UNREACHABLE = _row(
     "DN-2001",
     "{name} ({host}:{port}, AE title {ae_title!r}) cannot be reached: {error}.",
-    "Check that the peer runs and that no firewall is between; deliveries of the node are tried again by "
-    "themselves.",
+    "Check that the peer runs and that no firewall is between. Deliveries are tried again by themselves; an "
+    "archive that is asked ([[query]]) is asked anew with each study.",
     retry=Retry.BACKOFF,
     severity=Severity.WARNING,
     exit_code=EXIT_UNREACHABLE,
@@ -357,7 +375,8 @@ PEER_REJECTED = _row(
     "DN-2002",
     "{name} ({host}:{port}, AE title {ae_title!r}) rejected the association: {reason}.",
     "Register AE title {calling_ae!r} with this machine's address at the peer, and check the AE title that "
-    "the peer is called by; deliveries of the node are tried again by themselves.",
+    "the peer is called by. Deliveries are tried again by themselves; an archive that is asked ([[query]]) is "
+    "asked anew with each study.",
     retry=Retry.BACKOFF,
     exit_code=EXIT_UNREACHABLE,
 )
@@ -439,6 +458,75 @@ COMMITMENT_NOT_REPORTED = _row(
     exit_code=EXIT_UNREACHABLE,
 )
 
+# Delivery
+RESULTS_HELD = _row(
+    "DN-2600",
+    "The results for {destination} are held until a person lets them go.",
+    "Look at them (`dicomnode why STUDY`), then `dicomnode release STUDY --by NAME`, or `dicomnode retract STUDY "
+    "--by NAME`.",
+    retry=Retry.NEEDS_PERSON,
+    severity=Severity.WARNING,
+)
+COMMITMENT_REFUSED = _row(
+    "DN-2602",
+    "{name} does not take the request for storage commitment: {reason}.",
+    "Allow Storage Commitment (1.2.840.10008.1.20.1) for this node there, or set [[destination]] confirm to "
+    "query or status.",
+    severity=Severity.WARNING,
+)
+FOLDER_FAILED = _row(
+    "DN-2605",
+    "{name} cannot take results into {folder}: {error}.",
+    "Let the folder be there, writable for the user of the service, with space; the node tries again by itself.",
+)
+SENDER_NOT_KNOWN = _row(
+    "DN-2606",
+    "{name} wants results to go back to the sender, and it is not known who sent the study.",
+    "Name a destination for it: its images came from a folder, or before this version.",
+    retry=Retry.NEEDS_PERSON,
+)
+PEER_NOT_TRUSTED = _row(
+    "DN-2607",
+    "The certificate of {name} ({host}:{port}) is not trusted: {reason}.",
+    "If the hospital has a certificate authority of its own, enter its certificate as ca_file of {name}; the host "
+    "must be one that the certificate names. Deliveries are tried again by themselves.",
+    retry=Retry.BACKOFF,
+    severity=Severity.WARNING,
+    exit_code=EXIT_UNREACHABLE,
+)
+OUTSIDE_HOURS = _row(
+    "DN-2608",
+    "{name} gets results from {hours} only: they wait until then.",
+    "Nothing is wrong. To send earlier, change [[destination]] hours.",
+    severity=Severity.INFO,
+)
+WEB_REFUSED = _row(
+    "DN-2609",
+    "{name} does not take {sop_instance_uid} by STOW-RS: {reason}.",
+    "Look into its log: it may want another transfer syntax, or smaller objects. Then `dicomnode retry "
+    "--destination {name}`.",
+    retry=Retry.NEEDS_PERSON,
+)
+COMMITMENT_LATE = _row(
+    "DN-2603",
+    "{name} has not said within {seconds:.0f} s whether it commits itself to {count} object(s).",
+    "See whether it can open associations to this node, and knows its address and port; then `dicomnode retry`.",
+    retry=Retry.NEEDS_PERSON,
+)
+LOST_THERE = _row(
+    "DN-2604",
+    "{name} has said {times} times that it stored {count} object(s), and does not have them.",
+    "Look into its log and its disk: it loses what it takes. Then `dicomnode retry --destination {name}`.",
+    retry=Retry.NEEDS_PERSON,
+)
+NOTHING_TAKEN = _row(
+    "DN-2601",
+    "{destination} takes no kind of object that it could get: {refused}.",
+    "Allow these SOP Classes at the peer, or name others in [[destination]] objects; then "
+    "`dicomnode retry --destination {destination}`.",
+    retry=Retry.NEEDS_PERSON,
+)
+
 WEB_UNREACHABLE = _row(
     "DN-2540",
     "{name} ({url}) cannot be reached: {error}.",
@@ -449,7 +537,7 @@ WEB_UNREACHABLE = _row(
 WEB_FAILED = _row(
     "DN-2541",
     "{name} did not answer {request} with success: {reason}.",
-    "Look into the log of the DICOMweb service; let this machine query and retrieve there.",
+    "Look into the log of the DICOMweb service; let this machine query, and retrieve or store there.",
     severity=Severity.WARNING,
     exit_code=EXIT_UNREACHABLE,
 )
@@ -505,7 +593,8 @@ SEARCH_LOST = _row(
 WEB_LOGIN_REFUSED = _row(
     "DN-2550",
     "{name} ({url}) does not let this node in: {reason}.",
-    "Check user and password, or token, in [[query]] of {name}; they must be allowed to query and retrieve there.",
+    "Check user and password, or token, of {name} ([[query]] or [[destination]]); they must be allowed to query, and to "
+    "retrieve or store there.",
     severity=Severity.WARNING,
     exit_code=EXIT_UNREACHABLE,
 )
@@ -520,7 +609,7 @@ WEB_SECRET_UNREADABLE = _row(
 WEB_NOT_TRUSTED = _row(
     "DN-2552",
     "The certificate of {name} ({url}) is not trusted: {reason}.",
-    "If the hospital has a certificate authority of its own, enter its certificate as ca_file in [[query]]; the host "
+    "If the hospital has a certificate authority of its own, enter its certificate as ca_file of {name}; the host "
     "in url must be one that the certificate names.",
     severity=Severity.WARNING,
     exit_code=EXIT_UNREACHABLE,
@@ -536,7 +625,7 @@ CORRECTION_OUTDATED = _row(
 REJECTION_NOTE_UNREADABLE = _row(
     "DN-2521",
     "The key object document {path} cannot be read, so nothing is set aside by it: {error}.",
-    "If it is a rejection note, have it sent again; `dicomnode retract STUDY` takes the results back meanwhile.",
+    "If it is a rejection note, have it sent again; `dicomnode retract STUDY --by NAME` takes the results back meanwhile.",
     severity=Severity.WARNING,
 )
 NOTHING_TO_REJECT = _row(
@@ -550,6 +639,14 @@ RESULT_GONE = _row(
     "No rejection note can be written: the result object {path} cannot be read ({error}).",
     "Look at the disk (dmesg, smartctl), or restore the outbox; else reject the results at the archive by hand.",
     retry=Retry.NEEDS_PERSON,
+)
+RESULTS_REJECTED = _row(
+    "DN-2524",
+    "Its results were taken back, or rejected by a note of somebody else (DCM {codes}), and nothing that an engine "
+    "looks at has changed since: they are not sent again.",
+    "Nothing to do if they were wrong. To have the study analysed again: `dicomnode retry STUDY --retracted "
+    "--by NAME`.",
+    severity=Severity.WARNING,
 )
 MESSAGE_WRONG = _row(
     "DN-2530",
@@ -586,6 +683,12 @@ ENTRY_BEHIND = _row(
     retry=Retry.BACKOFF,
     severity=Severity.WARNING,
 )
+ID_LEFT_OUT = _row(
+    "DN-2535",
+    "{source} merges patients, but does not say which ID follows that of this study, so the study stays as it is.",
+    "Where it should follow, have the message sent again with the new ID of that issuer and type in PID-3.",
+    severity=Severity.WARNING,
+)
 
 # ── 3xxx assemble: from instances to a volume ─────────────────────────────────────────────────────
 NOT_DICOM = _row(
@@ -607,8 +710,9 @@ TAG_MISSING = _row(
 )
 TAG_INCONSISTENT = _row(
     "DN-3004",
-    "{tag} {keyword} differs within the series: {values}.",
-    "The series mixes images that do not belong together; export its parts as series of their own.",
+    "{tag} {keyword} differs {among}: {values}.",
+    "Images that do not belong together were mixed: export the parts of a series as series of their own; correct a study "
+    "of two patients in the archive and send it again.",
 )
 SLICE_GAP = _row(
     "DN-3005",
@@ -711,6 +815,12 @@ FRAMES_UNPLACED = _row(
     "{sop_class} has {frames} frame(s), but not as many items of (5200,9230) PerFrameFunctionalGroupsSequence, "
     "which say where each lies.",
     "Send it again from the scanner; a system between may have dropped the functional groups.",
+)
+TOO_MANY_FRAMES = _row(
+    "DN-3053",
+    "(0028,0008) NumberOfFrames is {frames}: of one object at most {most} frames are taken apart.",
+    "Send it as several objects, or as single images. Such a number may also be damage: compare it with the "
+    "images at the scanner.",
 )
 PROJECTION = _row(
     "DN-3051",
@@ -1283,8 +1393,9 @@ SOURCES_DISAGREE = _row(
 )
 GEOMETRY_GUARD = _row(
     "DN-5003",
-    "The segmentation, read back, does not say what the engine found: {difference}.",
-    "Nothing was sent and the findings are kept. Report this as a bug, with this sentence.",
+    "An object, read back, does not say what the engine found: {difference}.",
+    "Nothing was sent and the findings are kept. Look at the two pictures in quarantine, and report this as a bug, "
+    "with this sentence.",
     retry=Retry.NEEDS_PERSON,
 )
 REPORT_FAILED = _row(

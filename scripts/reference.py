@@ -16,6 +16,7 @@ from dicomnode.cli.app import app
 from dicomnode.faults import EXIT_MEANINGS, FAULTS
 from dicomnode.settings.schema import Settings
 from scripts.reference_engine import engine_page
+from scripts.reference_judges import judges_page
 from scripts.reference_preparations import preparations_page
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
@@ -123,6 +124,7 @@ PAGES = {
     "settings.md": settings_page,
     "commands.md": commands_page,
     "engine.md": engine_page,
+    "judges.md": judges_page,
     "preparations.md": preparations_page,
 }
 

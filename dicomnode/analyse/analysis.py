@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from dicomnode.values import Picture, Remark, Volume
+from dicomnode.values import EarlierSeries, Picture, Remark, Volume
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -16,7 +16,7 @@ class Analysis:
     volumes: by name of each [[input]] that is a series; a prior that there is not is left out. salt: of the
     installation, for tracking UIDs. made_at: the moment that the results name, time-zone aware; from the
     journal, so that doing it again gives the same. remarks, told: what else results and their provenance say
-    of the inputs: which prior was taken, or why there is none.
+    of the inputs: which prior was taken, or why there is none. earlier: the images of the priors.
     """
 
     volumes: Mapping[str, Volume | Picture]
@@ -25,3 +25,4 @@ class Analysis:
     made_at: datetime
     remarks: tuple[Remark, ...] = ()
     told: Mapping[str, str] = field(default_factory=dict)
+    earlier: tuple[EarlierSeries, ...] = ()

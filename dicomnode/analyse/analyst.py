@@ -16,7 +16,7 @@ from dicomnode.analyse.analysis import Analysis
 from dicomnode.analyse.clock import MEASURING, PREPARING, Clock, Stage
 from dicomnode.analyse.device_path import DeviceStudy, MakeRoom, device_path, no_room, run_network_on_device
 from dicomnode.analyse.fitting import empty_inputs, network_problems
-from dicomnode.analyse.laying import compared
+from dicomnode.analyse.laying import compared, looked_at
 from dicomnode.analyse.networks import run_network
 from dicomnode.analyse.numbers import Numbers, number
 from dicomnode.analyse.occasion import Occasion
@@ -244,6 +244,7 @@ class Analyst:
             images=tuple(numbers.images),
             features=tuple(numbers.features),
             frame_scores=tuple(numbers.frame_scores),
+            earlier=looked_at(analysis.earlier, chained.told),
         )
 
     def _outcome(self, described: _Described) -> Outcome:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dicomnode.analyse.register import register
 from dicomnode.analyse.resample import Prepared
 from dicomnode.engine import InputSpec, Manifest
 from dicomnode.faults import NEEDS_REGISTRATION, NO_PRIOR, REGISTRATION_FAILED
-from dicomnode.values import Progress, Refusal, Remark, RemarkKind, Volume
+from dicomnode.values import EarlierSeries, Progress, Refusal, Remark, RemarkKind, Volume
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -42,7 +42,7 @@ def lay(manifest: Manifest, volumes: Mapping[str, Volume], progress: Progress) -
             return _needs_registration(manifest, spec, volumes)
         found = register(own, volume, spec.register, progress)
         if not isinstance(found, str):
-            told[f"registration of {spec.name}"] = found.words
+            told[_how(spec.name)] = found.words
             images[spec.name] = Prepared(volume.voxels, found.grid_of(volume.grid, own.grid))
             continue
         failed = _failed(manifest, spec, found)
@@ -61,11 +61,20 @@ def compared(manifest: Manifest, given: Mapping[str, str], laid: Mapping[str, st
     """
     remarks = []
     for spec in manifest.priors:
-        if how := laid.get(f"registration of {spec.name}"):
+        if how := laid.get(_how(spec.name)):
             which = f" ({given[told]})" if (told := f"prior {spec.name}") in given else ""
             text = f"Input {spec.name!r} is of an earlier study{which}, laid over this one: {how}."
             remarks.append(Remark(kind=RemarkKind.QUALITY, text=text))
     return remarks
+
+
+def looked_at(given: Sequence[EarlierSeries], laid: Mapping[str, str]) -> tuple[EarlierSeries, ...]:
+    """Return the priors that the engine got: what was laid over the current study."""
+    return tuple(one for one in given if _how(one.name) in laid)
+
+
+def _how(name: str) -> str:
+    return f"registration of {name}"
 
 
 def _same_space(volume: Volume, own: Volume) -> bool:

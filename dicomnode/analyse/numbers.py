@@ -182,8 +182,6 @@ def _unit(output: OutputSpec, volume: Volume) -> Code:
 def _say_what_is_not_sent(numbers: Numbers) -> None:
     """Name what no DICOM object of this version holds: it is kept, and nobody must think it was lost."""
     kept = {
-        "map": [one.label for one in numbers.maps],
-        "derived image": [one.label for one in numbers.images],
         "features": [one.label for one in numbers.features],
         "scores of single slices": list(dict.fromkeys(one.label for one in numbers.frame_scores)),
     }

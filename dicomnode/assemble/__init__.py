@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dicomnode.assemble.pictures import load_picture
     from dicomnode.assemble.placing import Placement
     from dicomnode.assemble.record import Header
+    from dicomnode.assemble.required import other_person
     from dicomnode.assemble.sampling import SampledSlice, sample_slices
     from dicomnode.assemble.slices import DecodeSlices, decode_here
     from dicomnode.assemble.sources import encode_headers, source_of
@@ -36,6 +37,7 @@ _HOMES = {
     "pictures": ("load_picture",),
     "placing": ("Placement",),
     "record": ("Header",),
+    "required": ("other_person",),
     "sampling": ("SampledSlice", "sample_slices"),
     "slices": ("DecodeSlices", "decode_here"),
     "sources": ("encode_headers", "source_of"),
@@ -67,6 +69,7 @@ __all__ = [
     "find_files",
     "load_picture",
     "load_volume",
+    "other_person",
     "read_studies",
     "sample_slices",
     "source_of",

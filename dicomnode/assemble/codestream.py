@@ -19,9 +19,13 @@ _DHT: Final = 0xC4
 _FRAMES: Final = frozenset(
     {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF, 0xF7}
 )
+_SEQUENTIAL: Final = frozenset({0xC0, 0xC1})  # DCT, Huffman coding
 _LOSSLESS: Final = 0xC3
 _PROGRESSIVE: Final = 0xC2
 _COEFFICIENTS: Final = 64  # of a block
+_BLOCK: Final = 8  # rows
+_HIGHEST_MCU: Final = 4 * _BLOCK  # T.81 B.2.2: sampling factors are 1 to 4
+_MOST_ROWS: Final = 65_500  # that libjpeg takes (jmorecfg.h)
 _JPEG_LS: Final = 0xF7
 _JPEG_2000: Final = b"\xff\x4f\xff\x51"  # SOC, SIZ
 # Within entropy-coded data FF is followed by 00 (stuffed) or RST0 … RST7 (T.81 B.1.1.5), in JPEG-LS by
@@ -47,9 +51,26 @@ def contradiction(stream: bytes, rows: int, columns: int, samples: int = 1) -> s
     return None
 
 
-def is_progressive(stream: bytes) -> bool:
-    """Tell whether a JPEG stream, one without a contradiction, is of scans that refine each other."""
-    return any(marker == _PROGRESSIVE for marker, _ in _segments(stream))
+def one_row_more(stream: bytes) -> bytes | None:
+    """Have a JPEG stream say that its image goes on below: for one row of MCUs (T.81 A.2), which it lacks.
+
+    stream: one without a contradiction. None where its image is not sequential, or not of a single scan.
+    """
+    frames = [place for place in _places(stream) if place[0] in _SEQUENTIAL]
+    scans = [stream[begin] for marker, begin, _ in _places(stream) if marker == _SOS]
+    if not frames:
+        return None
+    _, begin, end = frames[0]
+    _, rows, _, components = struct.unpack_from(">BHHB", stream, begin)
+    if scans != [components]:
+        return None
+    # Component, sampling factors (horizontal in the high half), table; one alone is not interleaved
+    vertical = [factors & 0x0F for factors in stream[begin + 7 : end : 3]]
+    height = _BLOCK * (max(vertical) if components > 1 else 1)
+    more = (rows + height - 1) // height * height + 1
+    if not 1 <= height <= _HIGHEST_MCU or more > _MOST_ROWS:
+        return None
+    return stream[: begin + 1] + struct.pack(">H", more) + stream[begin + 3 :]
 
 
 def _size(found_rows: int, found_columns: int, rows: int, columns: int) -> str | None:
@@ -98,6 +119,11 @@ def _frame(segment: bytes, rows: int, columns: int, samples: int) -> str | None:
 
 def _segments(stream: bytes) -> Iterator[tuple[int, bytes]]:
     """Yield markers and their parameters up to the end of the image; IndexError if it does not come."""
+    return ((marker, stream[begin:end]) for marker, begin, end in _places(stream))
+
+
+def _places(stream: bytes) -> Iterator[tuple[int, int, int]]:
+    """Do it with where the parameters begin and end."""
     at, pattern = 2, _MARKER
     while True:
         while stream[at] == 0xFF and stream[at + 1] == 0xFF:  # fill bytes
@@ -106,12 +132,12 @@ def _segments(stream: bytes) -> Iterator[tuple[int, bytes]]:
         if stream[at] != 0xFF:
             return
         if marker == _EOI:
-            yield marker, b""
+            yield marker, at + 2, at + 2
             return
         length = struct.unpack_from(">H", stream, at + 2)[0]
         if length < 2 or at + 2 + length > len(stream):
             return
-        yield marker, stream[at + 4 : at + 2 + length]
+        yield marker, at + 4, at + 2 + length
         at += 2 + length
         if marker == _JPEG_LS:
             pattern = _MARKER_LS

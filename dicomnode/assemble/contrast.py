@@ -67,16 +67,15 @@ _NO_AGENT: Final = re.compile(
 # around the spine: words of Contrast/Bolus Route (0018,1040, LO), …
 _OTHER_ROUTE: Final = (
     r"oral\w*|per ?os|po|p o|enteral\w*|entéral\w*|rectal\w*|enema|einlauf|naso ?gastric|ng(?: tube)?|sonde|"
-    r"intra ?thecal\w*|intra ?articular\w*|intra ?artikul\w*|intra ?vesical\w*|drunk"
+    r"intra ?thecal\w*|intra ?articular\w*|intra ?artikul\w*|intra ?vesical\w*|intra ?peritoneal\w*|"
+    r"intra ?luminal\w*|vaginal\w*|inhal\w*|per rectum|drunk"
 )
 # … and what only an agent is called that is given so, in whatever words the route is left out
 _OTHER_AGENT: Final = (
     r"barium\w*|baryt\w*|gastrogra\w*|gastro ?lux|gastro ?vist|micropaque|e z cat\w*|readi cat\w*|ez ?cat\w*|"
     r"water|wasser|eau|agua|acqua|mannitol\w*|milk|milch|volumen|telebrix gastro|air|luft|methylcellulose"
 )
-_INTO_BLOOD: Final = re.compile(
-    r"\b(?:iv|i v|ia|i a|intra ?ven\w*|intra ?arter\w*|intra ?vascul\w*|venous)\b"
-)
+_INTO_BLOOD: Final = re.compile(r"\b(?:iv|i v|ia|i a|intra ?(?:ven|arter|vascul|coronar|card)\w*|venous)\b")
 _BESIDE_BLOOD: Final = re.compile(rf"\b(?:{_OTHER_ROUTE})\b")
 _NOT_FOR_BLOOD: Final = re.compile(rf"\b(?:{_OTHER_ROUTE}|{_OTHER_AGENT})\b")
 _NAMED: Final = re.compile(r"[^\W\d_]")  # letters of any script: an agent or a route …
@@ -99,7 +98,7 @@ def contrast_of(header: Header) -> str | None:
     agent = _plain(written)
     if agent and _NO_AGENT.fullmatch(agent):
         return "none"
-    if _is_beside_the_blood(written, _plain(str(header.tags.get("ContrastBolusRoute") or ""))):
+    if is_beside_the_blood(written, str(header.tags.get("ContrastBolusRoute") or "")):
         agent = ""
     words = _of_words(header)
     if agent and words == "none":
@@ -111,8 +110,9 @@ def contrast_of(header: Header) -> str | None:
     return "given" if known or agent else None
 
 
-def _is_beside_the_blood(agent: str, route: str) -> bool:
-    """Tell whether an agent is given by mouth, or else not into a vessel; route: plain, as it is told."""
+def is_beside_the_blood(agent: str, route: str) -> bool:
+    """Tell whether an agent is given by mouth, or else not into a vessel, by its name and its route."""
+    route = _plain(route)
     if _INTO_BLOOD.search(route):
         return False
     if _BESIDE_BLOOD.search(route):

@@ -98,7 +98,7 @@ class UpToPixels:
 
     def everything(self) -> Dataset:
         """Return a data set of all elements before the pixels."""
-        return self.dataset if self.scan is None else _dataset(*self.scan)
+        return self.dataset if self.scan is None else dataset_of(*self.scan)
 
 
 def read_up_to_pixels(file: BinaryIO, wanted: Wanted | None = None) -> UpToPixels:
@@ -134,7 +134,7 @@ def scanned(file: BinaryIO, wanted: Wanted | None = None, *, whole: bool = False
     if not _is_plain(elements, elements if whole else kept, implicit=scanner.implicit):
         return None
     return UpToPixels(
-        dataset=_dataset(scanner, kept),
+        dataset=dataset_of(scanner, kept),
         transfer_syntax_uid=syntax,
         pixels=pixels,
         size=window.size,
@@ -199,7 +199,16 @@ def _is_plain(elements: Sequence[Element], kept: Sequence[Element], *, implicit:
     return vrs <= PLAIN_VRS and endless <= {b"SQ"}
 
 
-def _dataset(scanner: Scanner, elements: Sequence[Element]) -> Dataset:
+def is_plain_item(elements: Sequence[Element], *, implicit: bool) -> bool:
+    """Tell whether pydicom would find the same elements in an item of a sequence."""
+    endless = [one for one in elements if one[4]]
+    if implicit:
+        return all(_vr(one[0]) == "SQ" for one in endless)
+    return {one[1] for one in elements} <= PLAIN_VRS and all(one[1] == b"SQ" for one in endless)
+
+
+def dataset_of(scanner: Scanner, elements: Sequence[Element]) -> Dataset:
+    """Return a data set of elements that were found; their values are converted when they are asked for."""
     take, implicit = scanner.window.take, scanner.implicit
     raw: dict[BaseTag, DataElement | RawDataElement] = {}
     for tag, vr, begin, end, undefined in elements:

@@ -256,13 +256,15 @@ def _decode(image: ImageFile, header: Header, options: Mapping[str, Any], stream
 def _by_pydicom(source: bytes, syntax: UID, options: Mapping[str, Any]) -> Stored:
     """Decode a codestream, or native pixels."""
 
-    def decode(content: bytes) -> Decoded:
-        return get_decoder(syntax).as_array(content, index=0, raw=True, **options)
+    def decode(content: bytes, plugin: str) -> Decoded:
+        asked = {**options, "decoding_plugin": plugin}
+        return get_decoder(syntax).as_array(content, index=0, raw=True, **asked)
 
+    plugin = options["decoding_plugin"]
     try:
         if not syntax.is_encapsulated:
-            return decode(source)[0]
-        pixels: Stored = decode_whole(decode, source, syntax=syntax, plugin=options["decoding_plugin"])[0]
+            return decode(source, plugin)[0]
+        pixels: Stored = decode_whole(decode, source, syntax=syntax, plugin=plugin)[0]
     except MemoryError:
         raise
     except OSError as error:  # Pillow raises it for broken streams

@@ -9,71 +9,24 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from pydicom import Dataset
 from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag, tag_for_keyword
-from pydicom.dataelem import RawDataElement
+from pydicom.dataelem import DataElement, RawDataElement
 
+from dicomnode.assemble.agents import Agents
 from dicomnode.assemble.attributes import items_of, many, value_of
 from dicomnode.assemble.bounded import ITEM_MARKS, TooMuchError, most_elements, most_items
+from dicomnode.assemble.macros import Elements, Lifting, count_groups, groups_in
 from dicomnode.store.elements import SHORT_VRS, UNDEFINED, ScanError
 from dicomnode.store.foreign import UNREADABLE
+from dicomnode.values import Fact
 
 GROUPS: Final = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 
 _GROUP_TAGS: Final = frozenset(tag_for_keyword(word) or 0 for word in GROUPS)
-
-# Functional group macros whose attributes describe the frame itself (PS3.3 C.7.6.16.2, C.8.13,
-# C.8.15, C.8.22). Others name other images, with UIDs that must not become those of the frame.
-_MACROS: Final = (
-    "UnassignedSharedConvertedAttributesSequence",  # legacy converted objects: what has no group of its own
-    "UnassignedPerFrameConvertedAttributesSequence",
-    "PixelMeasuresSequence",
-    "PlanePositionSequence",
-    "PlaneOrientationSequence",
-    "PixelValueTransformationSequence",
-    "FrameContentSequence",
-    "TemporalPositionSequence",
-    "CardiacSynchronizationSequence",
-    "RespiratorySynchronizationSequence",
-    "ContrastBolusUsageSequence",
-    "CTImageFrameTypeSequence",
-    "CTReconstructionSequence",
-    "CTXRayDetailsSequence",
-    "CTAcquisitionTypeSequence",
-    "MRImageFrameTypeSequence",
-    "MRTimingAndRelatedParametersSequence",
-    "MRModifierSequence",
-    "MREchoSequence",
-    "MRDiffusionSequence",
-    "MRMetaboliteMapSequence",
-    "PETFrameTypeSequence",
-    "XRay3DFrameTypeSequence",
-)
-_MAPPINGS: Final = "RealWorldValueMappingSequence"  # taken whole: it may have several items
-
-# What a frame shares with its object, whatever a functional group says.
-_OF_THE_OBJECT: Final = frozenset(
-    tag_for_keyword(word)
-    for word in (
-        "SOPClassUID",
-        "SOPInstanceUID",
-        "StudyInstanceUID",
-        "SeriesInstanceUID",
-        "FrameOfReferenceUID",
-        "PatientID",
-        "IssuerOfPatientID",
-        "NumberOfFrames",
-        "SamplesPerPixel",
-        "PhotometricInterpretation",
-        "Rows",
-        "Columns",
-        "BitsAllocated",
-        "PixelRepresentation",
-        "InstanceNumber",
-    )
-)
 
 # Attributes of enhanced images that say what another one says of classic images.
 _CLASSIC: Final = {
@@ -103,7 +56,7 @@ def has_groups(dataset: Dataset, frames: int) -> bool:
         raw: object = dataset.get_item(tag, keep_deferred=True)
         if isinstance(raw, RawDataElement):
             _bound(raw, frames)
-    return frames > 0 and len(items_of(dataset, GROUPS[1])) == frames
+    return frames > 0 and count_groups(dataset, GROUPS[1]) == frames
 
 
 def _bound(groups: RawDataElement, frames: int) -> None:
@@ -184,31 +137,22 @@ def frames_of(dataset: Dataset) -> Iterator[Dataset]:
 
     dataset: with as many items of Per-Frame Functional Groups Sequence (5200,9230) as frames.
     """
-    whole = Dataset()
-    whole.update({tag: dataset.get_item(tag) for tag in dataset.keys() - _GROUP_TAGS})
-    for group in items_of(dataset, GROUPS[0]):
-        _lift(group, whole)
+    lifting = Lifting()
+    whole = Dataset({tag: dataset.get_item(tag) for tag in dataset.keys() - _GROUP_TAGS})
+    shared = list(groups_in(dataset, GROUPS[0]))
+    for group in shared:
+        whole.update(lifting.lifted(group))
+    agents = Agents(dataset, shared)
     for tag in list(whole.keys()):  # made once of the bytes, not again for each frame
         value_of(whole, keyword_for_tag(tag))
+    common: Elements = {tag: whole.get_item(tag) for tag in whole.keys()}  # noqa: SIM118  of a data set, not of a dict
     kept = _kept_dimensions(dataset)
-    for group in items_of(dataset, GROUPS[1]):
-        frame = Dataset()
-        frame.update(whole)
-        _lift(group, frame)
+    for group in groups_in(dataset, GROUPS[1]):
+        frame = Dataset(common | lifting.lifted(group))
         _only_dimensions(frame, kept)
         _add_classic(frame)
+        agents.tell(group, frame)
         yield frame
-
-
-def _lift(group: Dataset, flat: Dataset) -> None:
-    for macro in _MACROS:
-        for item in items_of(group, macro)[:1]:
-            flat.update({tag: item.get_item(tag) for tag in item.keys() - _OF_THE_OBJECT})
-    for diffusion in items_of(group, "MRDiffusionSequence")[:1]:
-        for item in items_of(diffusion, "DiffusionGradientDirectionSequence")[:1]:
-            flat.update({tag: item.get_item(tag) for tag in item.keys() - _OF_THE_OBJECT})
-    if items_of(group, _MAPPINGS):
-        flat.add(group[_MAPPINGS])
 
 
 def _add_classic(frame: Dataset) -> None:
@@ -217,10 +161,19 @@ def _add_classic(frame: Dataset) -> None:
         if value is None:
             continue
         first = value[0] if enhanced == "InversionTimes" and isinstance(value, tuple) else value
-        try:
-            setattr(frame, classic, list(first) if isinstance(first, tuple) else first)
-        except UNREADABLE:
-            continue
+        element = _classic(classic, first)
+        if element is not None:
+            frame[element.tag] = element
+
+
+@lru_cache(maxsize=1024)
+def _classic(keyword: str, value: Fact) -> DataElement | None:
+    """Write a value as an attribute of classic images; None where it cannot be one."""
+    tag = tag_for_keyword(keyword) or 0
+    try:
+        return DataElement(tag, dictionary_VR(tag), list(value) if isinstance(value, tuple) else value)
+    except UNREADABLE:
+        return None
 
 
 def _kept_dimensions(dataset: Dataset) -> tuple[int, ...] | None:
@@ -238,4 +191,6 @@ def _only_dimensions(frame: Dataset, kept: tuple[int, ...] | None) -> None:
     if kept is None or max(kept, default=-1) >= len(values):
         frame.pop("DimensionIndexValues", None)
         return
-    frame.DimensionIndexValues = [int(str(values[n]).split(".")[0]) for n in kept]
+    element = _classic("DimensionIndexValues", tuple(int(str(values[n]).split(".")[0]) for n in kept))
+    if element is not None:
+        frame[element.tag] = element

@@ -6,7 +6,8 @@ the pixels. So a header costs a few kilobytes, whatever a maker put into private
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -19,9 +20,9 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from dicomnode.assemble.agents import SEQUENCE as AGENTS
 from dicomnode.assemble.attributes import (
     is_empty,
-    items_of,
     many,
     numbers_of,
     text_of,
@@ -38,10 +39,11 @@ from dicomnode.assemble.dataset import (
     scanned,
 )
 from dicomnode.assemble.functional_groups import GROUPS, frames_of, has_groups
-from dicomnode.assemble.kinds import FRAME_CLASSES, NM_IMAGE, PET_CLASSES
+from dicomnode.assemble.kinds import FRAME_CLASSES, MOST_FRAMES, NM_IMAGE, PET_CLASSES
+from dicomnode.assemble.macros import groups_in
 from dicomnode.assemble.nuclear import VECTORS, is_reconstructed, nuclear_frames
-from dicomnode.assemble.persons import KEYWORDS as PERSON_KEYWORDS
-from dicomnode.assemble.persons import patient_key, person_keys
+from dicomnode.assemble.persons import READ as PERSON_KEYWORDS
+from dicomnode.assemble.persons import PersonKeys, patient_key, person_keys
 from dicomnode.assemble.pet import KEYWORDS as PET_KEYWORDS
 from dicomnode.assemble.pet import PRIVATE_TAGS, pet_facts
 from dicomnode.assemble.picture_classes import PICTURE_CLASSES
@@ -105,6 +107,7 @@ _FRAME_KEYWORDS: Final = (
     "DetectorInformationSequence",
     "SpacingBetweenSlices",
     "RealWorldValueMappingSequence",
+    AGENTS,
 )
 _OTHER_KEYWORDS: Final = (
     "SOPInstanceUID",
@@ -153,7 +156,6 @@ _WANTED: Final = Wanted(
     longer={tag_for_keyword(word) or 0: _LONGEST_SEQUENCE for word in _READ if dictionary_VR(word) == "SQ"}
     | {tag_for_keyword(word) or 0: _LONGEST_GROUPS for word in _OF_ALL_FRAMES},
 )
-_MOST_FRAMES: Final = 20_000
 
 # Transfer syntaxes whose pixels have the length that the header says; all others are encapsulated.
 _NATIVE: Final = frozenset(
@@ -221,11 +223,28 @@ def _read(path: Path, file: BinaryIO) -> tuple[Header, ...] | SetAside:
             return _aside(path, HEADER_DAMAGED, error_text, instance if is_valid_uid(instance) else None)
     if not is_valid_uid(syntax):
         return _aside(path, HEADER_DAMAGED, "it names no transfer syntax", uids["SOPInstanceUID"])
-    damage = _damage(read)
     try:
-        return _images(path, dataset, uids | {"TransferSyntaxUID": syntax}, damage)
+        whole = _Whole(
+            path=path,
+            uids=uids | {"TransferSyntaxUID": syntax},
+            damage=_damage(read),
+            patient_key=patient_key(dataset),
+            person_keys=person_keys(dataset),
+        )
+        return _images(dataset, whole)
     except UNREADABLE_ITEMS as error:  # the disk is not asked any more
         return _aside(path, HEADER_DAMAGED, _why(error), uids["SOPInstanceUID"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Whole:
+    """What all frames of an object share. damage: see `Header`."""
+
+    path: Path
+    uids: Mapping[str, str]
+    damage: str | None
+    patient_key: str
+    person_keys: PersonKeys
 
 
 def _why(error: BaseException) -> str:
@@ -250,28 +269,28 @@ def _damage(read: UpToPixels) -> str | None:
     return f"its Pixel Data end after {there} of {wanted} bytes" if there < wanted else None
 
 
-def _images(path: Path, dataset: Dataset, uids: dict[str, str], damage: str | None) -> tuple[Header, ...]:
+def _images(dataset: Dataset, whole: _Whole) -> tuple[Header, ...]:
     """Return a header a frame where the frames of the object may be slices, else one of the whole.
 
     An object of one frame is a single image, whatever its class: series of such objects exist.
     """
     frames = whole_of(dataset, "NumberOfFrames") or 1
     of_frames: Iterator[Dataset] = iter(())
-    if uids["SOPClassUID"] in FRAME_CLASSES and 1 <= frames <= _MOST_FRAMES:
-        if uids["SOPClassUID"] != NM_IMAGE:
+    sop_class_uid = whole.uids["SOPClassUID"]
+    if sop_class_uid in FRAME_CLASSES and 1 <= frames <= MOST_FRAMES:
+        if sop_class_uid != NM_IMAGE:
             of_frames = frames_of(dataset) if has_groups(dataset, frames) else of_frames
         elif is_reconstructed(dataset):
             of_frames = nuclear_frames(dataset, frames)
     images = tuple(
-        _header(path, frame, uids, damage, number if frames > 1 else None)
+        _header(frame, whole, number if frames > 1 else None)
         for number, frame in enumerate(of_frames, start=1)
     )
-    return images or (_header(path, dataset, uids, damage, None),)
+    return images or (_header(dataset, whole, None),)
 
 
-def _header(
-    path: Path, dataset: Dataset, uids: dict[str, str], damage: str | None, number: int | None
-) -> Header:
+def _header(dataset: Dataset, whole: _Whole, number: int | None) -> Header:
+    uids = whole.uids
     spacing = numbers_of(dataset, "PixelSpacing", 2)
     orientation = numbers_of(dataset, "ImageOrientationPatient", 6)
     position = numbers_of(dataset, "ImagePositionPatient", 3)
@@ -281,14 +300,14 @@ def _header(
     there = dataset.keys()
     tags = {keyword: value_of(dataset, keyword) for keyword, tag in _SHOWN.items() if tag in there}
     return Header(
-        path=path,
+        path=whole.path,
         sop_instance_uid=uids["SOPInstanceUID"],
         sop_class_uid=uids["SOPClassUID"],
         study_instance_uid=uids["StudyInstanceUID"],
         series_instance_uid=uids["SeriesInstanceUID"],
         transfer_syntax_uid=uids["TransferSyntaxUID"],
-        patient_key=patient_key(dataset),
-        person_keys=person_keys(dataset),
+        patient_key=whole.patient_key,
+        person_keys=whole.person_keys,
         modality=text_of(dataset, "Modality"),
         frame_of_reference_uid=text_of(dataset, "FrameOfReferenceUID") or None,
         image_type=tuple(str(word).upper() for word in many(image_type)),
@@ -309,8 +328,8 @@ def _header(
         pet=pet_facts(dataset) if uids["SOPClassUID"] in PET_CLASSES else None,
         picture=picture_facts(dataset) if uids["SOPClassUID"] in PICTURE_CLASSES else None,
         padding=(padding, padding if limit is None else limit) if padding is not None else None,
-        has_pixels=damage != _NO_PIXEL_DATA,
-        damage=damage,
+        has_pixels=whole.damage != _NO_PIXEL_DATA,
+        damage=whole.damage,
         tags={keyword: value for keyword, value in tags.items() if value is not None},
     )
 
@@ -328,9 +347,9 @@ def _rescale(dataset: Dataset) -> tuple[float, float] | None:
 def _mappings(dataset: Dataset) -> tuple[RealWorld, ...]:
     """Return the linear Real World Value Mappings that name a unit; tables are not used."""
     found = []
-    for item in items_of(dataset, "RealWorldValueMappingSequence"):
+    for item in groups_in(dataset, "RealWorldValueMappingSequence"):
         slope, intercept = (value_of(item, f"RealWorldValue{word}") for word in ("Slope", "Intercept"))
-        unit = (*items_of(item, "MeasurementUnitsCodeSequence"), Dataset())[0]
+        unit = next(groups_in(item, "MeasurementUnitsCodeSequence"), Dataset())
         words = [text_of(unit, word) for word in ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")]
         if not isinstance(slope, int | float) or not isinstance(intercept, int | float) or slope == 0:
             continue

@@ -16,6 +16,7 @@ from dicomnode.faults import (
     NOT_A_VOLUME_CLASS,
     PIXELS_MISSING,
     PROJECTION,
+    TOO_MANY_FRAMES,
     Fault,
 )
 from dicomnode.values import Refusal, SetAside
@@ -39,6 +40,9 @@ FRAME_CLASSES: Final = (
     frozenset({ENHANCED_CT, LEGACY_CT, ENHANCED_MR, LEGACY_MR, ENHANCED_PET, LEGACY_PET, NM_IMAGE}) | XRAY_3D
 )
 """Multi-frame objects whose frames may be slices of a volume."""
+
+MOST_FRAMES: Final = 20_000
+"""Of an object that is taken apart, a header a frame: 6 s and 60 MB. 40 slices at 500 times are so many."""
 
 VOLUME_CLASSES: Final = FRAME_CLASSES | {CT_IMAGE, MR_IMAGE, PET_IMAGE}
 
@@ -180,6 +184,8 @@ def kind_refusal(header: Header) -> Refusal | None:
     if kind is None:
         return None
     is_whole = header.frames > 1 and header.frame_number is None
+    if header.sop_class_uid in FRAME_CLASSES and is_whole and header.frames > MOST_FRAMES:
+        return TOO_MANY_FRAMES.refusal(frames=header.frames, most=MOST_FRAMES)
     if header.sop_class_uid in FRAME_CLASSES - {NM_IMAGE} and is_whole:
         return FRAMES_UNPLACED.refusal(sop_class=class_name(header.sop_class_uid), frames=header.frames)
     return NOT_A_VOLUME_CLASS.refusal(sop_class=kind)

@@ -3,42 +3,78 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import suppress
-from typing import Final
+from typing import Final, NamedTuple
 
 from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
-from pydicom.valuerep import PersonName
+from pydicom.dataelem import RawDataElement
 
-from dicomnode.assemble.attributes import text_of, value_of
+from dicomnode.assemble.attributes import many, text_of, value_of
 from dicomnode.assemble.dataset import base_tag
 from dicomnode.store.foreign import UNREADABLE_ITEMS
+from dicomnode.store.names import UTF_8, Name, read_name
 
 KEYWORDS: Final = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate")
+READ: Final = (*KEYWORDS, "PatientSex")
 _NAME: Final = base_tag(tag_for_keyword("PatientName") or 0)
+_WRITTEN: Final = tuple(
+    base_tag(tag_for_keyword(word) or 0)
+    for word in ("PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex", "SpecificCharacterSet")
+)
+
+
+class PersonKeys(NamedTuple):
+    """Hashes of the issuer of the Patient ID, of Patient's Name as it may be read, of the date of birth.
+
+    written: of all that says whose it is, with Patient's Sex and without the name: headers that have the same
+    one say the same. "" where there is no Patient ID, or a value cannot be read.
+    """
+
+    issuer: str = ""
+    name: Name = Name()
+    birth_date: str = ""
+    written: str = ""
 
 
 def patient_key(dataset: Dataset) -> str:
-    """Return a hash of Patient ID and its issuer."""
-    return _hash("\0".join(text_of(dataset, keyword) for keyword in ("PatientID", "IssuerOfPatientID")))
+    """Return a hash of Patient ID."""
+    return _hash(text_of(dataset, "PatientID"))
 
 
-def person_keys(dataset: Dataset) -> tuple[str, str]:
-    """Return hashes of Patient's Name, whatever character set it is written in, and of the date of birth."""
-    return _hash(_name(dataset)), _hash(text_of(dataset, "PatientBirthDate"))
+def person_keys(dataset: Dataset) -> PersonKeys:
+    """Return the hashes of what says who it is beside Patient ID. Call it within `quiet()`."""
+    return PersonKeys(
+        issuer=_hash(text_of(dataset, "IssuerOfPatientID")),
+        name=_name(dataset).hidden(_hash),
+        birth_date=_hash(text_of(dataset, "PatientBirthDate")),
+        written=_written(dataset),
+    )
 
 
-def _name(dataset: Dataset) -> str:
+def _written(dataset: Dataset) -> str:
+    there = dataset.keys()
+    if _WRITTEN[0] not in there:
+        return ""
     try:
-        value = dataset[_NAME].value if _NAME in dataset.keys() else None  # noqa: SIM118  as in `value_of`
+        elements = [dataset[tag] if tag in there else None for tag in _WRITTEN]
+        return _hash(repr([element and (element.VR, element.value) for element in elements]))
     except UNREADABLE_ITEMS:
         return ""
-    text = "" if value is None else str(value)
-    if isinstance(value, PersonName) and not text.isascii() and not value_of(dataset, "SpecificCharacterSet"):
-        # Reports read it so, too: what names no character set is UTF-8 where it can be
-        with suppress(UnicodeDecodeError):
-            text = value.original_string.decode("utf-8")
-    return text.rstrip("^ ")  # what is empty at the end may be left out (PS3.5 6.2.1.1)
+
+
+def _name(dataset: Dataset) -> Name:
+    try:
+        if _NAME not in dataset.keys():  # noqa: SIM118  as in `value_of`
+            return Name()
+        raw: object = dataset.get_item(_NAME)
+        if isinstance(raw, RawDataElement):
+            terms = [str(term) for term in many(value_of(dataset, "SpecificCharacterSet"))]
+            return read_name(raw.value or b"", terms)
+        # Somebody has looked at it: then it is a text by now
+        value = dataset[_NAME].value
+        return read_name(("" if value is None else str(value)).encode(), [UTF_8])
+    except UNREADABLE_ITEMS:
+        return Name()
 
 
 def _hash(text: str) -> str:

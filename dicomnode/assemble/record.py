@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+from dicomnode.assemble.persons import PersonKeys
 from dicomnode.assemble.picture_facts import PictureFacts
 from dicomnode.assemble.suv import PetFacts
 from dicomnode.values import Code, Fact, SourceFrame
@@ -36,8 +37,8 @@ class Header:
     slope (not 0) and intercept. lacks_intercept: it has a slope alone, and 0 was read for the intercept.
     mappings: linear Real World Value Mappings. pet: of a PET image what its
     unit depends on. picture: of a picture what is known of its plane. padding: lowest and highest stored
-    value that is padding, as written. patient_key: hash of Patient ID and issuer, person_keys: of name and
-    date of birth, only to be compared.
+    value that is padding, as written. patient_key: hash of Patient ID, person_keys: of what else says who it
+    is, only to be compared.
     damage: why its pixels cannot be read, as far as the header shows it. tags: DICOM keyword → value,
     multi-valued as tuples.
     """
@@ -49,7 +50,7 @@ class Header:
     series_instance_uid: str
     transfer_syntax_uid: str
     patient_key: str = field(default="", repr=False)
-    person_keys: tuple[str, str] = field(default=("", ""), repr=False)
+    person_keys: PersonKeys = field(default=PersonKeys(), repr=False)
     modality: str = ""
     frame_of_reference_uid: str | None = None
     image_type: tuple[str, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from dicomnode.assemble.kinds import CT_CLASSES, PET_CLASSES
@@ -10,6 +11,7 @@ from dicomnode.assemble.persons import KEYWORDS
 from dicomnode.assemble.placing import axes
 from dicomnode.assemble.record import Header
 from dicomnode.faults import TAG_INCONSISTENT, TAG_MISSING
+from dicomnode.store.names import Name, may_be_one
 from dicomnode.values import Refusal
 
 Required = Mapping[tuple[str, str], Callable[[Header], bool]]
@@ -36,11 +38,17 @@ REQUIRED_OF_RESULTS: Final[Required] = {
 
 Equal = Mapping[tuple[str, str], Callable[[Header], object]]
 
-# What must be one in all stacks of a series at the same places. Values of the first are never shown.
-EQUAL: Final[Equal] = {
+# What must be one in all images of one person. Their values are never shown.
+EQUAL_IN_PERSON: Final[Equal] = {
     ("(0010,0020)", "PatientID"): lambda header: header.patient_key,
-    ("(0010,0010)", "PatientName"): lambda header: header.person_keys[0],
-    ("(0010,0030)", "PatientBirthDate"): lambda header: header.person_keys[1],
+    ("(0010,0021)", "IssuerOfPatientID"): lambda header: header.person_keys.issuer,
+    ("(0010,0010)", "PatientName"): lambda header: header.person_keys.name,
+    ("(0010,0030)", "PatientBirthDate"): lambda header: header.person_keys.birth_date,
+}
+
+# What must be one in all stacks of a series at the same places.
+EQUAL: Final[Equal] = {
+    **EQUAL_IN_PERSON,
     ("(0020,0052)", "FrameOfReferenceUID"): lambda header: header.frame_of_reference_uid,
     ("(0008,0060)", "Modality"): lambda header: header.modality,
     ("(0018,5100)", "PatientPosition"): lambda header: header.tags.get("PatientPosition"),
@@ -80,14 +88,28 @@ def missing_refusal(headers: Sequence[Header], required: Required) -> Refusal | 
     return None
 
 
-def disagreement(headers: Sequence[Header], equal: Equal) -> Refusal | None:
-    """Refuse headers that differ in what must be one in a volume; the first such attribute is named."""
+def disagreement(headers: Sequence[Header], equal: Equal, among: str = "within the series") -> Refusal | None:
+    """Refuse headers that differ in what must be one; the first such attribute is named.
+
+    among: where they are from, as the refusal says it.
+    """
     for (tag, keyword), value_of in equal.items():
-        values = sorted({str(value_of(header)) for header in headers})
-        if len(values) == 1:
+        values = {value_of(header) for header in headers}
+        if _is_one(values):
             continue
         shown = f"{len(values)} different values"
         if keyword not in KEYWORDS:
-            shown = ", ".join(values[:_SHOWN_VALUES]) + (" …" if len(values) > _SHOWN_VALUES else "")
-        return TAG_INCONSISTENT.refusal(tag=tag, keyword=keyword, values=shown)
+            texts = sorted(str(value) for value in values)
+            shown = ", ".join(texts[:_SHOWN_VALUES]) + (" …" if len(texts) > _SHOWN_VALUES else "")
+        return TAG_INCONSISTENT.refusal(tag=tag, keyword=keyword, among=among, values=shown)
     return None
+
+
+def other_person(headers: Sequence[Header], among: str) -> Refusal | None:
+    """Refuse headers that are not of one person. among: as of `disagreement`."""
+    return disagreement(headers, EQUAL_IN_PERSON, among)
+
+
+def _is_one(values: AbstractSet[object]) -> bool:
+    names = [value for value in values if isinstance(value, Name)]
+    return may_be_one(names) if names else len(values) == 1

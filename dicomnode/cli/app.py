@@ -17,6 +17,7 @@ from dicomnode.cli import (
     engine,
     fault,
     init,
+    release,
     retract,
     retry,
     send,
@@ -44,7 +45,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (demo, try_, init, check, serve, studies, why, retry, retract, send, echo, fault):
+for verb in (demo, try_, init, check, serve, studies, why, retry, release, retract, send, echo, fault):
     verb.add_to(app)
 app.add_typer(engine.app, name="engine")
 

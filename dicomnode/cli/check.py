@@ -23,7 +23,7 @@ def check(
         bool,
         typer.Option(
             "--probe",
-            help="Ask destinations (C-ECHO), [[query]] peers, and an inference server that is named.",
+            help="Ask destinations (also what they take), [[query]] peers, and a named inference server.",
         ),
     ] = False,
     as_json: JsonOption = False,
@@ -65,8 +65,8 @@ def check(
         )
     else:
         _show(problems, engines)
-        _show_peers("Destinations", destinations, "answers C-ECHO")
-        _show_peers("Sources", sources, "answers")
+        _show_peers("Destinations", [one | {"well": _gets(one)} for one in destinations])
+        _show_peers("Sources", [one | {"well": "answers"} for one in sources])
         for note in notes:
             console.print(note, markup=False)
         if not (broken or silent):
@@ -151,9 +151,19 @@ def _show(problems: list[Problem], engines: list[dict[str, Any]]) -> None:
         print_table("Engines", ("engine", "version", "mode", "state"), found)
 
 
-def _show_peers(title: str, peers: list[dict[str, Any]], well: str) -> None:
+def _gets(destination: dict[str, Any]) -> str:
+    """Say what a destination that answers would get."""
+    if destination["gets"] is None:
+        return "answers; what it takes is known when something is sent"
+    instead = [f"{other or 'nothing'} instead of {kind}" for kind, other in destination["instead"].items()]
+    return f"takes {', '.join(destination['gets'])}" + (
+        f": would get {', '.join(instead)}" if instead else ""
+    )
+
+
+def _show_peers(title: str, peers: list[dict[str, Any]]) -> None:
     if peers:
-        asked = [(p["name"], p["address"], p["problem"] or well) for p in peers]
+        asked = [(p["name"], p["address"], p["problem"] or p["well"]) for p in peers]
         print_table(title, (title.lower().removesuffix("s"), "address", "state"), asked)
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dicomnode.settings import Settings
 
 DEFAULT_CONFIG = Path("/etc/dicomnode/dicomnode.toml")
+_LONGEST_NAME = 64
 
 ConfigOption = Annotated[
     Path | None,
@@ -43,6 +44,14 @@ def open_journal(settings: Settings) -> Journal:
     from dicomnode.journal import Journal
 
     return Journal.open(settings.journal_url, existing=True)
+
+
+def named(by: str) -> str:
+    """Read the name of who does something that the audit tells of. Raises NodeError(USAGE)."""
+    name = by.strip()
+    if not name or len(name) > _LONGEST_NAME or not name.isprintable():
+        raise NodeError(USAGE, problem=f"--by wants a name of 1 to {_LONGEST_NAME} printable characters")
+    return name
 
 
 def parse_peer(text: str, name: str = "peer") -> Peer:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dicomnode.cli.options import ConfigOption, open_journal, open_settings
-from dicomnode.cli.output import JsonOption, print_json
-from dicomnode.faults import EXIT_DONE, EXIT_NOTHING
+from dicomnode.cli.options import ConfigOption, named, open_journal, open_settings
+from dicomnode.cli.output import JsonOption
+from dicomnode.faults import USAGE, NodeError
+
+if TYPE_CHECKING:
+    from dicomnode.journal import AnswerQuery
 
 EPILOG = (
-    "EXIT STATUS: 0 taken back or ended, 2 several studies have that number, 3 no such study or nothing to "
-    "take back, 10 configuration, 11 journal."
+    "EXIT STATUS: 0 taken back or ended, or shown by --dry-run, 2 usage (also: not asked, another number of "
+    "studies, several studies have that number), 3 no such study or nothing to take back, 4 of some results "
+    "it is not known whether they are meant, 10 configuration, 11 journal, 130 interrupted (the same again "
+    "does the rest)."
 )
+_SHORTEST_DIGEST = 12
+_HEX = frozenset("0123456789abcdef")
 
 
 class Reason(StrEnum):
@@ -41,7 +48,10 @@ _CODES = {
 
 
 def retract(
-    study: Annotated[str, typer.Argument(help="Study Instance UID or accession number.")],
+    study: Annotated[
+        str | None, typer.Argument(help="Study Instance UID or accession number; without it, all studies.")
+    ] = None,
+    *,
     reason: Annotated[
         Reason,
         typer.Option(
@@ -50,33 +60,96 @@ def retract(
             "worklist: they are of the wrong patient or order; retention: they are too old to be kept.",
         ),
     ] = Reason.QUALITY,
+    engine: Annotated[str | None, typer.Option("--engine", help="Only the results of this engine.")] = None,
+    version: Annotated[
+        str | None, typer.Option("--version", help="With --engine: only of this version of it.")
+    ] = None,
+    digest: Annotated[
+        str | None,
+        typer.Option("--digest", help="Only of the package with this SHA-256; its first 12 digits will do."),
+    ] = None,
+    first_day: Annotated[
+        datetime | None,
+        typer.Option(
+            "--from", formats=["%Y-%m-%d"], help="Only what was found on this day (local) or later."
+        ),
+    ] = None,
+    last_day: Annotated[
+        datetime | None,
+        typer.Option("--to", formats=["%Y-%m-%d"], help="Only what was found on this day or earlier."),
+    ] = None,
     earlier: Annotated[
         bool, typer.Option("--earlier", help="Only the results that a later version has superseded.")
     ] = False,
+    by: Annotated[
+        str | None, typer.Option("--by", help="Who takes them back: your name, for the audit.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what it would be, and do nothing.")
+    ] = False,
+    consent: Annotated[
+        int | None,
+        typer.Option("--yes-retract", metavar="N", help="Ask nothing; N is the number of studies concerned."),
+    ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Take the results of a study back; each archive that has some gets a rejection note (IHE IOCM).
+    """Take results back: of a study, an engine, a version of it, some days; archives that have them are told.
 
-    What is not sent yet is not sent any more. Images that come later are analysed as ever.
+    Each gets a rejection note (IHE IOCM) a study. What is not sent yet is not sent any more. A study alone is
+    taken back whole, with what is under way of it. What comes later is analysed as ever: set an engine to
+    mode = "off" first, or install another version of it.
     """
-    journal = open_journal(open_settings(config))
+    from dicomnode.cli.retracting import Retraction, run
+
+    if by is None and not dry_run:
+        raise NodeError(USAGE, problem="Say who takes them back: --by NAME")
+    name = named(by) if by is not None else ""
+    query = _query(engine, version, digest, first_day, last_day, superseded=earlier)
+    is_whole = query == _query(None, None, None, None, None, superseded=earlier)
+    if study is None and is_whole:
+        raise NodeError(USAGE, problem="Name a study, or --engine, --digest, --from or --to")
+    settings = open_settings(config)
+    journal = open_journal(settings)
     try:
-        done = journal.retract(study, reason.code, datetime.now(UTC), earlier_only=earlier)
+        retraction = Retraction(
+            study=study, query=query, is_whole=is_whole, code=reason.code, by=name, log=settings.log
+        )
+        return run(journal, retraction, dry_run=dry_run, consent=consent, as_json=as_json)
     finally:
         journal.close()
-    if as_json:
-        destinations = list(done.destinations)
-        print_json({"schema": 1, "objects": done.objects, "destinations": destinations, "ended": done.ended})
-    elif done.objects:
-        told = ", ".join(done.destinations)
-        then = f"{told} will get a rejection note" if told else "none was sent, so nobody needs to be told"
-        typer.echo(f"{done.objects} result object(s) are taken back; {then}.")
-    elif done.ended:
-        typer.echo("There is no result to take back; what was under way of the study is ended.")
-    else:
-        typer.echo("There is nothing to take back.")
-    return EXIT_DONE if done.objects or done.ended else EXIT_NOTHING
+
+
+def _query(
+    engine: str | None,
+    version: str | None,
+    digest: str | None,
+    first_day: datetime | None,
+    last_day: datetime | None,
+    *,
+    superseded: bool,
+) -> AnswerQuery:
+    """Say which answers are meant. Raises NodeError(USAGE)."""
+    from datetime import timedelta
+
+    from dicomnode.journal import AnswerQuery
+
+    if version is not None and engine is None:
+        raise NodeError(USAGE, problem="--version is that of an engine: add --engine NAME")
+    if first_day is not None and last_day is not None and last_day < first_day:
+        raise NodeError(USAGE, problem="--to is before --from")
+    beginning = None if digest is None else digest.lower().removeprefix("sha256:")
+    if beginning is not None and (len(beginning) < _SHORTEST_DIGEST or not _HEX.issuperset(beginning)):
+        raise NodeError(USAGE, problem=f"--digest wants a SHA-256, at least {_SHORTEST_DIGEST} digits of it")
+    # Days of the place where this machine stands, which need not have 24 hours
+    return AnswerQuery(
+        engine=engine,
+        version=version,
+        digest=beginning,
+        found_from=None if first_day is None else first_day.astimezone(),
+        found_before=None if last_day is None else (last_day + timedelta(days=1)).astimezone(),
+        superseded=superseded,
+    )
 
 
 def add_to(app: typer.Typer) -> None:

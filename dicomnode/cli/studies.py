@@ -27,10 +27,11 @@ def studies(
     journal = open_journal(open_settings(config))
     try:
         found = journal.studies(limit)
+        held = journal.held()
     finally:
         journal.close()
     if as_json:
-        print_json({"schema": 1, "studies": [study_document(study) for study in found]})
+        print_json({"schema": 1, "studies": [study_document(study) for study in found], "held": sorted(held)})
         return
     if not found:
         typer.echo("No study has come yet.")
@@ -47,6 +48,12 @@ def studies(
         for study in found
     ]
     print_table("", ("accession", "study", "images", "state", "now", "last image"), rows)
+    if held:
+        of = "1 study" if len(held) == 1 else f"{len(held)} studies"
+        typer.echo(
+            f"The results of {of} wait for a person: `dicomnode why STUDY` shows them, `dicomnode release STUDY "
+            "--by NAME` lets them go."
+        )
 
 
 def progress_words(study: StudyRecord) -> str:

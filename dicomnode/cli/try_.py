@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -18,7 +18,7 @@ from dicomnode.faults import EXIT_DONE, EXIT_NOTHING, EXIT_PARTLY, NO_INSTANCES,
 if TYPE_CHECKING:
     from dicomnode.engine import EnginePackage
     from dicomnode.serve import FolderWalk, StudyWalk
-    from dicomnode.settings import Settings
+    from dicomnode.settings import ObjectKind, Settings
 
 EPILOG = (
     "EXIT STATUS: 0 analysed, 1 --out cannot be written, 2 usage, 3 no DICOM in DIR or no engine wants it, 4 "
@@ -40,6 +40,14 @@ def try_(
     engine_path: Annotated[
         list[Path] | None, typer.Option("--engine-path", help="Folder of an engine package of your own.")
     ] = None,
+    objects: Annotated[
+        str,
+        typer.Option(
+            "--objects",
+            metavar="KIND,…",
+            help="Kinds of objects to make: SEG, LABELMAP, SR, GSPS, SC, PM, RTSTRUCT, PDF, KOS, IMAGES.",
+        ),
+    ] = "SEG,SR",
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -51,12 +59,13 @@ def try_(
 
     if out is not None:
         require_writable(out)
+    kinds = _kinds(objects)
     settings = usual_settings(config)
     packages = _packages(engine or [], engine_path or [], settings)
     if settings is not None and not as_json:
         console.print(f"Engines run as {config_path(config)} says.", markup=False)
     with bars(quiet=as_json) as progress:
-        walked = _walk(paths, packages, settings, progress)
+        walked = _walk(paths, packages, settings, kinds, progress)
     if not walked.studies:
         raise NodeError(NO_INSTANCES, path=", ".join(map(str, paths)))
     documents = [
@@ -88,8 +97,26 @@ def _packages(names: list[str], folders: list[Path], settings: Settings | None) 
     return packages
 
 
+def _kinds(objects: str) -> tuple[ObjectKind, ...]:
+    """Read the kinds of objects that are wanted. Raises NodeError(USAGE)."""
+    from dicomnode.settings import ObjectKind
+
+    known: tuple[ObjectKind, ...] = get_args(ObjectKind)
+    words = [word.strip().upper() for word in objects.split(",")]
+    wanted = tuple(kind for kind in known if kind in words)
+    wrong = [word for word in words if word not in known]
+    if wrong or not wanted:
+        problem = f"--objects takes {', '.join(known)}, not {', '.join(wrong) or 'nothing'!r}"
+        raise NodeError(USAGE, problem=problem)
+    return wanted
+
+
 def _walk(
-    paths: list[Path], packages: list[EnginePackage], settings: Settings | None, progress: Bars
+    paths: list[Path],
+    packages: list[EnginePackage],
+    settings: Settings | None,
+    kinds: tuple[ObjectKind, ...],
+    progress: Bars,
 ) -> FolderWalk:
     from dicomnode.assemble import DecoderLimits
     from dicomnode.engine import wish_of
@@ -102,7 +129,7 @@ def _walk(
     plan = WalkPlan(
         packages=packages,
         threads=(settings.analyse.threads if settings is not None else 0) or threads(),
-        profile=ReportProfile(kinds=("SEG", "SR"), series_number=9000),
+        profile=ReportProfile(kinds=kinds, series_number=9000),
         occasion=occasion,
         wishes={} if settings is None else {name: wish_of(settings, name) for name in names},
         decoding=DecoderLimits() if settings is None else decoder_limits(settings.assemble),

@@ -49,6 +49,7 @@ def why(
         document = {
             "schema": 1,
             "study": study_document(record),
+            "held": journal.held(record.study_instance_uid).get(record.study_instance_uid, []),
             **_parts(journal, record.study_instance_uid),
             "analyses": _analyses(journal, record.study_instance_uid, settings),
         }
@@ -70,6 +71,8 @@ def _print(record: StudyRecord, document: Mapping[str, Any]) -> None:
     result_console.print(f"  state      {record.state.value}", markup=False)
     if record.reason:
         result_console.print(f"  because    {record.reason}", markup=False)
+    if document["held"]:
+        result_console.print(f"  to do      {_to_release(record, document['held'])}", markup=False)
     if record.shortfall:
         result_console.print(f"  missing    {record.shortfall}", markup=False)
     if record.predecessor:
@@ -95,6 +98,15 @@ def _print(record: StudyRecord, document: Mapping[str, Any]) -> None:
         rows = [tuple(row[key] for key in keys) for row in document[name.lower().replace(" ", "_")]]
         if rows:
             print_table(name, columns, rows)
+
+
+def _to_release(record: StudyRecord, destinations: Sequence[str]) -> str:
+    """Tell what a person does with results that are held."""
+    uid = record.study_instance_uid
+    return (
+        f"look at the results (`dicomnode why {uid} --out FOLDER`), then `dicomnode release {uid} --by NAME` "
+        f"sends them to {', '.join(destinations)}, and `dicomnode retract {uid} --by NAME` ends them"
+    )
 
 
 def _print_analyses(analyses: Sequence[Mapping[str, Any]]) -> None:
@@ -132,6 +144,10 @@ def _print_evidence(evidence: Sequence[Mapping[str, Any]]) -> None:
 def _delivered(delivery: DeliveryRecord, taken_back: Mapping[str, str]) -> str:
     """What became of an object at a destination, and whether it was taken back since."""
     said: list[str] = [delivery.outcome]
+    if delivery.confirmed_by is not None:
+        said[0] += f", confirmed by {delivery.confirmed_by}"
+    if delivery.losses:
+        said.append(f"it was lost there {delivery.losses} time(s)")
     if delivery.text not in ("", delivery.outcome):
         said.append(delivery.text)
     code = taken_back.get(delivery.sop_instance_uid)
@@ -165,6 +181,7 @@ def _parts(journal: Journal, study_uid: str) -> dict[str, Any]:
                 "sop_instance_uid": d.sop_instance_uid,
                 "destination": d.destination,
                 "state": _delivered(d, taken_back),
+                "confirmed_by": d.confirmed_by,
             }
             for d in journal.deliveries(study_uid)
         ],

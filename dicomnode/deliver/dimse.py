@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -13,26 +14,27 @@ import structlog
 from dicomnode.deliver.convert import converted
 from dicomnode.deliver.outcome import FileOutcome, Word, answered
 from dicomnode.deliver.proposal import ObjectHeader, Proposal, propose, read_header
+from dicomnode.deliver.sending import STOPPED, OnNegotiated, OnOutcome, tell
 from dicomnode.deliver.stream import StoreRequest, c_store, response_taken_here
 from dicomnode.faults import NO_PRESENTATION_CONTEXT, PEER_ABORTED, SEND_UNREADABLE, NodeError
 from dicomnode.net import Link, NoAnswer, Peer, open_association
+from dicomnode.net.rate import Paced, Rate
 
 log = structlog.get_logger("dicomnode.deliver")
 
 _ABORTS: Final = 2  # so many ended associations in one call are too many: the rest waits
 _MESSAGE_IDS: Final = 65535
-STOPPED: Final = "not tried: the node is stopping"
-
-OnOutcome = Callable[[FileOutcome], None]
 
 
-def send_files(
+def send_files(  # noqa: PLR0913  what a sending is
     peer: Peer,
     calling_ae: str,
     files: Sequence[Path],
     *,
     on_outcome: OnOutcome | None = None,
+    on_negotiated: OnNegotiated | None = None,
     stop: threading.Event | None = None,
+    rate: Rate | None = None,
 ) -> list[FileOutcome]:
     """Send Part 10 files to the peer; return what became of each, in the order of `files`.
 
@@ -40,11 +42,20 @@ def send_files(
     suffice. A file that the peer takes in no context is refused at once, and the others go on. When the peer
     cannot be reached, rejects us or falls silent, all that is left is to be tried again later; when it
     aborts, the file that it had in hand is, and the others go over a second association.
-    on_outcome hears of each file as soon as it is settled. stop, once set, ends the sending after the
-    object under way. What goes wrong is in the outcomes; only what `on_outcome` raises is raised, and ends
-    the sending.
+    on_outcome hears of each file as soon as it is settled. on_negotiated hears, before anything goes over an
+    association, whether the peer takes each SOP Class (by UID) of what is to go over it; where it answers
+    False nothing is sent any more, and what was not sent has no outcome. stop, once set, ends the sending
+    after the object under way. rate: most that is sent in a second. What goes wrong is in the outcomes; only
+    what the hooks raise is raised, and ends the sending.
     """
-    delivery = _Delivery(peer, calling_ae, on_outcome or (lambda _: None), stop or threading.Event())
+    delivery = _Delivery(
+        peer=peer,
+        calling_ae=calling_ae,
+        on_outcome=on_outcome or (lambda _: None),
+        on_negotiated=on_negotiated or (lambda _: True),
+        stop=stop or threading.Event(),
+        rate=rate,
+    )
     delivery.run(files)
     return sorted(delivery.outcomes, key=_order(files))
 
@@ -70,19 +81,27 @@ class _Over(Exception):  # noqa: N818  not an error: the file in hand is settled
         return isinstance(self.why, NodeError) or (isinstance(self.why, NoAnswer) and self.why.timed_out)
 
 
+@dataclass(slots=True, kw_only=True)
 class _Delivery:
-    """One call of send_files: what each file came to, and how often an association ended."""
+    """One call of send_files: what each file came to, and how often an association ended.
 
-    def __init__(self, peer: Peer, calling_ae: str, on_outcome: OnOutcome, stop: threading.Event) -> None:
-        self.peer, self.calling_ae, self.stop = peer, calling_ae, stop
-        self.on_outcome = on_outcome
-        self.outcomes: list[FileOutcome] = []
-        self.aborts = 0
-        self.ended: NodeError | NoAnswer | None = None  # why no association is opened any more
+    declined: what was negotiated is not wanted. ended: why no association is opened any more.
+    """
+
+    peer: Peer
+    calling_ae: str
+    on_outcome: OnOutcome
+    on_negotiated: OnNegotiated
+    stop: threading.Event
+    rate: Rate | None
+    declined: bool = False
+    outcomes: list[FileOutcome] = field(default_factory=list)
+    aborts: int = 0
+    ended: NodeError | NoAnswer | None = None
 
     def run(self, files: Sequence[Path]) -> None:
         waiting = propose([header for path in files if (header := self._read(path)) is not None])
-        while waiting:
+        while waiting and not self.declined:
             left = self._associate(waiting.pop(0))
             waiting[:0] = propose(left)
 
@@ -115,8 +134,12 @@ class _Delivery:
                 link = stack.enter_context(open_association(self.peer, self.calling_ae, proposal.contexts))
             except NodeError as fault:
                 raise _Over(fault) from fault
-            stack.enter_context(response_taken_here(link))
-            self._send_all(link, left)
+            taken = {header.sop_class_uid: False for header in left}
+            taken |= {sop_class: True for sop_class, _ in link.accepted if sop_class in taken}
+            self.declined = not self.on_negotiated(taken)
+            if not self.declined:
+                stack.enter_context(response_taken_here(link))
+                self._send_all(link, left)
 
     def _send_all(self, link: Link, left: list[ObjectHeader]) -> None:
         """Send one after the other until none is left or the node stops. Raises _Over."""
@@ -138,7 +161,7 @@ class _Delivery:
         )
         try:
             with _data_set(header, pair[1]) as data:
-                status = c_store(link, request, data)
+                status = c_store(link, request, Paced(data, self.rate) if self.rate else data)
         except NodeError as fault:  # the conversion failed: nothing was sent yet
             self._refuse(header, fault)
         except OSError as error:
@@ -177,13 +200,7 @@ class _Delivery:
 
     def _settle(self, outcome: FileOutcome) -> None:
         """Settle what was decided of this file by itself: one line in the log."""
-        (log.warning if outcome.outcome == "refused" else log.info)(
-            f"instance.{outcome.outcome}",
-            destination=self.peer.name,
-            sop_instance_uid=outcome.sop_instance_uid,
-            status=outcome.status,
-            code=outcome.fault.fault.code if outcome.fault else None,
-        )
+        tell(outcome, self.peer.name)
         self._tell(outcome)
 
     def _tell(self, outcome: FileOutcome) -> None:

@@ -9,9 +9,10 @@ from typing import Literal
 
 from dicomnode.deliver.outcome import FileOutcome
 from dicomnode.deliver.retry import next_try_s
-from dicomnode.faults import NodeError
-from dicomnode.net import Peer
-from dicomnode.settings.schema import DestinationSettings
+from dicomnode.faults import SENDER_NOT_KNOWN, NodeError
+from dicomnode.net import Login, Peer, Trust, is_ae_title
+from dicomnode.settings import DestinationSettings
+from dicomnode.values import Sender
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,14 +24,35 @@ class Decision:
     fault: NodeError | None = None
 
 
-def peer_of(destination: DestinationSettings) -> Peer:
-    """The destination as a peer."""
+def peer_of(destination: DestinationSettings, sender: Sender | None = None) -> Peer:
+    """The destination as a peer. sender: of the study, where it goes back there.
+
+    Raises NodeError(SENDER_NOT_KNOWN) where it does, and nobody is known who could be called.
+    """
+    ae_title, host = destination.ae_title, destination.host
+    if destination.to_sender:
+        if sender is None or not sender.address or not is_ae_title(sender.calling_ae):
+            raise NodeError(SENDER_NOT_KNOWN, name=destination.name)
+        ae_title, host = sender.calling_ae, sender.address
     return Peer(
         name=destination.name,
-        ae_title=destination.ae_title,
-        host=destination.host,
+        ae_title=ae_title,
+        host=host,
         port=destination.port,
         timeout_s=destination.timeout_s,
+        trust=trust_of(destination) if destination.tls else None,
+    )
+
+
+def login_of(destination: DestinationSettings) -> Login:
+    """Who this node is to the destination's web service."""
+    return Login(user=destination.user, password=destination.password, token=destination.token)
+
+
+def trust_of(destination: DestinationSettings) -> Trust:
+    """What TLS to the destination is made with."""
+    return Trust(
+        ca_file=destination.ca_file, certificate=destination.certificate, key=destination.certificate_key
     )
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import SEEK_END
-from typing import BinaryIO, Final
+from typing import Final, Protocol
 
 from pynetdicom.dimse_primitives import C_STORE
 
@@ -58,7 +58,23 @@ class StoreRequest:
     sop_instance_uid: str
 
 
-def c_store(link: Link, request: StoreRequest, data: BinaryIO) -> int:
+class Content(Protocol):
+    """What a data set is read from."""
+
+    def read(self, count: int, /) -> bytes:
+        """Give the next piece, of `count` bytes at most; nothing at the end."""
+        ...
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Go to another place; give where that is."""
+        ...
+
+    def tell(self) -> int:
+        """Say where it is."""
+        ...
+
+
+def c_store(link: Link, request: StoreRequest, data: Content) -> int:
     """Send the data set that begins where `data` stands; return the status of the response.
 
     To be called within `response_taken_here`. Raises NoAnswer when the association ended or the time for
@@ -101,7 +117,7 @@ def _pdu_header(context_id: int, control: int, length: int) -> bytes:
     return struct.pack(">BBLLBB", _P_DATA_TF, 0, length + _PDV_OVERHEAD, length + 2, context_id, control)
 
 
-def _write_data(link: Link, context_id: int, data: BinaryIO) -> None:
+def _write_data(link: Link, context_id: int, data: Content) -> None:
     """Write the data set in PDUs of one fragment each, none longer than the peer allows."""
     limit = min(link.longest_pdu or _LONGEST_PDU, _LONGEST_PDU)
     room = (limit - _PDV_OVERHEAD) & ~1  # fragments are of even length

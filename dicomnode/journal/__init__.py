@@ -6,20 +6,26 @@ again from them. Any process may die at any instant.
 
 from __future__ import annotations
 
+from dicomnode.journal.answers import Answer, AnswerKey, AnswerQuery
 from dicomnode.journal.closing import SHORTFALL, THEN, Closing, Incomplete
-from dicomnode.journal.corrections import Correction, HeaderCorrection, RejectionNote, Retracted
+from dicomnode.journal.confirmations import AskedCommitment, Unconfirmed
+from dicomnode.journal.corrections import Correction, HeaderCorrection, RejectionNote
 from dicomnode.journal.evidence import EvidenceKind, EvidenceRecord, OpenStudy, SourceAnswer
 from dicomnode.journal.identities import Identity, IdentityChange, PatientKey
 from dicomnode.journal.instances import KEY_OBJECTS
 from dicomnode.journal.journal import Journal
 from dicomnode.journal.notices import Commitment, Holding, Notice, NoticeKind, Reference, ReportState, Said
+from dicomnode.journal.places import place_of
+from dicomnode.journal.postponing import Closed
 from dicomnode.journal.priors import Arrival, ExpectedPrior
 from dicomnode.journal.records import (
     Arriving,
+    Confirmation,
     DeliveryOutcome,
     DeliveryRecord,
     EventRecord,
     FindingRecord,
+    Maker,
     NewDelivery,
     NewTask,
     Note,
@@ -28,7 +34,8 @@ from dicomnode.journal.records import (
     StudyRecord,
     TaskRecord,
 )
-from dicomnode.journal.retraction import is_of_retraction
+from dicomnode.journal.released import RELEASED_BY
+from dicomnode.journal.retraction import Retracted, is_of_retraction
 from dicomnode.journal.study_state import StudyState
 from dicomnode.journal.tasks import ASKS, GIVEN_UP, PRIORS
 from dicomnode.journal.transitions import TRANSITIONS, Event, IllegalTransition, TaskKind, TaskState
@@ -38,13 +45,20 @@ __all__ = [
     "GIVEN_UP",
     "KEY_OBJECTS",
     "PRIORS",
+    "RELEASED_BY",
     "SHORTFALL",
     "THEN",
     "TRANSITIONS",
+    "Answer",
+    "AnswerKey",
+    "AnswerQuery",
     "Arrival",
     "Arriving",
+    "AskedCommitment",
+    "Closed",
     "Closing",
     "Commitment",
+    "Confirmation",
     "Correction",
     "DeliveryOutcome",
     "DeliveryRecord",
@@ -61,6 +75,7 @@ __all__ = [
     "IllegalTransition",
     "Incomplete",
     "Journal",
+    "Maker",
     "NewDelivery",
     "NewTask",
     "Note",
@@ -81,5 +96,7 @@ __all__ = [
     "TaskKind",
     "TaskRecord",
     "TaskState",
+    "Unconfirmed",
     "is_of_retraction",
+    "place_of",
 ]

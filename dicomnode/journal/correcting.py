@@ -7,11 +7,13 @@ from datetime import datetime
 
 from sqlalchemy import Engine
 
-from dicomnode.journal import corrections, events, identities, retraction, studies
+from dicomnode.journal import answers, corrections, events, identities, retraction, studies, versions
+from dicomnode.journal.answers import Answer, AnswerKey, AnswerQuery
 from dicomnode.journal.connection import reading, writing
-from dicomnode.journal.corrections import Retracted
 from dicomnode.journal.identities import Identity, IdentityChange, PatientKey, Record
-from dicomnode.journal.records import Note, ObjectRecord, TaskRecord
+from dicomnode.journal.records import FindingRecord, Maker, Note, ObjectRecord, TaskRecord
+from dicomnode.journal.retraction import Retracted
+from dicomnode.journal.versions import RejectedAnswer
 
 
 class Correcting:
@@ -51,7 +53,21 @@ class Correcting:
     def same_images_since(self, study_uid: str, version: int) -> int:
         """The first version whose images no engine can tell from those of `version`."""
         with reading(self._engine) as connection:
-            return corrections.same_images_since(connection, study_uid, version)
+            return versions.same_images_since(connection, study_uid, version)
+
+    def rejected_answers(self, study_uid: str) -> dict[tuple[str, int], RejectedAnswer]:
+        """Results that others reject, or that a person took back by engine: by (engine, version)."""
+        with reading(self._engine) as connection:
+            return versions.rejected_answers(connection, study_uid)
+
+    def reanalyse(self, study_uid: str, by: str, now: datetime) -> int | None:
+        """Have a study whose results were taken back analysed again, as its next version; give that.
+
+        by: who says so, for the audit. None where results stand or are being made, and where no image may be
+        used.
+        """
+        with writing(self._engine) as connection:
+            return versions.reanalyse(connection, study_uid, by, now)
 
     def without_patient_key(self) -> list[str]:
         """Studies of which it is not known (any more) whose they are."""
@@ -69,17 +85,50 @@ class Correcting:
             return identities.studies_of(connection, keys)
 
     def retract(
-        self, study_uid_or_accession: str, code: str, now: datetime, *, earlier_only: bool = False
+        self,
+        study_uid_or_accession: str,
+        code: str,
+        now: datetime,
+        *,
+        earlier_only: bool = False,
+        by: str | None = None,
     ) -> Retracted:
         """Take back the results of a study, or only those of its earlier versions.
 
-        code: why, of CID 7010. Each destination that has stored one, or may have, is told. What was not sent
-        is not sent any more. Doing it again changes nothing.
+        code: why, of CID 7010. by: who says so, for the audit. Each destination that has stored one, or may
+        have, is told. What was not sent is not sent any more. Doing it again changes nothing.
         Raises NodeError: STUDY_NOT_FOUND, STUDY_AMBIGUOUS.
         """
         with writing(self._engine) as connection:
             study_uid = studies.find(connection, study_uid_or_accession).study_instance_uid
-            return corrections.retract(connection, study_uid, code, now, earlier_only=earlier_only)
+            return corrections.retract(connection, study_uid, code, now, earlier_only=earlier_only, by=by)
+
+    def answers(self, query: AnswerQuery) -> list[Answer]:
+        """Answers of engines that stand, by study, version and engine."""
+        with reading(self._engine) as connection:
+            return answers.find(connection, query)
+
+    def retract_answers(
+        self, study_uid: str, of: Collection[AnswerKey], code: str, by: str, now: datetime
+    ) -> Retracted:
+        """Take back some answers to a study; see `retract`. Those that were before change nothing."""
+        with writing(self._engine) as connection:
+            return answers.take_back(connection, study_uid, of, code, by, now)
+
+    def analyses_under_way(self, query: AnswerQuery) -> int:
+        """How many analyses of an engine, or of a study, are still to be made, or are being made."""
+        with reading(self._engine) as connection:
+            return answers.under_way(connection, query)
+
+    def findings_without_maker(self, query: AnswerQuery) -> list[tuple[str, FindingRecord]]:
+        """Findings of which only the file says which package made them, with their studies."""
+        with reading(self._engine) as connection:
+            return answers.without_maker(connection, query)
+
+    def note_makers(self, makers: Mapping[tuple[str, AnswerKey], Maker]) -> None:
+        """Write which packages made Findings: (Study Instance UID, answer) → maker."""
+        with writing(self._engine) as connection:
+            answers.note_makers(connection, makers)
 
     def withdrawn(self, task: TaskRecord) -> list[ObjectRecord]:
         """The objects that a task of retraction takes back at its destination."""

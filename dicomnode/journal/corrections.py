@@ -7,46 +7,30 @@ or updated (HL7). Names of attributes stand here, never values.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, select, update
 
-from dicomnode.journal import events, instances, priors, retraction, schema, sentences, studies
+from dicomnode.journal import events, instances, retraction, schema, sentences, studies
+from dicomnode.journal.lost_priors import lose_corrected_prior, lose_rejected_prior
 from dicomnode.journal.records import ReadIds
+from dicomnode.journal.retraction import Retracted
+from dicomnode.journal.versions import (
+    WRONG_ORDER,
+    CorrectionKind,
+    add,
+    left,
+    locked,
+    reopen,
+    taken_back_as,
+)
 from dicomnode.values import Instance
 
-_correction: Final = schema.correction
 _instance: Final = schema.instance
 _rejected: Final = schema.rejected
-_study: Final = schema.study
-
-# Of CID 7010: results of the wrong patient or order, for which the right one in the headers is the cure
-_WRONG_ORDER: Final = "113038"
-_UNSAFE: Final = "113037"
-
-
-class CorrectionKind(StrEnum):
-    """What was corrected."""
-
-    HEADER = "header"  # images came again with the same pixels and another header
-    REJECTED = "rejected"  # a rejection note sets images aside
-    IDENTITY = "identity"  # whose the study is, by HL7
-    RETRACTED = "retracted"  # the results of the study were taken back
-    SUPERSEDED = "superseded"  # the results of earlier versions were
-    PRIOR = priors.LOST  # an earlier study that results were made with may not be used any more
-
-
-# What begins a version in which nothing new has come
-_BEGINS: Final = (
-    CorrectionKind.HEADER,
-    CorrectionKind.REJECTED,
-    CorrectionKind.IDENTITY,
-    CorrectionKind.PRIOR,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +39,7 @@ class HeaderCorrection:
 
     keywords: of the attributes that differ. is_renaming: they say whose it is and under which number, and
     no engine looks at them. as_told: keywords of what says now what a message had told of the study.
+    added: of what said nothing before.
     """
 
     instance: Instance
@@ -62,6 +47,7 @@ class HeaderCorrection:
     keywords: tuple[str, ...]
     is_renaming: bool
     as_told: frozenset[str] = frozenset()
+    added: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,18 +62,6 @@ class RejectionNote:
 
 
 Correction = HeaderCorrection | RejectionNote
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retracted:
-    """What a retraction did. objects: how many are taken back; destinations: that are told of it.
-
-    ended: the study itself was ended by it, also where nothing had been made of it yet.
-    """
-
-    objects: int
-    destinations: tuple[str, ...]
-    ended: bool
 
 
 def apply(connection: Connection, corrections: Iterable[Correction], now: datetime) -> None:
@@ -136,7 +110,7 @@ def _correct_headers(
         version=version, instances=len(news), keywords=", ".join(keywords),
     )  # fmt: skip
     studies.settle_state(connection, study_uid, now)
-    _lose_corrected_prior(connection, study_uid, news, now)
+    lose_corrected_prior(connection, study_uid, news, now)
 
 
 def _enter_files(
@@ -168,18 +142,8 @@ def _ended_by(connection: Connection, study_uid: str, *, is_renaming: bool) -> s
     What was wrong is no better under another name, unless the name was what was wrong; and where no image is
     left, there is nothing to make results of.
     """
-    row = locked(connection, study_uid)
-    found = connection.execute(
-        select(_correction.c.code)
-        .where(
-            _correction.c.study_instance_uid == study_uid,
-            _correction.c.study_version == row.version,
-            _correction.c.kind == CorrectionKind.RETRACTED,
-        )
-        .order_by(_correction.c.id)
-    ).scalars()
-    codes = list(found)
-    holds = (is_renaming and set(codes) != {_WRONG_ORDER}) or not _left(connection, study_uid)
+    codes = taken_back_as(connection, study_uid, locked(connection, study_uid).version)
+    holds = (is_renaming and set(codes) != {WRONG_ORDER}) or not left(connection, study_uid)
     return codes[-1] if codes and holds else None
 
 
@@ -194,29 +158,6 @@ def _correct_modalities(connection: Connection, study_uid: str, news: Iterable[H
             .where(series.c.study_instance_uid == study_uid, series.c.series_instance_uid == uid)
             .values(modality=modality)
         )
-
-
-def reopen(
-    connection: Connection, study_uid: str, now: datetime, values: Mapping[str, Any] | None = None
-) -> int:
-    """Begin the next version of a study that was complete: it is being received again; give the version.
-
-    One that was fetched as a prior stays as it is: nobody analyses it.
-    """
-    row = locked(connection, study_uid)
-    more = {"shortfall": None, **(values or {})}
-    if "last_received_at" in more:
-        more["last_received_at"] = max(row.last_received_at, more["last_received_at"])
-    version: int = row.version
-    changed: dict[str, Any] = {}
-    if priors.mark(connection, study_uid) is None:
-        version, changed = instances.next_version(connection, row, now)
-    connection.execute(
-        update(_study)
-        .where(_study.c.study_instance_uid == study_uid)
-        .values({"last_added_at": max(row.last_added_at, now), **changed, **more})
-    )
-    return version
 
 
 # ── rejection ──
@@ -259,126 +200,27 @@ def _set_aside(connection: Connection, note: RejectionNote, count: int, now: dat
     )  # fmt: skip
     number = add(connection, study_uid, version, now, kind=CorrectionKind.REJECTED, code=note.code)
     retraction.withdraw(connection, study_uid, retraction.Withdrawal(number, version, note.code), now)
-    if not _left(connection, study_uid):
+    if not left(connection, study_uid):
         retraction.retract_study(connection, study_uid, version, now)
         add(connection, study_uid, version, now, kind=CorrectionKind.RETRACTED, code=note.code)
     studies.settle_state(connection, study_uid, now)
-    lost = _Lost(f"has images that were rejected (DCM {note.code})", note.code)
     series = instances.series_of(connection, study_uid, note.instances)
-    _lose_prior(connection, study_uid, series, lost, now)
+    lose_rejected_prior(connection, study_uid, series, note.code, now)
 
 
-def _left(connection: Connection, study_uid: str) -> int:
-    """Instances that are not set aside, beside the notes themselves."""
-    found: int = connection.execute(
-        select(func.count()).where(
-            _instance.c.study_instance_uid == study_uid,
-            _instance.c.sop_class_uid != instances.KEY_OBJECTS,
-            _instance.c.sop_instance_uid.not_in(retraction.aside(study_uid)),
-        )
-    ).scalar_one()
-    return found
-
-
-# ── of priors ──
-
-
-class _Lost(NamedTuple):
-    """Why a prior may not be used any more, and the code, of CID 7010, that results are taken back with."""
-
-    why: str
-    code: str
-
-
-def _lose_corrected_prior(
-    connection: Connection, study_uid: str, news: Sequence[HeaderCorrection], now: datetime
-) -> None:
-    """A study whose headers say now that it is somebody else's was no prior of those that it was given to."""
-    whose = [(one.instance, priors.WHOSE & {*one.keywords} - one.as_told) for one in news]
-    lost = _Lost(f"was corrected in {', '.join(sorted(set().union(*(said for _, said in whose))))}", _UNSAFE)
-    _lose_prior(connection, study_uid, {one.series_instance_uid for one, said in whose if said}, lost, now)
-
-
-def _lose_prior(
-    connection: Connection, prior_uid: str, series_uids: Collection[str], lost: _Lost, now: datetime
-) -> None:
-    """Take back the results that were made with these series of a study; their studies are done again."""
-    for study_uid, made in sorted(priors.take_given(connection, prior_uid, series_uids).items()):
-        before: int = locked(connection, study_uid).version
-        if studies.is_retracted(connection, study_uid, before):
-            continue
-        is_present = any(version == before for version, _ in made)
-        version = reopen(connection, study_uid, now) if is_present else before
-        number = add(
-            connection, study_uid, version, now,
-            kind=CorrectionKind.PRIOR, code=lost.code, is_renaming=True,
-        )  # fmt: skip
-        withdrawal = retraction.Withdrawal(number, version, lost.code, of=frozenset(made))
-        count, _ = retraction.withdraw(connection, study_uid, withdrawal, now)
-        text = sentences.prior_lost(prior_uid, lost.why, count, version if is_present else None)
-        events.append(
-            connection, study_uid, now, "study.prior_withdrawn", text,
-            version=version, prior=prior_uid, objects=count, code=lost.code,
-        )  # fmt: skip
-        studies.settle_state(connection, study_uid, now)
-
-
-# ── what follows ──
-
-
-def same_images_since(connection: Connection, study_uid: str, version: int) -> int:
-    """The first version whose images an engine cannot tell from those of `version`.
-
-    Between the two, nothing came or went, all that was corrected says whose the images are, and no result
-    was taken back as wrong.
-    """
-    first = version
-    while first > 1:
-        of = [
-            row.is_renaming
-            for row in connection.execute(
-                select(_correction.c.is_renaming).where(
-                    _correction.c.study_instance_uid == study_uid,
-                    _correction.c.study_version == first,
-                    _correction.c.kind.in_(_BEGINS),
-                )
-            )
-        ]
-        came = connection.execute(
-            select(func.count()).where(
-                _instance.c.study_instance_uid == study_uid,
-                _instance.c.study_version == first,
-                _instance.c.sop_instance_uid.not_in(retraction.aside(study_uid)),
-            )
-        ).scalar_one()
-        taken_back = studies.is_retracted(connection, study_uid, first - 1)
-        if came or not of or not all(of) or taken_back:
-            return first
-        first -= 1
-    return first
-
-
-def locked(connection: Connection, study_uid: str) -> Row[Any]:
-    """The row of a study, which nobody else changes before the end of the transaction."""
-    return connection.execute(
-        select(_study).where(_study.c.study_instance_uid == study_uid).with_for_update()
-    ).one()
-
-
-def add(connection: Connection, study_uid: str, version: int, now: datetime, **values: Any) -> int:
-    """Write a correction; give its number."""
-    row = {"keywords": [], "is_renaming": False, "path": "", "code": ""} | values
-    done = connection.execute(
-        insert(_correction).values(study_instance_uid=study_uid, study_version=version, at=now, **row)
-    )
-    key: Any = done.inserted_primary_key
-    return int(key[0])
+# ── taking back ──
 
 
 def retract(
-    connection: Connection, study_uid: str, code: str, now: datetime, *, earlier_only: bool
+    connection: Connection,
+    study_uid: str,
+    code: str,
+    now: datetime,
+    *,
+    earlier_only: bool,
+    by: str | None = None,
 ) -> Retracted:
-    """Take back the results of a study, or only those of its earlier versions."""
+    """Take back the results of a study, or only those of its earlier versions. by: who says so."""
     row = locked(connection, study_uid)
     version: int = row.version
     kind = CorrectionKind.SUPERSEDED if earlier_only else CorrectionKind.RETRACTED
@@ -390,10 +232,10 @@ def retract(
     if not earlier_only:
         retraction.retract_study(connection, study_uid, version, now)
     if count or ended:
-        text = sentences.retracted(count, destinations, code, earlier_only=earlier_only)
+        text = sentences.retracted(count, destinations, code, earlier_only=earlier_only, by=by)
         events.append(
             connection, study_uid, now, "results.retracted", text,
-            version=version, objects=count, code=code, destinations=", ".join(destinations),
+            version=version, objects=count, code=code, destinations=", ".join(destinations), by=by,
         )  # fmt: skip
     studies.settle_state(connection, study_uid, now)
     return Retracted(objects=count, destinations=destinations, ended=ended)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, insert, or_, select, update
 
+from dicomnode.faults import RESULTS_HELD
 from dicomnode.journal import events, schema, sentences
 from dicomnode.journal.records import DeliveryOutcome, DeliveryRecord, NewDelivery, ObjectRecord, TaskRecord
 from dicomnode.journal.results import object_record
@@ -20,6 +21,7 @@ _rejected: Final = schema.rejected
 _task: Final = schema.task
 WANTED: Final = "wanted"
 STORED: Final = "stored"
+REPLACED: Final = "replaced"
 REPORT: Final = "SR"  # kind of object
 
 
@@ -54,6 +56,39 @@ def add(connection: Connection, wanted: Iterable[NewDelivery], now: datetime) ->
             )
 
 
+def replace(
+    connection: Connection, task: TaskRecord, made: Collection[str], text: str, now: datetime
+) -> None:
+    """Write that the destination of a report task gets the objects made now, and no others of before.
+
+    What it has stored stays. made: SOP Instance UIDs. text: why, for what it does not get any more.
+    """
+    rows = connection.execute(
+        select(_delivery.c.sop_instance_uid, _delivery.c.outcome)
+        .join(_object)
+        .where(
+            _delivery.c.destination == (task.destination or ""),
+            _delivery.c.outcome != STORED,
+            _object.c.study_instance_uid == task.study_instance_uid,
+            _object.c.study_version == task.study_version,
+            _object.c.engine == (task.engine or ""),
+        )
+    ).all()
+    for row in rows:
+        wanted = row.sop_instance_uid in made
+        if wanted == (row.outcome != REPLACED):
+            continue
+        values = (WANTED, "") if wanted else (REPLACED, text)
+        connection.execute(
+            update(_delivery)
+            .where(
+                _delivery.c.sop_instance_uid == row.sop_instance_uid,
+                _delivery.c.destination == task.destination,
+            )
+            .values(outcome=values[0], text=values[1], changed_at=now)
+        )
+
+
 def undelivered(connection: Connection, task: TaskRecord) -> list[ObjectRecord]:
     """What the task's destination shall get of its study version (and engine) and has not stored."""
     query = (
@@ -61,7 +96,7 @@ def undelivered(connection: Connection, task: TaskRecord) -> list[ObjectRecord]:
         .join(_delivery)
         .where(
             _delivery.c.destination == (task.destination or ""),
-            _delivery.c.outcome != STORED,
+            _delivery.c.outcome.not_in([STORED, REPLACED]),
             _object.c.study_instance_uid == task.study_instance_uid,
             _object.c.study_version == task.study_version,
             _object.c.sop_instance_uid.not_in(select(schema.rejected.c.sop_instance_uid)),
@@ -76,7 +111,8 @@ def undelivered(connection: Connection, task: TaskRecord) -> list[ObjectRecord]:
 def may_have_arrived() -> ColumnElement[bool]:
     """Condition of a query on deliveries and their objects: the destination has it, or may have it.
 
-    It may also where only the answer was lost: once the sending has begun, nobody else knows.
+    It may also where only the answer was lost: once the sending has begun, nobody else knows. What is held
+    has not begun to be sent, although somebody had the task.
     """
     begun = (
         select(_task.c.id)
@@ -87,6 +123,12 @@ def may_have_arrived() -> ColumnElement[bool]:
             _task.c.engine.in_((_object.c.engine, "")),  # or of all engines
             _task.c.destination == _delivery.c.destination,
             _task.c.attempt > 0,
+            # The first try of what is held was to look at it
+            or_(
+                _task.c.attempt > 1,
+                _task.c.error_code.is_(None),
+                _task.c.error_code != RESULTS_HELD.code,
+            ),
         )
         .exists()
     )
@@ -124,7 +166,7 @@ def answer(connection: Connection, task: TaskRecord, said: Answer, now: datetime
     connection.execute(
         update(_delivery)
         .where(_delivery.c.sop_instance_uid == said.sop_instance_uid, _delivery.c.destination == destination)
-        .values(outcome=said.outcome, status=said.status, text=said.text, changed_at=now)
+        .values(outcome=said.outcome, status=said.status, text=said.text, confirmed_by=None, changed_at=now)
     )
     events.append(
         connection,
@@ -156,6 +198,8 @@ def of_study(connection: Connection, study_uid: str) -> list[DeliveryRecord]:
             status=row.status,
             text=row.text,
             changed_at=row.changed_at,
+            confirmed_by=row.confirmed_by,
+            losses=row.losses,
         )
         for row in rows
     ]

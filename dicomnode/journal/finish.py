@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from dicomnode.faults import NodeError
-from dicomnode.journal import deliveries, events, results, sentences, studies, tasks
-from dicomnode.journal.records import NewDelivery, NewTask, Note, ObjectRecord, TaskRecord
+from dicomnode.journal import confirmations, deliveries, events, results, sentences, studies, tasks
+from dicomnode.journal.records import Maker, NewDelivery, NewTask, Note, ObjectRecord, TaskRecord
 from dicomnode.journal.transitions import FINISHING, Event, IllegalTransition, TaskKind
 from dicomnode.values import Verdict
 
@@ -27,6 +27,7 @@ class Ending:
     new_tasks: Sequence[NewTask] = ()
     verdicts: Sequence[Verdict] = ()
     finding_path: Path | None = None
+    maker: Maker | None = None
     objects: Sequence[ObjectRecord] = ()
     deliveries: Sequence[NewDelivery] | None = None
     notes: Sequence[Note] = ()
@@ -52,13 +53,18 @@ def finish(connection: Connection, task: TaskRecord, ending: Ending, now: dateti
     if ending.verdicts:
         results.replace_verdicts(connection, task, ending.verdicts)
     if ending.finding_path is not None:
-        results.add_finding(connection, task, ending.finding_path, now)
+        results.add_finding(connection, task, ending.finding_path, ending.maker, now)
     results.add_objects(connection, ending.objects, now)
     tasks.add(connection, ending.new_tasks, now)
     deliveries.add(connection, ending.wanted, now)
+    if task.kind is TaskKind.REPORT and ending.event is Event.COMMITTED:
+        made = {one.sop_instance_uid for one in ending.objects}
+        deliveries.replace(connection, task, made, sentences.INSTEAD, now)
     for note in ending.notes:
         events.append(connection, task.study_instance_uid, now, note.what, note.text, **note.facts)
     _end(connection, row, ending, now)
+    if task.kind is TaskKind.CONFIRM and ending.event is Event.FAILED:
+        confirmations.due_if_answered(connection, task, now)
     studies.settle_state(connection, task.study_instance_uid, now)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Table, func, insert, select, update
 
-from dicomnode.journal import events, priors, schema, sentences, tasks
+from dicomnode.journal import events, priors, schema, sentences, superseding
 from dicomnode.journal.records import Arriving, Note, ReadIds
 from dicomnode.journal.studies import GROUP
 from dicomnode.journal.study_state import StudyState
@@ -180,7 +180,7 @@ def next_version(connection: Connection, row: Row[Any], now: datetime) -> tuple[
     if row.complete_at is None:
         return version, {}
     version += 1
-    tasks.supersede(connection, row.study_instance_uid, version, now)
+    superseding.supersede(connection, row.study_instance_uid, version, now)
     return version, {
         "version": version,
         "state": StudyState.RECEIVING,

@@ -13,7 +13,6 @@ from sqlalchemy import Engine
 from dicomnode.faults import NodeError
 from dicomnode.journal import closing as closings
 from dicomnode.journal import (
-    deliveries,
     events,
     evidence,
     instances,
@@ -27,6 +26,7 @@ from dicomnode.journal.closing import Closing
 from dicomnode.journal.connection import connect, reading, writing
 from dicomnode.journal.correcting import Correcting
 from dicomnode.journal.corrections import Correction, apply
+from dicomnode.journal.delivering import Delivering
 from dicomnode.journal.evidence import EvidenceRecord, OpenStudy, SourceAnswer
 from dicomnode.journal.finish import Ending, finish
 from dicomnode.journal.migrate import require_file, upgrade
@@ -34,10 +34,9 @@ from dicomnode.journal.notices import Commitment, Notice, ReportState
 from dicomnode.journal.priors import Arrival, ExpectedPrior
 from dicomnode.journal.records import (
     Arriving,
-    DeliveryOutcome,
-    DeliveryRecord,
     EventRecord,
     FindingRecord,
+    Maker,
     NewDelivery,
     NewTask,
     Note,
@@ -51,7 +50,7 @@ from dicomnode.journal.transitions import Event, TaskKind, TaskState
 from dicomnode.values import Instance, Verdict
 
 
-class Journal(Correcting):
+class Journal(Correcting, Delivering):
     """What the node knows. Safe to use from several threads; several processes may have it open.
 
     Times are time-zone aware; ValueError for others. What the database refuses is NodeError(JOURNAL_FAILED).
@@ -273,6 +272,7 @@ class Journal(Correcting):
         new_tasks: Sequence[NewTask] = (),
         verdicts: Sequence[Verdict] = (),
         finding_path: Path | None = None,
+        maker: Maker | None = None,
         objects: Sequence[ObjectRecord] = (),
         deliveries: Sequence[NewDelivery] | None = None,
         notes: Sequence[Note] = (),
@@ -280,8 +280,9 @@ class Journal(Correcting):
         """End a try, with all that it has made and what follows from it; the study's state follows too.
 
         event: COMMITTED, FAILED (again after `not_before`), NEEDS_PERSON, GIVEN_BACK. error: why; with
-        COMMITTED, why there is no result. deliveries: which destination shall get which object; None: all
-        `objects` go to the destination of each new DELIVER task.
+        COMMITTED, why there is no result. maker: of the Findings at `finding_path`; None where only they
+        say it. deliveries: which destination shall get which object; None: all `objects` go to the
+        destination of each new DELIVER task.
         Raises NodeError(LEASE_LOST) when another worker has the task; then nothing is written.
         """
         ending = Ending(
@@ -291,6 +292,7 @@ class Journal(Correcting):
             new_tasks=new_tasks,
             verdicts=verdicts,
             finding_path=finding_path,
+            maker=maker,
             objects=objects,
             deliveries=deliveries,
             notes=notes,
@@ -337,36 +339,6 @@ class Journal(Correcting):
         """Result objects of a study; of one version, or of all."""
         with reading(self._engine) as connection:
             return results.objects(connection, study_uid, version)
-
-    def reports_at(self, study_uid: str, destination: str) -> list[ObjectRecord]:
-        """Reports on a study that a destination has, or may have, and that nobody rejected, by version."""
-        with reading(self._engine) as connection:
-            return deliveries.reports_at(connection, study_uid, destination)
-
-    def undelivered(self, task: TaskRecord) -> list[ObjectRecord]:
-        """What the destination of a deliver task shall get of its study version and has not stored."""
-        with reading(self._engine) as connection:
-            return deliveries.undelivered(connection, task)
-
-    def record_delivery(
-        self,
-        task: TaskRecord,
-        sop_instance_uid: str,
-        outcome: DeliveryOutcome,
-        status: int | None,
-        text: str,
-        now: datetime,
-    ) -> None:
-        """Write what the task's destination said of an object; raises NodeError(LEASE_LOST)."""
-        said = deliveries.Answer(sop_instance_uid=sop_instance_uid, outcome=outcome, status=status, text=text)
-        with writing(self._engine) as connection:
-            tasks.held(connection, task)
-            deliveries.answer(connection, task, said, now)
-
-    def deliveries(self, study_uid: str) -> list[DeliveryRecord]:
-        """All deliveries of a study and what the destinations said."""
-        with reading(self._engine) as connection:
-            return deliveries.of_study(connection, study_uid)
 
     def events(self, study_uid: str) -> list[EventRecord]:
         """All that happened to a study, in order."""

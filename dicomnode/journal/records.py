@@ -14,6 +14,9 @@ from dicomnode.journal.transitions import TaskKind, TaskState
 Scalar = str | int | float | None
 Progress = tuple[str, int, int]  # stage in a word or two, done, total
 DeliveryOutcome = Literal["stored", "retry", "refused"]
+# By what it is known that a destination keeps an object: it took responsibility (PS3.4 Annex J), it lists it
+# when asked, or it said nothing but that it has stored it
+Confirmation = Literal["commitment", "query", "status"]
 
 
 class ReadIds(Protocol):
@@ -86,7 +89,10 @@ class TaskRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewTask:
-    """A task to be made. The same (kind, study, version, engine, destination) twice is one task."""
+    """A task to be made. The same (kind, study, version, engine, destination) twice is one task.
+
+    again: where it is there and done, it is done once more.
+    """
 
     kind: TaskKind
     study_instance_uid: str
@@ -95,6 +101,7 @@ class NewTask:
     destination: str | None = None
     payload: Mapping[str, Scalar] = field(default_factory=dict)
     priority: int = 0
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +153,17 @@ class Arriving(NamedTuple):
     heard_at: datetime
 
 
+class Maker(NamedTuple):
+    """Which package of an engine made Findings. digest: SHA-256 of it, 64 hex digits.
+
+    taken_over_of: the version of the study that it found them in, where this is a later one; else None.
+    """
+
+    version: str
+    digest: str
+    taken_over_of: int | None = None
+
+
 class FindingRecord(NamedTuple):
     """Where the Findings of an engine for a version of a study are."""
 
@@ -156,13 +174,19 @@ class FindingRecord(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryRecord:
-    """An object on its way to a destination. status: of the C-STORE response, None when there was none."""
+    """An object on its way to a destination. status: of the C-STORE response, None when there was none.
+
+    outcome "replaced": it is not sent, because the destination gets other kinds instead. confirmed_by: None
+    while nothing tells that the destination keeps it. losses: how often it was stored and then not there.
+    """
 
     sop_instance_uid: str
     kind: str
     study_version: int
     destination: str
-    outcome: Literal["wanted", "stored", "retry", "refused"]
+    outcome: Literal["wanted", "stored", "retry", "refused", "replaced"]
     status: int | None
     text: str
     changed_at: datetime
+    confirmed_by: Confirmation | None = None
+    losses: int = 0

@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, delete, func, insert, select
 
 from dicomnode.journal import schema
-from dicomnode.journal.records import FindingRecord, ObjectRecord, TaskRecord
+from dicomnode.journal.records import FindingRecord, Maker, ObjectRecord, TaskRecord
 from dicomnode.values import Verdict
 
 _verdict: Final = schema.verdict
@@ -76,8 +76,13 @@ def verdicts(connection: Connection, study_uid: str) -> list[Verdict]:
     ]
 
 
-def add_finding(connection: Connection, task: TaskRecord, path: Path, now: datetime) -> None:
-    """Write where the Findings of the task's engine are; the first committed ones win."""
+def add_finding(
+    connection: Connection, task: TaskRecord, path: Path, maker: Maker | None, now: datetime
+) -> None:
+    """Write where the Findings of the task's engine are, and which package made them; the first ones win.
+
+    maker: None where only the file says it.
+    """
     key = {
         "study_instance_uid": task.study_instance_uid,
         "study_version": task.study_version,
@@ -86,8 +91,24 @@ def add_finding(connection: Connection, task: TaskRecord, path: Path, now: datet
     there = connection.execute(
         select(_finding.c.path).where(*(_finding.c[name] == value for name, value in key.items()))
     ).first()
-    if there is None:
-        connection.execute(insert(_finding).values(**key, path=str(path), committed_at=now))
+    if there is not None:
+        return
+    of = None if maker is None else maker.taken_over_of
+    found_at = connection.execute(
+        select(_finding.c.found_at).where(
+            *(_finding.c[name] == value for name, value in (key | {"study_version": of}).items())
+        )
+    ).scalar()
+    connection.execute(
+        insert(_finding).values(
+            **key,
+            path=str(path),
+            committed_at=now,
+            engine_version=maker and maker.version,
+            engine_digest=maker and maker.digest,
+            found_at=found_at or now,
+        )
+    )
 
 
 def findings(connection: Connection, study_uid: str) -> list[FindingRecord]:
@@ -97,7 +118,12 @@ def findings(connection: Connection, study_uid: str) -> list[FindingRecord]:
         .where(_finding.c.study_instance_uid == study_uid)
         .order_by(_finding.c.study_version, _finding.c.engine)
     )
-    return [FindingRecord(row.engine, row.study_version, Path(row.path)) for row in rows]
+    return [finding_record(row) for row in rows]
+
+
+def finding_record(row: Row[Any]) -> FindingRecord:
+    """Make the record of a row."""
+    return FindingRecord(row.engine, row.study_version, Path(row.path))
 
 
 def add_objects(connection: Connection, objects: Sequence[ObjectRecord], now: datetime) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Select, insert, select, update
 
-from dicomnode.journal import deliveries, schema, tasks
+from dicomnode.journal import deliveries, schema, superseding, tasks
 from dicomnode.journal.records import NewTask, ObjectRecord
 from dicomnode.journal.results import object_record
 from dicomnode.journal.studies import RETRACTION
@@ -43,6 +43,18 @@ class Withdrawal:
         return f"{RETRACTION} {self.number})"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retracted:
+    """What a retraction did. objects: how many are taken back; destinations: that are told of it.
+
+    ended: the study itself was ended by it, also where nothing had been made of it yet.
+    """
+
+    objects: int
+    destinations: tuple[str, ...]
+    ended: bool
+
+
 def is_of_retraction(engine: str | None) -> bool:
     """Whether a task or an object takes results back."""
     return (engine or "").startswith(RETRACTION)
@@ -64,16 +76,9 @@ def withdraw(
 
     For each of these a task is made that writes and sends the note. What is not stored yet is not sent.
     """
-    query = select(_object.c.sop_instance_uid, _object.c.study_version, _object.c.engine).where(
-        _object.c.study_instance_uid == study_uid,
-        _object.c.engine.not_like(f"{RETRACTION}%"),
-        _object.c.sop_instance_uid.not_in(aside(study_uid)),
-    )
-    if withdrawal.below is not None:
-        query = query.where(_object.c.study_version < withdrawal.below)
     uids = [
         row.sop_instance_uid
-        for row in connection.execute(query)
+        for row in connection.execute(standing(study_uid, withdrawal.below))
         if withdrawal.of is None or (row.study_version, row.engine) in withdrawal.of
     ]
     reject(connection, study_uid, uids, withdrawal.code, withdrawal.name)
@@ -96,6 +101,16 @@ def withdraw(
         now,
     )
     return len(uids), tuple(destinations)
+
+
+def standing(study_uid: str, below: int | None) -> Select[tuple[str, int, str]]:
+    """Objects that nobody rejected, of versions before `below` or of all: UID, version, engine."""
+    query = select(_object.c.sop_instance_uid, _object.c.study_version, _object.c.engine).where(
+        _object.c.study_instance_uid == study_uid,
+        _object.c.engine.not_like(f"{RETRACTION}%"),
+        _object.c.sop_instance_uid.not_in(aside(study_uid)),
+    )
+    return query if below is None else query.where(_object.c.study_version < below)
 
 
 def _reached(connection: Connection, study_uid: str, name: str) -> set[tuple[str, str]]:
@@ -132,7 +147,7 @@ def _stop(connection: Connection, uids: Sequence[str], reached: set[tuple[str, s
 
 def retract_study(connection: Connection, study_uid: str, version: int, now: datetime) -> None:
     """End all that is under way of a study, but the taking back; what comes later begins a new version."""
-    tasks.supersede(connection, study_uid, version + 1, now)
+    superseding.supersede(connection, study_uid, version + 1, now)
     table = schema.study
     connection.execute(
         update(table)

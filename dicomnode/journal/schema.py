@@ -285,6 +285,11 @@ finding: Final = Table(
     Column("engine", String(64), primary_key=True),
     Column("path", Text, nullable=False),
     Column("committed_at", UtcTime, nullable=False),
+    # Of the package that found it; NULL while only its file says it
+    Column("engine_version", String(64)),
+    Column("engine_digest", String(64)),
+    Column("found_at", UtcTime, nullable=False),  # first, where it was taken over from an earlier version
+    Column("taken_back", String(16)),  # the code by which a person did; NULL: it stands
     ForeignKeyConstraint(["study_instance_uid"], ["study.study_instance_uid"]),
 )
 
@@ -315,8 +320,34 @@ delivery: Final = Table(
     Column("status", Integer),  # of the C-STORE response
     Column("text", Text, nullable=False),
     Column("changed_at", UtcTime, nullable=False),
+    Column("confirmed_by", String(16)),
+    Column("losses", Integer, nullable=False, server_default="0"),
     ForeignKeyConstraint(["sop_instance_uid"], ["object.sop_instance_uid"]),
-    CheckConstraint("outcome IN ('wanted', 'stored', 'retry', 'refused')", name="outcome"),
+    CheckConstraint("outcome IN ('wanted', 'stored', 'retry', 'refused', 'replaced')", name="outcome"),
+)
+
+# What destinations said of SOP Classes when contexts were negotiated
+peer_class: Final = Table(
+    "peer_class",
+    metadata,
+    Column("destination", String(64), primary_key=True),
+    Column("sop_class_uid", _UID, primary_key=True),
+    Column("accepted", Boolean, nullable=False),
+    Column("at", UtcTime, nullable=False),
+)
+
+# Storage commitment that this node asked for
+asked_commitment: Final = Table(
+    "asked_commitment",
+    metadata,
+    Column("transaction_uid", _UID, primary_key=True),
+    Column("task", Integer, nullable=False),
+    Column("destination", String(64), nullable=False),
+    Column("asked_at", UtcTime, nullable=False),
+    Column("answered_at", UtcTime),
+    Column("committed", JSON, nullable=False),  # SOP Instance UIDs
+    Column("failed", JSON, nullable=False),  # SOP Instance UID: Failure Reason (0008,1197)
+    Index("ix_asked_commitment_task", "task"),
 )
 
 event: Final = Table(

@@ -20,6 +20,8 @@ _WORK: Final[dict[TaskKind, str]] = {
     TaskKind.PREFETCH: "The work ahead",
 }
 
+_SEARCH: Final = "The search for an earlier study"
+
 _RETRACTING: Final[dict[TaskKind, str]] = _WORK | {
     TaskKind.REPORT: "The writing of the rejection note for {destination}",
     TaskKind.DELIVER: "The delivery of the rejection note to {destination}",
@@ -36,8 +38,12 @@ _TASK: Final[Mapping[Event, str]] = {
     Event.LEASE_EXPIRED: "{work} was lost with its process and starts again.",
     Event.LOST_TOO_OFTEN: "{work} needs a person.{error}",
     Event.RETRIED: "{work} is tried again at a person's wish.",
+    Event.REOPENED: "{work} begins anew.",
+    Event.POSTPONED: "{work} is put off.{error}",
     Event.SUPERSEDED: "{work} is not needed any more: the study has changed.",
 }
+
+_AWAITED: Final = "{work} is waited for; it is looked for again{when}."
 
 STUDY: Final[Mapping[StudyState, str]] = {
     StudyState.RECEIVING: "The study is being received.",
@@ -79,6 +85,15 @@ _DELIVERY: Final[Mapping[str, str]] = {
     "stored": "{destination} has stored {kind} {uid}.",
     "retry": "{destination} has not taken {kind} {uid} yet. {text}",
     "refused": "{destination} has refused {kind} {uid}. {text}",
+    "replaced": "{destination} does not get {kind} {uid}. {text}",
+}
+
+
+INSTEAD: Final = "It gets other kinds of objects instead."
+_CONFIRMED: Final[Mapping[str, str]] = {
+    "commitment": "{destination} has taken responsibility for {objects} (storage commitment).",
+    "query": "{destination} was asked and lists {objects}.",
+    "status": "{destination} said that it has stored {objects}; nothing else tells it.",
 }
 
 
@@ -92,14 +107,17 @@ class Said:
     attempt: int
     error: str | None = None  # code and text
     not_before: datetime | None = None
+    seeks_prior: bool = False
 
 
 def of_task(event: Event, said: Said) -> str:
     """What happened to a task."""
     engine = f"engine {said.engine}" if said.engine else "the engines"
+    form = _AWAITED if event is Event.FAILED and said.error is None else _TASK[event]
     works = _RETRACTING if said.engine.startswith("(") else _WORK  # see `retraction`
-    return _TASK[event].format(
-        work=works[said.kind].format(engine=engine, destination=said.destination or "the destinations"),
+    named = _SEARCH if said.seeks_prior else works[said.kind]
+    return form.format(
+        work=named.format(engine=engine, destination=said.destination or "the destinations"),
         attempt=said.attempt,
         error=f" {said.error}" if said.error else "",
         when=f" after {said.not_before:%H:%M:%S} UTC" if said.not_before else "",
@@ -115,6 +133,21 @@ def of_study(state: StudyState, reason: str | None) -> str:
 def of_delivery(outcome: str, destination: str, kind: str, uid: str, text: str) -> str:
     """What a destination said of an object."""
     return _DELIVERY[outcome].format(destination=destination, kind=kind, uid=uid, text=text).strip()
+
+
+def confirmed(destination: str, count: int, by: str) -> str:
+    """It is known that a destination keeps objects."""
+    return _CONFIRMED[by].format(destination=destination, objects=_count(count, "object"))
+
+
+def lost(destination: str, count: int, why: str) -> str:
+    """A destination does not have what it said that it had stored."""
+    return f"{destination} does not have {_count(count, 'object')} that it had stored. {why}".strip()
+
+
+def results_released(by: str, destinations: Sequence[str]) -> str:
+    """A person let results go that were held."""
+    return f"{by} let the results go to {', '.join(destinations)}."
 
 
 def first_instance(calling_ae: str) -> str:
@@ -199,11 +232,30 @@ def identified(source: str, keywords: Sequence[str], version: int | None) -> str
     return f"{source} says whose the study is: {', '.join(keywords)}. The images stay as they are. {then}"
 
 
-def retracted(count: int, destinations: Sequence[str], code: str, *, earlier_only: bool) -> str:
-    """A person took results back."""
-    of = "The results of earlier versions" if earlier_only else "The results"
+def retracted(
+    count: int,
+    destinations: Sequence[str],
+    code: str,
+    *,
+    earlier_only: bool = False,
+    engines: Sequence[str] = (),
+    by: str | None = None,
+) -> str:
+    """A person took results back. engines: whose; none: of all. by: who says so, where that is known."""
+    of = f" of {', '.join(engines)}" if engines else ""
+    of += " of earlier versions" if earlier_only else ""
+    who = "" if by is None else f" by {by}"
     told = f"{', '.join(destinations) or 'Nobody'} {'are' if len(destinations) > 1 else 'is'} told"
-    return f"{of} ({_count(count, 'object')}) are taken back (DCM {code}). {told} by a rejection note."
+    objects = _count(count, "object")
+    return f"The results{of} ({objects}) are taken back{who} (DCM {code}). {told} by a rejection note."
+
+
+def reanalysed(by: str, code: str, version: int) -> str:
+    """A person wants a study analysed again."""
+    return (
+        f"{by} wants the study analysed again, whose results were taken back (DCM {code}): "
+        f"version {version} begins."
+    )
 
 
 def prior_lost(prior: str, why: str, count: int, version: int | None) -> str:

@@ -71,7 +71,7 @@ def _facts(connection: Connection, row: Row[Any]) -> StudyFacts:
             schema.result_object.c.engine.not_like(f"{RETRACTION}%"),
             # What was rejected is not sent any more, whoever rejected it
             schema.result_object.c.sop_instance_uid.not_in(select(schema.rejected.c.sop_instance_uid)),
-            schema.delivery.c.outcome != "stored",
+            schema.delivery.c.outcome.not_in(["stored", "replaced"]),
         )
     ).scalar_one()
     return StudyFacts(

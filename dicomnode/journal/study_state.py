@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from dicomnode.faults import STUDY_HELD, STUDY_INCOMPLETE
+from dicomnode.faults import RESULTS_HELD, STUDY_HELD, STUDY_INCOMPLETE
 from dicomnode.journal.transitions import TaskKind, TaskState
 
 
@@ -62,6 +62,7 @@ class StudyFacts:
 
 _OPEN: Final = frozenset({TaskState.WAITING, TaskState.READY, TaskState.RUNNING, TaskState.RETRY})
 _WORK: Final = frozenset({TaskKind.ANALYSE, TaskKind.REPORT})
+_HELD: Final = (STUDY_HELD.code, RESULTS_HELD.code)  # parked, with nothing amiss
 # Work ahead decides nothing: it may be thrown away
 _DECIDING: Final = frozenset(TaskKind) - {TaskKind.PREFETCH}
 
@@ -76,7 +77,7 @@ def study_state(facts: StudyFacts) -> StudyState:
         return at_work
     parked = [task for task in tasks if task.state is TaskState.PARKED]
     if parked:
-        held = all(task.error_code == STUDY_HELD.code for task in parked)
+        held = all(task.error_code in _HELD for task in parked)
         return StudyState.HELD if held else StudyState.FAILED
     if facts.undelivered:
         return StudyState.UNCONFIRMED

@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
 
 from dicomnode.faults import KILLED_ITS_WORKER, LEASE_LOST, SEARCH_LOST, Fault, NodeError
-from dicomnode.journal import events, priors, schema, sentences, studies
+from dicomnode.journal import events, places, priors, schema, sentences, studies
 from dicomnode.journal.records import NewTask, Progress, TaskRecord
 from dicomnode.journal.transitions import Event, TaskKind, TaskState, states_before, step
 
@@ -26,7 +26,6 @@ PATIENCE: Final = timedelta(hours=1)
 _task: Final = schema.task
 _CLAIMABLE: Final = states_before(Event.CLAIMED)
 _RETRIABLE: Final = states_before(Event.RETRIED)
-_SUPERSEDABLE: Final = states_before(Event.SUPERSEDED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +79,13 @@ def said(row: Row[Any], **more: Any) -> sentences.Said:
         engine=row.engine,
         destination=row.destination,
         attempt=more.pop("attempt", row.attempt),
+        seeks_prior=_seeks_prior(row),
         **more,
     )
+
+
+def _seeks_prior(row: Row[Any]) -> bool:
+    return bool(row.kind == TaskKind.FETCH and row.payload.get(ASKS) == PRIORS)
 
 
 def move(connection: Connection, row: Row[Any], event: Event, now: datetime, **values: Any) -> TaskState:
@@ -102,7 +106,7 @@ def move(connection: Connection, row: Row[Any], event: Event, now: datetime, **v
 
 
 def add(connection: Connection, new: Iterable[NewTask], now: datetime) -> None:
-    """Make tasks, ready at once; those that are there already stay as they are."""
+    """Make tasks, ready at once; those that are there already stay as they are, but for `NewTask.again`."""
     for task in new:
         key = {
             "kind": task.kind,
@@ -112,8 +116,10 @@ def add(connection: Connection, new: Iterable[NewTask], now: datetime) -> None:
             "destination": task.destination or "",
         }
         there = connection.execute(
-            select(_task.c.id).where(*(_task.c[name] == value for name, value in key.items()))
+            select(_task).where(*(_task.c[name] == value for name, value in key.items()))
         ).first()
+        if there is not None and task.again and there.state == TaskState.DONE:
+            _reopen(connection, there, now)
         if there is None:
             connection.execute(
                 insert(_task).values(
@@ -133,12 +139,29 @@ def add(connection: Connection, new: Iterable[NewTask], now: datetime) -> None:
                 priors.note_given(connection, task)
 
 
+def _reopen(connection: Connection, row: Row[Any], now: datetime) -> None:
+    """Make a task ready that was done: what followed from it shows that it is to be done again."""
+    move(
+        connection,
+        row,
+        Event.REOPENED,
+        now,
+        not_before=now,
+        attempt=0,
+        lost=0,
+        error_code=None,
+        error_text=None,
+    )
+    text = sentences.of_task(Event.REOPENED, said(row))
+    events.append(connection, row.study_instance_uid, now, f"{row.kind}.reopened", text, task=row.id)
+
+
 def given_up(connection: Connection, row: Row[Any], error: str, now: datetime) -> bool:
     """Make what follows from a task that would be parked; tell whether something follows without it.
 
     That is so of a search for priors: a study is analysed without one. error: why it came to nothing.
     """
-    if row.kind != TaskKind.FETCH or row.payload.get(ASKS) != PRIORS:
+    if not _seeks_prior(row):
         return False
     analysis = NewTask(
         kind=TaskKind.ANALYSE,
@@ -296,30 +319,12 @@ def end_leases(connection: Connection, owner: str, now: datetime) -> int:
     return changed.rowcount
 
 
-def supersede(connection: Connection, study_uid: str, version: int, now: datetime) -> None:
-    """What is unfinished of versions before `version` is not needed any more."""
-    rows = connection.execute(
-        select(_task)
-        .where(
-            _task.c.study_instance_uid == study_uid,
-            _task.c.study_version < version,
-            _task.c.state.in_(sorted(_SUPERSEDABLE)),
-            # What takes results back is needed all the more
-            _task.c.engine.not_like(f"{studies.RETRACTION}%"),
-        )
-        .with_for_update()
-    ).all()
-    for row in rows:
-        move(connection, row, Event.SUPERSEDED, now, owner=None, lease_until=None)
-        events.append(
-            connection,
-            study_uid,
-            now,
-            f"{row.kind}.superseded",
-            sentences.of_task(Event.SUPERSEDED, said(row)),
-            task=row.id,
-            version=row.study_version,
-        )
+def again(connection: Connection, row: Row[Any], now: datetime, **values: Any) -> None:
+    """Make a parked or waiting task ready, as a person wishes; what was wrong with it is forgotten."""
+    move(
+        connection, row, Event.RETRIED, now,
+        not_before=now, attempt=0, lost=0, error_code=None, error_text=None, **values,
+    )  # fmt: skip
 
 
 def retry(connection: Connection, study_uid: str | None, destination: str | None, now: datetime) -> int:
@@ -330,8 +335,11 @@ def retry(connection: Connection, study_uid: str | None, destination: str | None
     if destination is not None:
         conditions.append(_task.c.destination == destination)
     rows = connection.execute(select(_task).where(*conditions).order_by(_task.c.id).with_for_update()).all()
+    # Somebody may have allowed there what was refused: it is asked for again
+    names = {row.destination for row in rows if row.destination}
+    places.forget_classes(connection, names)
     for row in rows:
-        move(connection, row, Event.RETRIED, now, not_before=now, attempt=0, lost=0)
+        again(connection, row, now)
         events.append(
             connection,
             row.study_instance_uid,

@@ -30,7 +30,7 @@ class TaskState(StrEnum):
     READY = "ready"  # may be claimed
     RUNNING = "running"  # a worker has a lease on it
     DONE = "done"
-    RETRY = "retry"  # failed, and is tried again by itself, not before its time
+    RETRY = "retry"  # failed or was put off, and is tried again by itself, not before its time
     PARKED = "parked"  # needs a person, and says why
     SUPERSEDED = "superseded"  # a later version of the study made it pointless
 
@@ -48,6 +48,8 @@ class Event(StrEnum):
     LEASE_EXPIRED = "lease_expired"  # the worker is gone
     LOST_TOO_OFTEN = "lost_too_often"  # each worker that took it is gone
     RETRIED = "retried"  # a person asked for another try
+    REOPENED = "reopened"  # what came after it shows that it is to be done again
+    POSTPONED = "postponed"  # it is not to be begun now
     SUPERSEDED = "superseded"  # the study has a later version
 
 
@@ -71,6 +73,9 @@ TRANSITIONS: Final[Mapping[tuple[TaskState, Event], TaskState]] = MappingProxyTy
         (_S.RETRY, _E.RETRIED): _S.READY,
         (_S.RETRY, _E.SUPERSEDED): _S.SUPERSEDED,
         (_S.PARKED, _E.RETRIED): _S.READY,
+        (_S.DONE, _E.REOPENED): _S.READY,
+        (_S.READY, _E.POSTPONED): _S.RETRY,
+        (_S.RETRY, _E.POSTPONED): _S.RETRY,
         (_S.PARKED, _E.SUPERSEDED): _S.SUPERSEDED,
     }
 )

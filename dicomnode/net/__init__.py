@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from dicomnode.net.quiet import quiet_pynetdicom
     from dicomnode.net.retrieve import fetch_study, get_series, move_series
     from dicomnode.net.status import abort_text, rejection_text, status_text
-    from dicomnode.net.verification import echo
+    from dicomnode.net.verification import echo, probe
     from dicomnode.net.web import WebPeer
 
 _HOMES = {
@@ -56,7 +56,7 @@ _HOMES = {
     "quiet": ("quiet_pynetdicom",),
     "retrieve": ("fetch_study", "get_series", "move_series"),
     "status": ("abort_text", "rejection_text", "status_text"),
-    "verification": ("echo",),
+    "verification": ("echo", "probe"),
     "web": ("WebPeer",),
 }
 
@@ -88,6 +88,7 @@ __all__ = [
     "is_ae_title",
     "move_series",
     "open_association",
+    "probe",
     "quiet_pynetdicom",
     "rejection_text",
     "report_commitment",

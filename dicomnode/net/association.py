@@ -22,6 +22,7 @@ from dicomnode.net.limits import AnswerLimits, Incoming
 from dicomnode.net.peer import Peer
 from dicomnode.net.quiet import quiet_pynetdicom
 from dicomnode.net.status import ABORTS, REJECTIONS, abort_text, rejection_text
+from dicomnode.net.tls import Tunnel
 
 MAXIMUM_CONTEXTS: Final = 128  # PS3.8 9.3.2.2: odd identifiers from 1 to 255
 _RELEASE_S: Final = 5.0  # everything is answered by then: not worth a long wait
@@ -63,6 +64,36 @@ class _Watch:
                 pdu.source, pdu.reason_diagnostic = 2, 0
 
 
+class _Line:
+    """What an association goes over: a connection, through TLS where the peer is reached so.
+
+    Raises NodeError PEER_UNREACHABLE, PEER_NOT_TRUSTED.
+    """
+
+    def __init__(self, peer: Peer, deadline: float) -> None:
+        connection = connect(peer, deadline)
+        self.address: str = connection.getpeername()[0]
+        self.connection, self._tunnel = connection, None
+        if peer.trust is not None:
+            try:
+                self._tunnel = Tunnel(peer, connection, deadline)
+            except BaseException:
+                connection.close()
+                raise
+            self.connection = self._tunnel.near
+
+    @property
+    def trouble(self) -> str:
+        """What TLS failed of, in words; "" for nothing."""
+        return "" if self._tunnel is None else self._tunnel.trouble
+
+    def close(self) -> None:
+        """Close it."""
+        if self._tunnel is not None:
+            self._tunnel.close()
+        self.connection.close()
+
+
 class Link:
     """An open association.
 
@@ -72,15 +103,11 @@ class Link:
     """
 
     def __init__(
-        self,
-        peer: Peer,
-        association: Association,
-        connection: socket.socket,
-        watch: _Watch,
-        incoming: Incoming,
+        self, peer: Peer, association: Association, line: _Line, watch: _Watch, incoming: Incoming
     ) -> None:
-        self.peer, self.association, self.connection = peer, association, connection
+        self.peer, self.association, self.connection = peer, association, line.connection
         self.incoming = incoming
+        self._line = line
         self._watch = watch
         self.accepted: Mapping[tuple[str, str], int] = MappingProxyType(
             {
@@ -100,7 +127,7 @@ class Link:
             return self.incoming.over
         if self._watch.abort is not None:
             return abort_text(*self._watch.abort)
-        return "it closed the connection"
+        return self._line.trouble or "it closed the connection"
 
     def drop(self) -> None:
         """Close the connection at once: what waits for the peer, in whatever thread, ends."""
@@ -122,21 +149,22 @@ def open_association(
 
     contexts: at most 128. provides: SOP Classes for which we take the SCP role (for C-GET, PS3.7 D.3.3.4).
     answers: most that is taken from the peer; the association ends when more comes.
-    Raises NodeError PEER_UNREACHABLE or PEER_REJECTED, at the latest after `peer.timeout_s`.
+    Raises NodeError PEER_UNREACHABLE, PEER_NOT_TRUSTED or PEER_REJECTED, at the latest after
+    `peer.timeout_s`.
     """
     if not 1 <= len(contexts) <= MAXIMUM_CONTEXTS:
         raise ValueError(f"an association has 1 to {MAXIMUM_CONTEXTS} presentation contexts: {len(contexts)}")
     quiet_pynetdicom()  # its own handlers would also fail on odd values before ours sees them
     deadline = time.monotonic() + peer.timeout_s
-    connection = connect(peer, deadline)
+    line = _Line(peer, deadline)
     association: Association | None = None
     try:
         watch, incoming = _Watch(), Incoming(answers or AnswerLimits())
-        entity = RequestingEntity(calling_ae, connection, incoming)
+        entity = RequestingEntity(calling_ae, line.connection, incoming)
         entity.acse_timeout = max(0.1, deadline - time.monotonic())
         entity.dimse_timeout = peer.timeout_s
         association = entity.associate(
-            connection.getpeername()[0],
+            line.address,
             peer.port,
             contexts=[build_context(abstract, list(syntaxes)) for abstract, syntaxes in contexts],
             ae_title=peer.ae_title,
@@ -149,13 +177,13 @@ def open_association(
             ],
         )
         if not association.is_established and not _none_accepted(association):
-            raise _not_opened(peer, calling_ae, watch, timed_out=time.monotonic() >= deadline)
+            raise _not_opened(peer, calling_ae, watch, line, timed_out=time.monotonic() >= deadline)
         association.acse_timeout = min(_RELEASE_S, peer.timeout_s)
-        link = Link(peer, association, connection, watch, incoming)
+        link = Link(peer, association, line, watch, incoming)
         yield link
         association.release()
     finally:
-        _end(association, connection)
+        _end(association, line)
 
 
 def _none_accepted(association: Association) -> bool:
@@ -163,7 +191,7 @@ def _none_accepted(association: Association) -> bool:
     return answer is not None and answer.result == 0 and not association.accepted_contexts
 
 
-def _not_opened(peer: Peer, calling_ae: str, watch: _Watch, *, timed_out: bool) -> NodeError:
+def _not_opened(peer: Peer, calling_ae: str, watch: _Watch, line: _Line, *, timed_out: bool) -> NodeError:
     if watch.rejection is not None:
         return NodeError(
             PEER_REJECTED,
@@ -176,20 +204,22 @@ def _not_opened(peer: Peer, calling_ae: str, watch: _Watch, *, timed_out: bool) 
         )
     if watch.abort is not None:
         return unreachable(peer, abort_text(*watch.abort))
+    if line.trouble:
+        return unreachable(peer, line.trouble)
     if timed_out:
         return unreachable(peer, f"it did not answer the association request within {peer.timeout_s:g} s")
     return unreachable(peer, "it closed the connection instead of answering the association request")
 
 
-def _end(association: Association | None, connection: socket.socket) -> None:
+def _end(association: Association | None, line: _Line) -> None:
     """Leave no thread and no descriptor behind, whatever the state of the association."""
     if association is not None:
         if association.is_established:
             association.abort()
         with suppress(OSError):  # it ends what still reads or writes, if anything does
-            connection.shutdown(socket.SHUT_RDWR)
+            line.connection.shutdown(socket.SHUT_RDWR)
         association.kill()
         for thread in (association.dul, association):
             if thread.is_alive():
                 thread.join(_THREADS_END_S)
-    connection.close()
+    line.close()

@@ -1,20 +1,32 @@
-"""Storage commitment, as the SCP: telling the requestor what is committed (PS3.4 J.3.3)."""
+"""Storage commitment: telling who asked what is committed (as the SCP), and asking for it (as the SCU).
+
+PS3.4 J.3. The answer to a request may come on the same association, or on one that the archive opens hours
+later, which the receiver takes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as Items
+from pynetdicom import evt
 
-from dicomnode.faults import COMMITMENT_NOT_REPORTED, NodeError
+from dicomnode.faults import COMMITMENT_NOT_REPORTED, COMMITMENT_REFUSED, QUERY_FAILED, NodeError
 from dicomnode.net.association import open_association
 from dicomnode.net.peer import Peer
+from dicomnode.net.query import told
+from dicomnode.store.foreign import UNREADABLE, quiet
 
 _CLASS: Final = "1.2.840.10008.1.20.1"
 _INSTANCE: Final = "1.2.840.10008.1.20.1.1"  # the well-known one, PS3.4 J.3.5
 _SYNTAXES: Final = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
+_COMMIT: Final = 1  # action type, PS3.4 table J.3-1
+_PROCESSING_FAILURE: Final = 0x0110  # PS3.3 C.14.1.1
+_SAME_ASSOCIATION_S: Final = 1.0  # who answers on the same association does so at once
 _ALL_COMMITTED: Final = 1  # event types, PS3.4 table J.3-2
 _SOME_FAILED: Final = 2
 
@@ -76,3 +88,79 @@ def _item(one: Committed) -> Dataset:
     if one.failure is not None:
         item.FailureReason = one.failure
     return item
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitmentAnswer:
+    """What an archive says of a request. failed: SOP Instance UID → Failure Reason (0008,1197)."""
+
+    committed: frozenset[str]
+    failed: Mapping[str, int]
+
+
+@dataclass(slots=True)
+class _Ear:
+    """Hears the report to one request, where it comes on the same association."""
+
+    transaction: str
+    heard: threading.Event = field(default_factory=threading.Event)
+    answer: CommitmentAnswer | None = None
+
+    def on_report(self, event: evt.Event) -> tuple[int, Dataset | None]:
+        """Take an N-EVENT-REPORT; another transaction's is taken too, and says nothing."""
+        try:
+            with quiet():
+                said = event.event_information
+                if str(told(said, "TransactionUID")) == self.transaction:
+                    self.answer = _read(said)
+                    self.heard.set()
+        except UNREADABLE:
+            return _PROCESSING_FAILURE, None
+        return 0x0000, None
+
+
+def request_commitment(
+    peer: Peer, calling_ae: str, transaction: str, instances: Sequence[tuple[str, str]]
+) -> CommitmentAnswer | None:
+    """Ask a peer to commit itself to the storage of instances (N-ACTION, PS3.4 J.3.2).
+
+    instances: (SOP Instance UID, SOP Class UID). Gives the answer where it comes on the same association at
+    once; None where it will come later. Raises NodeError PEER_UNREACHABLE, PEER_REJECTED, QUERY_FAILED where
+    it does not answer the request, COMMITMENT_REFUSED where it does not offer it or refuses the request.
+    """
+    ear = _Ear(transaction)
+    handlers = [(evt.EVT_N_EVENT_REPORT, ear.on_report)]
+    with open_association(peer, calling_ae, [(_CLASS, _SYNTAXES)], handlers=handlers) as link:
+        if not link.accepted:
+            raise _refused(peer, "it does not offer it")
+        asked = Dataset()
+        asked.TransactionUID = transaction
+        asked.ReferencedSOPSequence = Items([_item(Committed(uid, of, None)) for uid, of in instances])
+        status, _ = link.association.send_n_action(asked, _COMMIT, _CLASS, _INSTANCE)
+        if "Status" not in status:
+            reason = f"no answer within {peer.timeout_s:g} s, or the association ended"
+            raise NodeError(
+                QUERY_FAILED,
+                name=peer.name,
+                request="a request for storage commitment",
+                reason=reason,
+                calling_ae=calling_ae,
+            )
+        if status.Status != 0:
+            raise _refused(peer, f"status 0x{status.Status:04X}")
+        ear.heard.wait(min(_SAME_ASSOCIATION_S, peer.timeout_s))
+    return ear.answer
+
+
+def _read(said: Dataset) -> CommitmentAnswer:
+    """Event Information of a report. Raises one of UNREADABLE where it is none."""
+    committed = {str(item.ReferencedSOPInstanceUID) for item in said.get("ReferencedSOPSequence") or ()}
+    failed = {
+        str(item.ReferencedSOPInstanceUID): int(told(item, "FailureReason") or _PROCESSING_FAILURE)
+        for item in said.get("FailedSOPSequence") or ()
+    }
+    return CommitmentAnswer(committed=frozenset(committed - failed.keys()), failed=failed)
+
+
+def _refused(peer: Peer, reason: str) -> NodeError:
+    return NodeError(COMMITMENT_REFUSED, name=peer.name, reason=reason)

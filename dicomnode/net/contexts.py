@@ -18,7 +18,10 @@ from typing import Final
 from pydicom._uid_dict import UID_dictionary
 from pynetdicom import AllStoragePresentationContexts
 from pynetdicom.presentation import PresentationContext
-from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # it is made at import
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # they are made at import
+    StorageCommitmentPushModel,
+    Verification,
+)
 
 # Of these the better first: Explicit VR keeps the VRs of private elements
 UNCOMPRESSED: Final = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.2")
@@ -80,7 +83,12 @@ def supported_contexts(
         if uid in classes or uid == Verification:
             syntaxes = [str(syntax) for syntax in context.transfer_syntax]
             wanted.setdefault(uid, []).extend(pick_order(syntaxes))
-    return [_context(uid, syntaxes) for uid, syntaxes in wanted.items() if syntaxes]
+    supported = [_context(uid, syntaxes) for uid, syntaxes in wanted.items() if syntaxes]
+    for context in supported:
+        if context.abstract_syntax == StorageCommitmentPushModel:
+            # Whoever reports comes as the SCP (PS3.4 J.3.3), whoever asks as the SCU: both roles are accepted
+            context.scu_role = context.scp_role = True
+    return supported
 
 
 def pick_order(proposed: Sequence[str]) -> list[str]:

@@ -99,7 +99,7 @@ def _page(peer: WebPeer, target: str, whole: Meter, also: Collection[int]) -> tu
     """Ask once; give the status, the matches, and whether the server says that it has more of them."""
     whole.check_time()
     own = Meter(peer.name, FetchLimits(bytes=_ANSWER_MOST, seconds=max(whole.left_s, _SHORTEST_S)))
-    with answer_to(peer, target, _JSON, "QIDO-RS", own, also) as answer:
+    with answer_to(peer, target, _JSON, "QIDO-RS", own, also=also) as answer:
         more = any(_MORE in said.lower() for said in answer.headers.get_all("Warning", []))
         if answer.status != http.client.OK:
             return answer.status, [], more

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dicomnode.net.login import Trust
 from dicomnode.settings.keys import AE_TITLE
 
 
@@ -16,7 +17,8 @@ def is_ae_title(text: str) -> bool:
 class Peer:
     """A peer as it is reached: a name for people, AE title, host and port.
 
-    timeout_s: longest wait for the association to open, and then for each answer.
+    timeout_s: longest wait for the association to open, and then for each answer. trust: what TLS is made
+    with (PS3.15 B.12); None: no TLS.
     Raises ValueError for an AE title, port or time that cannot be.
     """
 
@@ -25,6 +27,7 @@ class Peer:
     host: str
     port: int
     timeout_s: float = 30.0
+    trust: Trust | None = None
 
     def __post_init__(self) -> None:
         if not is_ae_title(self.ae_title):

@@ -15,10 +15,11 @@ from typing import Any, Final
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
+from dicomnode.faults import QUERY_FAILED, WEB_FAILED, NodeError
 from dicomnode.net.dicomweb import query
 from dicomnode.net.limits import Meter
 from dicomnode.net.peer import Peer
-from dicomnode.net.query import matches, open_find, told
+from dicomnode.net.query import count_told, matches, open_find, told
 from dicomnode.net.web import WebPeer
 from dicomnode.values import Fact, is_valid_uid
 
@@ -36,6 +37,7 @@ _ASKED_OF_STUDY: Final = (
     "StudyInstanceUID",
     "StudyTime",
     "StudyDescription",
+    "NumberOfStudyRelatedSeries",
 )
 
 AnyPeer = Peer | WebPeer
@@ -105,12 +107,13 @@ class PriorQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundStudy:
-    """An earlier study. description: only for what it covers."""
+    """An earlier study. description: only for what it covers. series: how many; None where it is not told."""
 
     study_instance_uid: str
     day: date
     time_of_day: time | None
     description: str
+    series: int | None = None
 
     @property
     def moment(self) -> datetime:
@@ -159,10 +162,13 @@ def find_series(
     study_uid: str,
     keywords: Collection[str] = (),
     meter: Meter | None = None,
+    *,
+    at_least: int | None = None,
 ) -> list[FoundSeries]:
     """Return the series of a study, sorted by UID, with the attributes of `keywords` that the peer tells.
 
-    Raises as `find_earlier`.
+    at_least: how many the peer says that there are (`FoundStudy.series`). Raises as `find_earlier`;
+    QUERY_FAILED, WEB_FAILED also where it lists fewer: some cut their answers off without a word.
     """
     asked = ("Modality", "SeriesDescription", "BodyPartExamined", "SeriesNumber", *keywords)
     keys = {
@@ -182,7 +188,15 @@ def find_series(
         if is_valid_uid(uid := _text(answer, "SeriesInstanceUID"))
         and (_text(answer, "StudyInstanceUID") or study_uid) == study_uid
     }
+    if at_least is not None and len(found) < at_least:
+        raise _cut_off(peer, calling_ae, f"of {at_least} series of the study it lists {len(found)}")
     return [found[uid] for uid in sorted(found)]
+
+
+def _cut_off(peer: AnyPeer, calling_ae: str, reason: str) -> NodeError:
+    if isinstance(peer, WebPeer):
+        return NodeError(WEB_FAILED, name=peer.name, request="QIDO-RS", reason=reason)
+    return NodeError(QUERY_FAILED, name=peer.name, request="C-FIND", reason=reason, calling_ae=calling_ae)
 
 
 def _ask(
@@ -215,7 +229,8 @@ def _study(answer: Dataset, wanted: PriorQuery) -> FoundStudy | None:
     if day == wanted.day and (at is None or wanted.time_of_day is None or at >= wanted.time_of_day):
         return None
     description = _text(answer, "StudyDescription")
-    return FoundStudy(study_instance_uid=uid, day=day, time_of_day=at, description=description)
+    series = count_told(answer, "NumberOfStudyRelatedSeries")
+    return FoundStudy(study_instance_uid=uid, day=day, time_of_day=at, description=description, series=series)
 
 
 def _agree(ours: object, theirs: object) -> bool:

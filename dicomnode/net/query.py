@@ -63,14 +63,16 @@ def count_instances(peer: Peer, calling_ae: str, study_uid: str) -> StudyCount:
     """Ask how many instances a peer has of a study.
 
     By Number of Series Related Instances (0020,1209), which an archive may leave out (PS3.4 table C.6-3):
-    the instances of such a series are listed. Raises NodeError as `find_instances`.
+    the instances of such a series are listed. Raises NodeError as `find_instances`; QUERY_FAILED also where
+    that is less than the archive says of the whole study: some cut their answers off without a word.
     """
     with open_find(peer, calling_ae) as link:
+        whole = _said_of_study(link, study_uid)  # first: images may come meanwhile
         counts = {
             uid: series_count(match)
             for uid, match in _series(link, study_uid, {"NumberOfSeriesRelatedInstances": ""})
         }
-        return StudyCount(
+        found = StudyCount(
             {
                 uid: len({one.sop_instance_uid for one in _images(link, study_uid, uid, {})})
                 if count is None
@@ -78,6 +80,20 @@ def count_instances(peer: Peer, calling_ae: str, study_uid: str) -> StudyCount:
                 for uid, count in counts.items()
             }
         )
+        if found.instances < whole:
+            raise _unanswered(link, f"of {whole} images of the study it lists {found.instances}")
+        return found
+
+
+def _said_of_study(link: Link, study_uid: str) -> int:
+    """Number of Study Related Instances (0020,1208), which an archive may leave out; then 0."""
+    keys = {"StudyInstanceUID": study_uid, "NumberOfStudyRelatedInstances": ""}
+    said = [
+        count_told(match, "NumberOfStudyRelatedInstances") or 0
+        for match in matches(link, "STUDY", keys, _MOST_SERIES)
+        if _is_of(match, StudyInstanceUID=study_uid)
+    ]
+    return max(said, default=0)
 
 
 def told(match: Dataset, keyword: str) -> Any:
@@ -92,8 +108,13 @@ def told(match: Dataset, keyword: str) -> Any:
 
 def series_count(match: Dataset) -> int | None:
     """Number of Series Related Instances; None where it is missing, empty, or no number at all."""
+    return count_told(match, "NumberOfSeriesRelatedInstances")
+
+
+def count_told(match: Dataset, keyword: str) -> int | None:
+    """A count as a peer tells it; None where it is missing, empty, or no number at all."""
     try:
-        count = int(str(told(match, "NumberOfSeriesRelatedInstances")))
+        count = int(str(told(match, keyword)))
     except ValueError:
         return None
     return count if count > 0 else None
@@ -198,7 +219,11 @@ def matches(link: Link, level: str, keys: Mapping[str, str], most: int) -> Itera
     for keyword, value in keys.items():
         setattr(identifier, keyword, value or None)
     count = 0
-    for status, match in link.association.send_c_find(identifier, _STUDY_ROOT_FIND):
+    try:
+        answers = link.association.send_c_find(identifier, _STUDY_ROOT_FIND)
+    except RuntimeError as error:  # the association has ended since the last question
+        raise query_failure(link, "C-FIND", Dataset()) from error
+    for status, match in answers:
         if status.get("Status") in _PENDING and match is not None:
             count += 1
             if count > most:
@@ -209,11 +234,15 @@ def matches(link: Link, level: str, keys: Mapping[str, str], most: int) -> Itera
 
 
 def _too_many(link: Link, most: int) -> NodeError:
+    return _unanswered(link, f"it has more than {most} answers: it seems to ignore what is asked")
+
+
+def _unanswered(link: Link, reason: str) -> NodeError:
     return NodeError(
         QUERY_FAILED,
         name=link.peer.name,
         request="C-FIND",
-        reason=f"it has more than {most} answers: it seems to ignore what is asked",
+        reason=reason,
         calling_ae=link.association.requestor.ae_title,
     )
 

@@ -1,7 +1,8 @@
-"""C-ECHO: whether the peer answers, and knows us (PS3.4 Annex A)."""
+"""C-ECHO: whether the peer answers, and knows us (PS3.4 Annex A); and what it would take."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from dicomnode.faults import ECHO_FAILED, NodeError
@@ -19,8 +20,18 @@ def echo(peer: Peer, calling_ae: str) -> None:
 
     Raises NodeError PEER_UNREACHABLE, PEER_REJECTED, or ECHO_FAILED with the reason.
     """
-    with open_association(peer, calling_ae, [(VERIFICATION, (_EXPLICIT_LE, _IMPLICIT_LE))]) as link:
-        if not link.accepted:
+    probe(peer, calling_ae, ())
+
+
+def probe(peer: Peer, calling_ae: str, classes: Sequence[str]) -> dict[str, bool]:
+    """Echo, and tell which SOP Classes the peer takes of those that are proposed in the same association.
+
+    classes: UIDs, at most 127. Raises NodeError as `echo`.
+    """
+    proposed = [(uid, (_EXPLICIT_LE, _IMPLICIT_LE)) for uid in (VERIFICATION, *classes)]
+    with open_association(peer, calling_ae, proposed) as link:
+        accepted = {uid for uid, _ in link.accepted}
+        if VERIFICATION not in accepted:
             reason = "it does not accept the Verification SOP Class"
             raise NodeError(ECHO_FAILED, name=peer.name, reason=reason)
         status = link.association.send_c_echo()
@@ -30,3 +41,4 @@ def echo(peer: Peer, calling_ae: str) -> None:
         if status.Status != 0:
             reason = f"status 0x{status.Status:04X}: {query_status_text(status.Status)}"
             raise NodeError(ECHO_FAILED, name=peer.name, reason=reason)
+    return {uid: uid in accepted for uid in classes}

@@ -1,4 +1,4 @@
-"""A GET of a DICOMweb service: with login and TLS, with limits of size and time, and its failures in words.
+"""A request to a DICOMweb service: with login and TLS, with limits of size and time, its failures in words.
 
 What a peer sends is not believed to end. Redirects are followed on the same server only: anywhere else nobody
 has said who is there, and the login would go with us.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -56,20 +56,37 @@ class WebPeer:
             raise ValueError(f"WebPeer.timeout_s must be > 0 s, got {self.timeout_s!r}")
 
 
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What a POST sends. chunks: gives the content, `length` bytes in all, anew each time it is called."""
+
+    content_type: str
+    length: int
+    chunks: Callable[[], Iterator[bytes]]
+
+
 @contextmanager
-def answer_to(
-    peer: WebPeer, target: str, accept: str, request: str, meter: Meter, also: Collection[int] = ()
+def answer_to(  # noqa: PLR0913  what a request is
+    peer: WebPeer,
+    target: str,
+    accept: str,
+    request: str,
+    meter: Meter,
+    *,
+    also: Collection[int] = (),
+    body: Body | None = None,
 ) -> Iterator[http.client.HTTPResponse]:
     """Open a GET of `target`, below the root, and give its answer: 200 or 204. Closes the connection.
 
-    request: as messages name it. also: statuses that are answers, too. Raises NodeError WEB_UNREACHABLE,
+    request: as messages name it. also: statuses that are answers, too. body: it is a POST, which follows no
+    redirect. Raises NodeError WEB_UNREACHABLE,
     WEB_NOT_TRUSTED, WEB_LOGIN_REFUSED, WEB_SECRET_UNREADABLE, WEB_FAILED (also where the answer ends in the
     middle), FETCH_LATE.
     """
     url = f"{peer.url.rstrip('/')}/{target}"
     for _ in range(_MOST_REDIRECTS + 1):
-        with _answer(peer, url, accept, request, meter) as answer:
-            if answer.status not in _REDIRECTS:
+        with _answer(peer, url, accept, request, meter, body) as answer:
+            if answer.status not in _REDIRECTS or body is not None:
                 if answer.status not in also:
                     _check(peer, answer, request)
                 yield answer
@@ -97,7 +114,7 @@ def chunks(answer: http.client.HTTPResponse, meter: Meter | None = None) -> Iter
 
 @contextmanager
 def _answer(
-    peer: WebPeer, url: str, accept: str, request: str, meter: Meter
+    peer: WebPeer, url: str, accept: str, request: str, meter: Meter, body: Body | None
 ) -> Iterator[http.client.HTTPResponse]:
     place = urlsplit(url)
     headers = {"Accept": accept, "User-Agent": "dicomnode"}
@@ -109,7 +126,7 @@ def _answer(
         line = connection.sock  # http.client forgets it where the answer ends with the connection
         with meter.watching(lambda: _drop(line)):
             target = f"{place.path}?{place.query}" if place.query else place.path
-            answer = _asked(peer, connection, target, headers)
+            answer = _asked(peer, connection, target, headers, body)
             with closing(answer):
                 try:
                     yield answer
@@ -138,10 +155,20 @@ def _connect(peer: WebPeer, connection: http.client.HTTPConnection) -> None:
 
 
 def _asked(
-    peer: WebPeer, connection: http.client.HTTPConnection, target: str, headers: dict[str, str]
+    peer: WebPeer,
+    connection: http.client.HTTPConnection,
+    target: str,
+    headers: dict[str, str],
+    body: Body | None,
 ) -> http.client.HTTPResponse:
     try:
-        connection.request("GET", target, headers=headers)
+        if body is None:
+            connection.request("GET", target, headers=headers)
+        else:
+            headers |= {"Content-Type": body.content_type, "Content-Length": str(body.length)}
+            # Who refuses may answer, and hang up, before it has read all: the answer says why
+            with suppress(BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
+                connection.request("POST", target, body.chunks(), headers)
         return connection.getresponse()
     except (OSError, http.client.HTTPException) as error:
         raise _unreachable(peer, _after_the_handshake(peer, error)) from error
@@ -154,7 +181,7 @@ def _check(peer: WebPeer, answer: http.client.HTTPResponse, request: str) -> Non
         return
     reason = f"status {status} {http.client.responses.get(status, '')}".rstrip()
     if status == http.client.UNAUTHORIZED:
-        reason = f"it does not take {login}" if login else "it wants a login, and [[query]] has none"
+        reason = f"it does not take {login}" if login else "it wants a login, and none is set"
     elif status == http.client.FORBIDDEN:
         reason = f"{login or 'nobody without a login'} may not {request} there"
     else:
@@ -217,4 +244,4 @@ def _after_the_handshake(peer: WebPeer, error: Exception) -> str:
     ended = isinstance(error, ssl.SSLError | ConnectionError)
     if not ended or peer.trust.certificate is not None or not peer.url.startswith("https:"):
         return _words(peer, error)
-    return f"{_words(peer, error)}; it may want a certificate of this node ([[query]] certificate)"
+    return f"{_words(peer, error)}; it may want a certificate of this node (key `certificate`)"

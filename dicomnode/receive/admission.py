@@ -33,13 +33,21 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
-    """The rules: who this node is, who may send, and how many at a time. also_called: its further names."""
+    """The rules: who this node is, who may send, and how many at a time. also_called: its further names.
+
+    asked: AE titles that this node asks for storage commitment: they may call to answer, and for that alone.
+    """
 
     ae_title: str
     senders: Sequence[SenderSettings]
     unknown_senders: Literal["deny", "accept"]
     maximum: int
     also_called: Sequence[str] = ()
+    asked: frozenset[str] = frozenset()
+
+    def may_send(self, sender: Sender) -> bool:
+        """Whether instances may come from there."""
+        return self.unknown_senders == "accept" or any(_is_from(entry, sender) for entry in self.senders)
 
     def decide(self, sender: Sender, open_now: int) -> Rejection | None:
         """Say why an association is rejected, None when it is accepted.
@@ -55,7 +63,7 @@ class Admission:
         if sender.called_ae not in {name.strip() for name in (self.ae_title, *self.also_called)}:
             values["ae_title"] = self.ae_title.strip()
             return Rejection(_PERMANENT, _SERVICE_USER, 7, CALLED_AE_UNKNOWN, values)
-        if self.unknown_senders == "deny" and not any(_is_from(entry, sender) for entry in self.senders):
+        if not self.may_send(sender) and sender.calling_ae not in self.asked:
             return Rejection(_PERMANENT, _SERVICE_USER, 3, SENDER_UNKNOWN, values)
         if open_now >= self.maximum:
             values["limit"] = self.maximum

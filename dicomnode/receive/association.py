@@ -33,7 +33,7 @@ from dicomnode.receive.command import (
 from dicomnode.receive.connection import BoundedSocket
 from dicomnode.receive.desk import Desk
 from dicomnode.receive.dimse import Message, ReceivingDimse
-from dicomnode.receive.notices import NoticeService
+from dicomnode.receive.notices import COMMITMENT_CLASS, NoticeService
 from dicomnode.receive.storage import StorageService, StoreRequest
 from dicomnode.receive.upper import UpperLayer
 from dicomnode.values import Sender
@@ -186,8 +186,10 @@ class _Gate(ACSE):
             self._reject(rejections[0])
             return
         request.presentation_context_definition_list = narrow(request.presentation_context_definition_list)
+        may_send = rules.admission.may_send(association.sender)
         self.acceptor.supported_contexts = supported_contexts(
-            request.presentation_context_definition_list, rules.classes
+            request.presentation_context_definition_list,
+            rules.classes if may_send else rules.classes & {COMMITMENT_CLASS},
         )
         super().negotiate_association()
         log.debug("association.open", **_who(association.sender))

@@ -14,6 +14,7 @@ from typing import Final
 C_STORE_RQ: Final = 0x0001
 C_ECHO_RQ: Final = 0x0030
 C_CANCEL_RQ: Final = 0x0FFF
+N_EVENT_REPORT_RQ: Final = 0x0100
 N_SET_RQ: Final = 0x0120
 N_ACTION_RQ: Final = 0x0130
 N_CREATE_RQ: Final = 0x0140
@@ -35,6 +36,7 @@ _OFFENDING: Final = 0x0901
 _COMMENT: Final = 0x0902
 _AFFECTED_INSTANCE: Final = 0x1000
 _REQUESTED_INSTANCE: Final = 0x1001
+_EVENT_TYPE: Final = 0x1002
 _ACTION_TYPE: Final = 0x1008
 _MOVE_ORIGINATOR: Final = 0x1030
 
@@ -52,7 +54,8 @@ class CommandError(Exception):
 class Command:
     """A request as it came. UIDs are as the sender wrote them, without padding; None when missing.
 
-    action_type: Action Type ID (0000,1008) of an N-ACTION. move_originator: AE title of who asked the sender
+    action_type: Action Type ID (0000,1008) of an N-ACTION. event_type: Event Type ID (0000,1002) of an
+    N-EVENT-REPORT. move_originator: AE title of who asked the sender
     for it by C-MOVE (0000,1030); None for what it sends of its own accord.
     """
 
@@ -62,6 +65,7 @@ class Command:
     sop_class_uid: str | None = None
     sop_instance_uid: str | None = None
     action_type: int | None = None
+    event_type: int | None = None
     move_originator: str | None = None
 
 
@@ -91,14 +95,14 @@ def read_command(encoded: bytes | bytearray) -> Command:
     named = (_AFFECTED_CLASS, _AFFECTED_INSTANCE)
     if field in _OF_WHAT_THERE_IS:
         named = (_REQUESTED_CLASS, _REQUESTED_INSTANCE)
-    action = elements.get(_ACTION_TYPE, b"")
     return Command(
         field=field,
         message_id=_number(elements, _MESSAGE_ID, "Message ID (0000,0110)"),
         has_data_set=_number(elements, _DATA_SET_TYPE, "Command Data Set Type (0000,0800)") != _NO_DATA_SET,
         sop_class_uid=_text(elements.get(named[0])),
         sop_instance_uid=_text(elements.get(named[1])),
-        action_type=int.from_bytes(action, "little") if len(action) == 2 else None,
+        action_type=_optional(elements, _ACTION_TYPE),
+        event_type=_optional(elements, _EVENT_TYPE),
         move_originator=_text(elements.get(_MOVE_ORIGINATOR)),
     )
 
@@ -118,6 +122,8 @@ def write_response(command: Command, answer: Answer) -> bytes:
     if answer.comment:
         parts.append(_element(_COMMENT, _even(answer.comment.encode("ascii"), b" ")))
     parts.append(_uid(_AFFECTED_INSTANCE, command.sop_instance_uid))
+    if command.event_type is not None:
+        parts.append(_element(_EVENT_TYPE, struct.pack("<H", command.event_type)))
     if command.action_type is not None:
         parts.append(_element(_ACTION_TYPE, struct.pack("<H", command.action_type)))
     body = b"".join(parts)
@@ -148,6 +154,11 @@ def _number(elements: Mapping[int, bytes], element: int, name: str) -> int:
     if value is None or len(value) != 2:
         raise CommandError(f"the command set has no {name}")
     return int.from_bytes(value, "little")
+
+
+def _optional(elements: Mapping[int, bytes], element: int) -> int | None:
+    value = elements.get(element, b"")
+    return int.from_bytes(value, "little") if len(value) == 2 else None
 
 
 def _text(value: bytes | None) -> str | None:

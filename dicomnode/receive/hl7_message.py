@@ -27,6 +27,7 @@ CHARACTER_SETS: Final = {
 # Types (table 0203) of an ID that images may have as Patient ID: medical record number, internal and external
 # identifier; and none. A social security number (SS) or an account number (AN) is no Patient ID
 _PATIENT_IDS: Final = frozenset({"", "MR", "PI", "PT"})
+_SUCCESSORS: Final = "PID-3 has {count} IDs that could follow one of MRG-1, by issuer and type"
 # Table 0001 → Patient's Sex (0010,0040)
 _SEXES: Final = {"M": "M", "F": "F", "O": "O", "A": "O", "N": "O", "U": "", _DELETED: ""}
 
@@ -45,12 +46,14 @@ class PatientChange:
     """What a message says of one patient. known_as: numbers that studies may have.
 
     successors: of a merge: what each of these becomes, in the same order. None: it is an update.
+    left_out: of a merge: old numbers of which it does not say what they become; their studies stay so.
     values: PatientName, PatientBirthDate, PatientSex as DICOM has them, where the message says them.
     """
 
     known_as: tuple[PatientNumber, ...]
     values: dict[str, str]
     successors: tuple[PatientNumber, ...] = ()
+    left_out: tuple[PatientNumber, ...] = ()
 
     def __post_init__(self) -> None:
         if self.successors and len(self.successors) != len(self.known_as):
@@ -183,9 +186,7 @@ def _merges(message: Message, sender: str) -> list[PatientChange]:
             if pid is None:
                 raise NodeError(MESSAGE_WRONG, sender=sender, problem="an MRG has no PID")
             old, new = _numbers(message, segment, 1, sender), _numbers(message, pid, 3, sender)
-            successors = tuple(_successor(one, new, sender) for one in old)
-            values = _values(message, pid, sender)
-            found.append(PatientChange(known_as=old, successors=successors, values=values))
+            found.append(_merge(old, new, _values(message, pid, sender), sender))
             pid = None
     if pid is not None:
         raise NodeError(MESSAGE_WRONG, sender=sender, problem="a PID has no MRG")
@@ -213,8 +214,27 @@ def _numbers(
     return tuple(found)
 
 
-def _successor(old: PatientNumber, new: tuple[PatientNumber, ...], sender: str) -> PatientNumber:
-    """The one that an old number becomes: of its issuer and type, as far as both numbers say these."""
+def _merge(
+    old: tuple[PatientNumber, ...], new: tuple[PatientNumber, ...], values: dict[str, str], sender: str
+) -> PatientChange:
+    """Say what old numbers become. A number of an issuer that has none any more is left out.
+
+    Raises NodeError(MESSAGE_WRONG) where no number has a successor, or one has several.
+    """
+    become = {one: _successor(one, new, sender) for one in old}
+    pairs = [(one, after) for one, after in become.items() if after is not None]
+    if not pairs:
+        raise NodeError(MESSAGE_WRONG, sender=sender, problem=_SUCCESSORS.format(count="no"))
+    return PatientChange(
+        known_as=tuple(one for one, _ in pairs),
+        successors=tuple(after for _, after in pairs),
+        left_out=tuple(one for one, after in become.items() if after is None),
+        values=values,
+    )
+
+
+def _successor(old: PatientNumber, new: tuple[PatientNumber, ...], sender: str) -> PatientNumber | None:
+    """The one that an old number becomes, if any: of its issuer and type, as far as both say these."""
     fitting: dict[int, dict[tuple[str, str], PatientNumber]] = {}
     for one in new:
         pairs = ((one.issuer, old.issuer), (one.kind, old.kind))
@@ -222,10 +242,9 @@ def _successor(old: PatientNumber, new: tuple[PatientNumber, ...], sender: str) 
             sure = sum(theirs == ours for theirs, ours in pairs)
             fitting.setdefault(sure, {})[one.number, one.issuer] = one
     best = list(fitting[max(fitting)].values()) if fitting else []
-    if len(best) != 1:
-        problem = f"PID-3 has {len(best) or 'no'} IDs that could follow one of MRG-1, by issuer and type"
-        raise NodeError(MESSAGE_WRONG, sender=sender, problem=problem)
-    return best[0]
+    if len(best) > 1:
+        raise NodeError(MESSAGE_WRONG, sender=sender, problem=_SUCCESSORS.format(count=len(best)))
+    return best[0] if best else None
 
 
 def _is_line(text: str) -> bool:

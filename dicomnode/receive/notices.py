@@ -1,8 +1,9 @@
-"""What peers say of studies: procedure steps, availability notifications, storage commitment requests.
+"""What peers say of studies: procedure steps, availability notifications, storage commitment.
 
 N-CREATE and N-SET of Modality Performed Procedure Step (PS3.4 F.7), N-CREATE of Instance Availability
-Notification (PS3.4 R.3), N-ACTION of Storage Commitment Push Model (PS3.4 J.3). The node listens: it keeps
-no procedure step as an object, so an N-SET is taken as it comes. Success means that the notice is durable.
+Notification (PS3.4 R.3), N-ACTION of Storage Commitment Push Model (PS3.4 J.3), and its N-EVENT-REPORT, by
+which an archive answers what this node asked. The node listens: it keeps no procedure step as an object, so
+an N-SET is taken as it comes. Success means that the notice is durable.
 
 Nothing is decoded: a walk with bounds finds the UIDs and code strings that are wanted.
 """
@@ -28,7 +29,7 @@ from dicomnode.faults import (
     NodeError,
 )
 from dicomnode.receive.answers import SUCCESS, answer_for
-from dicomnode.receive.command import N_ACTION_RQ, N_CREATE_RQ, N_SET_RQ, Answer
+from dicomnode.receive.command import N_ACTION_RQ, N_CREATE_RQ, N_EVENT_REPORT_RQ, N_SET_RQ, Answer
 from dicomnode.receive.storage import StoreRequest
 from dicomnode.store import Store
 from dicomnode.store.elements import Element, ScanError, Scanner, Window
@@ -57,6 +58,9 @@ _IMAGES: Final = 0x00081140
 _OTHERS: Final = 0x00400220
 _REFERENCED_SERIES: Final = 0x00081115
 _REFERENCED_SOPS: Final = 0x00081199
+_FAILED_SOPS: Final = 0x00081198
+_FAILURE_REASON: Final = 0x00081197
+_PROCESSING_FAILURE: Final = 0x0110  # PS3.3 C.14.1.1, for a failure without a reason
 _SOP_CLASS: Final = 0x00081150
 _SOP_INSTANCE: Final = 0x00081155
 _AVAILABILITY: Final = 0x00080056
@@ -74,31 +78,43 @@ class _Form:
     operations: tuple[int, ...]
 
 
-_FORMS: Final[Mapping[str, _Form]] = {
-    STEP_CLASS: _Form("step", "performed procedure step", (N_CREATE_RQ, N_SET_RQ)),
-    AVAILABILITY_CLASS: _Form("availability", "availability notification", (N_CREATE_RQ,)),
-    COMMITMENT_CLASS: _Form("commitment", "storage commitment", (N_ACTION_RQ,)),
-}
+_STEP: Final = _Form("step", "performed procedure step", (N_CREATE_RQ, N_SET_RQ))
+_AVAILABLE: Final = _Form("availability", "availability notification", (N_CREATE_RQ,))
+_ASKED: Final = _Form("commitment", "storage commitment request", (N_ACTION_RQ,))
+_ANSWERED: Final = _Form("committed", "storage commitment report", (N_EVENT_REPORT_RQ,))
 
 
 class NoticeService:
     """Takes notices into the store; used by the threads of all associations."""
 
     def __init__(
-        self, store: Store, clock: Callable[[], datetime], *, notices: bool, commitment: bool
+        self,
+        store: Store,
+        clock: Callable[[], datetime],
+        *,
+        notices: bool,
+        commitment: bool,
+        answers: bool,
     ) -> None:
+        """Take notices, requests for commitment, and answers to those of this node, as told."""
         self._store = store
         self._clock = clock
-        offered = [STEP_CLASS, AVAILABILITY_CLASS] if notices else []
-        self.classes: Final = frozenset([*offered, COMMITMENT_CLASS] if commitment else offered)
-        self.operations: Final = frozenset(
-            operation for uid in self.classes for operation in _FORMS[uid].operations
-        )
+        offered = {STEP_CLASS: [_STEP], AVAILABILITY_CLASS: [_AVAILABLE]} if notices else {}
+        if commitment or answers:
+            offered[COMMITMENT_CLASS] = [_ASKED] * commitment + [_ANSWERED] * answers
+        self._forms: Final = {
+            (uid, operation): form
+            for uid, forms in offered.items()
+            for form in forms
+            for operation in form.operations
+        }
+        self.classes: Final = frozenset(offered)
+        self.operations: Final = frozenset(operation for _, operation in self._forms)
 
     def take(self, request: StoreRequest) -> Answer:
         """Keep a notice or refuse it; the answer is for the caller to send. Never raises."""
-        form = _FORMS.get(request.abstract_syntax)
-        if form is None or request.command.field not in form.operations:
+        form = self._forms.get((request.abstract_syntax, request.command.field))
+        if form is None:
             return self._refuse(request, NodeError(OPERATION_UNKNOWN, command=request.command.field))
         try:
             said = _read(request, form)
@@ -205,6 +221,14 @@ class _Reader:
         value = self._window.take(begin, min(end, begin + _LONGEST_TEXT))
         return value.rstrip(b"\0 ").lstrip(b" ").decode("latin-1")
 
+    def number(self, fields: _Fields, tag: int) -> int | None:
+        """A number of VR US; None where there is none."""
+        if tag not in fields:
+            return None
+        _, _, begin, end, _ = fields[tag]
+        value = self._window.take(begin, min(end, begin + 2))
+        return int.from_bytes(value, "big" if self._big_endian else "little") if len(value) == 2 else None
+
     def unreadable(self, error: str) -> NodeError:
         """Make the failure of a notice that is none."""
         return NodeError(NOTICE_UNREADABLE, error=error, **self._facts)
@@ -281,8 +305,26 @@ def _of_commitment(whose: _Reader, fields: _Fields, _uid: str, _operation: int) 
     }
 
 
+def _of_answer(whose: _Reader, fields: _Fields, _uid: str, _operation: int) -> dict[str, Any]:
+    """What an archive has taken responsibility for, and what not (PS3.4 table J.3-2)."""
+    failed: dict[str, int] = {}
+    for item in whose.items(fields, _FAILED_SOPS):
+        uid = whose.needed_uid(whose.text(item, _SOP_INSTANCE), "Referenced SOP Instance UID (0008,1155)")
+        failed[uid] = whose.number(item, _FAILURE_REASON) or _PROCESSING_FAILURE
+        if len(failed) > MAXIMUM_REFERENCES:
+            raise whose.unreadable(f"it names more than {MAXIMUM_REFERENCES} instances")
+    return {
+        "uid": whose.needed_uid(whose.text(fields, _TRANSACTION), "Transaction UID (0008,1195)"),
+        "study_instance_uid": "",
+        "status": "",
+        "references": whose.references(whose.items(fields, _REFERENCED_SOPS)),
+        "failed": failed,
+    }
+
+
 _SAYS: Final[Mapping[str, Callable[[_Reader, _Fields, str, int], dict[str, Any]]]] = {
     "step": _of_step,
     "availability": _of_availability,
     "commitment": _of_commitment,
+    "committed": _of_answer,
 }

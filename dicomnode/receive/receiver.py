@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -44,8 +44,10 @@ class Receiver:
     """Receives instances into the store; starts threads and returns at once.
 
     senders: the [[sender]] tables. listener: a listening socket that was opened elsewhere (systemd, a
-    supervisor); it stays theirs. on_stored: told of each durable instance with its SOP Instance UID, after
-    it was acknowledged, in the thread of its association. clock: time of receipt, UTC.
+    supervisor); it stays theirs. asked: AE titles of archives that may answer about storage commitment that
+    this node asked for, beside the senders; None: it asks nobody. on_stored: told of each durable instance
+    with its SOP Instance UID, after it was acknowledged, in the thread of its association. clock: time of
+    receipt, UTC.
     """
 
     def __init__(  # noqa: PLR0913  the wiring of a room
@@ -56,6 +58,7 @@ class Receiver:
         store: Store,
         *,
         listener: socket.socket | None = None,
+        asked: Collection[str] | None = None,
         on_stored: Callable[[SealedFile, str], None] = _nobody,
         clock: Callable[[], datetime] = _now,
     ) -> None:
@@ -66,7 +69,11 @@ class Receiver:
         self._thread: threading.Thread | None = None
         self._desk = Desk(time.monotonic)
         notices = NoticeService(
-            store, clock, notices=settings.notices, commitment=settings.commitment == "report"
+            store,
+            clock,
+            notices=settings.notices,
+            commitment=settings.commitment == "report",
+            answers=asked is not None,
         )
         self._rules = Rules(
             ae_title=ae_title.strip(),
@@ -76,6 +83,7 @@ class Receiver:
                 unknown_senders=settings.unknown_senders,
                 maximum=settings.maximum_associations,
                 also_called=settings.also_called,
+                asked=frozenset(title.strip() for title in asked or ()),
             ),
             storage=StorageService(store, settings.maximum_object_gb, clock, on_stored),
             notices=notices,

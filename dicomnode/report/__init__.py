@@ -10,26 +10,43 @@ from typing import TYPE_CHECKING
 from dicomnode.values.lazy import lazy_face
 
 if TYPE_CHECKING:
+    from dicomnode.report.choice import Choice, choose, classes_for
     from dicomnode.report.guard import check_segmentation
+    from dicomnode.report.headers import check_patient
     from dicomnode.report.make import make_objects
+    from dicomnode.report.mismatch import MismatchError
+    from dicomnode.report.mismatch_pictures import draw_mismatch
     from dicomnode.report.objects import EarlierReport, ReportProfile, ResultObject
+    from dicomnode.report.pages.pixels import SourcePixels
     from dicomnode.report.pictures import overlay_png
     from dicomnode.report.rejection_note import Rejection, make_rejection_note
 
 _HOMES = {
+    "choice": ("Choice", "choose", "classes_for"),
     "guard": ("check_segmentation",),
+    "headers": ("check_patient",),
     "make": ("make_objects",),
+    "mismatch": ("MismatchError",),
+    "mismatch_pictures": ("draw_mismatch",),
     "objects": ("EarlierReport", "ReportProfile", "ResultObject"),
+    "pages.pixels": ("SourcePixels",),
     "pictures": ("overlay_png",),
     "rejection_note": ("Rejection", "make_rejection_note"),
 }
 
 __all__ = [
+    "Choice",
     "EarlierReport",
+    "MismatchError",
     "Rejection",
     "ReportProfile",
     "ResultObject",
+    "SourcePixels",
+    "check_patient",
     "check_segmentation",
+    "choose",
+    "classes_for",
+    "draw_mismatch",
     "make_objects",
     "make_rejection_note",
     "overlay_png",

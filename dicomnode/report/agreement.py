@@ -15,9 +15,10 @@ from pydicom import DataElement, Dataset
 from pydicom.dataelem import RawDataElement
 
 from dicomnode.faults import SOURCES_DISAGREE, NodeError
-from dicomnode.report.characters import read_encoded, read_unicode
+from dicomnode.report.characters import read_encoded, read_unicode, terms_of
 from dicomnode.report.cleaning import element_of, tag_of, written, wrong
 from dicomnode.store.foreign import UNREADABLE_ITEMS
+from dicomnode.store.names import UTF_8, Name, may_be_one, read_name
 from dicomnode.values import Findings, Float64, Grid, Source
 from dicomnode.values.geometry import ALIKE_COSINES, ALIKE_SPACING, axes_of
 
@@ -123,8 +124,11 @@ def _agree(instances: Sequence[SourceInstance], keywords: Iterable[str], otherwi
     for keyword in keywords:
         if len({_raw(one.header, keyword) for one in instances}) == 1:
             continue  # equal bytes: almost always, and the texts need not be decoded
-        texts = {_decoded(one, keyword, otherwise) for one in instances}
-        if len(texts) > 1:
+        if keyword == "PatientName":  # as `assemble` compares it
+            agree = may_be_one(_name(one, otherwise) for one in instances)
+        else:
+            agree = len({_decoded(one, keyword, otherwise) for one in instances}) == 1
+        if not agree:
             raise _disagree(keyword)
 
 
@@ -164,6 +168,14 @@ def _decoded(instance: SourceInstance, keyword: str, otherwise: str) -> str:
     header, _ = read_unicode(instance.encoded, otherwise)
     element = element_of(header, keyword)
     return "" if element is None or element.value is None else str(element.value).rstrip("^ ")
+
+
+def _name(instance: SourceInstance, otherwise: str) -> Name:
+    written, terms = _raw(instance.header, "PatientName"), terms_of(instance.header)
+    element_of(instance.header, "PatientName")  # refuses what is no text
+    if isinstance(written, bytes | None):
+        return read_name(written or b"", terms, otherwise)
+    return read_name(written.encode(), [UTF_8])
 
 
 def _disagree(keyword: str) -> NodeError:

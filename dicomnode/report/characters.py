@@ -22,11 +22,10 @@ from pydicom.valuerep import PersonName
 
 from dicomnode.report.cleaning import wrong
 from dicomnode.store.foreign import UNREADABLE_ITEMS, quiet
+from dicomnode.store.names import DAMAGED, UTF_8
 
-UTF_8 = "ISO_IR 192"
 _CHARACTER_SET = 0x00080005
 _TEXT_VRS = frozenset({"AE", "LO", "LT", "PN", "SH", "SQ", "ST", "UC", "UT"})
-_DAMAGED = "\ufffd"  # what a decoder puts where bytes make no character
 _EXPLICIT_LITTLE = (False, True)  # (implicit VR, little endian) of encoded source headers
 
 
@@ -55,7 +54,7 @@ def read_unicode(encoded: bytes, otherwise: str) -> tuple[Dataset, str | None]:
     Returns the data set, without SpecificCharacterSet, and a sentence if the character set was assumed.
     Must run within `as_it_is`. Raises NodeError(SOURCE_HEADER_WRONG) as `read_encoded`.
     """
-    declared = _terms(read_encoded(encoded))
+    declared = terms_of(read_encoded(encoded))
     if declared and all(term in python_encoding for term in declared):
         dataset = _read_as(encoded, declared)
         if not _damaged(dataset):
@@ -74,7 +73,8 @@ def is_ascii(dataset: Dataset, besides: frozenset[str] = frozenset()) -> bool:
     return all(text.isascii() for text in _texts(dataset, besides))
 
 
-def _terms(dataset: Dataset) -> list[str]:
+def terms_of(dataset: Dataset) -> list[str]:
+    """The terms of Specific Character Set, none where there is none."""
     declared = dataset.get("SpecificCharacterSet")
     if not declared:
         return []
@@ -89,7 +89,7 @@ def _read_as(encoded: bytes, terms: list[str]) -> Dataset:
 
 
 def _damaged(dataset: Dataset) -> bool:
-    return any(_DAMAGED in text for text in _texts(dataset))
+    return any(DAMAGED in text for text in _texts(dataset))
 
 
 def _texts(dataset: Dataset, besides: frozenset[str] = frozenset()) -> Iterator[str]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
+from pydicom import Dataset
+
 from dicomnode.values import Code
 
 if TYPE_CHECKING:
@@ -53,7 +55,15 @@ PRESENT: Final = Code("52101004", "SCT", "Present")  # CID 240
 ABSENT: Final = Code("272519000", "SCT", "Absent")
 PROBABILITY: Final = Code("122157", "DCM", "Probability")  # of a class
 CERTAINTY: Final = Code("111012", "DCM", "Certainty of Finding")  # a score: nobody calibrated it
+DECISION_THRESHOLD: Final = Code("THRESHOLD", "99DICOMNODE", "Decision threshold")  # DICOM has none
+INTERVAL_LOW: Final = Code("INTERVALLOW", "99DICOMNODE", "Lower end of interval")
+INTERVAL_HIGH: Final = Code("INTERVALHIGH", "99DICOMNODE", "Upper end of interval")
+INTERVAL_PART: Final = Code("INTERVALPART", "99DICOMNODE", "Part of cases within interval")
 VOLUME: Final = Code("118565006", "SCT", "Volume")  # CID 7469
+LENGTH: Final = Code("410668003", "SCT", "Length")  # CID 7470
+LONG_AXIS: Final = Code("103339001", "SCT", "Long axis")
+SHORT_AXIS: Final = Code("103340004", "SCT", "Short axis")
+MAXIMUM: Final = Code("56851009", "SCT", "Maximum")  # CID 7464
 
 # ── Purposes ──────────────────────────────────────────────────────────────────────────────────────
 ACQUISITION_EQUIPMENT: Final = Code("109101", "DCM", "Acquisition Equipment")  # CID 7005
@@ -61,8 +71,21 @@ PROCESSING_EQUIPMENT: Final = Code("109102", "DCM", "Processing Equipment")
 ARTIFICIAL_INTELLIGENCE: Final = Code("123110", "DCM", "Artificial Intelligence")  # CID 7162
 
 REPLACED_REPORT: Final = Code("121360", "DCM", "Replaced report")  # CID 7009
+SOURCE_IMAGE: Final = Code("121322", "DCM", "Source image for image processing operation")  # CID 7202
+SOURCE_FOR_MONTAGE: Final = Code("121329", "DCM", "Source image for montage")
 
-NOT_IN_DICTIONARY: Final = frozenset({QUALITATIVE_EVALUATIONS, ENGLISH})  # of schemes that it leaves out
+# ── Fields: maps and derived images ───────────────────────────────────────────────────────────────
+QUANTITY: Final = Code("246205007", "SCT", "Quantity")  # TID 8200
+# How a map came from images: no code of CID 7203 says "by a network"
+UNSPECIFIED_METHOD: Final = Code("112187", "DCM", "Unspecified method of calculation")
+
+# ── Selections of key objects (TID 2010) ──────────────────────────────────────────────────────────
+OF_INTEREST: Final = Code("113000", "DCM", "Of Interest")  # CID 7010
+
+# Of schemes that it leaves out, and our own
+NOT_IN_DICTIONARY: Final = frozenset(
+    {QUALITATIVE_EVALUATIONS, ENGLISH, DECISION_THRESHOLD, INTERVAL_LOW, INTERVAL_HIGH, INTERVAL_PART}
+)
 
 
 def all_concepts() -> dict[str, Code]:
@@ -74,6 +97,13 @@ def all_concepts() -> dict[str, Code]:
 def procedure_of(modality: str) -> Code:
     """The procedure reported (CID 100) for images of `modality` (0008,0060)."""
     return PROCEDURES.get(modality, ANY_PROCEDURE)
+
+
+def code_item(code: Code) -> Dataset:
+    """The same code as an item of a code sequence (PS3.3 section 8)."""
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, code.scheme, code.meaning
+    return item
 
 
 def coded(code: Code) -> DicomCode:

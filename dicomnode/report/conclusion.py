@@ -12,7 +12,8 @@ from typing import Final
 import numpy as np
 
 from dicomnode.faults import RANGE_NOT_SEEN
-from dicomnode.report.wording import joined, number_text, percent, place_text, sentence, size_text
+from dicomnode.report.key_frames import key_frames
+from dicomnode.report.wording import inside, joined, number_text, percent, place_text, sentence, size_text
 from dicomnode.values import (
     Classification,
     DerivedImage,
@@ -143,15 +144,14 @@ def _measurement(one: Measurement) -> str:
 
 
 def _frame_scores(findings: Findings, numbers: ImageNumbers) -> Iterator[str]:
-    thresholds = {one.label: one.threshold for one in findings.classifications}
-    for label in dict.fromkeys(one.label for one in findings.frame_scores):
-        scores = [one for one in findings.frame_scores if one.label == label]
-        best = max(scores, key=lambda one: one.score)
-        text = f"{best.type.meaning}: of {len(scores)} slices the highest score is {percent(best.score)}"
+    for of in key_frames(findings):
+        best, count = of.best, len(of.reached)
+        text = f"{best.type.meaning}: of {len(of.scores)} slices the highest score is {percent(best.score)}"
         text += f", {_where(best, numbers)}"
-        if (threshold := thresholds.get(label)) is not None:
-            reached = sum(one.score >= threshold for one in scores)
-            text += f"; {reached} reach {percent(threshold)}"
+        if of.threshold is not None:
+            text += f"; {count} reach {percent(of.threshold)}"
+        if count > len(of.shown):
+            text += f", of which the report points to the {len(of.shown)} highest"
         yield sentence(text)
 
 
@@ -166,19 +166,14 @@ def _map(one: ScalarMap, findings: Findings) -> str:
     highest = np.unravel_index(int(np.argmax(one.values)), one.values.shape)
     x, y, z = (float(value) for value in one.grid.to_lps_mm([float(n) for n in highest]))
     low, high = (number_text(float(end), one.unit) for end in (one.values.min(), one.values.max()))
-    what = f"Map of {_inside(one.type.meaning)} ({one.label})"
+    what = f"Map of {inside(one.type.meaning)} ({one.label})"
     return sentence(f"{what}: {low} to {high}, highest at {place_text((x, y, z), findings)}")
 
 
 def _image(one: DerivedImage) -> str:
     shape = " × ".join(str(n) for n in reversed(one.grid.shape_kji))
-    return sentence(f"Image made: {_inside(one.description)}, {shape} voxels")
+    return sentence(f"Image made: {inside(one.description)}, {shape} voxels")
 
 
 def _features(one: FeatureVector) -> str:
     return sentence(f"Features {one.label}: {len(one.names)} numbers")
-
-
-def _inside(text: str) -> str:
-    """A text within a sentence: its first letter is small, unless the word is an abbreviation."""
-    return text if text[1:2].isupper() else text[:1].lower() + text[1:]

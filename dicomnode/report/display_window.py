@@ -64,8 +64,11 @@ _BY_WORDS: Final = (
 
 def window_for(volume: Volume, findings: Findings, target: Segment | Region | None) -> DisplayWindow:
     """Choose the window that `target` (None: the whole) is shown in."""
-    if volume.unit != HOUNSFIELD:
-        return _of_its_range(volume)
+    return window_in_hounsfield(findings, target) if volume.unit == HOUNSFIELD else _of_its_range(volume)
+
+
+def window_in_hounsfield(findings: Findings, target: Segment | Region | None) -> DisplayWindow:
+    """Choose the window that `target` (None: the whole) is shown in, of images in Hounsfield units."""
     if target is not None and (own := _of(target)) is not None:
         return own
     # A lesion that names no organ lies in one of those that are named

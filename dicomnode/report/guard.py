@@ -1,15 +1,16 @@
 """The geometry guard: a segmentation is read back and compared, in patient space, with what was found.
 
 It shares no code with the writers, and nothing with the library that they write with: pydicom reads the
-elements, the bits are unpacked and placed here by the formulas of the standard. What is compared of each
-segment: every voxel, number of voxels and volume, centroid, extent, type and side; and of the object:
-patient, study, frame of reference. Positions may differ by a
+elements, the bits are unpacked and placed here by the formulas of the standard (`guard_reading`). What is
+compared of each segment: every voxel, number of voxels and volume, centroid, extent, type and side, and the
+image that each frame names; and of the object: patient, study, frame of reference. Positions may differ by a
 quarter of a voxel: slices of real scanners jitter.
-Source: PS3.3 C.7.6.2.1.1 (positions), C.8.20.2 (segmentation), PS3.5 8.1.1 (bits).
+Source: PS3.3 C.7.6.2.1.1 (positions), C.8.20.2 (segmentation).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Final
@@ -18,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 
-from dicomnode.faults import GEOMETRY_GUARD, NodeError
+from dicomnode.report.guard_reading import Bits, Encoded, Place, read_head, read_labels
+from dicomnode.report.mismatch import differs, guarded
 from dicomnode.store.foreign import quiet
-from dicomnode.values import FindingKind, Findings, Float64, Grid, Segment
+from dicomnode.values import FindingKind, Findings, Float64, Grid, Mask, Segment
 from dicomnode.values.codes import LEFT, RIGHT
 
 Bool = NDArray[np.bool_]
@@ -28,8 +30,16 @@ Bool = NDArray[np.bool_]
 _QUARTER: Final = 0.25  # of a voxel
 _ROUNDING_MM: Final = 1.0  # a stated centre may come from a coarser grid
 _VOLUME_PART: Final = 0.01
-_SEGMENTATION_STORAGE: Final = "1.2.840.10008.5.1.4.1.1.66.4"
-_EXPLICIT_LITTLE: Final = "1.2.840.10008.1.2.1"
+_BINARY: Final = {
+    "SOP Class": "1.2.840.10008.5.1.4.1.1.66.4",
+    "transfer syntax": "1.2.840.10008.1.2.1",  # Explicit VR Little Endian
+    "segmentation type": "BINARY",
+}
+_LABELMAP: Final = {
+    "SOP Class": "1.2.840.10008.5.1.4.1.1.66.7",
+    "transfer syntax": "1.2.840.10008.1.2.5",  # RLE Lossless
+    "segmentation type": "LABELMAP",
+}
 
 
 @dataclass(slots=True, eq=False)
@@ -37,18 +47,15 @@ class _Sum:
     """What voxels add up to in patient space."""
 
     voxels: int = 0
-    volume_mm3: float = 0.0
     sum_lps_mm: Float64 = field(default_factory=lambda: np.zeros(3))
     low_lps_mm: Float64 = field(default_factory=lambda: np.full(3, np.inf))
     high_lps_mm: Float64 = field(default_factory=lambda: np.full(3, -np.inf))
 
-    def add(self, points_ij1: Float64, plane: Float64, distance_mm: float) -> None:
-        """Add voxels (3, n) of a plane; plane: (3, 3), maps (column, row, 1) to LPS mm."""
-        placed = plane @ points_ij1
-        pixel_mm2 = float(np.linalg.norm(np.cross(plane[:, 0], plane[:, 1])))
-        self.voxels += placed.shape[1]
-        self.volume_mm3 += placed.shape[1] * pixel_mm2 * distance_mm
-        self.sum_lps_mm += placed.sum(axis=1)
+    def add(self, voxels: _Voxels, plane: Float64) -> None:
+        """Add the voxels of a frame; plane: (3, 3), maps (column, row, 1) to LPS mm."""
+        self.voxels += voxels.count
+        self.sum_lps_mm += plane @ voxels.sum_ij1
+        placed = plane @ voxels.ends_ij1
         self.low_lps_mm = np.minimum(self.low_lps_mm, placed.min(axis=1))
         self.high_lps_mm = np.maximum(self.high_lps_mm, placed.max(axis=1))
 
@@ -57,51 +64,130 @@ class _Sum:
         return self.sum_lps_mm / max(self.voxels, 1)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Voxels:
+    """The voxels of a frame as far as sums and extents need them.
+
+    count: how many. sum_ij1: sums of columns, of rows, and their number (3,). ends_ij1: the first and the
+    last of each row (3, n); what grows steadily along both axes is smallest and largest at one of them.
+    """
+
+    count: int
+    sum_ij1: Float64
+    ends_ij1: Float64
+
+    @classmethod
+    def of(cls, region: Bool, top: int, left: int) -> _Voxels:
+        """Take those of `region` (rows, columns), which has some and begins at row `top`, column `left`."""
+        in_row, in_column = np.count_nonzero(region, axis=1), np.count_nonzero(region, axis=0)
+        count = int(in_row.sum())
+        j, i = np.arange(len(in_row)) + top, np.arange(len(in_column)) + left
+        rows = np.flatnonzero(in_row)
+        first = region[rows].argmax(axis=1)
+        last = region.shape[1] - 1 - region[rows, ::-1].argmax(axis=1)
+        columns, both = np.concatenate((first, last)) + left, np.concatenate((rows, rows)) + top
+        ends = np.stack((columns, both, np.ones_like(both))).astype(np.float64)
+        return cls(count, np.array([in_column @ i, in_row @ j, count], dtype=np.float64), ends)
+
+
 @dataclass(slots=True, eq=False)
 class _Read:
     """A segment as it was read: placed by the object's own geometry, and the same voxels by the grid."""
 
     by_object: _Sum = field(default_factory=_Sum)
     by_grid: _Sum = field(default_factory=_Sum)
+    area_mm2: float = 0.0
     slices: set[int] = field(default_factory=set)
 
+    def add(self, region: Bool, mask: Mask, place: Place, grid: Grid, k: int) -> None:
+        _, (top, _), (left, _) = mask.box_kji
+        voxels = _Voxels.of(region, top, left)
+        i, j, along, origin = grid.affine_lps[:3].T
+        self.area_mm2 += voxels.count * place.pixel_mm2
+        self.by_object.add(voxels, place.plane)
+        self.by_grid.add(voxels, np.array((i, j, origin + k * along)).T)
 
-def check_segmentation(content: bytes, findings: Findings) -> None:
-    """Read a BINARY segmentation and compare it with the segments of `findings`.
 
-    content: a Part 10 file. Raises NodeError(GEOMETRY_GUARD) with the first difference.
+@guarded
+def check_segmentation(contents: Sequence[bytes], findings: Findings, *, empty_frames: bool = False) -> None:
+    """Read the BINARY segmentations of a series and compare them with the segments of `findings`.
+
+    contents: Part 10 files that hold all segments, in their order. empty_frames: whether each segment must
+    have a frame for every slice, or only for those where it has voxels.
+    Raises NodeError(GEOMETRY_GUARD) with the first difference.
     """
-    seg = dcmread(BytesIO(content))
-    grid = findings.sources[0].grid
-    if grid is None:
-        raise _differs("there is a segmentation, and no volume that it could be of")
-    _check_object(seg, findings, grid)
+    grid = _grid_of(findings)
+    read: list[_Read] = []
+    for content in contents:
+        seg = read_head(content)
+        _check_object(seg, findings, grid, _BINARY)
+        own = findings.segments[len(read) :][: len(seg.SegmentSequence)]
+        described = {int(item.SegmentNumber): item for item in seg.SegmentSequence}
+        if sorted(described) != list(range(1, len(own) + 1)):
+            raise differs(f"it has segments {sorted(described)}, {len(own)} more were found")
+        for number, segment in enumerate(own, start=1):
+            _check_description(described[number], segment)
+        read += _decode(seg, content, own, findings, empty_frames=empty_frames)
+    _check_all(read, findings, grid)
+
+
+@guarded
+def check_labelmap(content: bytes, findings: Findings, *, empty_frames: bool = False) -> None:
+    """Read a label map segmentation and compare it with the segments of `findings`.
+
+    empty_frames: whether slices without labels may have a frame. Raises NodeError(GEOMETRY_GUARD) as
+    `check_segmentation`.
+    """
+    grid = _grid_of(findings)
+    seg = read_head(content)
+    _check_object(seg, findings, grid, _LABELMAP)
     described = {int(item.SegmentNumber): item for item in seg.SegmentSequence}
-    if sorted(described) != list(range(1, len(findings.segments) + 1)):
-        raise _differs(f"it has segments {sorted(described)}, {len(findings.segments)} were found")
-    read = _decode(seg, findings, grid)
+    if sorted(described) != list(range(len(findings.segments) + 1)) or seg.get("PixelPaddingValue") != 0:
+        raise differs(f"it has segments {sorted(described)}, {len(findings.segments)} and 0 were expected")
     for number, segment in enumerate(findings.segments, start=1):
         _check_description(described[number], segment)
-        _check_segment(read[number], segment, grid)
-    _check_sides(read, findings)
+    read = [_Read() for _ in findings.segments]
+    slice_of, seen = _SliceOf(grid), set[int]()
+    for (_, place), labels in zip(_frames(seg, Encoded(content)), read_labels(content), strict=True):
+        k = slice_of(place)
+        if k in seen or not (empty_frames or labels.any()):
+            raise differs(f"slice {k} has an empty or a second frame")
+        seen.add(k)
+        left = int(np.count_nonzero(labels))
+        for number, segment in enumerate(findings.segments, start=1):
+            if segment.mask.box_kji[0][0] <= k < segment.mask.box_kji[0][1]:
+                region = labels[segment.mask.slices_kji[1:]] == number
+                left -= int(np.count_nonzero(region))
+                _take(read[number - 1], region, segment, place, grid, k)
+        _check_image(place, k, findings)
+        if left:
+            raise differs(f"{left} voxels on slice {k} are labelled as of no segment that is there")
+    _check_all(read, findings, grid)
 
 
-def _check_object(seg: Dataset, findings: Findings, grid: Grid) -> None:
+def _grid_of(findings: Findings) -> Grid:
+    grid = findings.sources[0].grid
+    if grid is None:
+        raise differs("there is a segmentation, and no volume that it could be of")
+    return grid
+
+
+def _check_object(seg: Dataset, findings: Findings, grid: Grid, wanted: Mapping[str, str]) -> None:
     _, rows, columns = grid.shape_kji
     for what, found, expected in (
-        ("SOP Class", seg.SOPClassUID, _SEGMENTATION_STORAGE),
-        ("transfer syntax", seg.file_meta.TransferSyntaxUID, _EXPLICIT_LITTLE),
+        ("SOP Class", seg.SOPClassUID, wanted["SOP Class"]),
+        ("transfer syntax", seg.file_meta.TransferSyntaxUID, wanted["transfer syntax"]),
         ("study", seg.StudyInstanceUID, findings.sources[0].study_instance_uid),
         ("frame of reference", seg.FrameOfReferenceUID, grid.frame_of_reference_uid),
-        ("segmentation type", seg.SegmentationType, "BINARY"),
+        ("segmentation type", seg.SegmentationType, wanted["segmentation type"]),
         ("rows and columns", (seg.Rows, seg.Columns), (rows, columns)),
     ):
         if found != expected:
-            raise _differs(f"its {what} is {found}, expected {expected}")
+            raise differs(f"its {what} is {found}, expected {expected}")
     # An ID beyond ASCII may stand in another character set than the source's: other bytes, the same ID
     patient_id = _source_patient_id(findings)
     if patient_id.isascii() and str(seg.PatientID or "").strip() != patient_id:
-        raise _differs("it is of another patient")
+        raise differs("it is of another patient")
 
 
 def _source_patient_id(findings: Findings) -> str:
@@ -110,90 +196,87 @@ def _source_patient_id(findings: Findings) -> str:
         return str(source.get("PatientID") or "").strip()
 
 
-def _decode(seg: Dataset, findings: Findings, grid: Grid) -> dict[int, _Read]:
+def _frames(seg: Dataset, encoded: Encoded) -> list[tuple[int, Place]]:
+    """Of each frame the number of its segment, and its place."""
+    frames = encoded.frames()
+    if len(frames) != int(seg.NumberOfFrames):
+        raise differs(f"it says {seg.NumberOfFrames} frames and describes {len(frames)}")
+    return frames
+
+
+def _decode(
+    seg: Dataset, content: bytes, segments: Sequence[Segment], findings: Findings, *, empty_frames: bool
+) -> list[_Read]:
     """Place every frame, compare it with the slice it lies on, and add it up per segment."""
-    read = {number: _Read() for number in range(1, len(findings.segments) + 1)}
-    shared = seg.SharedFunctionalGroupsSequence[0]
-    groups = seg.PerFrameFunctionalGroupsSequence
-    if len(groups) != int(seg.NumberOfFrames):
-        raise _differs(f"it says {seg.NumberOfFrames} frames and describes {len(groups)}")
-    rows_columns = (int(seg.Rows), int(seg.Columns))
-    unpacked, crop = 0, np.zeros((0, 0, 0), dtype=bool)
-    for index, group in enumerate(groups):
-        number = int(_macro(group, shared, "SegmentIdentificationSequence").ReferencedSegmentNumber)
-        segment = findings.segments[number - 1]
-        if number != unpacked:  # frames come segment by segment
-            unpacked, crop = number, segment.mask.crop()
-        frame = _frame(seg.PixelData, index, rows_columns)
-        plane = _plane(group, shared)
-        k = _slice_of(plane, rows_columns, grid, segment.label)
-        if not np.array_equal(frame, _expected(crop, segment, k, rows_columns)):
-            raise _differs(f"segment {segment.label!r} has other voxels on slice {k}")
-        if k in read[number].slices or not frame.any():
-            raise _differs(f"segment {segment.label!r} has an empty or a second frame on slice {k}")
-        read[number].slices.add(k)
-        _add(read[number], frame, plane, grid, k)
+    grid = _grid_of(findings)
+    read = [_Read() for _ in segments]
+    encoded = Encoded(content)
+    frames, slice_of = _frames(seg, encoded), _SliceOf(grid)
+    bits = Bits(np.frombuffer(encoded.pixels(), dtype=np.uint8), int(seg.Rows), int(seg.Columns))
+    if bits.packed.size < (int(seg.NumberOfFrames) * bits.rows * bits.columns + 7) // 8:
+        raise differs(f"it has too few pixels for {seg.NumberOfFrames} frames")
+    for index, (number, place) in enumerate(frames):
+        if not 1 <= number <= len(segments):
+            raise differs(f"a frame is of segment {number}, it has segments 1 to {len(segments)}")
+        segment, own = segments[number - 1], read[number - 1]
+        k = slice_of(place)
+        _, (top, bottom), (left, right) = segment.mask.box_kji
+        region = bits.rows_of(index, top, bottom)[:, left:right]
+        count = int(np.count_nonzero(region))
+        if bits.count(index) != count:
+            raise differs(f"segment {segment.label!r} has other voxels on slice {k}")
+        _take(own, region, segment, place, grid, k)
+        if k in own.slices or not (empty_frames or count):
+            raise differs(f"segment {segment.label!r} has an empty or a second frame on slice {k}")
+        _check_image(place, k, findings)
+        own.slices.add(k)
+    for segment, own in zip(segments, read, strict=True):
+        if empty_frames and len(own.slices) != grid.shape_kji[0]:
+            raise differs(f"segment {segment.label!r} has frames on {len(own.slices)} slices only")
     return read
 
 
-def _add(read: _Read, frame: Bool, plane: Float64, grid: Grid, k: int) -> None:
-    rows, columns = np.nonzero(frame)
-    points = np.stack((columns, rows, np.ones_like(rows))).astype(np.float64)
-    i, j, along, origin = grid.affine_lps[:3].T
-    read.by_object.add(points, plane, _distance_mm(grid))
-    read.by_grid.add(points, np.stack((i, j, origin + k * along), axis=1), _distance_mm(grid))
+def _take(read: _Read, region: Bool, segment: Segment, place: Place, grid: Grid, k: int) -> None:
+    """Compare the voxels within a mask's box on slice k with the mask, and add them up."""
+    if not np.array_equal(region, segment.mask.plane(k)):
+        raise differs(f"segment {segment.label!r} has other voxels on slice {k}")
+    if region.any():
+        read.add(region, segment.mask, place, grid, k)
 
 
-def _macro(group: Dataset, shared: Dataset, keyword: str) -> Dataset:
-    """A functional group of a frame: its own or the one that all frames share (PS3.3 C.7.6.16)."""
-    item: Dataset = (group if keyword in group else shared)[keyword].value[0]
-    return item
+class _SliceOf:
+    """Finds the slice of the grid that a frame lies on, corner by corner."""
+
+    def __init__(self, grid: Grid) -> None:
+        count, rows, columns = grid.shape_kji
+        self._count = count
+        self._grid = grid
+        self._corners_ji = np.array(
+            [(0, 0), (0, columns - 1), (rows - 1, 0), (rows - 1, columns - 1)], dtype=np.float64
+        )
+        self._known: dict[Place, int] = {}
+
+    def __call__(self, place: Place) -> int:
+        if place not in self._known:
+            self._known[place] = self._find(place)
+        return self._known[place]
+
+    def _find(self, place: Place) -> int:
+        j, i = self._corners_ji.T
+        index = self._grid.to_index_kji((place.plane @ np.stack((i, j, np.ones(4)))).T)
+        k = round(float(index[:, 0].mean()))
+        off = np.abs(index - np.column_stack((np.full(4, k), j, i))).max(axis=0)
+        if not 0 <= k < self._count:
+            raise differs(f"a frame lies at slice {k}, the volume has {self._count}")
+        if off.max() > _QUARTER:
+            away = ", ".join(f"{value:.2f}" for value in off)
+            raise differs(f"a frame lies {away} voxels (k, j, i) off slice {k}")
+        return k
 
 
-def _frame(pixels: bytes, index: int, rows_columns: tuple[int, int]) -> Bool:
-    size = rows_columns[0] * rows_columns[1]
-    first, last = index * size, (index + 1) * size
-    some = np.frombuffer(pixels[first // 8 : (last + 7) // 8], dtype=np.uint8)
-    bits = np.unpackbits(some, bitorder="little")[first % 8 :][:size]
-    return bits.reshape(rows_columns).astype(bool)
-
-
-def _plane(group: Dataset, shared: Dataset) -> Float64:
-    """(3, 3): (column, row, 1) → LPS mm of a frame, PS3.3 equation C.7.6.2.1-1."""
-    position = np.array(_macro(group, shared, "PlanePositionSequence").ImagePositionPatient, dtype=np.float64)
-    cosines = np.array(
-        _macro(group, shared, "PlaneOrientationSequence").ImageOrientationPatient, dtype=np.float64
-    )
-    between_rows, between_columns = _macro(group, shared, "PixelMeasuresSequence").PixelSpacing
-    return np.stack(
-        (cosines[:3] * float(between_columns), cosines[3:] * float(between_rows), position), axis=1
-    )
-
-
-def _slice_of(plane: Float64, rows_columns: tuple[int, int], grid: Grid, label: str) -> int:
-    """The slice of the grid that a frame lies on, corner by corner."""
-    rows, columns = rows_columns
-    corners_ji = np.array(
-        [(0, 0), (0, columns - 1), (rows - 1, 0), (rows - 1, columns - 1)], dtype=np.float64
-    )
-    placed = plane @ np.stack((corners_ji[:, 1], corners_ji[:, 0], np.ones(4)))
-    index = grid.to_index_kji(placed.T)
-    k = round(float(index[:, 0].mean()))
-    off = np.abs(index - np.column_stack((np.full(4, k), corners_ji))).max(axis=0)
-    if not 0 <= k < grid.shape_kji[0]:
-        raise _differs(f"a frame of segment {label!r} lies at slice {k}, the volume has {grid.shape_kji[0]}")
-    if off.max() > _QUARTER:
-        away = ", ".join(f"{value:.2f}" for value in off)
-        raise _differs(f"a frame of segment {label!r} lies {away} voxels (k, j, i) off slice {k}")
-    return k
-
-
-def _expected(crop: Bool, segment: Segment, k: int, rows_columns: tuple[int, int]) -> Bool:
-    full = np.zeros(rows_columns, dtype=bool)
-    (start, stop), (j0, j1), (i0, i1) = segment.mask.box_kji
-    if start <= k < stop:
-        full[j0:j1, i0:i1] = crop[k - start]
-    return full
+def _check_image(place: Place, k: int, findings: Findings) -> None:
+    if place.image != findings.sources[0].frames[k]:
+        raise differs(f"a frame on slice {k} names another image than that of the slice")
 
 
 def _check_description(item: Dataset, segment: Segment) -> None:
@@ -210,13 +293,22 @@ def _check_description(item: Dataset, segment: Segment) -> None:
         ),
     ):
         if found != expected:
-            raise _differs(f"segment {segment.label!r} has {what} {found}, expected {expected}")
+            raise differs(f"segment {segment.label!r} has {what} {found}, expected {expected}")
+
+
+def _check_all(read: Sequence[_Read], findings: Findings, grid: Grid) -> None:
+    """Compare what the voxels of all objects together add up to."""
+    if len(read) != len(findings.segments):
+        raise differs(f"there are {len(read)} segments, {len(findings.segments)} were found")
+    for one, segment in zip(read, findings.segments, strict=True):
+        _check_segment(one, segment, grid)
+    _check_sides(read, findings)
 
 
 def _check_segment(read: _Read, segment: Segment, grid: Grid) -> None:
     found, expected = read.by_object, read.by_grid
     if found.voxels != segment.mask.count:
-        raise _differs(f"segment {segment.label!r} has {found.voxels} voxels, not {segment.mask.count}")
+        raise differs(f"segment {segment.label!r} has {found.voxels} voxels, not {segment.mask.count}")
     half_voxel_mm = 2 * _QUARTER * max(grid.spacing_kji_mm)
     for what, there, wanted, near_mm in (
         ("centroid", found.centroid_lps_mm, expected.centroid_lps_mm, half_voxel_mm),
@@ -225,22 +317,23 @@ def _check_segment(read: _Read, segment: Segment, grid: Grid) -> None:
         ("centroid", found.centroid_lps_mm, np.array(segment.centre_lps_mm), half_voxel_mm + _ROUNDING_MM),
     ):
         if np.linalg.norm(there - wanted) > near_mm:
-            raise _differs(f"segment {segment.label!r} has its {what} at {_mm(there)}, not {_mm(wanted)}")
+            raise differs(f"segment {segment.label!r} has its {what} at {_mm(there)}, not {_mm(wanted)}")
     wanted_mm3 = segment.mask.count * grid.voxel_mm3
-    if abs(found.volume_mm3 - wanted_mm3) > _VOLUME_PART * wanted_mm3:
-        raise _differs(f"segment {segment.label!r} has {found.volume_mm3:.1f} mm³, not {wanted_mm3:.1f}")
+    volume_mm3 = read.area_mm2 * _distance_mm(grid)
+    if abs(volume_mm3 - wanted_mm3) > _VOLUME_PART * wanted_mm3:
+        raise differs(f"segment {segment.label!r} has {volume_mm3:.1f} mm³, not {wanted_mm3:.1f}")
 
 
-def _check_sides(read: dict[int, _Read], findings: Findings) -> None:
+def _check_sides(read: Sequence[_Read], findings: Findings) -> None:
     """Of a pair of organs, the left one lies to the patient's left: greater x (LPS)."""
     x_mm = {
-        (segment.type, segment.laterality): read[number].by_object.centroid_lps_mm[0]
-        for number, segment in enumerate(findings.segments, start=1)
+        (segment.type, segment.laterality): one.by_object.centroid_lps_mm[0]
+        for one, segment in zip(read, findings.segments, strict=True)
         if segment.kind is FindingKind.ANATOMY
     }
     for kind, side in x_mm:
         if side == LEFT and (kind, RIGHT) in x_mm and x_mm[kind, LEFT] <= x_mm[kind, RIGHT]:
-            raise _differs(f"the left {kind.meaning} lies to the right of the right one")
+            raise differs(f"the left {kind.meaning} lies to the right of the right one")
 
 
 def _distance_mm(grid: Grid) -> float:
@@ -251,7 +344,3 @@ def _distance_mm(grid: Grid) -> float:
 
 def _mm(point: Float64) -> str:
     return "(" + ", ".join(f"{value:.1f}" for value in point) + ") mm"
-
-
-def _differs(difference: str) -> NodeError:
-    return NodeError(GEOMETRY_GUARD, difference=difference)

@@ -26,9 +26,10 @@ from dicomnode.report.agreement import (
     is_multi_frame,
     read_instances,
 )
-from dicomnode.report.characters import UTF_8, as_it_is, read_unicode
+from dicomnode.report.characters import as_it_is, read_unicode, terms_of
 from dicomnode.report.cleaning import Cleaning, element_of, tag_of
-from dicomnode.report.shared_modules import SHARED, TYPE_2
+from dicomnode.report.shared_modules import IDENTIFYING, SHARED, TYPE_2
+from dicomnode.store.names import UTF_8
 from dicomnode.values import Findings, Float64, Grid, Source
 
 _EQUIPMENT: Final = (
@@ -58,7 +59,7 @@ class Heading:
     shared: attributes of patient and study, clean, to be written in ISO_IR 192.
     equipment: that made the images of the first source, clean; BodyPartExamined stands here too.
     stubs: one an instance, of each source: what it is and where it lies, nothing of the patient.
-    Those of the first source say Rows and Columns 1: the writer packs pixels itself (`segment_bits`).
+    Those of the first source say Rows and Columns 1: the writer packs pixels itself (`segmentation`).
     offset: the source's zone (0008,0201), None if it has none.
     numbers: Instance Number (0020,0013) by SOP Instance UID, of the first source, where it has one.
     notes: what had to be left out or assumed, in sentences without values.
@@ -91,10 +92,11 @@ def read_heading(
         instances = [read_instances(source) for source in findings.sources]
         check_agreement(findings, instances, otherwise)
         first, assumed = read_unicode(findings.sources[0].headers.encoded[0], otherwise)
+        patient = first
+        if assumed or not terms_of(instances[0][0].header):
+            patient = _telling(findings, instances, otherwise) or first
         cleaning = Cleaning()
-        for keyword, value in identity.items():
-            setattr(first, keyword, value)
-        shared = cleaning.copy(first, SHARED)
+        shared = cleaning.copy(_with_identity(patient, identity), SHARED)
         equipment = cleaning.copy(first, _EQUIPMENT)
         lossy = cleaning.copy(first, _LOSSY)
         stubs = tuple(
@@ -108,6 +110,40 @@ def read_heading(
             numbers=_numbers(instances[0]),
             notes=tuple(note for note in (assumed, *cleaning.notes) if note),
         )
+
+
+def check_patient(
+    header: bytes, otherwise: str = UTF_8, identity: Mapping[str, str] = _AS_IN_HEADERS
+) -> None:
+    """Refuse a header, a Part 10 file, that no result can be made with since it does not say whose it is.
+
+    So as `read_heading` refuses it: raises NodeError(SOURCE_HEADER_WRONG). otherwise, identity: as there.
+    """
+    with as_it_is():
+        first, _ = read_unicode(header, otherwise)
+        Cleaning().copy(_with_identity(first, identity), IDENTIFYING)
+
+
+def _telling(
+    findings: Findings, instances: Sequence[Sequence[SourceInstance]], otherwise: str
+) -> Dataset | None:
+    """A header of the same study that tells its character set, where the first one does not."""
+    tried = {tuple(terms_of(instances[0][0].header)), ()}
+    study_uid = findings.sources[0].study_instance_uid
+    for one in (one for own in instances for one in own if one.text("StudyInstanceUID") == study_uid):
+        terms = tuple(terms_of(one.header))
+        if terms not in tried:
+            tried.add(terms)
+            header, assumed = read_unicode(one.encoded, otherwise)
+            if assumed is None:
+                return header
+    return None
+
+
+def _with_identity(header: Dataset, identity: Mapping[str, str]) -> Dataset:
+    for keyword, value in identity.items():
+        setattr(header, keyword, value)
+    return header
 
 
 def _stubs(source: Source, instances: Sequence[SourceInstance], lossy: Dataset) -> tuple[Dataset, ...]:

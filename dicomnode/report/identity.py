@@ -16,12 +16,13 @@ from typing import Final
 
 from pydicom import Dataset
 
-from dicomnode.report.characters import UTF_8, is_ascii
+from dicomnode.report.characters import is_ascii
 from dicomnode.report.concepts import ACQUISITION_EQUIPMENT, PROCESSING_EQUIPMENT
 from dicomnode.report.headers import Heading
 from dicomnode.report.objects import EarlierReport
 from dicomnode.report.shared_modules import SHARED
 from dicomnode.report.uids import ResultUids, device_serial
+from dicomnode.store.names import UTF_8
 from dicomnode.values import Code, Findings, Provenance
 
 MANUFACTURER: Final = "dicomnode"
@@ -30,6 +31,11 @@ NOT_CLINICAL: Final = "Not for clinical use"
 FOR_A_LOOK: Final = f"Made for a look at findings that the node kept, and not delivered. {NOT_CLINICAL}."
 _WITHOUT_TEXT: Final = frozenset({"PerFrameFunctionalGroupsSequence"})  # long, and numbers and UIDs only
 _LO_MAX: Final = 64  # characters of an LO, PS3.5 6.2
+_DATES: Final = ("InstanceCreation", "Content", "Series")
+_NO_CONTENT_DATE: Final = frozenset(
+    {"GSPS", "RTSTRUCT"}
+)  # they have dates of their own (PS3.3 C.11.10, C.8.8.5)
+_WITHOUT_LIBRARY: Final = frozenset({"SC", "PM", "RTSTRUCT", "PDF", "IMAGES"})  # written here
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,13 +72,13 @@ class Imprint:
 def apply_identity(result: Dataset, imprint: Imprint, uids: ResultUids, kind: str) -> None:
     """Set patient, study, dates, series, equipment and UIDs of `result`, over what stands there."""
     _set_patient_and_study(result, imprint.heading)
-    _set_dates(result, imprint)
+    _set_dates(result, imprint, kind)
     _set_equipment(result, imprint)
     result.SeriesInstanceUID = uids.series
     result.SeriesDescription = imprint.series_description(kind)
     if imprint.for_a_look:
         result.ContentQualification = "RESEARCH"  # SOP Common, PS3.3 C.12.1 and C.8.13.2.1.1
-    result.ContributingEquipmentSequence = _contributing(imprint)
+    result.ContributingEquipmentSequence = _contributing(imprint, kind)
     if schemes := _private_schemes(result):
         result.CodingSchemeIdentificationSequence = [_scheme(designator) for designator in sorted(schemes)]
     if is_ascii(result, besides=_WITHOUT_TEXT):
@@ -109,10 +115,10 @@ def _set_patient_and_study(result: Dataset, heading: Heading) -> None:
     result.update(heading.shared)
 
 
-def _set_dates(result: Dataset, imprint: Imprint) -> None:
+def _set_dates(result: Dataset, imprint: Imprint, kind: str) -> None:
     made_at = imprint.made_at
     date, time = made_at.strftime("%Y%m%d"), made_at.strftime("%H%M%S.%f")
-    for what in ("InstanceCreation", "Content", "Series"):
+    for what in ("InstanceCreation", "Series") if kind in _NO_CONTENT_DATE else _DATES:
         setattr(result, f"{what}Date", date)
         setattr(result, f"{what}Time", time)
     if imprint.heading.offset is not None:
@@ -127,8 +133,8 @@ def _set_equipment(result: Dataset, imprint: Imprint) -> None:
     result.DeviceSerialNumber = imprint.serial_number
 
 
-def _contributing(imprint: Imprint) -> Sequence[Dataset]:
-    """Who had a part in it: the scanner, this node with its engine, the library that wrote it."""
+def _contributing(imprint: Imprint, kind: str) -> Sequence[Dataset]:
+    """Who had a part in it: the scanner, this node with its engine, the library that wrote most of it."""
     from highdicom import __version__ as library_version  # noqa: PLC0415  heavy: only where something is written
 
     made_by = imprint.findings.provenance
@@ -145,6 +151,8 @@ def _contributing(imprint: Imprint) -> Sequence[Dataset]:
     node.SoftwareVersions = software_versions(made_by)
     node.DeviceSerialNumber = imprint.serial_number
     node.ContributionDateTime = at
+    if kind in _WITHOUT_LIBRARY:
+        return [*items, node]
     library = _item(PROCESSING_EQUIPMENT, "Software library used to create this instance")
     library.Manufacturer = "Highdicom open-source contributors"
     library.ManufacturerModelName = "highdicom"

@@ -8,7 +8,7 @@ from typing import Final
 
 from PIL import Image, ImageDraw
 
-from dicomnode.report.panels import BACKGROUND, FAINT, PLAIN, font
+from dicomnode.report.panels import BACKGROUND, FAINT, PLAIN, Font, font
 from dicomnode.report.scene import Scene
 from dicomnode.report.sentences import site_text
 from dicomnode.report.wording import percent, volume_text
@@ -83,11 +83,12 @@ def _draw(pen: ImageDraw.ImageDraw, entry: Entry, at: tuple[int, int], width: in
     pen.text((x, y), entry.value, fill=FAINT, font=font(_SIZE), anchor="lm")
 
 
-def shortened(name: str, width: float) -> str:
-    """A name as wide as there is room for; what is cut off is shown by dots."""
-    if font(_SIZE).getlength(name) <= width:
+def shortened(name: str, width: float, typeface: Font | None = None) -> str:
+    """A name as wide as there is room for, in the legend's typeface or another; dots show what is cut off."""
+    typeface = typeface or font(_SIZE)
+    if typeface.getlength(name) <= width:
         return name
-    while name and font(_SIZE).getlength(f"{name}…") > width:
+    while name and typeface.getlength(f"{name}…") > width:
         name = name[:-1]
     return f"{name}…"
 

@@ -2,23 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, TypeVar
 
 import structlog
 from pydicom import Dataset
 
 from dicomnode.faults import REPORT_FAILED, NodeError
-from dicomnode.report.guard import check_segmentation
+from dicomnode.report.fields.derived_images import build_derived_images
+from dicomnode.report.fields.parametric_maps import build_parametric_maps
+from dicomnode.report.guard import check_labelmap, check_segmentation
 from dicomnode.report.headers import read_heading
 from dicomnode.report.identity import Imprint, apply_identity, to_bytes
+from dicomnode.report.key_objects import build_key_objects
 from dicomnode.report.objects import EarlierReport, Kind, ReportProfile, ResultObject
-from dicomnode.report.seg import build_segmentation
+from dicomnode.report.outlines.presentation_states import build_presentation_states
+from dicomnode.report.outlines.structure_set import build_structure_set
+from dicomnode.report.pages.captures import build_captures
+from dicomnode.report.pages.document import build_document
+from dicomnode.report.pages.pixels import SourcePixels
+from dicomnode.report.segmentation.binary import build_segmentation
+from dicomnode.report.segmentation.labelmap import build_labelmap
 from dicomnode.report.sr import build_report
 from dicomnode.report.uids import ResultUids
 from dicomnode.store.foreign import strict
 from dicomnode.values import Findings
 
 _log = structlog.get_logger("dicomnode.report")
+_Made = TypeVar("_Made")
+
+PixelsOf = Callable[[], SourcePixels | None]
+
+# Series Number of each kind, counted from that of the profile. A rejection note is far behind.
+_PLACE: Final[Mapping[Kind, int]] = MappingProxyType(
+    {
+        "SEG": 0,
+        "SR": 1,
+        "LABELMAP": 2,
+        "GSPS": 3,
+        "SC": 4,
+        "PM": 5,
+        "RTSTRUCT": 6,
+        "PDF": 7,
+        "KOS": 8,
+        "IMAGES": 20,  # and on, one for each derived image
+    }
+)
+_MOST_IMAGES: Final = 70
+
+
+def _no_pixels() -> SourcePixels | None:
+    return None
 
 
 def make_objects(
@@ -27,13 +62,15 @@ def make_objects(
     salt: bytes,
     identity: Mapping[str, str] | None = None,
     replaces: tuple[EarlierReport, ...] = (),
+    pixels: PixelsOf = _no_pixels,
 ) -> tuple[ResultObject, ...]:
     """Make the objects that a profile wants of some Findings; the same call always gives the same bytes.
 
     A segmentation is made where there are segments, a report always ("nothing found" and "not analysed" are
-    results too). The segmentation is read back by code that did not write it and compared with the Findings.
+    results too). Segmentations are read back by code that did not write them and compared with the Findings.
     identity: attributes of the patient that take the place of those of the headers, by keyword
-    (`store.load_identity`). replaces: reports that the new one takes the place of, which names them.
+    (`store.load_identity`). replaces: reports that the new one takes the place of, which names them. pixels:
+    gives what was looked at, for pages with pictures; called at most once, and only where there are pages.
     Raises NodeError: SOURCES_DISAGREE, SOURCE_HEADER_WRONG, GEOMETRY_GUARD, REPORT_FAILED.
     """
     heading = read_heading(findings, profile.assumed_character_set, identity or {})
@@ -41,35 +78,158 @@ def make_objects(
         _log.warning(
             "header.left_out", study=findings.sources[0].study_instance_uid, notes=list(heading.notes)
         )
-    imprint = Imprint(findings, heading, salt, profile.for_a_look, replaces)
-    made: list[ResultObject] = []
-    segmentation: Dataset | None = None
+    run = _Run(Imprint(findings, heading, salt, profile.for_a_look, replaces), profile, pixels)
+    for kind, write in _WRITERS.items():
+        if kind in profile.kinds:
+            write(run)
+    return tuple(run.objects)
+
+
+class _Run:
+    """What was made of some Findings so far: data sets by kind, and the objects that they became."""
+
+    def __init__(self, imprint: Imprint, profile: ReportProfile, pixels: PixelsOf) -> None:
+        self.imprint, self.profile = imprint, profile
+        self.made: dict[Kind, tuple[Dataset, ...]] = {}
+        self.objects: list[ResultObject] = []
+        self._pixels_of = pixels
+        self._pixels: tuple[SourcePixels | None] | None = None
+
+    @property
+    def pixels(self) -> SourcePixels | None:
+        """What was looked at; None where it is not at hand any more."""
+        if self._pixels is None:
+            self._pixels = (self._pixels_of(),)
+        return self._pixels[0]
+
+    def of(self, *kinds: Kind) -> tuple[Dataset, ...]:
+        """What was made of these kinds."""
+        return tuple(one for kind in kinds for one in self.made.get(kind, ()))
+
+    def series(self, kind: Kind, about: str, further: int = 0) -> tuple[ResultUids, int]:
+        """UIDs and Series Number of a series. about: what shapes its bytes beside the Findings."""
+        number = self.profile.series_number + _PLACE[kind] + further
+        mark = ", for a look" if self.imprint.for_a_look else ""
+        findings, salt = self.imprint.findings, self.imprint.salt
+        return ResultUids.of(findings, salt, kind, f"{about}, series {number}{mark}"), number
+
+    def keep(self, kind: Kind, uids: ResultUids, build: Callable[[], Sequence[Dataset]]) -> list[bytes]:
+        """Build the instances of a series, give them their identity, and keep them; give their bytes."""
+        built = tuple(_written(kind, build))
+        for one in built:
+            apply_identity(one, self.imprint, uids, kind)
+        self.made[kind] = self.made.get(kind, ()) + built
+        objects = [_object(kind, one) for one in built]
+        self.objects += objects
+        return [one.content for one in objects]
+
+
+def _write_segmentation(run: _Run) -> None:
+    imprint, profile = run.imprint, run.profile
     # A picture has no Frame of Reference that a segmentation could lie in: its report tells of outlines
-    if "SEG" in profile.kinds and findings.segments and findings.sources[0].plane is None:
-        number = profile.series_number
-        uids = ResultUids.of(findings, salt, "SEG", f"BINARY, series {number}{_mark(imprint)}")
-        segmentation = _written("SEG", lambda: build_segmentation(imprint, uids, number))
-        made.append(_finished("SEG", segmentation, imprint, uids))
-        check_segmentation(made[0].content, findings)
-    if "SR" in profile.kinds:
-        made.append(_report(imprint, profile, segmentation))
-    return tuple(made)
+    if not imprint.findings.segments or imprint.findings.sources[0].plane is not None:
+        return
+    most = f", {profile.frames_max} frames at most" if profile.frames_max else ""
+    uids, number = run.series("SEG", f"BINARY{most}{_empty_frames(profile)}")
+    contents = run.keep(
+        "SEG",
+        uids,
+        lambda: build_segmentation(
+            imprint, uids, number, frames_max=profile.frames_max, empty_frames=profile.empty_frames
+        ),
+    )
+    check_segmentation(contents, imprint.findings, empty_frames=profile.empty_frames)
 
 
-def _report(imprint: Imprint, profile: ReportProfile, segmentation: Dataset | None) -> ResultObject:
-    number = profile.series_number + 1
-    about = "no segmentation" if segmentation is None else f"segmentation {segmentation.SOPInstanceUID}"
-    about += "".join(f", replaces {one.sop_instance_uid}" for one in imprint.replaces) + _mark(imprint)
-    uids = ResultUids.of(imprint.findings, imprint.salt, "SR", f"TID 1500, series {number}, {about}")
-    report = _written("SR", lambda: build_report(imprint, uids, number, segmentation))
-    return _finished("SR", report, imprint, uids)
+def _write_labelmap(run: _Run) -> None:
+    empty = run.profile.empty_frames
+    uids, number = run.series("LABELMAP", f"LABELMAP{_empty_frames(run.profile)}")
+    build = lambda: build_labelmap(run.imprint, uids, number, empty_frames=empty)  # noqa: E731
+    for content in run.keep("LABELMAP", uids, build):
+        check_labelmap(content, run.imprint.findings, empty_frames=empty)
 
 
-def _mark(imprint: Imprint) -> str:
-    return ", for a look" if imprint.for_a_look else ""
+def _write_presentation_states(run: _Run) -> None:
+    uids, number = run.series("GSPS", "outlines")
+    run.keep("GSPS", uids, lambda: build_presentation_states(run.imprint, uids, number))
 
 
-def _written(kind: Kind, build: Callable[[], Dataset]) -> Dataset:
+def _write_maps(run: _Run) -> None:
+    uids, number = run.series("PM", "float")
+    run.keep("PM", uids, lambda: build_parametric_maps(run.imprint, uids, number))
+
+
+def _write_structure_set(run: _Run) -> None:
+    uids, number = run.series("RTSTRUCT", "contours")
+    run.keep("RTSTRUCT", uids, lambda: build_structure_set(run.imprint, uids, number))
+
+
+def _write_images(run: _Run) -> None:
+    for further, image in enumerate(run.imprint.findings.images[:_MOST_IMAGES]):
+        uids, number = run.series("IMAGES", f"derived image {image.label}", further)
+        build = lambda: build_derived_images(run.imprint, uids, number, image)  # noqa: B023, E731  called now
+        run.keep("IMAGES", uids, build)
+
+
+def _write_captures(run: _Run) -> None:
+    uids, number = run.series("SC", _with_pictures(run))
+    run.keep("SC", uids, lambda: build_captures(run.imprint, uids, number, run.pixels))
+
+
+def _write_report(run: _Run) -> None:
+    imprint, profile = run.imprint, run.profile
+    segmentations = run.of("SEG")
+    # Not the label map: it has the segments of the segmentation, and readers of reports do not know its class
+    companions = run.of("GSPS", "RTSTRUCT", "PM", "IMAGES", "SC")
+    about = ["TID 1500", *(f"segmentation {one.SOPInstanceUID}" for one in segmentations)]
+    about += [f"beside {one.SOPInstanceUID}" for one in companions]
+    about += [f"replaces {one.sop_instance_uid}" for one in imprint.replaces]
+    about += ["in patient space"] if profile.spatial == "3d" else []
+    about += [f"for {profile.viewer}"] if profile.viewer else []
+    uids, number = run.series("SR", ", ".join(about))
+    run.keep("SR", uids, lambda: [build_report(imprint, uids, number, segmentations, profile, companions)])
+
+
+def _write_document(run: _Run) -> None:
+    reports = run.of("SR")
+    beside = "".join(f", beside {one.SOPInstanceUID}" for one in reports)
+    uids, number = run.series("PDF", f"{_with_pictures(run)}{beside}")
+    run.keep("PDF", uids, lambda: build_document(run.imprint, uids, number, run.pixels, reports))
+
+
+def _write_key_objects(run: _Run) -> None:
+    others = run.of("SEG", "SR", "GSPS", "SC", "PDF")
+    about = "".join(f", {one.SOPInstanceUID}" for one in others)
+    uids, number = run.series("KOS", f"of interest{about}")
+    run.keep("KOS", uids, lambda: build_key_objects(run.imprint, uids, number, others))
+
+
+# In this order: a report names what stands beside it, a document the report, a selection all of them
+_WRITERS: Final[Mapping[Kind, Callable[[_Run], None]]] = MappingProxyType(
+    {
+        "SEG": _write_segmentation,
+        "LABELMAP": _write_labelmap,
+        "GSPS": _write_presentation_states,
+        "RTSTRUCT": _write_structure_set,
+        "PM": _write_maps,
+        "IMAGES": _write_images,
+        "SC": _write_captures,
+        "SR": _write_report,
+        "PDF": _write_document,
+        "KOS": _write_key_objects,
+    }
+)
+
+
+def _empty_frames(profile: ReportProfile) -> str:
+    return ", empty frames" if profile.empty_frames else ""
+
+
+def _with_pictures(run: _Run) -> str:
+    return "text alone" if run.pixels is None else "pictures"
+
+
+def _written(kind: Kind, build: Callable[[], _Made]) -> _Made:
     try:
         with strict():  # a warning of the writer is a fault of ours: nothing doubtful is sent
             return build()
@@ -78,8 +238,7 @@ def _written(kind: Kind, build: Callable[[], Dataset]) -> Dataset:
         raise NodeError(REPORT_FAILED, kind=kind, error=f"{type(error).__name__}: {error}") from error
 
 
-def _finished(kind: Kind, result: Dataset, imprint: Imprint, uids: ResultUids) -> ResultObject:
-    apply_identity(result, imprint, uids, kind)
+def _object(kind: Kind, result: Dataset) -> ResultObject:
     return ResultObject(
         kind=kind,
         sop_class_uid=str(result.SOPClassUID),

@@ -5,9 +5,10 @@ Everything is drawn twice as large and reduced at the end, so that contours and 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from math import floor, log10
+from math import ceil, floor, log10
 from typing import Final
 
 import numpy as np
@@ -17,6 +18,11 @@ from PIL import Image, ImageDraw, ImageFont
 from dicomnode.report.patient_views import View
 from dicomnode.values import Grid, PointLps, Segment
 from dicomnode.values.colours import Rgb
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+Part = tuple[int, int, int, int]
+"""Left, top, right and bottom of a part of a panel, in fine pixels."""
 
 BACKGROUND: Final = (10, 12, 16)
 PLAIN: Final = (226, 230, 236)
@@ -43,27 +49,78 @@ class Extract:
         )
         return right + self.size[0] / 2, down + self.size[1] / 2
 
-    def sample(self, plane: Image.Image, view: View, filtering: Image.Resampling) -> Image.Image:
-        """The plane as it lies on the (fine) panel; black where the volume has ended."""
-        step_down, step_right = (1 / (mm * self.pixels_per_mm * _FINE) for mm in view.spacing_mm)
+    def sample(
+        self, plane: Image.Image, view: View, filtering: Image.Resampling, part: Part | None = None
+    ) -> Image.Image:
+        """The plane as it lies on the (fine) panel or on a part of it; black where the volume has ended."""
+        step_down, step_right = self._steps(view)
         width, height = (n * _FINE for n in self.size)
+        x0, y0, x1, y1 = part or (0, 0, width, height)
         # Pillow maps from the middle of a pixel to the plane, whose first pixel's middle is at 0.5
-        left = self.middle[1] + 0.5 - step_right * width / 2
-        top = self.middle[0] + 0.5 - step_down * height / 2
+        left = self.middle[1] + 0.5 - step_right * (width / 2 - x0)
+        top = self.middle[0] + 0.5 - step_down * (height / 2 - y0)
+        if filtering is Image.Resampling.BICUBIC:
+            # Where many pixels fall on one, their mean is shown: else fine lines come and go
+            down, right = max(1, int(step_down)), max(1, int(step_right))
+            plane = plane.reduce((right, down))
+            step_down, step_right, top, left = step_down / down, step_right / right, top / down, left / right
         return plane.transform(
-            (width, height),
+            (x1 - x0, y1 - y0),
             Image.Transform.AFFINE,
             (step_right, 0.0, left, 0.0, step_down, top),
             resample=filtering,
         )
 
+    def part_with(self, view: View, box: Sequence[tuple[int, int]], air: int) -> Part | None:
+        """The part of the (fine) panel that a box of the plane takes, with some air; None where none of it.
+
+        box: half-open (start, stop) of rows and of columns.
+        """
+        (row0, row1), (column0, column1) = box
+        corners = [
+            self.to_pixels(view, at) for at in ((row0 - 0.5, column0 - 0.5), (row1 - 0.5, column1 - 0.5))
+        ]
+        (x0, y0), (x1, y1) = ((x * _FINE, y * _FINE) for x, y in corners)
+        width, height = (n * _FINE for n in self.size)
+        left, top = max(0, floor(x0) - air), max(0, floor(y0) - air)
+        right, bottom = min(width, ceil(x1) + air), min(height, ceil(y1) + air)
+        return (left, top, right, bottom) if left < right and top < bottom else None
+
+    def pixel_size(self, view: View) -> int:
+        """How many pixels of the (fine) panel a pixel of the plane takes at most, at least one."""
+        return ceil(max(1 / step for step in self._steps(view))) + 1
+
+    def _steps(self, view: View) -> tuple[float, float]:
+        """How many pixels of the plane one of the (fine) panel takes: down, to the right."""
+        down, right = (1 / (mm * self.pixels_per_mm * _FINE) for mm in view.spacing_mm)
+        return down, right
+
+
+@cache
+def font(size: int) -> Font:
+    """Pillow's own typeface: it is there on every machine."""
+    return ImageFont.load_default(size)
+
+
+@dataclass(frozen=True, slots=True)
+class Lettering:
+    """How a panel is lettered: the typeface by its size, and how many times as large as usual."""
+
+    typeface: Callable[[int], Font] = font
+    times: float = 1.0
+
+    def of(self, size: int) -> Font:
+        """The typeface for a text that is usually of `size`."""
+        return self.typeface(round(size * self.times))
+
 
 class Panel:
     """A panel in the making; coordinates are in final pixels."""
 
-    def __init__(self, view: View, extract: Extract) -> None:
+    def __init__(self, view: View, extract: Extract, lettering: Lettering | None = None) -> None:
         self.view = view
         self.extract = extract
+        self.lettering = lettering or Lettering()
         self._fine = Image.new("RGB", (extract.size[0] * _FINE, extract.size[1] * _FINE))
         self._texts: list[tuple[tuple[float, float], str, str, Rgb, int]] = []
 
@@ -71,8 +128,11 @@ class Panel:
         """Show the plane `across` of the voxels (k, j, i), from black to white within `window`."""
         low, high = window
         plane = self.view.plane(voxels, across).astype(np.float32)
-        grey = np.clip((plane - low) * (255.0 / (high - low)), 0, 255).astype(np.uint8)
-        sampled = self.extract.sample(Image.fromarray(grey), self.view, Image.Resampling.BICUBIC)
+        self.draw_pixels(np.clip((plane - low) * (255.0 / (high - low)), 0, 255).astype(np.uint8))
+
+    def draw_pixels(self, pixels: NDArray[np.uint8]) -> None:
+        """Show pixels of a screen, grey (rows, columns) or red, green and blue (rows, columns, 3)."""
+        sampled = self.extract.sample(Image.fromarray(pixels), self.view, Image.Resampling.BICUBIC)
         self._fine.paste(sampled.convert("RGB"))
 
     def draw_contour(self, segment: Segment, across: int, width: float) -> None:
@@ -80,14 +140,23 @@ class Panel:
         start, stop = segment.mask.box_kji[self.view.axes[2]]
         if not start <= across < stop:
             return
-        mask = Image.fromarray(self._mask_plane(segment, across).astype(np.uint8) * np.uint8(255))
-        smooth = self.extract.sample(mask, self.view, Image.Resampling.BILINEAR)
+        mask = self._mask_plane(segment, across).astype(np.uint8) * np.uint8(255)
+        rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+        if not rows.size:
+            return
+        steps = round(width * _FINE)
+        # Of many organs each is drawn where it lies, not all over the panel
+        box = (int(rows[0]), int(rows[-1]) + 1), (int(columns[0]), int(columns[-1]) + 1)
+        part = self.extract.part_with(self.view, box, steps + self.extract.pixel_size(self.view))
+        if part is None:
+            return
+        smooth = self.extract.sample(Image.fromarray(mask), self.view, Image.Resampling.BILINEAR, part)
         inside = np.asarray(smooth) >= _INSIDE
         line = inside
-        for _ in range(round(width * _FINE)):
+        for _ in range(steps):
             line = _grown(line)
         edge = Image.fromarray(((line & ~inside) * np.uint8(255)).astype(np.uint8))
-        self._fine.paste(segment.colour_rgb, mask=edge)
+        self._fine.paste(segment.colour_rgb, part, mask=edge)
 
     def _mask_plane(self, segment: Segment, across: int) -> NDArray[np.generic]:
         """The plane of a mask; only its box is unpacked."""
@@ -140,6 +209,17 @@ class Panel:
         """Write a text at x, y; anchor as Pillow names it. It is drawn last and in full sharpness."""
         self._texts.append((at, text, anchor, colour, size))
 
+    def write_letters(self) -> None:
+        """Write at each edge where it lies in the patient, as far as that is known."""
+        (x, y), (left, right, top, bottom) = self.extract.size, self.view.letters
+        for at, letter, anchor in (
+            ((6, y / 2), left, "lm"),
+            ((x - 6, y / 2), right, "rm"),
+            ((x / 2, 5), top, "mt"),
+            ((x / 2, y - 6), bottom, "ms"),
+        ):
+            self.write(at, letter, anchor, size=16)
+
     def draw_scale(self) -> None:
         """A bar at the lower right, of a round length that takes a part of the panel and no more."""
         width, height = self.extract.size
@@ -148,7 +228,7 @@ class Panel:
         start = end - length_mm * self.extract.pixels_per_mm
         pen = ImageDraw.Draw(self._fine)
         self._line(pen, [(start, y - 4), (start, y), (end, y), (end, y - 4)], PLAIN, 1.5)
-        self.write(((start + end) / 2, y - 5), f"{length_mm:g} mm", "ms", size=11)
+        self.write(((start + end) / 2, y - 5 * self.lettering.times), f"{length_mm:g} mm", "ms", size=11)
 
     def finished(self) -> Image.Image:
         """The panel in its final size."""
@@ -156,7 +236,13 @@ class Panel:
         pen = ImageDraw.Draw(panel)
         for at, text, anchor, colour, size in self._texts:
             pen.text(
-                at, text, fill=colour, font=font(size), anchor=anchor, stroke_width=1, stroke_fill=(0, 0, 0)
+                at,
+                text,
+                fill=colour,
+                font=self.lettering.of(size),
+                anchor=anchor,
+                stroke_width=ceil(self.lettering.times),
+                stroke_fill=(0, 0, 0),
             )
         return panel
 
@@ -172,12 +258,6 @@ def round_length_mm(at_most_mm: float) -> float:
     """The largest 1, 2 or 5 times a power of ten that is not above `at_most_mm` (positive)."""
     power = 10.0 ** floor(log10(at_most_mm))
     return float(max(step * power for step in (1, 2, 5) if step == 1 or step * power <= at_most_mm))
-
-
-@cache
-def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Pillow's own typeface: it is there on every machine."""
-    return ImageFont.load_default(size)
 
 
 def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dicomnode.report.frame_references import image_region
 from dicomnode.report.identity import Imprint
 from dicomnode.values import PointLps, Region, RegionKind, Segment, Source
 
@@ -28,9 +29,9 @@ def region_on_picture(imprint: Imprint, region: Region) -> sr.ImageRegion | None
     corners = [_corner(source, point) for point in region.points_lps_mm]
     _, _, z = np.mean(np.array(region.points_lps_mm), axis=0)
     if region.kind is RegionKind.POINT:
-        return _image_region(imprint, "POINT", corners, round(float(z)))
+        return _as_region(imprint, "POINT", corners, round(float(z)))
     if region.kind is RegionKind.BOX:
-        return _image_region(imprint, "POLYLINE", _around(corners[0], corners[1]), round(float(z)))
+        return _as_region(imprint, "POLYLINE", _around(corners[0], corners[1]), round(float(z)))
     return None
 
 
@@ -43,7 +44,7 @@ def region_of_segment(imprint: Imprint, segment: Segment) -> sr.ImageRegion | No
     on_frame = segment.mask.to_array()[frame]
     rows, columns = (np.flatnonzero(on_frame.any(axis=axis)) for axis in (1, 0))
     low, high = (float(columns[0]), float(rows[0])), (float(columns[-1] + 1), float(rows[-1] + 1))
-    return _image_region(imprint, "POLYLINE", _around(low, high), frame)
+    return _as_region(imprint, "POLYLINE", _around(low, high), frame)
 
 
 def pictures_looked_at(imprint: Imprint) -> list[sr.SourceImageForMeasurementGroup] | None:
@@ -73,16 +74,5 @@ def _around(one: Corner, other: Corner) -> list[Corner]:
     return [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
 
 
-def _image_region(imprint: Imprint, kind: str, corners: Sequence[Corner], frame: int) -> sr.ImageRegion:
-    from highdicom import sr  # noqa: PLC0415  heavy
-
-    source = imprint.findings.sources[0]
-    number = source.frames[min(max(frame, 0), len(source.frames) - 1)].frame_number
-    stub = imprint.heading.stubs[0][0]
-    return sr.ImageRegion(
-        graphic_type=kind,
-        graphic_data=np.array(corners, dtype=np.float64),
-        source_image=sr.SourceImageForRegion(
-            stub.SOPClassUID, stub.SOPInstanceUID, None if number is None else [number]
-        ),
-    )
+def _as_region(imprint: Imprint, graphic: str, corners: Sequence[Corner], frame: int) -> sr.ImageRegion:
+    return image_region(imprint, graphic, np.array(corners, dtype=np.float64), frame)

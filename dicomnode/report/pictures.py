@@ -8,6 +8,8 @@ header, so no patient is named.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Final
 
@@ -16,7 +18,7 @@ from PIL import Image, ImageDraw
 
 from dicomnode.report.conclusion import conclusion
 from dicomnode.report.legend import draw_legend, entries_of
-from dicomnode.report.panels import BACKGROUND, FAINT, PLAIN, Extract, Panel, font
+from dicomnode.report.panels import BACKGROUND, FAINT, PLAIN, Extract, Lettering, Panel, font
 from dicomnode.report.patient_views import View
 from dicomnode.report.scene import Box, Scene, scene_of
 from dicomnode.report.sentences import site_text
@@ -35,7 +37,40 @@ _LINE: Final = 21
 _MOST_LINES: Final = 4
 _CLOSEST_MM: Final = 40.0  # a magnified view is at least this wide
 _AROUND: Final = 2.6  # and this many times as wide as the finding
-_WARNING: Final = (255, 196, 70)
+_AIR: Final = 8.0  # pixels between a finding and the frame around it
+_THINNER: Final = 1.3
+WARNING: Final = (255, 196, 70)
+
+Corners = tuple[tuple[float, float], tuple[float, float]]
+"""Upper left and lower right corner of something on a panel, each x, y."""
+
+
+def slice_of(scene: Scene, view: View) -> str:
+    """Which plane of how many a view shows: "128 / 143"."""
+    axis = view.axes[2]
+    return f"{scene.centre_kji[axis] + 1} / {scene.volume.voxels.shape[axis]}"
+
+
+def caption_of(scene: Scene, view: View) -> str:
+    """What a view is, and which plane it shows."""
+    return f"{view.name}  {slice_of(scene, view)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Style:
+    """How large panels are (width, height, in pixels) and how they are drawn; by default as in `overlay_png`.
+
+    overview: most that a panel of the whole takes. magnified: of a panel of the finding alone. contour: width
+    of contours in pixels, that of the finding in question. caption, faint: what stands above a panel of the
+    whole, and in which colour.
+    """
+
+    overview: tuple[int, int] = (_PANEL, _PANEL)
+    magnified: tuple[int, int] = (_PANEL, _LOW_PANEL)
+    lettering: Lettering = field(default_factory=Lettering)
+    contour: float = 1.3
+    caption: Callable[[Scene, View], str] = caption_of
+    faint: Rgb = FAINT
 
 
 def overlay_png(volume: Volume, findings: Findings, label: str | None) -> bytes:
@@ -50,47 +85,45 @@ def overlay_png(volume: Volume, findings: Findings, label: str | None) -> bytes:
     if source.grid is None or not source.grid.same_as(volume.grid) or source.frames != volume.frames:
         raise ValueError("the volume is not the one that the findings lie in")
     scene = scene_of(volume, findings, label)
-    rows = [_overview(scene)]
+    style = Style()
+    rows = [overview_panels(scene, style)]
     if scene.target is not None:
-        rows.append(_magnified(scene, scene.target))
+        rows.append(magnified_panels(scene, scene.target, style))
     legend = draw_legend(entries_of(scene), _WIDTH - 4)
     buffer = BytesIO()
     _compose(rows, legend, _caption(scene, findings)).save(buffer, format="PNG")
     return buffer.getvalue()
 
 
-def _overview(scene: Scene) -> list[Image.Image]:
+def overview_panels(scene: Scene, style: Style) -> list[Image.Image]:
     """The three views of the whole volume at one scale, with a frame around the finding."""
     sizes_mm = [[n * mm for n, mm in zip(view.shape, view.spacing_mm, strict=True)] for view in scene.views]
-    scale = _PANEL / max(max(size) for size in sizes_mm)
-    height = max(round(max(size[0] for size in sizes_mm) * scale), 120)
+    high_mm, wide_mm = (max(size[axis] for size in sizes_mm) for axis in (0, 1))
+    scale = min(style.overview[0] / wide_mm, style.overview[1] / high_mm)
+    size = (style.overview[0], max(round(high_mm * scale), 120))
     panels = []
     for view in scene.views:
         middle = ((view.shape[0] - 1) / 2, (view.shape[1] - 1) / 2)
-        panel = _panel(scene, view, Extract(middle, scale, (_PANEL, height)), width=_whole(scene))
+        # Thinner where the finding comes again below
+        width = style.contour if scene.target is None else style.contour / _THINNER
+        panel = draw_panel(scene, view, Extract(middle, scale, size), width, style.lettering)
         if scene.target is not None:
-            low, high = _frame(scene.box_of(scene.target), panel, air=8.0)
-            panel.draw_corners(low, high, scene.colour_of(scene.target))
-        panel.write((8, 18), f"{view.name}  {_which(scene, view)}", "ls", FAINT)
+            panel.draw_corners(*frame_on(panel, scene.box_of(scene.target)), scene.colour_of(scene.target))
+        panel.write((8, 18 * style.lettering.times), style.caption(scene, view), "ls", style.faint)
         panels.append(panel.finished())
     return panels
 
 
-def _whole(scene: Scene) -> float:
-    """Width of contours in pixels: thin where the finding comes again below, else as there."""
-    return 1.3 if scene.target is None else 1.0
-
-
-def _magnified(scene: Scene, target: Segment | Region) -> list[Image.Image]:
+def magnified_panels(scene: Scene, target: Segment | Region, style: Style) -> list[Image.Image]:
     """The three views of the finding alone."""
     box, spacing = scene.box_of(target), scene.volume.grid.spacing_kji_mm
     size_mm = max((high - low) * mm for (low, high), mm in zip(box, spacing, strict=True))
-    scale = _PANEL / max(_CLOSEST_MM, _AROUND * size_mm)
+    scale = style.magnified[0] / max(_CLOSEST_MM, _AROUND * size_mm)
     middle_kji = [(low + high) / 2 for low, high in box]
     panels = []
     for view in scene.views:
-        extract = Extract(view.locate(middle_kji), scale, (_PANEL, _LOW_PANEL))
-        panel = _panel(scene, view, extract, width=1.3)
+        extract = Extract(view.locate(middle_kji), scale, style.magnified)
+        panel = draw_panel(scene, view, extract, style.contour, style.lettering)
         for ends in (
             (target.short_axis_lps_mm, target.long_axis_lps_mm) if isinstance(target, Segment) else ()
         ):
@@ -100,9 +133,11 @@ def _magnified(scene: Scene, target: Segment | Region) -> list[Image.Image]:
     return panels
 
 
-def _panel(scene: Scene, view: View, extract: Extract, width: float) -> Panel:
+def draw_panel(
+    scene: Scene, view: View, extract: Extract, width: float, lettering: Lettering | None = None
+) -> Panel:
     """A plane through the finding with all contours on it, that of the finding last, and its letters."""
-    panel = Panel(view, extract)
+    panel = Panel(view, extract, lettering)
     across = scene.centre_kji[view.axes[2]]
     panel.draw_plane(scene.volume.voxels, across, (scene.window.low, scene.window.high))
     for segment in sorted(scene.segments, key=lambda one: one is scene.target):
@@ -112,42 +147,39 @@ def _panel(scene: Scene, view: View, extract: Extract, width: float) -> Panel:
         if scene.cuts(region, view):
             _draw_region(panel, region, scene)
     panel.draw_scale()
-    (x, y), (left, right, top, bottom) = extract.size, view.letters
-    for at, letter, anchor in (
-        ((6, y / 2), left, "lm"),
-        ((x - 6, y / 2), right, "rm"),
-        ((x / 2, 5), top, "mt"),
-        ((x / 2, y - 6), bottom, "ms"),
-    ):
-        panel.write(at, letter, anchor, size=16)
+    panel.write_letters()
     return panel
 
 
 def _draw_region(panel: Panel, region: Region, scene: Scene) -> None:
     """A box as a rectangle, another shape as the rectangle around it, a point as four lines towards it."""
-    low, high = _frame(scene.box_of(region), panel, air=0.0)
+    draw_shape(panel, region, scene.box_of(region), scene.region_colour)
+
+
+def draw_shape(panel: Panel, region: Region, box: Box, colour: Rgb) -> None:
+    """The same on any panel. box: what the region takes of the array that the panel shows."""
+    low, high = on_panel(panel, box)
     if region.kind is RegionKind.POINT:
-        panel.draw_cross(((low[0] + high[0]) / 2, (low[1] + high[1]) / 2), scene.region_colour)
+        panel.draw_cross(((low[0] + high[0]) / 2, (low[1] + high[1]) / 2), colour)
     else:
-        panel.draw_rectangle(low, high, scene.region_colour)
+        panel.draw_rectangle(low, high, colour)
 
 
-def _frame(box: Box, panel: Panel, air: float) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Upper left and lower right corner (x, y) of a box on a panel; with air, of a square around it."""
+def on_panel(panel: Panel, box: Box) -> Corners:
+    """Upper left and lower right corner (x, y) of a box on a panel."""
     edges = [
         panel.extract.to_pixels(panel.view, panel.view.locate(corner)) for corner in zip(*box, strict=True)
     ]
     (x0, x1), (y0, y1) = (sorted(values) for values in zip(*edges, strict=True))
-    if not air:
-        return (x0, y0), (x1, y1)
-    half = max(x1 - x0, y1 - y0) / 2 + air
+    return (x0, y0), (x1, y1)
+
+
+def frame_on(panel: Panel, box: Box) -> Corners:
+    """The same of a square around it, with some air."""
+    (x0, y0), (x1, y1) = on_panel(panel, box)
+    half = max(x1 - x0, y1 - y0) / 2 + _AIR
     x, y = (x0 + x1) / 2, (y0 + y1) / 2
     return (x - half, y - half), (x + half, y + half)
-
-
-def _which(scene: Scene, view: View) -> str:
-    axis = view.axes[2]
-    return f"{scene.centre_kji[axis] + 1} / {scene.volume.voxels.shape[axis]}"
 
 
 def _caption(scene: Scene, findings: Findings) -> list[tuple[str, Rgb, int]]:
@@ -159,7 +191,7 @@ def _caption(scene: Scene, findings: Findings) -> list[tuple[str, Rgb, int]]:
         lines.append((_numbers(scene.target, scene), PLAIN, 15))
     lines += [(line, PLAIN, 15) for line in _wrapped(_said(findings), 15)]
     lines.append((f"{made_by.engine} {made_by.version}, {made_by.title}; {scene.window}", FAINT, 13))
-    lines.append((NOT_FOR_CLINICAL_USE, _WARNING, 15))
+    lines.append((NOT_FOR_CLINICAL_USE, WARNING, 15))
     return lines
 
 
@@ -190,7 +222,7 @@ def _headline(target: Segment | Region) -> str:
 
 def _numbers(target: Segment | Region, scene: Scene) -> str:
     """Volume and axes of a segment; where the finding lies, and on which slice."""
-    slice_text = f"axial slice {_which(scene, scene.views[0])}"
+    slice_text = f"axial slice {slice_of(scene, scene.views[0])}"
     if isinstance(target, Region):
         centre = scene.volume.grid.to_lps_mm([(low + high) / 2 for low, high in scene.box_of(target)])
         x, y, z = (float(one) for one in centre)

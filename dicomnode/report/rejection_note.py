@@ -11,23 +11,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 
 from dicomnode.faults import REPORT_FAILED, RESULT_GONE, NodeError
-from dicomnode.report.characters import UTF_8, is_ascii
-from dicomnode.report.identity import MANUFACTURER, to_bytes
+from dicomnode.report.characters import is_ascii
+from dicomnode.report.identity import to_bytes
 from dicomnode.report.objects import Kind, ResultObject
+from dicomnode.report.selection_document import Selection, build_selection
 from dicomnode.report.shared_modules import SHARED
-from dicomnode.report.uids import device_serial, device_uid
+from dicomnode.report.uids import device_serial
 from dicomnode.store.foreign import strict
-from dicomnode.values import derive_uid
+from dicomnode.store.names import UTF_8
+from dicomnode.values import Code, derive_uid
 from dicomnode.values.rejection import REJECTIONS
-
-if TYPE_CHECKING:
-    from highdicom import ko, sr
 
 KIND: Final[Kind] = "KO"
 # Beside the series of results, whose numbers begin with that of the settings
@@ -94,44 +93,15 @@ def _header(path: Path) -> Dataset:
         raise NodeError(RESULT_GONE, path=path, error=type(error).__name__) from error
 
 
-def _build(
-    rejection: Rejection, headers: Sequence[Dataset], salt: bytes, origin: tuple[str, ...]
-) -> ko.KeyObjectSelectionDocument:
-    from highdicom import ko  # noqa: PLC0415  heavy
-
-    # The latest first: patient and study are taken of it
-    evidence = list(reversed(headers))
-    content = ko.KeyObjectSelection(
-        document_title=_title(rejection.code),
-        referenced_objects=evidence,
-        observer_device_context=_device(salt),
-    )
-    return ko.KeyObjectSelectionDocument(
-        evidence=evidence,
-        content=content,
-        series_instance_uid=derive_uid(salt, *origin, "series"),
+def _build(rejection: Rejection, headers: Sequence[Dataset], salt: bytes, origin: tuple[str, ...]) -> Dataset:
+    selection = Selection(
+        title=Code(rejection.code, "DCM", REJECTIONS[rejection.code]),
+        objects=tuple(reversed(headers)),  # the latest first: patient and study are taken of it
         series_number=rejection.series_number + _BEHIND,
+        series_instance_uid=derive_uid(salt, *origin, "series"),
         sop_instance_uid=derive_uid(salt, *origin, "instance"),
-        instance_number=1,
-        manufacturer=MANUFACTURER,
     )
-
-
-def _title(code: str) -> sr.CodedConcept:
-    from highdicom import sr  # noqa: PLC0415  heavy
-
-    return sr.CodedConcept(value=code, scheme_designator="DCM", meaning=REJECTIONS[code])
-
-
-def _device(salt: bytes) -> sr.ObserverContext:
-    from highdicom import sr  # noqa: PLC0415  heavy
-
-    return sr.ObserverContext(
-        observer_type=sr.CodedConcept(value="121007", scheme_designator="DCM", meaning="Device"),
-        observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
-            uid=device_uid(salt), manufacturer_name=MANUFACTURER, serial_number=device_serial(salt)
-        ),
-    )
+    return build_selection(selection, salt)
 
 
 def _finish(note: Dataset, rejection: Rejection, latest: Dataset, salt: bytes) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from dicomnode.report.colours import coloured
 from dicomnode.report.display_window import DisplayWindow, window_for
 from dicomnode.report.patient_views import View, centre_index_kji, views_of
-from dicomnode.values import FindingKind, Findings, PointLps, Region, Segment, Volume
+from dicomnode.values import FindingKind, Findings, Grid, PointLps, Region, Segment, Volume
 from dicomnode.values.colours import Rgb, next_colour
 
 Box = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
@@ -42,14 +42,7 @@ class Scene:
 
     def box_of(self, found: Segment | Region) -> Box:
         """What it takes of the volume."""
-        if isinstance(found, Segment):
-            k, j, i = ((start - _HALF_VOXEL, stop - _HALF_VOXEL) for start, stop in found.mask.box_kji)
-            return k, j, i
-        index = np.array([self.volume.grid.to_index_kji(point) for point in _corners(found)])
-        k, j, i = (
-            (float(low), float(high)) for low, high in zip(index.min(axis=0), index.max(axis=0), strict=True)
-        )
-        return k, j, i
+        return box_of(found, self.volume.grid)
 
     def colour_of(self, found: Segment | Region) -> Rgb:
         """The colour that it is drawn in."""
@@ -71,6 +64,18 @@ class Scene:
         axis = view.axes[2]
         places = [self.volume.grid.to_index_kji(end)[axis] for end in ends]
         return all(abs(place - self.centre_kji[axis]) <= 0.51 for place in places)
+
+
+def box_of(found: Segment | Region, grid: Grid) -> Box:
+    """What a finding takes of the grid that it lies on."""
+    if isinstance(found, Segment):
+        k, j, i = ((start - _HALF_VOXEL, stop - _HALF_VOXEL) for start, stop in found.mask.box_kji)
+        return k, j, i
+    index = np.array([grid.to_index_kji(point) for point in _corners(found)])
+    k, j, i = (
+        (float(low), float(high)) for low, high in zip(index.min(axis=0), index.max(axis=0), strict=True)
+    )
+    return k, j, i
 
 
 def scene_of(volume: Volume, findings: Findings, label: str | None) -> Scene:

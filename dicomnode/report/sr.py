@@ -1,5 +1,7 @@
 """Findings as a structured report: TID 1500, Enhanced SR, which is what most viewers take.
 
+Only coordinates in patient space, where a destination wants them, need a Comprehensive 3D SR.
+
 Beside the measurement groups it says in words what no number says. TID 1500 has one place for text that does
 not belong to a group: the container "Qualitative Evaluations" (row 12), whose CODE (row 13) tells how the
 analysis ended and whose TEXT items (row 14) hold remarks, provenance and use. Template checkers accept both.
@@ -7,14 +9,17 @@ analysis ended and whose TEXT items (row 14) hold remarks, provenance and use. T
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
 from pydicom import Dataset
 
 from dicomnode.report import concepts as c
 from dicomnode.report.conclusion import conclusion
 from dicomnode.report.identity import FOR_A_LOOK, MANUFACTURER, Imprint
-from dicomnode.report.sentences import comments, of_region, of_segment
+from dicomnode.report.objects import ReportProfile
+from dicomnode.report.segmentation.binary import numbered
+from dicomnode.report.sentences import comments, made_with, of_organ, of_region, of_segment
 from dicomnode.report.sr_groups import GroupWriter
 from dicomnode.report.uids import ResultUids, device_uid
 from dicomnode.values import Code, FindingKind, Findings, Outcome, RemarkKind
@@ -23,20 +28,34 @@ if TYPE_CHECKING:
     from highdicom import sr
 
 
-def build_report(
-    imprint: Imprint, uids: ResultUids, series_number: int, segmentation: Dataset | None
-) -> Dataset:
-    """Write the report of the Findings; segmentation: the object its groups refer to, None without one.
+_PLAIN: Final = ReportProfile()
+_VALUE_TYPE: Final = 0x0040A040
 
-    The evidence is complete: every source instance, and the segmentation. Where it takes the place of earlier
-    reports it names them (Predecessor Documents Sequence, PS3.3 C.17.2).
+
+def build_report(
+    imprint: Imprint,
+    uids: ResultUids,
+    series_number: int,
+    segmentations: Sequence[Dataset],
+    profile: ReportProfile = _PLAIN,
+    companions: Sequence[Dataset] = (),
+) -> Dataset:
+    """Write the report of the Findings; segmentations: the objects its groups refer to, see `numbered`.
+
+    It is the root of all results of a run: the evidence is complete, with every source instance, the
+    segmentations and the companions, which are the other objects made of the same Findings (0040,A375). Where
+    it takes the place of earlier reports it names them (Predecessor Documents Sequence, PS3.3 C.17.2). Images
+    of priors are Pertinent Other Evidence (0040,A385): they are of another procedure.
     """
     from highdicom import sr  # noqa: PLC0415  heavy
 
     stubs = [stub for own in imprint.heading.stubs for stub in own]
-    report = sr.EnhancedSR(
-        evidence=[*stubs, *([segmentation] if segmentation is not None else [])],
-        content=_content(imprint, uids, segmentation)[0],
+    others = [*segmentations, *companions]
+    content = _content(GroupWriter(imprint, uids, numbered(segmentations), profile), others)[0]
+    in_space = any(element.value == "SCOORD3D" for element in content.iterall() if element.tag == _VALUE_TYPE)
+    report = (sr.Comprehensive3DSR if in_space else sr.EnhancedSR)(
+        evidence=[*stubs, *others, *_of_priors(imprint.findings)],
+        content=content,
         series_instance_uid=uids.series,
         series_number=series_number,
         sop_instance_uid=uids.instance,
@@ -53,6 +72,19 @@ def build_report(
     return report
 
 
+def _of_priors(findings: Findings) -> list[Dataset]:
+    """What the library asks of images that were compared with; it sees that their study is another."""
+    images = []
+    for prior in findings.earlier:
+        for one in prior.instances:
+            stub = Dataset()
+            stub.SOPClassUID, stub.SOPInstanceUID = one.sop_class_uid, one.sop_instance_uid
+            stub.SeriesInstanceUID = prior.series_instance_uid
+            stub.StudyInstanceUID = prior.study_instance_uid
+            images.append(stub)
+    return images
+
+
 def _earlier(imprint: Imprint) -> list[Dataset]:
     """What the library asks of the reports that this one replaces: they are of the same study."""
     earlier = []
@@ -65,19 +97,20 @@ def _earlier(imprint: Imprint) -> list[Dataset]:
     return earlier
 
 
-def _content(imprint: Imprint, uids: ResultUids, segmentation: Dataset | None) -> sr.MeasurementReport:
+def _content(groups: GroupWriter, others: Sequence[Dataset]) -> sr.MeasurementReport:
     from highdicom import sr  # noqa: PLC0415  heavy
 
+    imprint = groups.imprint
     report = sr.MeasurementReport(
         observation_context=sr.ObservationContext(observer_device_context=_device(imprint)),
         procedure_reported=c.coded(c.procedure_of(imprint.heading.modality)),
-        imaging_measurements=GroupWriter(imprint, uids, segmentation).all(),
+        imaging_measurements=groups.all(),
         title=c.coded(c.MEASUREMENT_REPORT),
         language_of_content_item_and_descendants=sr.LanguageOfContentItemAndDescendants(
             sr.CodedConcept.from_code(c.coded(c.ENGLISH))
         ),
     )
-    report[0].ContentSequence.append(_words(imprint))
+    report[0].ContentSequence.append(_words(imprint, others))
     return report
 
 
@@ -97,7 +130,7 @@ def _device(imprint: Imprint) -> sr.ObserverContext:
     )
 
 
-def _words(imprint: Imprint) -> sr.ContainerContentItem:
+def _words(imprint: Imprint, others: Sequence[Dataset]) -> sr.ContainerContentItem:
     """How the analysis ended, and every sentence of the report."""
     from highdicom import sr  # noqa: PLC0415  heavy
 
@@ -106,13 +139,16 @@ def _words(imprint: Imprint) -> sr.ContainerContentItem:
     done = findings.outcome in {Outcome.FINDINGS, Outcome.NO_FINDINGS}
     texts = [(c.COMMENT, FOR_A_LOOK)] if imprint.for_a_look else []
     texts += [(c.FINDING if done else c.COMMENT, text) for text in conclusion(findings, heading.numbers)]
-    # Organs are where they always are; of everything else people ask where to look
-    told = [of_segment(s, findings, heading) for s in findings.segments if s.kind is not FindingKind.ANATOMY]
-    told += [of_region(region, findings) for region in findings.regions]
+    # What people look for first; organs are where they always are
+    organs = [one for one in findings.segments if one.kind is FindingKind.ANATOMY]
+    told = [of_segment(one, findings, heading) for one in findings.segments if one not in organs]
+    told += [of_region(region, findings, heading) for region in findings.regions]
+    told += [of_organ(one, findings) for one in organs]
     texts += [(c.FINDING, text) for text in told]
     if imprint.replaces:
         texts.append((c.COMMENT, _replacement(len(imprint.replaces))))
     texts += [(c.COMMENT, text) for text in comments(findings, heading)]
+    texts.append((c.COMMENT, made_with([str(one.SOPClassUID) for one in others])))
     container = sr.ContainerContentItem(c.coded(c.QUALITATIVE_EVALUATIONS), relationship_type=contains)
     container.ContentSequence = sr.ContentSequence(
         [
@@ -135,5 +171,6 @@ def _summary(findings: Findings) -> Code:
         return c.PARTLY_WITH_FINDINGS if unseen else c.SUCCEEDED_WITH_FINDINGS
     if findings.outcome is Outcome.NO_FINDINGS:
         return c.PARTLY_WITHOUT if unseen else c.SUCCEEDED_WITHOUT
-    something = findings.segments or findings.regions or findings.classifications or findings.measurements
+    placed = findings.segments or findings.regions or findings.classifications or findings.measurements
+    something = placed or findings.maps or findings.images
     return c.PARTLY_WITHOUT if something else c.NONE_SUCCEEDED

@@ -1,22 +1,29 @@
 """The measurement groups of a TID 1500 report: one for each thing found, or for what was not.
 
 A segment that is in a Segmentation object is a volumetric group that refers to it (TID 1411); what lies on a
-picture is a planar group with coordinates of its pixels (TID 1410); everything else is a group without region
-(TID 1501). The algorithm is named in each number (TID 4019 below TID 300), where
+picture, and a point or shape of a volume, is a planar group with its coordinates (TID 1410); everything else
+is a group without region (TID 1501). The algorithm is named in each number (TID 4019 below TID 300), where
 template checkers accept it; only groups without numbers name it themselves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from pydicom import Dataset
 
 from dicomnode.report import concepts as c
+from dicomnode.report.cornerstone import AnnotationWriter
+from dicomnode.report.frame_references import references_to
 from dicomnode.report.identity import Imprint
-from dicomnode.report.picture_regions import pictures_looked_at, region_of_segment, region_on_picture
+from dicomnode.report.key_frames import KeyFrames, key_frames
+from dicomnode.report.measured import measured_of
+from dicomnode.report.objects import ReportProfile
+from dicomnode.report.picture_regions import pictures_looked_at, region_of_segment
+from dicomnode.report.regions import finding_sites, image_region_of
+from dicomnode.report.sr_numbers import NumberWriter, percent
 from dicomnode.report.uids import ResultUids
 from dicomnode.values import (
     Classification,
@@ -29,7 +36,6 @@ from dicomnode.values import (
     RemarkKind,
     Segment,
 )
-from dicomnode.values.codes import CUBIC_MILLIMETRE, PERCENT
 
 if TYPE_CHECKING:
     from highdicom import sr
@@ -40,28 +46,30 @@ if TYPE_CHECKING:
         | sr.PlanarROIMeasurementsAndQualitativeEvaluations
     )
 
-# Decimals that a number is rounded to, by its unit: what a measurement can carry, and within a DS
-_DECIMALS: Final = {"mm3": 1, "ml": 3, "cm3": 3, "mm": 1, "mm2": 1, "[hnsf'U]": 1, "%": 1}
-_OTHER_DECIMALS: Final = 4
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GroupWriter:
-    """Writes the groups of one report. segmentation: the object that holds the segments, None without one."""
+    """Writes the groups of one report.
+
+    segments: for the number of each segment that is in a segmentation, its object and its number there.
+    """
 
     imprint: Imprint
     uids: ResultUids
-    segmentation: Dataset | None
+    segments: Mapping[int, tuple[Dataset, int]]
+    profile: ReportProfile
 
     def all(self) -> list[Group]:
         """Every group of the report, at least one: a report is never silent."""
         findings = self.imprint.findings
         groups = [self._segment(number, one) for number, one in enumerate(findings.segments, start=1)]
         groups += [self._region(one) for one in findings.regions]
+        if self.profile.viewer == "cornerstone" and findings.sources[0].plane is None:
+            annotations = AnnotationWriter(self.imprint, self._numbers)
+            groups += [*annotations.lines(findings.segments), *annotations.shapes(findings.regions)]
         groups += [self._classification(one) for one in findings.classifications]
-        if findings.measurements:
-            numbers = [self._number(one, findings.provenance.engine) for one in findings.measurements]
-            groups.append(self._group("study", measurements=numbers))
+        groups += [self._frames(one) for one in key_frames(findings)]
+        groups += self._of_study(findings.measurements)
         absent = [one for one in findings.remarks if one.kind is RemarkKind.NO_FINDING]
         # A class below its threshold already says "absent", and of what
         groups += [self._absent(one) for one in absent if one.type or not findings.classifications]
@@ -85,16 +93,12 @@ class GroupWriter:
     def _segment(self, number: int, segment: Segment) -> Group:
         from highdicom import sr  # noqa: PLC0415  heavy
 
-        made_of = segment.measurements
-        if not made_of and self.imprint.findings.sources[0].plane is None:
-            made_of = (_volume(segment, self._voxel_mm3),)
-        measurements = [self._number(one, segment.algorithm) for one in made_of]
-        if segment.score is not None:
-            measurements.append(self._percent(c.CERTAINTY, segment.score, segment.algorithm))
+        made_of = measured_of(segment, self.imprint.findings)
+        measurements = self._numbers.numbers(made_of, segment.score, segment.algorithm)
         # Of an organ, the organ itself is the site: that is where its side stands
         site = segment.site or (segment.type if segment.kind is FindingKind.ANATOMY else None)
         tracking = sr.TrackingIdentifier(uid=segment.tracking_uid, identifier=segment.tracking_id)
-        sites = _sites(site, segment.laterality)
+        sites = finding_sites(site, segment.laterality)
         region = region_of_segment(self.imprint, segment)
         if region is not None:
             return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
@@ -102,22 +106,22 @@ class GroupWriter:
                 referenced_region=region,
                 finding_type=c.coded(segment.type),
                 finding_sites=sites,
-                algorithm_id=None if measurements else self._algorithm(segment.algorithm),
+                algorithm_id=None if measurements else self._numbers.algorithm(segment.algorithm),
                 measurements=measurements or None,
             )
-        if self.segmentation is None:
+        if number not in self.segments:
             return sr.MeasurementsAndQualitativeEvaluations(
                 tracking, finding_type=c.coded(segment.type), finding_sites=sites, measurements=measurements
             )
         return sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
             tracking,
-            referenced_segment=self._reference(number, self.segmentation),
+            referenced_segment=self._reference(*self.segments[number]),
             finding_type=c.coded(segment.type),
             finding_sites=sites,
             measurements=measurements,
         )
 
-    def _reference(self, number: int, segmentation: Dataset) -> sr.ReferencedSegment:
+    def _reference(self, segmentation: Dataset, number: int) -> sr.ReferencedSegment:
         from highdicom import sr  # noqa: PLC0415  heavy
 
         series = sr.SourceSeriesForSegmentation(self.imprint.findings.sources[0].series_instance_uid)
@@ -133,36 +137,60 @@ class GroupWriter:
     def _region(self, region: Region) -> Group:
         from highdicom import sr  # noqa: PLC0415  heavy
 
-        measurements = [self._number(one, region.algorithm) for one in region.measurements]
-        if region.score is not None:
-            measurements.append(self._percent(c.CERTAINTY, region.score, region.algorithm))
-        on_image = region_on_picture(self.imprint, region)
-        if on_image is not None:
+        measurements = self._numbers.numbers(region.measurements, region.score, region.algorithm)
+        tracking = sr.TrackingIdentifier(uid=region.tracking_uid, identifier=region.tracking_id)
+        algorithm = None if measurements else self._numbers.algorithm(region.algorithm)
+        where = image_region_of(self.imprint, region, self.profile.spatial)
+        if where is not None:
             return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-                sr.TrackingIdentifier(uid=region.tracking_uid, identifier=region.tracking_id),
-                referenced_region=on_image,
+                tracking,
+                referenced_region=where,
                 finding_type=c.coded(region.type),
-                finding_sites=_sites(region.site, region.laterality),
-                algorithm_id=None if measurements else self._algorithm(region.algorithm),
+                finding_sites=finding_sites(region.site, region.laterality),
+                algorithm_id=algorithm,
                 measurements=measurements or None,
             )
         return sr.MeasurementsAndQualitativeEvaluations(
-            sr.TrackingIdentifier(uid=region.tracking_uid, identifier=region.tracking_id),
+            tracking,
             finding_type=c.coded(region.type),
-            finding_sites=_sites(region.site, region.laterality),
-            algorithm_id=None if measurements else self._algorithm(region.algorithm),
+            finding_sites=finding_sites(region.site, region.laterality),
+            algorithm_id=algorithm,
             measurements=measurements or None,
         )
 
     def _classification(self, one: Classification) -> Group:
-        answer = c.PRESENT if one.probability >= one.threshold else c.ABSENT
-        engine = self.imprint.findings.provenance.engine
+        """A class of the whole study: its probability, where "present" begins, and what follows."""
+        numbers = (percent(c.PROBABILITY, one.probability), percent(c.DECISION_THRESHOLD, one.threshold))
+        algorithm = one.algorithm or self.imprint.findings.provenance.engine
         return self._group(
             one.label,
             finding=one.type,
-            measurements=[self._percent(c.PROBABILITY, one.probability, engine)],
-            answer=(one.type, answer),
+            measurements=self._numbers.numbers(numbers, None, algorithm),
+            answer=(one.type, c.PRESENT if one.present else c.ABSENT),
         )
+
+    def _frames(self, of: KeyFrames) -> Group:
+        """The slices that speak most for a class, and the highest of their scores."""
+        highest = percent(c.PROBABILITY, of.best.score, c.MAXIMUM)
+        return self._group(
+            f"{of.best.label}, slices",
+            finding=of.best.type,
+            measurements=self._numbers.numbers((highest,), None, self.imprint.findings.provenance.engine),
+            answer=(of.best.type, c.PRESENT) if of.reached else None,
+            frames=[one.k for one in of.shown],
+        )
+
+    def _of_study(self, measurements: Sequence[Measurement]) -> list[Group]:
+        """Numbers of the whole study together; one with an interval apart, so that its ends stay with it."""
+        engine = self.imprint.findings.provenance.engine
+        plain = [one for one in measurements if one.interval is None]
+        numbers = {"study": self._numbers.numbers(plain, None, engine)} if plain else {}
+        numbers |= {
+            f"study, {one.name}": self._numbers.with_interval(one, engine)
+            for one in measurements
+            if one.interval is not None
+        }
+        return [self._group(tracked, measurements=written) for tracked, written in numbers.items()]
 
     def _absent(self, remark: Remark) -> Group:
         wanted = remark.type or c.LESION
@@ -185,62 +213,29 @@ class GroupWriter:
         site: Code | None = None,
         measurements: Sequence[sr.Measurement] = (),
         answer: tuple[Code, Code] | None = None,
+        frames: Sequence[int] = (),
     ) -> Group:
-        """A TID 1501 group about the whole study."""
+        """A TID 1501 group about the whole study, or about some slices or frames of its first source."""
         from highdicom import sr  # noqa: PLC0415  heavy
 
         made_by = self.imprint.findings.provenance
         return sr.MeasurementsAndQualitativeEvaluations(
             sr.TrackingIdentifier(uid=self.uids.inside(f"tracking {tracked}"), identifier=tracked),
             finding_type=c.coded(finding) if finding else None,
-            finding_sites=_sites(site, None),
-            algorithm_id=None if measurements else self._algorithm(made_by.engine),
+            finding_sites=finding_sites(site, None),
+            algorithm_id=None if measurements else self._numbers.algorithm(made_by.engine),
             measurements=measurements or None,
             qualitative_evaluations=(
                 [sr.QualitativeEvaluation(c.coded(answer[0]), c.coded(answer[1]))] if answer else None
             ),
-            source_images=pictures_looked_at(self.imprint),
+            source_images=self._images(frames) or pictures_looked_at(self.imprint),
         )
 
-    def _number(self, measurement: Measurement, algorithm: str) -> sr.Measurement:
+    def _images(self, frames: Sequence[int]) -> list[sr.SourceImageForMeasurementGroup]:
         from highdicom import sr  # noqa: PLC0415  heavy
 
-        decimals = _DECIMALS.get(measurement.unit.value, _OTHER_DECIMALS)
-        return sr.Measurement(
-            name=c.coded(measurement.concept),
-            value=round(float(measurement.value), decimals),
-            unit=c.coded(measurement.unit),
-            derivation=c.coded(measurement.derivation) if measurement.derivation else None,
-            algorithm_id=self._algorithm(algorithm),
-        )
-
-    def _percent(self, concept: Code, part: float, algorithm: str) -> sr.Measurement:
-        percent = Measurement(name="score", concept=concept, value=100 * part, unit=PERCENT)
-        return self._number(percent, algorithm)
-
-    def _algorithm(self, name: str) -> sr.AlgorithmIdentification:
-        from highdicom import sr  # noqa: PLC0415  heavy
-
-        made_by = self.imprint.findings.provenance
-        full = name if name == made_by.engine else f"{made_by.engine}: {name}"
-        return sr.AlgorithmIdentification(name=full, version=made_by.version)
+        return [sr.SourceImageForMeasurementGroup(*one) for one in references_to(self.imprint, frames)]
 
     @property
-    def _voxel_mm3(self) -> float:
-        grid = self.imprint.findings.sources[0].grid
-        return grid.voxel_mm3 if grid else 0.0
-
-
-def _volume(segment: Segment, voxel_mm3: float) -> Measurement:
-    """The volume of a segment that came without numbers: a volumetric group has at least one (TID 1411)."""
-    return Measurement(
-        name="volume_mm3", concept=c.VOLUME, value=segment.mask.count * voxel_mm3, unit=CUBIC_MILLIMETRE
-    )
-
-
-def _sites(site: Code | None, laterality: Code | None) -> list[sr.FindingSite] | None:
-    from highdicom import sr  # noqa: PLC0415  heavy
-
-    if site is None:
-        return None
-    return [sr.FindingSite(c.coded(site), laterality=c.coded(laterality) if laterality else None)]
+    def _numbers(self) -> NumberWriter:
+        return NumberWriter(self.imprint.findings.provenance)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from dicomnode.values import Findings, derive_uid
 
-_WRITING = "1"  # raised whenever the same Findings would be written as other bytes
+_WRITING = "2"  # raised whenever the same Findings would be written as other bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,9 @@ class ResultUids:
         for source in findings.sources:
             for frame in source.frames:
                 inputs.update(f"{frame.sop_instance_uid}:{frame.frame_number};".encode())
+        for prior in findings.earlier:
+            for one in prior.instances:
+                inputs.update(f"{prior.name}:{one.sop_instance_uid};".encode())
         made_by = findings.provenance
         return cls(
             salt,

@@ -80,3 +80,8 @@ def sentence(text: str) -> str:
     """A text with a capital at its start and a full stop at its end."""
     text = text.strip()
     return text if not text else text[0].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+
+
+def inside(text: str) -> str:
+    """A text within a sentence: its first letter is small, unless the word is an abbreviation."""
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from dicomnode.serve.naming import engine_of
     from dicomnode.serve.once.benching import measure_in_child, volumes_for
     from dicomnode.serve.once.kept import KeptResult, kept_results
+    from dicomnode.serve.once.makers import learn_makers
     from dicomnode.serve.once.trial import EngineResult, FolderWalk, StudyWalk, VolumeSummary, WalkPlan, walk
     from dicomnode.serve.process.notify import Notifier
     from dicomnode.serve.supervisor import Supervisor
@@ -20,6 +21,7 @@ _HOMES = {
     "analysing.analysis": ("Occasion", "decoder_limits"),
     "once.benching": ("measure_in_child", "volumes_for"),
     "once.kept": ("KeptResult", "kept_results"),
+    "once.makers": ("learn_makers",),
     "logs": ("set_up_logging",),
     "naming": ("engine_of",),
     "process.notify": ("Notifier",),
@@ -40,6 +42,7 @@ __all__ = [
     "decoder_limits",
     "engine_of",
     "kept_results",
+    "learn_makers",
     "measure_in_child",
     "set_up_logging",
     "volumes_for",

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from dicomnode.faults import BUG, STORE_WRITE_FAILED, NodeError
 from dicomnode.receive import Receiver
 from dicomnode.serve.process.frame import ChildFrame
 from dicomnode.serve.process.line import Beat
+from dicomnode.settings import DestinationSettings
 from dicomnode.store import Store
 
 _BEAT_S: Final = 1.0
+_BY_COMMITMENT: Final = ("auto", "commitment")
+
+
+def _asked(destinations: Sequence[DestinationSettings]) -> list[str] | None:
+    """Who may answer about storage commitment and is perhaps no sender; None: nobody is asked for one."""
+    by_dimse = [d for d in destinations if d.confirm in _BY_COMMITMENT and (d.ae_title or d.to_sender)]
+    return [d.ae_title for d in by_dimse if d.ae_title] if by_dimse else None
 
 
 def run_receiver(frame: ChildFrame) -> None:
@@ -18,7 +27,12 @@ def run_receiver(frame: ChildFrame) -> None:
     settings = frame.settings
     store = Store.open(settings.store.path, reserve_gb=settings.store.reserve_gb)
     receiver = Receiver(
-        settings.receive, settings.node.ae_title, settings.sender, store, listener=frame.listener
+        settings.receive,
+        settings.node.ae_title,
+        settings.sender,
+        store,
+        listener=frame.listener,
+        asked=_asked(settings.destination),
     )
     receiver.start()
     drain_s = frame.drain_s

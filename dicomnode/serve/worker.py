@@ -8,15 +8,17 @@ from typing import Final
 
 from dicomnode.assemble import DecoderPool, Stack, read_studies
 from dicomnode.faults import BUG, DEVICE_OUT, NodeError
-from dicomnode.journal import Event, Journal, TaskKind, TaskRecord
-from dicomnode.serve.analysing.again import findings_again
+from dicomnode.journal import Event, Journal, Maker, TaskKind, TaskRecord
+from dicomnode.serve.analysing.again import FINDINGS_OF, findings_again
 from dicomnode.serve.analysing.ahead import AheadOfAnalysis
 from dicomnode.serve.analysing.analysis import Beside, Occasion, analyse_stack, decoder_limits, not_analysed
 from dicomnode.serve.analysing.building import PlanBuilding
 from dicomnode.serve.analysing.engines import Engines, end_if_broken
+from dicomnode.serve.analysing.patient import check_reportable
 from dicomnode.serve.asking.given_priors import priors_of
 from dicomnode.serve.deciding.incomplete import remarked
 from dicomnode.serve.deciding.plan import refusal_of, report_tasks
+from dicomnode.serve.identity.whose import told_of
 from dicomnode.serve.naming import engine_of
 from dicomnode.serve.process.frame import ChildFrame
 from dicomnode.serve.process.heart import Heart
@@ -25,7 +27,7 @@ from dicomnode.serve.process.place import OUT_BECAUSE
 from dicomnode.serve.work.clerk import Clerk, Post, owner_name
 from dicomnode.serve.work.pulse import Pulse
 from dicomnode.settings import Settings
-from dicomnode.store import Store
+from dicomnode.store import Store, read_provenance
 from dicomnode.values import Findings
 
 _LEASE_S: Final = 30.0
@@ -113,7 +115,7 @@ class Worker(Clerk):
             raise NodeError(BUG, where="analyse", error="a task without an engine")
         again = findings_again(task, self._journal)
         if again is not None:
-            return self._commit(task, again)
+            return self._commit(task, again, int(task.payload[FINDINGS_OF] or 0))
         began = time.monotonic()
         analyst = self.engines.get(engine_of(task.engine))
         pulse.facts["load_s"] = round(time.monotonic() - began, 2)
@@ -125,18 +127,28 @@ class Worker(Clerk):
         if refusal is not None:
             findings = not_analysed(analyst.package, stack, refusal, occasion)
         else:
+            self._check_reportable(task, stack)
             priors = priors_of(analyst.package.manifest, task, self._journal)
             beside = Beside(others=others, priors=priors)
             findings, _ = analyse_stack(analyst, stack, occasion, pulse.progress, self._ahead.slices, beside)
         return self._commit(task, remarked(findings, task))
 
-    def _commit(self, task: TaskRecord, findings: Findings) -> Event:
+    def _check_reportable(self, task: TaskRecord, stack: Stack) -> None:
+        """Refuse what would be analysed in vain; not in shadow, where nothing is reported."""
+        if report_tasks(self._settings, task):
+            told = told_of(task.study_instance_uid, task.study_version, self._journal)
+            check_reportable(stack, told)
+
+    def _commit(self, task: TaskRecord, findings: Findings, taken_over_of: int | None = None) -> Event:
         path = self._store.save_findings(findings)
+        # Of what is kept there: another worker may have been first, with another package
+        made_by = read_provenance(path)
         self._journal.finish(
             task,
             Event.COMMITTED,
             datetime.now(UTC),
             finding_path=path,
+            maker=Maker(made_by.version, made_by.engine_digest, taken_over_of),
             new_tasks=report_tasks(self._settings, task),
         )
         return Event.COMMITTED

@@ -10,7 +10,6 @@ from dicomnode.settings.reader import read_table
 from dicomnode.settings.schema import (
     AnalyseSettings,
     AssembleSettings,
-    DestinationSettings,
     EngineSettings,
     Hl7Settings,
     JournalSettings,
@@ -26,6 +25,7 @@ from dicomnode.settings.schema import (
     TritonSettings,
 )
 from dicomnode.settings.sources import ExpectSettings, PriorsSettings, QuerySettings
+from dicomnode.settings.targets import DestinationSettings, ObjectKind
 from dicomnode.settings.template import template
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "JournalSettings",
     "LogSettings",
     "NodeSettings",
+    "ObjectKind",
     "PriorsSettings",
     "Problem",
     "QuerySettings",

@@ -5,15 +5,15 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
+from dicomnode.settings.destinations import check_destinations
 from dicomnode.settings.problem import Problem
 from dicomnode.settings.queries import check_queries
 from dicomnode.settings.reader import nearest
 from dicomnode.settings.rules import check_rules
 from dicomnode.settings.schema import Settings
 
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _UID = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+")
 
 
@@ -27,7 +27,7 @@ def check(settings: Settings, table: Mapping[str, Any]) -> list[Problem]:
         *_duplicates("expect", [entry.name for entry in settings.expect], "name"),
         *_duplicates("engine", [entry.name for entry in settings.engine], "name"),
         *_duplicates("sender", [f"{e.ae_title.strip()} {e.address}" for e in settings.sender], "ae_title"),
-        *_destinations(settings),
+        *check_destinations(settings, table),
         *check_rules(settings),
         *check_queries(settings, table),
         *_hl7(settings),
@@ -81,28 +81,6 @@ def _duplicates(section: str, names: Sequence[str], key: str) -> Iterator[Proble
                 expected=f"another {key} than [[{section}]] number {first[name]} has",
             )
         first.setdefault(name, number)
-
-
-def _destinations(settings: Settings) -> Iterator[Problem]:
-    for number, entry in enumerate(settings.destination, start=1):
-        if entry.host in _LOOPBACK and entry.port == settings.receive.port:
-            yield Problem(
-                key=f"destination[{number}].port",
-                value=entry.port,
-                expected="another node than this one",
-                hint="[receive] listens there on this machine: results would come back in.",
-            )
-        if entry.retry_longest_s < entry.retry_first_s:
-            yield Problem(
-                key=f"destination[{number}].retry_longest_s",
-                value=entry.retry_longest_s,
-                expected=f"retry_first_s ({entry.retry_first_s:g}) or more",
-            )
-        if not entry.objects:
-            hint = 'Leave the key out for all kinds, or take the [[destination]] out. Kinds: "SEG", "SR".'
-            yield Problem(
-                key=f"destination[{number}].objects", value=[], expected="at least one kind", hint=hint
-            )
 
 
 def _hl7(settings: Settings) -> Iterator[Problem]:

@@ -7,7 +7,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Final, Literal
 
-from dicomnode.settings.schema import DestinationSettings, Settings
+from dicomnode.settings.schema import Settings
+from dicomnode.settings.targets import DestinationSettings
 
 PeerKind = Literal["orthanc", "dcm4chee"]
 
@@ -17,7 +18,8 @@ Orthanc: what to set there (Orthanc 1.10 or newer)
 1. In its configuration (/etc/orthanc/orthanc.json), the node as a modality, and the script of step 2:
 
 {modality}
-   Put the address of this machine, as Orthanc sees it, in place of THIS-MACHINE.
+   Put the address of this machine, as Orthanc sees it, in place of THIS-MACHINE. It also sends there what
+   it says to a request for storage commitment: whether it keeps the results.
 
 2. /etc/orthanc/dicomnode.lua: each series goes to the node when nothing new of it has come for
    StableAge seconds. Results (SEG, SR) stay: sent back, they would come round again.
@@ -34,7 +36,10 @@ Orthanc: what to set there (Orthanc 1.10 or newer)
    "DicomAet" of orthanc.json (ORTHANC unless it is set there).
 
 4. Results come back into the same study by C-STORE. Orthanc accepts them as it comes; where
-   "DicomAlwaysAllowStore" is false, the entry of step 1 lets this node in.
+   "DicomAlwaysAllowStore" is false, the entry of step 1 lets this node in. AllowStorageCommitment and
+   AllowFind of that entry let it ask whether they are kept; without both it is known by the answer to
+   C-STORE alone (`dicomnode why` says which it was). A kind of object that Orthanc does not know, as label
+   maps, it takes with "UnknownSopClassAccepted" true.
 
 {here}"""
 
@@ -76,6 +81,8 @@ dcm4chee-arc: what to set there (5.x, page Configuration; by LDAP the names in b
 
 5. Results come back into the same study by C-STORE to AE title {archive}. Nothing is to be set for that,
    unless the archive's Network AE lists Accepted Calling AE titles: then add {ae_title} there.
+   This node asks for storage commitment whether they are kept; the archive reports to the host and port
+   of step 1. Else it asks by C-FIND.
 
 {here}"""
 
@@ -94,6 +101,8 @@ def _orthanc(settings: Settings) -> str:
                 "Port": settings.receive.port,
                 "AllowEcho": True,
                 "AllowStore": True,
+                "AllowFind": True,
+                "AllowStorageCommitment": True,
             }
         },
         "LuaScripts": ["/etc/orthanc/dicomnode.lua"],
@@ -114,8 +123,9 @@ def _dcm4chee(settings: Settings) -> str:
 
 def _destination(settings: Settings, ae_title: str) -> DestinationSettings | None:
     """The destination that is this archive: by its usual AE title, or because there is no other."""
-    for entry in settings.destination:
-        if entry.ae_title.strip() == ae_title or len(settings.destination) == 1:
+    archives = [entry for entry in settings.destination if entry.ae_title]
+    for entry in archives:
+        if entry.ae_title.strip() == ae_title or len(archives) == 1:
             return entry
     return None
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from dicomnode.settings.keys import AE_TITLE
+from dicomnode.settings.logins import check_login
 from dicomnode.settings.problem import Problem
 from dicomnode.settings.schema import Settings
 from dicomnode.settings.sources import QuerySettings
-
-_LOGIN = ("user", "password", "token")
-_TLS = ("ca_file", "certificate", "certificate_key")
 
 
 def check_queries(settings: Settings, table: Mapping[str, Any]) -> Iterator[Problem]:
@@ -29,7 +25,7 @@ def check_queries(settings: Settings, table: Mapping[str, Any]) -> Iterator[Prob
                 yield Problem(key=key, value=title, expected=AE_TITLE.expected)
         if entry.url or not written.get("url"):
             yield from _by_dimse(where, entry)
-            yield from _by_web(where, entry)
+            yield from check_login(where, entry)
 
 
 def _by_dimse(where: str, entry: QuerySettings) -> Iterator[Problem]:
@@ -37,40 +33,3 @@ def _by_dimse(where: str, entry: QuerySettings) -> Iterator[Problem]:
         if bool(value) == bool(entry.url):
             expected = "nothing beside a url" if value else "a value, or a url for QIDO-RS"
             yield Problem(key=f"{where}.{name}", value=value, expected=expected)
-
-
-def _by_web(where: str, entry: QuerySettings) -> Iterator[Problem]:
-    given = {name: str(value) for name in (*_LOGIN, *_TLS) if (value := getattr(entry, name))}
-    if not entry.url:
-        for name, value in given.items():
-            yield Problem(key=f"{where}.{name}", value=value, expected="nothing without a url")
-        return
-    if entry.user and entry.token:
-        yield Problem(
-            key=f"{where}.token", value=entry.token, expected="nothing beside a user: one login is enough"
-        )
-    elif bool(entry.user) != bool(entry.password):
-        missing = "password" if entry.user else "user"
-        yield Problem(key=f"{where}.{missing}", value=None, expected="user and password, or neither")
-    if entry.certificate_key and not entry.certificate:
-        yield Problem(key=f"{where}.certificate", value=None, expected="the certificate of that key")
-    if urlsplit(entry.url).scheme == "https":
-        return
-    for name in _TLS:
-        if name in given:
-            expected = "nothing, unless url begins with https://"
-            yield Problem(key=f"{where}.{name}", value=given[name], expected=expected)
-    if any(name in given for name in _LOGIN) and not _is_here(entry.url):
-        hint = "Without TLS the login could be read by anybody on the way."
-        yield Problem(
-            key=f"{where}.url", value=entry.url, expected="https:// where there is a login", hint=hint
-        )
-
-
-def _is_here(url: str) -> bool:
-    """Tell whether it is this machine: nothing goes over a network then."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -20,7 +20,6 @@ from dicomnode.settings.keys import (
     NAME,
     NOT_EMPTY,
     NOT_NEGATIVE,
-    PORT,
     PORT_OR_ANY,
     PORT_OR_NONE,
     POSITIVE,
@@ -30,6 +29,7 @@ from dicomnode.settings.keys import (
     needed,
 )
 from dicomnode.settings.sources import ExpectSettings, PriorsSettings, QuerySettings
+from dicomnode.settings.targets import DestinationSettings
 
 SCHEMA: Final = 1
 
@@ -264,20 +264,6 @@ class ReportSettings:
         "Series Number of the first result series; further ones count on.",
         Rule("1 to 2147483000", lambda n: 0 < n <= 2147483000),
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DestinationSettings:
-    """[[destination]]: an archive that results go to."""
-
-    name: str = needed("A name for this destination, for people.", NAME)
-    ae_title: str = needed("AE title of the archive.", AE_TITLE)
-    host: str = needed("Host name or IP address.", NOT_EMPTY)
-    port: int = key(104, "Port.", PORT)
-    objects: tuple[Literal["SEG", "SR"], ...] = key(("SEG", "SR"), "Kinds of objects that it gets.")
-    timeout_s: float = key(30.0, "Longest wait for an answer.", POSITIVE)
-    retry_first_s: float = key(10.0, "Wait before the second try; doubled each time.", POSITIVE)
-    retry_longest_s: float = key(1800.0, "Longest wait between two tries; the node never gives up.", POSITIVE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dicomnode.store.adoption import Adoption
     from dicomnode.store.arriving import Arriving, arriving_studies
     from dicomnode.store.disk import Disk, SharedDisk
-    from dicomnode.store.findings_file import load_findings
+    from dicomnode.store.findings_file import load_findings, read_provenance
     from dicomnode.store.identity_file import load_identity
     from dicomnode.store.ids import InstanceIds, read_ids
     from dicomnode.store.local import require_local
@@ -39,7 +39,7 @@ _HOMES = {
         "Disk",
         "SharedDisk",
     ),
-    "findings_file": ("load_findings",),
+    "findings_file": ("load_findings", "read_provenance"),
     "identity_file": ("load_identity",),
     "ids": (
         "InstanceIds",
@@ -74,6 +74,7 @@ __all__ = [
     "load_findings",
     "load_identity",
     "read_ids",
+    "read_provenance",
     "require_local",
     "verify",
     "write_whole",

@@ -7,6 +7,7 @@ Reading needs no double and does not go through here.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,9 @@ Chunk = bytes | bytearray | memoryview
 
 # IOV_MAX of Linux: more pieces in one writev are an error
 _IOV_MAX: Final = 1024
+# fsync(2), open(2) of a folder that cannot be flushed (SMB, FUSE, some NFS), or that may be written and not
+# be read. EIO, ENOSPC and the like are not among them: there the disk has failed
+_NO_FLUSH: Final = frozenset({errno.EINVAL, errno.EACCES, errno.ENOTSUP})
 
 
 class Disk:
@@ -89,7 +93,19 @@ class Disk:
 
 
 class SharedDisk(Disk):
-    """The real disk for files that their user gives to others: as the umask says."""
+    """The real disk for files that their user gives to others: as the umask says.
+
+    They may lie in a folder of another machine, whose file system has no way to flush a folder: it flushes
+    names when it is asked to change them, or as it likes. The store's own folders must be flushed.
+    """
 
     file_mode = 0o666
     folder_mode = 0o777
+
+    def fsync_dir(self, path: Path) -> None:
+        """Make the names in a folder durable, where its file system can."""
+        try:
+            super().fsync_dir(path)
+        except OSError as error:
+            if error.errno not in _NO_FLUSH:
+                raise

@@ -10,8 +10,10 @@ import io
 import json
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -21,11 +23,11 @@ from dicomnode.store.disk import Disk
 from dicomnode.store.layout import FINDINGS, hashed
 from dicomnode.store.quarantine import quarantine
 from dicomnode.store.whole import write_first
-from dicomnode.values import Findings
+from dicomnode.values import Findings, Provenance
 
 log = structlog.get_logger("dicomnode.store")
 
-# 2: maps, derived images, feature vectors, scores of slices, intervals, details of the provenance
+# 2: maps, derived images, feature vectors, scores of slices, intervals, details of the provenance, priors
 SCHEMA: Final = 2
 _READ: Final = (1, 2)  # what 2 has more may be missing: its defaults say "none"
 _JSON: Final = "findings.json"
@@ -64,12 +66,23 @@ def pack_findings(findings: Findings) -> bytes:
 
 def load_findings(path: Path) -> Findings:
     """Read the file; raises NodeError(FINDINGS_UNREADABLE)."""
+    with _readable(path), zipfile.ZipFile(path) as archive:
+        tree = _tree(archive)
+        findings: Findings = decode(tree, Findings, Blobs(_member(archive, _BLOBS)))
+    return findings
+
+
+def read_provenance(path: Path) -> Provenance:
+    """Read of the file what made the Findings, and no mask; raises NodeError(FINDINGS_UNREADABLE)."""
+    with _readable(path), zipfile.ZipFile(path) as archive:
+        made_by: Provenance = decode(_tree(archive)["provenance"], Provenance, Blobs())
+    return made_by
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            text, content = (_member(archive, name) for name in (_JSON, _BLOBS))
-        tree = json.loads(text)
-        _check_schema(tree["schema"])
-        findings: Findings = decode(tree["findings"], Findings, Blobs(content))
+        yield
     except (
         OSError,
         EOFError,
@@ -82,6 +95,13 @@ def load_findings(path: Path) -> Findings:
         ValueError,
     ) as error:
         raise NodeError(FINDINGS_UNREADABLE, path=path, error=error) from error
+
+
+def _tree(archive: zipfile.ZipFile) -> dict[str, Any]:
+    """Read the JSON of the Findings."""
+    tree = json.loads(_member(archive, _JSON))
+    _check_schema(tree["schema"])
+    findings: dict[str, Any] = tree["findings"]
     return findings
 
 

@@ -90,7 +90,13 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def strict() -> Iterator[None]:
-    """Raise each UserWarning of this thread where it is given; other threads may do as they like."""
+    """Raise the UserWarnings of this thread where they are given; other threads may give theirs.
+
+    As far as filters that belong to the process let it. One passes unseen where another thread, since this
+    began, has set filters of its own before these, has put a list without these back (`catch_warnings`), or
+    has given the same warning at the same line, which Python then takes for given. Threads that are started
+    within are not strict. So it finds what a writer warns of; it is no proof that nobody warned.
+    """
     # Makes Python forget which warnings it has given already: it would not look at the filters for those
     warnings.simplefilter("ignore", _Nothing, append=True)
     with _asking(_Raised):

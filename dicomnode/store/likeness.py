@@ -36,12 +36,14 @@ class Difference:
     """How two files of one SOP Instance UID differ.
 
     is_correction: the pixels are the same, and what differs is the header around them. keywords: of the
-    elements at the top that differ ("(0009,1001)" where there is none), sorted; never a value. is_renaming:
-    they say whose the image is and under which number, and nothing of what it shows.
+    elements at the top that differ ("(0009,1001)" where there is none), sorted; never a value. added: those
+    of which the other file says nothing. is_renaming: they say whose the image is and under which number, and
+    nothing of what it shows.
     """
 
     is_correction: bool
     keywords: tuple[str, ...] = ()
+    added: frozenset[str] = frozenset()
     is_renaming: bool = False
 
 
@@ -113,6 +115,7 @@ def _judged(a: Dataset, b: Dataset, *, with_pixels: bool) -> Difference | None:
     return Difference(
         is_correction=with_pixels and as_before,
         keywords=tuple(sorted(_keyword(tag) for tag in differing)),
+        added=frozenset(_keyword(tag) for tag in differing if tag not in tags_b or _is_empty(b[tag].value)),
         is_renaming=is_renaming,
     )
 
@@ -120,6 +123,10 @@ def _judged(a: Dataset, b: Dataset, *, with_pixels: bool) -> Difference | None:
 def _is_of_header(tag: int) -> bool:
     # Vendors keep pixels of their own behind the pixels (7FE1); a signature goes with any correction
     return tag >> 16 <= _LAST_BEFORE_PIXELS or tag == _SIGNATURES
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or not str(value).strip()
 
 
 def _keyword(tag: int) -> str:

@@ -11,6 +11,7 @@ from typing import Final
 from dicomnode.store.disk import Disk
 from dicomnode.store.header import read_meta
 from dicomnode.store.layout import QUARANTINE, ensure_folder
+from dicomnode.store.whole import write_first
 
 _PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-")
 
@@ -49,6 +50,19 @@ def keep_once(disk: Disk, root: Path, path: Path, reason: str, name: str) -> Pat
     with suppress(FileExistsError):
         disk.link(path, target)
     disk.fsync_dir(folder)
+    disk.fsync_dir(folder.parent)
+    return target
+
+
+def keep_new(disk: Disk, root: Path, content: bytes, reason: str, name: str) -> Path:
+    """Write what never was a file of the store to `quarantine/<reason>/<name>`; the same name is kept once.
+
+    name: made of letters, digits, hyphens and points by who calls. Raises OSError.
+    """
+    folder = _folder(disk, root, reason)
+    target = folder / name
+    if not target.exists():
+        write_first(disk, target, content)
     disk.fsync_dir(folder.parent)
     return target
 

@@ -23,7 +23,7 @@ from dicomnode.store.ids import InstanceIds
 from dicomnode.store.local import require_local
 from dicomnode.store.part import SEALED_SUFFIX, PartFile
 from dicomnode.store.pool import NamePool
-from dicomnode.store.quarantine import quarantine
+from dicomnode.store.quarantine import keep_new, quarantine
 from dicomnode.store.recovery import Recovery, recover
 from dicomnode.store.reserve import Reserve
 from dicomnode.store.seal import SealedFile, read_seal
@@ -132,20 +132,25 @@ class Store:
         """Whole files that wait in `incoming/`, oldest first; reads no more than `limit` of them."""
         found: list[SealedFile] = []
         with _disk_errors(self.root):
-            paths = sorted((self.root / layout.INCOMING).glob(f"*{SEALED_SUFFIX}"))
-            for path in paths:
+            for path in self._waiting():
                 if limit is not None and len(found) >= limit:
                     break
-                try:
+                with suppress(FileNotFoundError):  # somebody settled it meanwhile, or put it aside
                     sealed = read_seal(path)
-                except FileNotFoundError:  # somebody settled it meanwhile
-                    continue
-                if sealed is not None:
-                    found.append(sealed)
-                    continue
-                log.error("file.damaged", code=SEALED_FILE_DAMAGED.code, path=path.name)
-                quarantine(self._disk, self.root, path, "damaged")
+                    if sealed is not None:
+                        found.append(sealed)
+                        continue
+                    quarantine(self._disk, self.root, path, "damaged")
+                    log.error("file.damaged", code=SEALED_FILE_DAMAGED.code, path=path.name)
         return found
+
+    def waiting(self) -> list[Path]:
+        """Paths of what waits in `incoming/`, oldest first; none of it is opened."""
+        with _disk_errors(self.root):
+            return self._waiting()
+
+    def _waiting(self) -> list[Path]:
+        return sorted((self.root / layout.INCOMING).glob(f"*{SEALED_SUFFIX}"))
 
     def recover(self) -> Recovery:
         """Verify what the last run left in `incoming/`; only while nobody receives."""
@@ -258,6 +263,16 @@ class Store:
         """Put a file aside, with the reason as the name of its folder; give its new path."""
         with _disk_errors(self.root):
             return quarantine(self._disk, self.root, path, reason)
+
+    def quarantine_new(self, files: Mapping[str, bytes], reason: str) -> tuple[Path, ...]:
+        """Put aside what was made and is not to be used, name → content; give the paths.
+
+        A name that lies there already is kept as it is. Raises NodeError(STORE_WRITE_FAILED).
+        """
+        with _disk_errors(self.root):
+            return tuple(
+                keep_new(self._disk, self.root, content, reason, name) for name, content in files.items()
+            )
 
 
 @contextmanager

@@ -20,7 +20,8 @@ _CHUNK: Final = 1 << 20
 def write_whole(disk: Disk, path: Path, content: bytes) -> None:
     """Write a file into an existing folder, durably; what had its name before is gone. Raises OSError.
 
-    After a crash there is what was there before, or the whole of the new one.
+    After a crash there is what was there before, or the whole of the new one. On a `SharedDisk` the name may
+    not be durable yet when this returns: some file systems of other machines flush no folder.
     """
     with _written(disk, path, content) as temporary:
         disk.rename(temporary, path)

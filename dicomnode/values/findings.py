@@ -217,12 +217,34 @@ class Source:
     plane: PicturePlane | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferencedInstance:
+    """An instance that a result names (PS3.3 10.8)."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarlierSeries:
+    """The images of an earlier study that an analysis compared with: no result is put on them.
+
+    name: of the [[input]] in engine.toml. instances: in the order of the slices, each once.
+    """
+
+    name: str
+    study_instance_uid: str
+    series_instance_uid: str
+    instances: tuple[ReferencedInstance, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Findings:
     """All that one engine says of one study version.
 
-    sources[0] is the series whose grid the masks are in; further ones were looked at with it. made_at:
-    time-zone aware; from the journal's clock, so that doing the work again gives the same dates.
+    sources[0] is the series whose grid the masks are in; further ones were looked at with it. earlier: the
+    priors that it was compared with. made_at: time-zone aware; from the journal's clock, so that doing the
+    work again gives the same dates.
     """
 
     outcome: Outcome
@@ -239,6 +261,7 @@ class Findings:
     images: tuple[DerivedImage, ...] = ()
     features: tuple[FeatureVector, ...] = ()
     frame_scores: tuple[FrameScore, ...] = ()
+    earlier: tuple[EarlierSeries, ...] = ()
 
     def __post_init__(self) -> None:
         if self.made_at.tzinfo is None:

@@ -71,6 +71,16 @@ class Mask:
         shape = tuple(stop - start for start, stop in self.box_kji)
         return np.unpackbits(self.bits, count=self._box_size()).astype(bool).reshape(shape)
 
+    def plane(self, k: int) -> Bool:
+        """Unpack slice `k` of the grid, within the box only: bool (j, i) of the box's size."""
+        (start, stop), (top, bottom), (left, right) = self.box_kji
+        size = (bottom - top) * (right - left)
+        if not start <= k < stop:
+            return np.zeros((bottom - top, right - left), dtype=bool)
+        first = (k - start) * size
+        bits = np.unpackbits(self.bits[first // 8 : (first + size + 7) // 8])[first % 8 :][:size]
+        return bits.view(bool).reshape(bottom - top, right - left)
+
     def to_array(self) -> Bool:
         """Unpack into bool (k, j, i) of the whole grid."""
         full = np.zeros(self.shape_kji, dtype=bool)

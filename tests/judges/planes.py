@@ -16,7 +16,7 @@ from pydicom import Dataset, dcmread
 class Plane:
     """One frame: where it lies, the image that it names, and its pixels (rows, columns)."""
 
-    segment: int
+    segment: int  # 0 for a frame of a label map, whose pixels are the numbers of segments
     source_uid: str
     source_frame: int | None  # of the image that it names, counted from 1
     position: np.ndarray
@@ -24,9 +24,9 @@ class Plane:
     column: np.ndarray  # mm from one row to the next
     pixels: np.ndarray
 
-    def points(self) -> np.ndarray:
-        """Where the pixels that are set lie, LPS mm (n, 3)."""
-        rows, columns = np.nonzero(self.pixels)
+    def points(self, label: int | None = None) -> np.ndarray:
+        """Where the pixels that are set lie, or those of one label, LPS mm (n, 3)."""
+        rows, columns = np.nonzero(self.pixels if label is None else self.pixels == label)
         return self.position + columns[:, None] * self.row + rows[:, None] * self.column
 
     def at(self, points: np.ndarray, thickness_mm: float) -> tuple[np.ndarray, np.ndarray]:
@@ -60,8 +60,9 @@ def _plane(group: Dataset, shared: Dataset, pixels: np.ndarray) -> Plane:
     cosines = np.array(macro("PlaneOrientationSequence").ImageOrientationPatient, float)
     between_rows, between_columns = (float(x) for x in macro("PixelMeasuresSequence").PixelSpacing)
     source = macro("DerivationImageSequence").SourceImageSequence[0]
+    named = "SegmentIdentificationSequence" in group or "SegmentIdentificationSequence" in shared
     return Plane(
-        segment=int(macro("SegmentIdentificationSequence").ReferencedSegmentNumber),
+        segment=int(macro("SegmentIdentificationSequence").ReferencedSegmentNumber) if named else 0,
         source_uid=str(source.ReferencedSOPInstanceUID),
         source_frame=int(source.ReferencedFrameNumber) if "ReferencedFrameNumber" in source else None,
         position=np.array(macro("PlanePositionSequence").ImagePositionPatient, float),

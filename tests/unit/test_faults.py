@@ -21,6 +21,9 @@ from dicomnode.faults import (
     EXIT_MEANINGS,
     EXIT_PARTLY,
     FAULTS,
+    FILE_UNREADABLE,
+    WEB_SECRET_UNREADABLE,
+    WEB_UNREACHABLE,
     Fault,
     NodeError,
     Retry,
@@ -147,6 +150,44 @@ def test_a_refusal_carries_code_and_sentence(row: Fault) -> None:
     refusal = row.refusal(("2.25.1",), **values)
     assert refusal == Refusal(code=row.code, text=row.text(**values), sop_instance_uids=("2.25.1",))
     assert str(NodeError(row, **values)) == f"{row.code} {refusal.text}"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            NodeError(FILE_UNREADABLE, path=Path("/var/lib/my node/a.dcm"), error="EIO"),
+            "a.dcm cannot be read: EIO.",
+        ),
+        (
+            NodeError(
+                WEB_SECRET_UNREADABLE, what="token", name="P", place="file:/etc/my node/key", reason="no"
+            ),
+            "The token that P wants cannot be read from key: no.",
+        ),
+        (
+            NodeError(WEB_SECRET_UNREADABLE, what="token", name="P", place="credential:KEY", reason="no"),
+            "The token that P wants cannot be read from credential:KEY: no.",
+        ),
+        (
+            NodeError(
+                WEB_UNREACHABLE,
+                name="PACS1",
+                url="https://pacs1.example/dicom-web/rs",
+                error="'/etc/ssl/site/roots.pem' (file:/run/keys/a) and application/dicom+json or 1/2",
+            ),
+            (
+                "PACS1 (https://pacs1.example/dicom-web/rs) cannot be reached: 'roots.pem' (file:a) and "
+                "application/dicom+json or 1/2."
+            ),
+        ),
+    ],
+    ids=["path", "place", "credential", "words"],
+)
+def test_what_travels_into_results_names_no_folder_of_this_machine(error: NodeError, said: str) -> None:
+    """A refusal becomes a sentence of the SR; the failure itself, for the log, says where."""
+    assert error.refusal.text == said
+    assert str(error).endswith(error.fault.text(**error.values))
 
 
 @every_row

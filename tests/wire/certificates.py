@@ -14,6 +14,22 @@ from pathlib import Path
 from tests.wire.peers import DEADLINE_S, program
 
 _KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+_CA = """
+[ca]
+default_ca = here
+[here]
+database = {folder}/index
+new_certs_dir = {folder}
+default_md = sha256
+policy = any
+x509_extensions = names
+unique_subject = no
+serial = {folder}/serial
+[any]
+commonName = supplied
+[names]
+subjectAltName = IP:{host}
+"""
 
 
 @dataclass(frozen=True)
@@ -40,16 +56,39 @@ class Authority:
         extensions = ("-addext", f"subjectAltName={kind}:{host}", "-addext", "basicConstraints=CA:FALSE")
         return self._made(name, name, *signed_by, *extensions)
 
+    def issue_expired(self, name: str, host: str = "127.0.0.1") -> Pair:
+        """Make a certificate for a host whose time was over years ago."""
+        pair = self._pair(name)
+        request, said = self._folder / f"{name}.csr", self._folder / f"{name}.cnf"
+        _openssl("req", *_KEY, "-subj", f"/CN={name}", "-keyout", str(pair.key), "-out", str(request))
+        (self._folder / "index").write_text("")
+        said.write_text(_CA.format(folder=self._folder, host=host), encoding="ascii")
+        signed_by = ("-cert", str(self.pair.certificate), "-keyfile", str(self.pair.key))
+        dates = ("-startdate", "20200101000000Z", "-enddate", "20200102000000Z")
+        out = ("-in", str(request), "-out", str(pair.certificate), "-create_serial", "-notext", "-batch")
+        _openssl("ca", "-config", str(said), *signed_by, *dates, *out)
+        return _finished(pair)
+
+    def _pair(self, name: str) -> Pair:
+        return Pair(*(self._folder / f"{name}{end}" for end in (".pem", ".key", ".both.pem")))
+
     def _made(self, name: str, subject: str, *more: str) -> Pair:
-        pair = Pair(*(self._folder / f"{name}{end}" for end in (".pem", ".key", ".both.pem")))
-        command = [program("openssl"), "req", "-x509", *_KEY, "-days", "2", "-subj", f"/CN={subject}"]
-        command += ["-keyout", str(pair.key), "-out", str(pair.certificate), *more]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        pair.both.write_bytes(pair.key.read_bytes() + pair.certificate.read_bytes())
-        for path in (pair.key, pair.both):
-            path.chmod(0o600)
-        return pair
+        pair = self._pair(name)
+        out = ("-keyout", str(pair.key), "-out", str(pair.certificate))
+        _openssl("req", "-x509", *_KEY, "-days", "2", "-subj", f"/CN={subject}", *out, *more)
+        return _finished(pair)
+
+
+def _openssl(*arguments: str) -> None:
+    done = subprocess.run([program("openssl"), *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def _finished(pair: Pair) -> Pair:
+    pair.both.write_bytes(pair.key.read_bytes() + pair.certificate.read_bytes())
+    for path in (pair.key, pair.both):
+        path.chmod(0o600)
+    return pair
 
 
 def server_context(pair: Pair, clients: Path | None = None) -> ssl.SSLContext:

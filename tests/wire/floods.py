@@ -6,7 +6,7 @@ import contextlib
 import socket
 import struct
 
-from tests.wire.peers import IMPLICIT_LE
+from tests.wire.peers import EXPLICIT_LE, IMPLICIT_LE
 
 _ACCEPT, _P_DATA = 0x02, 0x04
 _COMMAND_LAST, _DATA = 3, 0
@@ -29,6 +29,16 @@ class Flood:
             while self.taken < self.most:
                 _send(connection, _P_DATA, _pdv(_DATA, bytes(_PIECE)))
                 self.taken += _PIECE
+
+
+def accept_first_context() -> bytes:
+    """An A-ASSOCIATE-AC (PS3.8 9.3.3) that accepts context 1 with Explicit VR Little Endian."""
+    context = bytes((1, 0, 0, 0)) + _item(0x40, EXPLICIT_LE.encode())
+    user = _item(0x51, struct.pack(">L", 16384)) + _item(0x52, b"1.2.3")
+    names = b"ARCHIVE".ljust(16) + b"DICOMNODE".ljust(16)
+    items = _item(0x10, b"1.2.840.10008.3.1.1.1") + _item(0x21, context) + _item(0x50, user)
+    body = struct.pack(">HH", 1, 0) + names + bytes(32) + items
+    return struct.pack(">BBL", _ACCEPT, 0, len(body)) + body
 
 
 def _accepted() -> bytes:

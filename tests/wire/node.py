@@ -20,7 +20,7 @@ from dicomnode.net import Peer
 START_S = 60.0
 STEP_S = 0.05
 MANY = 1000  # more studies than any test sends
-ENDED = {StudyState.DONE, StudyState.REFUSED, StudyState.FAILED, StudyState.UNCONFIRMED}
+ENDED = {StudyState.DONE, StudyState.REFUSED, StudyState.FAILED}
 
 
 @dataclass

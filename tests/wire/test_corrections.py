@@ -69,12 +69,11 @@ def test_a_study_is_corrected_merged_and_taken_back_and_the_archive_follows(tmp_
         assert (last.PatientID, str(last.PatientName)) == ("P1", "Merged^Name")
 
         assert node.wait_for(uid).version == 3
-        assert dicomnode("retract", uid, "--reason", "safety", "--config", node.config) == {
-            "schema": 1,
-            "objects": 3,
-            "destinations": ["archive"],
-            "ended": True,
-        }
+        done = dicomnode(
+            "retract", uid, "--reason", "safety", "--by", "A. Smith", "--yes-retract", "1",
+            "--config", node.config,
+        )  # fmt: skip
+        assert (done["objects"], done["destinations"], done["ended"]) == (3, ["archive"], True)
         until(lambda: len(arrived(archive, KOS)) == 1, "the rejection note")
         (note,) = arrived(archive, KOS)
         rejected = {

@@ -13,7 +13,8 @@ from pynetdicom import AllStoragePresentationContexts
 
 from dicomnode.deliver import FileOutcome, send_files
 from dicomnode.net import Peer
-from tests.wire.peers import EXPLICIT_LE, free_port, peer_at, silent, socket_peer, store_scp
+from tests.wire.floods import accept_first_context
+from tests.wire.peers import free_port, peer_at, silent, socket_peer, store_scp
 from tests.wire.small_objects import CT, write_object, write_objects
 
 pytestmark = pytest.mark.wire
@@ -170,7 +171,7 @@ def test_a_peer_that_stops_reading_does_not_hold_us(tmp_path: Path) -> None:
 
     def accept_then_sleep(connection: socket.socket) -> None:
         connection.recv(65536)
-        connection.sendall(_accept_first_context())
+        connection.sendall(accept_first_context())
 
     with socket_peer(accept_then_sleep, timeout_s=1.0) as peer:
         began = time.monotonic()
@@ -186,7 +187,7 @@ def test_a_peer_that_hangs_up_in_mid_object_is_tried_again_later(tmp_path: Path)
 
     def accept_then_close(connection: socket.socket) -> None:
         connection.recv(65536)
-        connection.sendall(_accept_first_context())
+        connection.sendall(accept_first_context())
         connection.recv(65536)
         connection.shutdown(socket.SHUT_RDWR)
         connection.close()
@@ -223,7 +224,7 @@ def test_only_an_answer_to_this_very_request_counts(
 ) -> None:
     def answer(connection: socket.socket) -> None:
         connection.recv(65536)
-        connection.sendall(_accept_first_context())
+        connection.sendall(accept_first_context())
         with connection.makefile("rb") as stream:
             last = 0
             while last != 0x02:  # the last fragment of the data set
@@ -244,26 +245,6 @@ def _response(message_id: int, command_field: int) -> bytes:
     body = b"".join(struct.pack("<HHL", 0, number, len(value)) + value for number, value in elements)
     command = struct.pack("<HHLL", 0, 0, 4, len(body)) + body
     return struct.pack(">BBLLBB", 4, 0, len(command) + 6, len(command) + 2, 1, 3) + command
-
-
-def _item(kind: int, content: bytes) -> bytes:
-    return struct.pack(">BBH", kind, 0, len(content)) + content
-
-
-def _accept_first_context() -> bytes:
-    """An A-ASSOCIATE-AC (PS3.8 9.3.3) that accepts context 1 with Explicit VR Little Endian."""
-    context = bytes([1, 0, 0, 0]) + _item(0x40, EXPLICIT_LE.encode())
-    user = _item(0x51, struct.pack(">L", 16384)) + _item(0x52, b"1.2.3")
-    body = (
-        struct.pack(">HH", 1, 0)
-        + b"ARCHIVE".ljust(16)
-        + b"DICOMNODE".ljust(16)
-        + bytes(32)
-        + _item(0x10, b"1.2.840.10008.3.1.1.1")
-        + _item(0x21, context)
-        + _item(0x50, user)
-    )
-    return struct.pack(">BBL", 2, 0, len(body)) + body
 
 
 def test_no_thread_and_no_descriptor_is_left_behind(tmp_path: Path) -> None:

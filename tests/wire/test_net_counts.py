@@ -30,9 +30,10 @@ from dicomnode.net import (
     WebPeer,
     count_by_web,
     count_instances,
+    find_series,
     report_commitment,
 )
-from dicomnode.net.query import series_count, told
+from dicomnode.net.query import matches, open_find, series_count, told
 from tests.wire.earlier import web_server
 from tests.wire.peers import EXPLICIT_LE, IMPLICIT_LE, VERIFICATION, free_port, peer_at, socket_peer
 
@@ -45,14 +46,25 @@ THERE = {"1.2.3.1": 3, "1.2.3.2": 2}
 
 
 @contextmanager
-def find_scp(counted: bool, last: int = 0x0000, sop_class: str = FIND) -> Iterator[Peer]:
-    """An archive with `THERE`; counted: whether it fills Number of Series Related Instances."""
+def find_scp(
+    counted: bool, last: int = 0x0000, sop_class: str = FIND, whole: int | None = None
+) -> Iterator[Peer]:
+    """An archive with `THERE`; counted: whether it fills Number of Series Related Instances.
+
+    whole: Number of Study Related Instances, if it fills that.
+    """
     entity = AE("ARCHIVE")
     entity.add_supported_context(sop_class, [EXPLICIT_LE, IMPLICIT_LE])
 
     def answer(event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
         asked = event.identifier
-        if asked.StudyInstanceUID == STUDY:
+        if asked.QueryRetrieveLevel == "STUDY":
+            if asked.StudyInstanceUID == STUDY:
+                match = Dataset()
+                match.QueryRetrieveLevel, match.StudyInstanceUID = "STUDY", STUDY
+                match.NumberOfStudyRelatedInstances = whole
+                yield 0xFF00, match
+        elif asked.StudyInstanceUID == STUDY:
             for uid, count in THERE.items():
                 if asked.QueryRetrieveLevel == "SERIES":
                     match = Dataset()
@@ -81,6 +93,16 @@ def test_an_archive_is_asked_how_many_images_it_has(counted: bool) -> None:
         count = count_instances(peer, "DICOMNODE", STUDY)
         assert (count.series, count.instances) == (THERE, 5)
         assert count_instances(peer, "DICOMNODE", "1.9").series == {}
+
+
+@pytest.mark.parametrize("counted", [True, False], ids=["by its count", "by listing"])
+def test_an_archive_that_cuts_its_answers_off_without_a_word_has_no_count(counted: bool) -> None:
+    with find_scp(counted, whole=5) as peer:
+        assert count_instances(peer, "DICOMNODE", STUDY).instances == 5
+    with find_scp(counted, whole=6) as peer, pytest.raises(NodeError) as caught:
+        count_instances(peer, "DICOMNODE", STUDY)
+    assert caught.value.fault is QUERY_FAILED
+    assert "of 6 images of the study it lists 5" in str(caught.value)
 
 
 def test_an_archive_that_cannot_answer_is_a_failure_and_never_a_count_of_none() -> None:
@@ -119,6 +141,73 @@ def test_series_of_other_studies_are_not_counted() -> None:
 
     with answering(all_that_it_has) as peer:
         assert count_instances(peer, "DICOMNODE", STUDY).series == {f"{STUDY}.1": 10}
+
+
+@pytest.mark.parametrize("end", ["abort", "release", "nothing"])
+@pytest.mark.parametrize("ask", [count_instances, find_series], ids=["count", "series"])
+def test_an_archive_that_ends_between_its_answers_has_not_answered(ask, end: str) -> None:
+    def one_and_no_more(event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
+        yield 0xFF00, series_match(STUDY, 1)
+        if end == "abort":
+            event.assoc.abort()
+        elif end == "release":
+            event.assoc.acse.send_release()
+        over.wait(30)
+
+    over = threading.Event()
+    with answering(one_and_no_more) as peer:
+        try:
+            with pytest.raises(NodeError) as caught:
+                ask(peer, "DICOMNODE", STUDY)
+        finally:
+            over.set()
+    assert caught.value.fault is QUERY_FAILED
+
+
+def test_an_archive_that_ends_between_two_questions_has_not_answered() -> None:
+    def of_the_study_alone(event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
+        if event.identifier.QueryRetrieveLevel != "STUDY":
+            event.assoc.abort()
+            return
+        yield 0x0000, None
+
+    with answering(of_the_study_alone) as peer, pytest.raises(NodeError) as caught:
+        count_instances(peer, "DICOMNODE", STUDY)
+    assert caught.value.fault is QUERY_FAILED
+
+
+def test_an_association_that_has_ended_is_not_asked_a_second_time() -> None:
+    def nothing(_: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
+        yield 0x0000, None
+
+    with answering(nothing) as peer, open_find(peer, "DICOMNODE") as link:
+        assert list(matches(link, "STUDY", {}, 1)) == []
+        link.association.abort()
+        with pytest.raises(NodeError) as caught:
+            list(matches(link, "SERIES", {}, 1))
+    assert caught.value.fault is QUERY_FAILED
+
+
+def test_an_archive_that_lists_fewer_series_than_it_has_has_not_answered() -> None:
+    def one_series(_: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
+        yield 0xFF00, series_match(STUDY, 1)
+        yield 0x0000, None
+
+    with answering(one_series) as peer:
+        assert len(find_series(peer, "DICOMNODE", STUDY)) == 1
+        assert len(find_series(peer, "DICOMNODE", STUDY, at_least=1)) == 1
+        with pytest.raises(NodeError) as caught:
+            find_series(peer, "DICOMNODE", STUDY, at_least=2)
+    assert caught.value.fault is QUERY_FAILED
+    assert "of 2 series of the study it lists 1" in str(caught.value)
+
+
+def test_a_web_service_that_lists_fewer_series_than_it_has_has_not_answered() -> None:
+    pages = {f"/dicom-web/studies/{STUDY}/series": [series("1.2.3.1", 3)]}
+    with web_service(pages) as peer, pytest.raises(NodeError) as caught:
+        find_series(peer, "DICOMNODE", STUDY, at_least=2)
+    assert caught.value.fault is WEB_FAILED
+    assert "of 2 series of the study it lists 1" in str(caught.value)
 
 
 def test_an_archive_with_answers_without_end_is_left() -> None:

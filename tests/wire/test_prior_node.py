@@ -222,7 +222,10 @@ def test_a_login_that_cannot_be_read_is_a_reason_in_the_result_and_in_why(
         assert push_study(node.peer, "SCANNER", chests.now).sent == len(chests.now)
         assert node.wait_for(NOW_UID).state is StudyState.DONE
         (content,) = results.datasets.values()
-        wanted = f"The token that PACS1 wants cannot be read from {none}: no such file or directory"
+        wanted = f"The token that PACS1 wants cannot be read from {none.name}: no such file or directory"
         assert any(f"No prior for input 'before': {wanted}." in one for one in texts(content)), texts(content)
+        assert not any(str(tmp_path) in one for one in texts(content))  # a result leaves the house
         assert wanted in why(node, "--json")
         assert [line["code"] for line in node.lines("source.silent")] == ["DN-2551"]
+        (line,) = node.lines("priors.unanswered")
+        assert str(none) in str(line)

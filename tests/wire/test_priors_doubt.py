@@ -234,8 +234,23 @@ def test_json_that_nests_without_end_is_a_reason(tmp_path: Path, package_folder:
 def test_a_prior_whose_file_is_gone_is_a_reason(tmp_path: Path, package_folder: Path) -> None:
     with archive() as query, site(tmp_path, package_folder, query) as here:
         send(here, before(tmp_path))
-        here.journal.instances(BEFORE_UID)[0].path.unlink()
-        assert "cannot be read" in str(looked(here).payload["prior.before.none"])
+        gone = here.journal.instances(BEFORE_UID)[0].path
+        gone.unlink()
+        reason = str(looked(here).payload["prior.before.none"])
+        assert "cannot be read" in reason
+        assert str(gone.parent) not in reason  # it becomes a sentence of the result
+
+
+def test_a_secret_that_cannot_be_read_is_a_reason_whose_place_is_in_the_log(
+    tmp_path: Path, package_folder: Path
+) -> None:
+    query = QuerySettings(name="WEB1", url="https://127.0.0.1:1/rs", ca_file=tmp_path / "site" / "roots.pem")
+    with site(tmp_path, package_folder, query) as here, capture_logs() as lines:
+        reason = str(looked(here).payload["prior.before.none"])
+    assert "roots.pem" in reason
+    assert str(tmp_path) not in reason
+    (line,) = [one for one in lines if one["event"] == "priors.unanswered"]
+    assert str(tmp_path / "site" / "roots.pem") in str(line)
 
 
 def test_what_nobody_foresaw_is_a_reason_and_a_bug_in_the_log(

@@ -65,11 +65,11 @@ def decode_colour_frame(image: ImageFile, header: Header) -> Colours:
 
 
 def _decode(source: bytes, syntax: UID, plugin: str, options: Mapping[str, Any]) -> Decoded:
-    def decode(content: bytes) -> Decoded:
+    def decode(content: bytes, plugin: str) -> Decoded:
         return get_decoder(syntax).as_array(content, index=0, decoding_plugin=plugin, **options)
 
     if not syntax.is_encapsulated:
-        return decode(source)
+        return decode(source, plugin)
     return decode_whole(decode, source, syntax=syntax, plugin=plugin)
 
 

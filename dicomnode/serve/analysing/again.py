@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from dicomnode.assemble import encode_headers, read_studies
-from dicomnode.journal import Journal, NewTask, TaskKind, TaskRecord
+from dicomnode.faults import RESULTS_REJECTED, TAG_INCONSISTENT
+from dicomnode.journal import Journal, NewTask, Note, TaskKind, TaskRecord
 from dicomnode.serve.asking.given_priors import without_priors
 from dicomnode.serve.naming import engine_of
 from dicomnode.store import load_findings
@@ -26,49 +27,79 @@ _SEARCHED_BY: Final = frozenset(
 )
 
 
+class Following(NamedTuple):
+    """What follows from a dispatch. rejected: of engines that are not asked again, the codes of CID 7010."""
+
+    tasks: list[NewTask]
+    rejected: dict[str, str]
+
+
 def taken_over(
     new: Sequence[NewTask], task: TaskRecord, journal: Journal, digests: Mapping[str, str]
-) -> list[NewTask]:
+) -> Following:
     """Let analyses take over what an earlier version found, where nothing that they look at has changed.
 
     task: the dispatch that they follow from. digests: of the packages of the engines, by name. The images
     must be the same but for whose they are, and the engine, its stack and all else that it is given too. A
-    search for priors is left out then, unless what it goes by was corrected, or a prior is lost.
+    search for priors is left out then, unless what it goes by was corrected, or a prior is lost. What a note
+    of somebody else rejects is not made again; where what was corrected may be the cure, it is made anew.
     """
     study_uid, version = task.study_instance_uid, task.study_version
     first = journal.same_images_since(study_uid, version)
     if first == version:
-        return list(new)
+        return Following(list(new), {})
     before = {
         (one.engine, one.study_version): one.payload
         for one in journal.tasks(study_uid)
         if one.kind is TaskKind.ANALYSE
     }
     paths = {(one.engine, one.study_version): one.path for one in journal.findings(study_uid)}
-    found = []
+    rejected = journal.rejected_answers(study_uid)
+    following = Following([], {})
     for one in new:
-        digest = digests.get(engine_of(one.engine or ""))
+        name = one.engine or ""
+        digest = digests.get(engine_of(name))
         of = next(
             (
                 earlier
                 for earlier in range(version - 1, first - 1, -1)
-                if (one.engine, earlier) in paths
-                and _same_priors(one, earlier, journal)
-                and _asked(before.get((one.engine, earlier), {})) == _asked(one.payload)
-                and _made_by(paths[one.engine or "", earlier]) == digest
+                if (name, earlier) in paths
+                and _asked(before.get((name, earlier), {})) == _asked(one.payload)
+                and _is_made_by(digest, paths[name, earlier])
             ),
             None,
         )
-        found.append(one if of is None else _taking_over(one, of, before[one.engine, of]))
-    return found
+        if of is None or _has_lost_prior(one, of, journal):
+            following.tasks.append(one)
+        elif (name, of) in rejected and not rejected[name, of].is_cured:
+            following.rejected[name] = ", ".join(sorted(rejected[name, of].codes))
+        elif (name, of) in rejected or _searches_again(one, of, journal):
+            following.tasks.append(one)
+        else:
+            following.tasks.append(_taking_over(one, of, before[name, of]))
+    return following
 
 
-def _same_priors(new: NewTask, earlier: int, journal: Journal) -> bool:
-    if new.kind is TaskKind.ANALYSE:  # it looks for none
-        return True
-    uid = new.study_instance_uid
-    corrected = _SEARCHED_BY & journal.corrected_since(uid, earlier)
-    return not corrected and not journal.lost_priors_since(uid, earlier)
+def rejected_notes(rejected: Mapping[str, str]) -> list[Note]:
+    """Tell whose results are not made again."""
+    return [
+        Note(
+            what="results.rejected",
+            text=f"Engine {engine} is not asked again. {RESULTS_REJECTED.text(codes=codes)}",
+            facts={"engine": engine, "code": RESULTS_REJECTED.code},
+        )
+        for engine, codes in rejected.items()
+    ]
+
+
+def _has_lost_prior(new: NewTask, earlier: int, journal: Journal) -> bool:
+    return new.kind is TaskKind.FETCH and journal.lost_priors_since(new.study_instance_uid, earlier)
+
+
+def _searches_again(new: NewTask, earlier: int, journal: Journal) -> bool:
+    """Whether an analysis looks for priors, and for others than an earlier version did."""
+    corrected = journal.corrected_since(new.study_instance_uid, earlier)
+    return new.kind is TaskKind.FETCH and not _SEARCHED_BY.isdisjoint(corrected)
 
 
 def _taking_over(new: NewTask, of: int, before: Mapping[str, Any]) -> NewTask:
@@ -81,8 +112,11 @@ def _asked(payload: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in without_priors(payload).items() if name != FINDINGS_OF}
 
 
-def _made_by(path: Path) -> str:
-    return load_findings(path).provenance.engine_digest
+def _is_made_by(digest: str | None, path: Path) -> bool:
+    """Tell whether an engine found it; not so where the images were of two persons, and it did not run."""
+    findings = load_findings(path)
+    of_two = any(one.code == TAG_INCONSISTENT.code for one in findings.remarks)
+    return findings.provenance.engine_digest == digest and not of_two
 
 
 def findings_again(task: TaskRecord, journal: Journal) -> Findings | None:

@@ -20,6 +20,7 @@ from dicomnode.assemble import (
 )
 from dicomnode.engine import EnginePackage, InputSpec, Manifest, match_further
 from dicomnode.faults import FAULTS, FILE_UNREADABLE, INPUT_MISSING, Fault, NodeError
+from dicomnode.serve.analysing.patient import of_two_persons
 from dicomnode.serve.analysing.unseen import unseen_remarks
 from dicomnode.serve.asking.given_priors import NO_PRIORS, Priors
 from dicomnode.settings import AssembleSettings
@@ -88,10 +89,14 @@ def analyse_stack(
     stacks = further_stacks(package.manifest, stack, beside.others)
     if isinstance(stacks, Refusal):
         return not_analysed(package, stack, stacks, occasion), None
+    given = {package.manifest.input[0].name: stack, **stacks}
+    mixed = of_two_persons(given)
+    if mixed is not None:
+        return not_analysed(package, stack, mixed, occasion), None
     volumes: dict[str, Volume | Picture] = {}
     inputs = {spec.name: spec for spec in package.manifest.input}
     try:
-        for name, one in {package.manifest.input[0].name: stack, **stacks}.items():
+        for name, one in given.items():
             volumes[name] = load_input(inputs[name], one, progress, decode)
     except NodeError as error:
         if not error.fault.code.startswith(_OF_THE_IMAGES):
@@ -106,6 +111,7 @@ def analyse_stack(
         volumes=volumes,
         remarks=(*unseen_remarks(stack, beside.others), *priors.remarks(package.manifest)),
         told=priors.told,
+        earlier=priors.earlier,
         salt=occasion.salt,
         study_version=occasion.study_version,
         made_at=occasion.made_at,

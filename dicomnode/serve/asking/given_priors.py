@@ -13,9 +13,10 @@ from dicomnode.faults import LEASE_LOST, NO_PRIOR, NodeError
 from dicomnode.journal import ASKS, GIVEN_UP, PRIORS, Journal, NewTask, TaskKind, TaskRecord
 from dicomnode.journal.records import Scalar
 from dicomnode.net import Patient
-from dicomnode.serve.identity.whose import who_and_when
+from dicomnode.serve.identity.whose import told_now, who_and_when, whose
 from dicomnode.serve.work.carry import is_shortage
-from dicomnode.values import Instance, Refusal, Remark, RemarkKind
+from dicomnode.store.foreign import file_unreadable
+from dicomnode.values import EarlierSeries, Instance, ReferencedInstance, Refusal, Remark, RemarkKind
 
 ARCHIVES: Final = "archives (priors)"
 """The destination of a fetch task that looks for priors; no [[query]] can have this name."""
@@ -123,6 +124,26 @@ class Priors:
             for name, stack in self.stacks.items()
         }
 
+    @property
+    def earlier(self) -> tuple[EarlierSeries, ...]:
+        """Name the images of the priors, which results give as evidence."""
+        return tuple(
+            EarlierSeries(
+                name=name,
+                study_instance_uid=stack.facts.study_instance_uid,
+                series_instance_uid=stack.facts.series_instance_uid,
+                instances=tuple(
+                    dict.fromkeys(
+                        ReferencedInstance(
+                            sop_class_uid=one.sop_class_uid, sop_instance_uid=one.sop_instance_uid
+                        )
+                        for one in stack.headers
+                    )
+                ),
+            )
+            for name, stack in self.stacks.items()
+        )
+
     def without(self, name: str, reason: str) -> Priors:
         """Return the same without one that turned out not to be readable."""
         stacks = {other: stack for other, stack in self.stacks.items() if other != name}
@@ -162,8 +183,8 @@ def _stack_of(given: GivenPrior, task: TaskRecord, journal: Journal) -> Stack | 
     try:
         first = first_image(task, journal)
         read = None if first is None else who_and_when(first, journal)
-        problem = NO_HEADER if read is None else contradiction(read.patient, instances, journal)
-        stacks = [] if problem else stacks_in([one.path for one in instances])
+        stacks = [] if read is None else stacks_in([one.path for one in instances])
+        problem = NO_HEADER if read is None else contradiction(read.patient, instances, stacks, journal)
     except NodeError as error:
         return why_none(error)
     return problem or next((one for one in stacks if one.facts.stack == given.stack), gone)
@@ -176,13 +197,23 @@ def first_image(task: TaskRecord, journal: Journal) -> Instance | None:
     return next((one for one in instances if one.series_instance_uid == series_uid), None)
 
 
-def contradiction(patient: Patient, instances: Sequence[Instance], journal: Journal) -> str:
-    """Say why images are not those of a patient; "" where nothing speaks against it.
+def contradiction(
+    patient: Patient, instances: Sequence[Instance], stacks: Sequence[Stack], journal: Journal
+) -> str:
+    """Say why images of a study are not those of a patient; "" where nothing speaks against it.
 
-    Raises NodeError as `who_and_when`.
+    stacks: made of them: of images whose headers say the same one is asked. Raises NodeError as
+    `who_and_when`.
     """
+    written = {one.path: one.person_keys.written for stack in stacks for one in stack.headers}
+    told = told_now(instances[0].study_instance_uid, journal)
+    same: set[str] = set()
     for one in instances:
-        read = who_and_when(one, journal)
+        key = written.get(one.path, "")
+        if key in same:
+            continue
+        same |= {key} - {""}
+        read = whose(one, told)
         if read is None:
             return "the header of one of its images cannot be read"
         if read.patient.patient_id not in patient.ids:
@@ -193,13 +224,18 @@ def contradiction(patient: Patient, instances: Sequence[Instance], journal: Jour
 
 
 def why_none(error: NodeError) -> str:
-    """Say why there is no prior. Raises `error` where it may pass, or the task is not ours any more."""
+    """Say why there is no prior, as results do. Raises `error` where it may pass, or is of a lost task."""
     if error.fault is LEASE_LOST or is_shortage(error):
         raise error
-    return error.fault.text(**error.values).rstrip(".")
+    return error.refusal.text.rstrip(".")
 
 
 def stacks_in(files: Sequence[Path]) -> list[Stack]:
-    """All stacks of some files."""
+    """All stacks of some files; raises NodeError(FILE_UNREADABLE)."""
+    for path in files:
+        try:
+            path.stat()  # one that is gone is a reason of its own
+        except OSError as error:
+            raise file_unreadable(path, error) from error
     reading = read_studies(files)
     return [stack for study in reading.studies for series in study.series for stack in series.stacks]

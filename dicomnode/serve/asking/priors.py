@@ -14,6 +14,7 @@ from typing import Final
 
 import structlog
 
+from dicomnode.assemble import Stack
 from dicomnode.engine import InputSpec, configured_engine, match_prior, may_be_prior
 from dicomnode.faults import BUG, NO_PRIOR, NodeError
 from dicomnode.journal import Event, Journal, NewTask, Note, TaskKind, TaskRecord
@@ -150,6 +151,8 @@ class PriorClerk(Clerk):
                 found = self._at(peer, spec, current, Meter(peer.name, limits), pulse)
             except NodeError as error:
                 found = why_none(error)
+                study = current.study_instance_uid
+                log.warning("priors.unanswered", study=study, source=peer.name, **fault_facts(error))
             # Whatever a peer sends: the study gets its analysis
             except Exception as error:  # noqa: BLE001
                 unforeseen = bug(error, f"the search for priors at {peer.name}")
@@ -171,7 +174,9 @@ class PriorClerk(Clerk):
         tries = 0
         for study in studies[: self._settings.priors.studies]:
             keywords = _keywords(spec)
-            series = find_series(peer, calling_ae, study.study_instance_uid, keywords, meter)
+            series = find_series(
+                peer, calling_ae, study.study_instance_uid, keywords, meter, at_least=study.series
+            )
             for one in _likely(spec, study, series):
                 meter.check_time()
                 if tries == self._settings.priors.series:
@@ -196,8 +201,9 @@ class PriorClerk(Clerk):
         """Ask the rules of the input about what has come, once it is sure whose it is."""
         if not instances:
             return "it has no images"
-        problem = contradiction(current.patient, instances, self._journal)
-        return problem or _chosen(spec, current, study, instances)
+        stacks = stacks_in([one.path for one in instances])
+        problem = contradiction(current.patient, instances, stacks, self._journal)
+        return problem or _chosen(spec, current, study, stacks)
 
 
 def _query(spec: InputSpec, current: Current) -> PriorQuery:
@@ -240,9 +246,8 @@ def _likely(spec: InputSpec, study: FoundStudy, series: Sequence[FoundSeries]) -
 
 
 def _chosen(
-    spec: InputSpec, current: Current, study: FoundStudy, instances: Sequence[Instance]
+    spec: InputSpec, current: Current, study: FoundStudy, stacks: Sequence[Stack]
 ) -> GivenPrior | str:
-    stacks = stacks_in([one.path for one in instances])
     chosen = match_prior(spec, [stack.facts for stack in stacks])
     if isinstance(chosen, str):
         return chosen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from dicomnode.assemble import Stack
@@ -114,7 +115,7 @@ def rule_notes(wish: SiteWish) -> list[Note]:
 
 
 def deliver_task(of: TaskRecord) -> NewTask:
-    """The delivery of what a report task made, to the same destination."""
+    """The delivery of what a report task made, to the same destination, also where there was one before."""
     return NewTask(
         kind=TaskKind.DELIVER,
         study_instance_uid=of.study_instance_uid,
@@ -122,7 +123,18 @@ def deliver_task(of: TaskRecord) -> NewTask:
         engine=of.engine,
         destination=of.destination,
         priority=of.priority,
+        again=True,
     )
+
+
+def confirm_task(of: TaskRecord) -> NewTask:
+    """The question whether the destination of a delivery keeps what it stored."""
+    return replace(deliver_task(of), kind=TaskKind.CONFIRM)
+
+
+def report_again(of: TaskRecord) -> NewTask:
+    """The results of a delivery, to be made anew for what its destination takes."""
+    return replace(deliver_task(of), kind=TaskKind.REPORT)
 
 
 def set_aside_notes(items: Sequence[SetAside]) -> list[Note]:

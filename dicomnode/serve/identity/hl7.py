@@ -94,7 +94,12 @@ class Hl7Desk:
         Raises NodeError: ENTRY_BEHIND, STORE_WRITE_FAILED.
         """
         until = time.monotonic() + _ENTERED_S
-        waiting = [sealed.path for sealed in self._store.sealed()]
-        while waiting := [path for path in waiting if path.exists()]:
-            if self._stopping.wait(_POLL_S) or time.monotonic() > until:
-                raise NodeError(ENTRY_BEHIND, count=len(waiting), wait_s=f"{_ENTERED_S:g}")
+        waiting = self._store.waiting()
+        while waiting:
+            # The oldest are entered first: one look tells of all. But a damaged file is put aside out of turn
+            while waiting[-1].exists():
+                if self._stopping.wait(_POLL_S) or time.monotonic() > until:
+                    count = len(set(waiting).intersection(self._store.waiting()))
+                    raise NodeError(ENTRY_BEHIND, count=count, wait_s=f"{_ENTERED_S:g}")
+            still = set(self._store.waiting())
+            waiting = [path for path in waiting if path in still]

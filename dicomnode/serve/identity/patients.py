@@ -10,16 +10,22 @@ import errno
 import hashlib
 import os
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 import structlog
 
-from dicomnode.faults import FILE_UNREADABLE, IDENTITY_UNREADABLE, PATIENT_UNREAD, NodeError
+from dicomnode.faults import (
+    FILE_UNREADABLE,
+    ID_LEFT_OUT,
+    IDENTITY_UNREADABLE,
+    PATIENT_UNREAD,
+    NodeError,
+)
 from dicomnode.journal import IdentityChange, Journal, Note, PatientKey
-from dicomnode.receive.hl7_message import PatientChange
+from dicomnode.receive.hl7_message import PatientChange, PatientNumber
 from dicomnode.serve.identity.patient_header import read_patient_header
 from dicomnode.serve.identity.whose import told_of
 from dicomnode.serve.logs import fault_facts
@@ -76,6 +82,7 @@ class Patients:
                 for batch in batches:
                     unread |= self.make_keys(batch)
             corrected += self._correct_all(change, source, now, unread)
+            self._tell_left_out(change, source, now, unread)
         self._judge(unread, now)
         return corrected
 
@@ -112,6 +119,23 @@ class Patients:
             except NodeError as error:
                 unread[study_uid] = _of_one_study(error)
         return corrected
+
+    def _tell_left_out(self, change: PatientChange, source: str, now: datetime, unread: Unread) -> None:
+        """Tell the studies of old IDs of which a merge does not say what they become."""
+        for study_uid in self._journal.studies_of({self._key(one.number) for one in change.left_out}):
+            try:
+                values = self._known(study_uid).values
+            except NodeError as error:
+                unread[study_uid] = _of_one_study(error)
+                continue
+            if any(_is_of(values, one) for one in change.left_out):
+                log.warning("hl7.id_left_out", study=study_uid, code=ID_LEFT_OUT.code)
+                note = Note(
+                    what="study.id_left_out",
+                    text=ID_LEFT_OUT.text(source=source),
+                    facts={"code": ID_LEFT_OUT.code, "source": source},
+                )
+                self._journal.add_notes([(study_uid, note)], now)
 
     def _correct(self, study_uid: str, change: PatientChange, source: str, now: datetime) -> bool:
         while True:  # until nobody else has corrected it between the reading and the writing
@@ -203,8 +227,7 @@ def values_for(known: Mapping[str, str], change: PatientChange) -> dict[str, str
     """
     issuer = known.get("IssuerOfPatientID", "")
     for old, new in zip(change.known_as, change.successors or change.known_as, strict=True):
-        by = old.issuer or new.issuer
-        if old.number != known.get("PatientID") or (issuer and by and by != issuer):
+        if not _is_of(known, replace(old, issuer=old.issuer or new.issuer)):
             continue
         values = dict(change.values)
         if change.successors:
@@ -213,6 +236,14 @@ def values_for(known: Mapping[str, str], change: PatientChange) -> dict[str, str
                 values["IssuerOfPatientID"] = new.issuer or issuer
         return values
     return None
+
+
+def _is_of(known: Mapping[str, str], number: PatientNumber) -> bool:
+    """Whether a number is that of a study's patient: by its issuer too, as far as both say him."""
+    issuer = known.get("IssuerOfPatientID", "")
+    return number.number == known.get("PatientID") and not (
+        issuer and number.issuer and number.issuer != issuer
+    )
 
 
 def _same(keyword: str, known: str | None, wanted: str) -> bool:

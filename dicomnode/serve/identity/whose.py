@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, time
 
@@ -27,11 +28,20 @@ def who_and_when(instance: Instance, journal: Journal) -> WhoAndWhen | None:
     After a merge the patient has the new ID, and is of the header as the former. Raises NodeError:
     FILE_UNREADABLE where the disk does not give the file, IDENTITY_UNREADABLE.
     """
+    return whose(instance, told_now(instance.study_instance_uid, journal))
+
+
+def told_now(study_uid: str, journal: Journal) -> dict[str, str]:
+    """What messages say of the patient of a study as it is now: as `told_of`."""
+    return told_of(study_uid, journal.study(study_uid).version, journal)
+
+
+def whose(instance: Instance, told: Mapping[str, str]) -> WhoAndWhen | None:
+    """Do `who_and_when` for an image of a study of which it is known what messages `told` of it."""
     header = read_patient_header(instance.path)
     if header is None:
         return None
-    study_uid = instance.study_instance_uid
-    now = {**header, **told_of(study_uid, journal.study(study_uid).version, journal)}
+    now = {**header, **told}
     before, patient = _patient(header), _patient(now)
     if before != patient and before.patient_id:
         patient = replace(patient, former=before)

@@ -16,6 +16,7 @@ log = structlog.get_logger("dicomnode.serve")
 
 _GROUP: Final = 50
 _SCHEMA: Final = 1
+_COMMITTED: Final = "committed"  # an answer about storage commitment, as the receiver writes it
 
 
 def take_notices(store: Store, journal: Journal, now: datetime) -> int:
@@ -27,6 +28,11 @@ def take_notices(store: Store, journal: Journal, now: datetime) -> int:
     waiting = store.notices(_GROUP)
     notices: list[Notice] = []
     for name, content in waiting:
+        answer = _answer(content)
+        if answer is not None:
+            journal.answer_commitment(*answer, now)  # one that nobody asked for says nothing
+            store.settle_notices([name])
+            continue
         notice = _read(name, content)
         if notice is None:
             path = store.quarantine_notice(name, NOTICE_UNREADABLE.code)
@@ -37,6 +43,18 @@ def take_notices(store: Store, journal: Journal, now: datetime) -> int:
         journal.add_notices(notices, now)
         store.settle_notices(notice.name for notice in notices)
     return len(waiting)
+
+
+def _answer(content: bytes) -> tuple[str, list[str], dict[str, int]] | None:
+    """An answer about storage commitment: transaction, what is committed, what failed; None if it is none."""
+    try:
+        said = json.loads(content)
+        if (said["schema"], said["kind"]) != (_SCHEMA, _COMMITTED):
+            return None
+        failed = {str(uid): int(reason) for uid, reason in said["failed"].items()}
+        return str(said["uid"]), [str(uid) for uid, _ in said["references"]], failed
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _read(name: str, content: bytes) -> Notice | None:

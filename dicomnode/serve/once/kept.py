@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dicomnode.assemble import DecodeSlices, Stack, decode_here, load_volume, read_studies
+from dicomnode.assemble import DecodeSlices, decode_here
 from dicomnode.faults import NO_FINDINGS_KEPT, NodeError
 from dicomnode.journal import Journal
 from dicomnode.report import ReportProfile, make_objects
+from dicomnode.serve.analysing.looked_at import looked_at
 from dicomnode.serve.identity.whose import told_of
 from dicomnode.serve.once.trial import EngineResult
 from dicomnode.store import load_findings
-from dicomnode.values import Findings, Source, Volume
+from dicomnode.values import Findings, Volume
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,34 +64,6 @@ def _volume(findings: Findings, paths: dict[str, Path], decode: DecodeSlices) ->
         return None, ""
     if source.plane is not None:
         return None, "no overlays are drawn on pictures yet"
-    uids = {frame.sop_instance_uid for frame in source.frames}
-    files = [path for uid, path in paths.items() if uid in uids and path.exists()]
-    if len(files) < len(uids):
-        gone = len(uids) - len(files)
-        return None, f"{gone} of the {len(uids)} images that it looked at are not in the store any more"
-    try:
-        volume = _decoded(files, source, decode)
-    except NodeError as error:
-        return None, str(error).rstrip(".")
-    if volume is None:
-        return None, "the images in the store do not make the volume any more that it looked at"
-    return volume, ""
-
-
-def _decoded(files: Sequence[Path], source: Source, decode: DecodeSlices) -> Volume | None:
-    """Load the stack of the files whose frames the findings lie on; raises NodeError as `load_volume`.
-
-    Phases of one series lie on one grid: of them the frames tell which was looked at.
-    """
-    for stack in _stacks(files):
-        frames = tuple(header.source_frame for header in stack.headers)
-        if stack.facts.refusal is None and frames == source.frames:
-            volume = load_volume(stack, decode=decode)
-            if source.grid is not None and source.grid.same_as(volume.grid):
-                return volume
-    return None
-
-
-def _stacks(files: Sequence[Path]) -> list[Stack]:
-    reading = read_studies(files)
-    return [stack for study in reading.studies for series in study.series for stack in series.stacks]
+    images, why_not = looked_at(findings, paths, decode)
+    first = images[0] if images else None
+    return (first, "") if isinstance(first, Volume) else (None, why_not)

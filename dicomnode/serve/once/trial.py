@@ -20,8 +20,9 @@ from dicomnode.assemble import (
 )
 from dicomnode.engine import EnginePackage, RuntimeWish
 from dicomnode.faults import NodeError
-from dicomnode.report import ReportProfile, ResultObject, make_objects
+from dicomnode.report import ReportProfile, ResultObject, SourcePixels, make_objects
 from dicomnode.serve.analysing.analysis import Beside, Occasion, analyse_stack, not_analysed
+from dicomnode.serve.analysing.patient import check_reportable
 from dicomnode.serve.deciding.dispatch import Dispatch, decide
 from dicomnode.values import (
     Code,
@@ -156,6 +157,7 @@ def _walk_study(
     volumes: dict[tuple[str, int], Summary | Refusal] = {}
     results: list[EngineResult] = []
     for choice in dispatch.choices:
+        check_reportable(choice.stack)
         began = time.perf_counter()
         analyst = Analyst(
             choice.package,
@@ -175,7 +177,7 @@ def _walk_study(
             volumes[choice.stack.facts.series_instance_uid, choice.stack.facts.stack] = summary_of(volume)
         began = time.perf_counter()
         progress("encoding", 0, 1)
-        results.append(_report(findings, None if isinstance(volume, Picture) else volume, plan))
+        results.append(_report(findings, volume, plan))
         timings["report"] = timings.get("report", 0.0) + time.perf_counter() - began
     for dismissal in dispatch.dismissals:
         findings = not_analysed(dismissal.package, dismissal.stack, dismissal.refusal, plan.occasion)
@@ -187,8 +189,10 @@ def _walk_study(
     )
 
 
-def _report(findings: Findings, volume: Volume | None, plan: WalkPlan) -> EngineResult:
-    objects = make_objects(findings, plan.profile, plan.occasion.salt)
+def _report(findings: Findings, images: Volume | Picture | None, plan: WalkPlan) -> EngineResult:
+    pixels = None if images is None else SourcePixels((images,))
+    objects = make_objects(findings, plan.profile, plan.occasion.salt, pixels=lambda: pixels)
+    volume = images if isinstance(images, Volume) else None
     return EngineResult(findings=findings, volume=volume, objects=tuple(objects))
 
 

@@ -4,23 +4,39 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from hashlib import file_digest
 from typing import Final
 
-from dicomnode.deliver import FileOutcome, decide, peer_of, send_files
-from dicomnode.faults import BUG, SEND_UNREADABLE, NodeError
-from dicomnode.journal import Event, Journal, ObjectRecord, TaskKind, TaskRecord
+from dicomnode.deliver import FileOutcome, Route, decide, next_try_s, opens_at, route_to
+from dicomnode.faults import BUG, OUTSIDE_HOURS, RESULTS_HELD, SEND_UNREADABLE, NodeError
+from dicomnode.journal import (
+    Closed,
+    Event,
+    Journal,
+    NewTask,
+    Note,
+    ObjectRecord,
+    TaskKind,
+    TaskRecord,
+    is_of_retraction,
+    place_of,
+)
+from dicomnode.net.rate import Rate
+from dicomnode.serve.deciding.plan import confirm_task, report_again
+from dicomnode.serve.results.confirming import PASSING, Confirming
+from dicomnode.serve.results.released import is_released
 from dicomnode.serve.work.clerk import Clerk, Post, owner_name
 from dicomnode.serve.work.pulse import Pulse
 from dicomnode.settings import DestinationSettings, Settings
+from dicomnode.values import Sender
 
 _LEASE_S: Final = 60.0
 
 
 class Courier(Clerk):
-    """Does the `deliver` tasks of one destination; order kept, one association at a time."""
+    """Does the `deliver` and `confirm` tasks of one destination; order kept, one association at a time."""
 
     def __init__(
         self,
@@ -31,52 +47,158 @@ class Courier(Clerk):
     ) -> None:
         post = Post(
             name=owner_name("scheduler", f"courier-{destination.name}"),
-            kinds=(TaskKind.DELIVER,),
+            kinds=(TaskKind.DELIVER, TaskKind.CONFIRM),
             lease_s=_LEASE_S,
             destination=destination.name,
         )
         super().__init__(post, journal, stopping)
         self._calling_ae = settings.node.ae_title
         self._destination = destination
+        self._rate = Rate(destination.rate_mb_s) if destination.rate_mb_s else None
+        self._confirming = Confirming(destination, journal)
         self._random = random.Random()  # noqa: S311  jitter of retry times, nothing secret
 
     def work(self, task: TaskRecord, pulse: Pulse) -> Event:
+        """Send, or ask whether what was sent is kept."""
+        if self._is_held(task):
+            held = NodeError(RESULTS_HELD, destination=self._destination.name)
+            self._journal.finish(task, Event.NEEDS_PERSON, datetime.now(UTC), error=held)
+            return Event.NEEDS_PERSON
+        sender = self._sender(task)
+        route = route_to(self._destination, self._calling_ae, sender=sender, rate=self._rate)
+        if task.kind is TaskKind.CONFIRM:
+            return self._confirm(task, route)
+        return self._deliver(task, pulse, route, place_of(self._destination.name, sender))
+
+    def _confirm(self, task: TaskRecord, route: Route) -> Event:
+        """Ask whether it is kept; a destination that is away for a day is asked again when it is back."""
+        try:
+            return self._confirming.work(task, route)
+        except NodeError as error:
+            if error.fault not in PASSING:
+                raise
+            now, to = datetime.now(UTC), self._destination
+            wait_s = next_try_s(task.attempt, to.retry_first_s, to.retry_longest_s, self._random.random())
+            again = now + timedelta(seconds=wait_s)
+            self._journal.finish(task, Event.FAILED, now, error=error, not_before=again)
+            return Event.FAILED
+
+    def _claim(self) -> TaskRecord | None:
+        """Claim nothing outside the hours of the destination, but what is to be held there."""
+        until = opens_at(self._destination.hours, _wall())
+        if until is None:
+            return super()._claim()
+        why = NodeError(OUTSIDE_HOURS, name=self._destination.name, hours=self._destination.hours)
+        closed = Closed(destination=self._destination.name, until=until.astimezone(UTC), why=why)
+        self._journal.postpone(self._post.kinds, closed, self._is_held, datetime.now(UTC))
+        return super()._claim() if self._destination.hold else None
+
+    def _is_held(self, task: TaskRecord) -> bool:
+        return self._destination.hold and task.kind is TaskKind.DELIVER and not is_released(task)
+
+    def _sender(self, task: TaskRecord) -> Sender | None:
+        """Who sent the study, where results go back there."""
+        if not self._destination.to_sender:
+            return None
+        return self._journal.origin(task.study_instance_uid, task.study_version)
+
+    def _deliver(self, task: TaskRecord, pulse: Pulse, route: Route, place: str) -> Event:
         """Send what the destination has not stored yet; each answer is written at once."""
         waiting = self._journal.undelivered(task)
-        uid_of = {record.path: record.sop_instance_uid for record in waiting}
-        done = 0
-
-        def note(outcome: FileOutcome) -> None:
-            nonlocal done
-            done += 1
-            self._journal.record_delivery(
-                task,
-                uid_of[outcome.path],
-                outcome.outcome,
-                outcome.status,
-                outcome.text,
-                datetime.now(UTC),
-            )
-            pulse.progress("sending", done, len(waiting))
-
+        trip = _Trip(self._journal, task, self._destination, place, waiting, pulse)
         damaged = _damaged(waiting)
         for outcome in damaged:
-            note(outcome)
+            trip.note(outcome)
         withheld = {outcome.path for outcome in damaged}
-        outcomes = send_files(
-            peer_of(self._destination),
-            self._calling_ae,
+        outcomes = route.send(
             [record.path for record in waiting if record.path not in withheld],
-            on_outcome=note,
+            on_outcome=trip.note,
+            on_negotiated=trip.negotiated,
             stop=self._stopping,
         )
+        now = datetime.now(UTC)
+        if trip.refused:
+            notes = [trip.told_of_refusal()]
+            self._journal.finish(task, Event.COMMITTED, now, new_tasks=[report_again(task)], notes=notes)
+            return Event.COMMITTED
         if len(outcomes) + len(damaged) < len(waiting):
             raise NodeError(BUG, where="deliver", error="an object was not answered for")
-        now = datetime.now(UTC)
         decision = decide([*damaged, *outcomes], task.attempt, self._destination, now, self._random.random())
         event = Event[decision.event]
-        self._journal.finish(task, event, now, error=decision.fault, not_before=decision.not_before)
+        follows = self._follows(task) if event is Event.COMMITTED else []
+        self._journal.finish(
+            task, event, now, error=decision.fault, not_before=decision.not_before, new_tasks=follows
+        )
         return event
+
+    def _follows(self, task: TaskRecord) -> Sequence[NewTask]:
+        """Ask whether it keeps all that, where it can be asked; else its answers are all that is known."""
+        if self._destination.confirm != "status" and self._destination.folder is None:
+            return [confirm_task(task)]
+        uids = [one.record.sop_instance_uid for one in self._journal.unconfirmed(task)]
+        if uids:
+            self._journal.confirm(task, uids, "status", datetime.now(UTC))
+        return []
+
+
+class _Trip:
+    """One delivery: what is written of it while it is under way.
+
+    place: who the destination is (`place_of`). refused: the SOP Classes that the destination does not take,
+    where it gets other kinds of objects instead.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        task: TaskRecord,
+        destination: DestinationSettings,
+        place: str,
+        waiting: Sequence[ObjectRecord],
+        pulse: Pulse,
+    ) -> None:
+        self._journal, self._task, self._destination, self._pulse = journal, task, destination, pulse
+        self._place, self._waiting = place, waiting
+        self._uid_of = {record.path: record.sop_instance_uid for record in waiting}
+        self._done = 0
+        self.refused: frozenset[str] = frozenset()
+
+    def note(self, outcome: FileOutcome) -> None:
+        """Write what became of a file."""
+        self._done += 1
+        self._journal.record_delivery(
+            self._task,
+            self._uid_of[outcome.path],
+            outcome.outcome,
+            outcome.status,
+            outcome.text,
+            datetime.now(UTC),
+        )
+        self._pulse.progress("sending", self._done, len(self._waiting))
+
+    def negotiated(self, taken: Mapping[str, bool]) -> bool:
+        """Write which SOP Classes the destination takes; tell whether what was made is to be sent."""
+        self._journal.note_classes(self._place, taken, datetime.now(UTC))
+        refused = frozenset(uid for uid, is_taken in taken.items() if not is_taken)
+        if not refused or not self._destination.fallback or is_of_retraction(self._task.engine):
+            return True
+        self.refused = refused
+        return False
+
+    def told_of_refusal(self) -> Note:
+        """Say what the destination does not take: what it gets instead is made next."""
+        kinds = sorted({one.kind for one in self._waiting if one.sop_class_uid in self.refused})
+        return Note(
+            what="objects.refused",
+            text=f"{self._destination.name} takes no {', '.join(kinds)}: "
+            "it gets the next best that it takes.",
+            facts={"destination": self._destination.name, "kinds": ", ".join(kinds)},
+        )
+
+
+def _wall() -> datetime:
+    """What the clock on the wall of this machine shows."""
+    return datetime.now(UTC).astimezone().replace(tzinfo=None)
 
 
 def _damaged(records: Sequence[ObjectRecord]) -> list[FileOutcome]:

@@ -3,39 +3,33 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from hashlib import sha256
-from pathlib import Path
 from typing import Final
 
 import structlog
 
 from dicomnode.assemble import DecoderPool, StudyFiles, read_studies
 from dicomnode.engine import EnginePackage, configured_engine
-from dicomnode.faults import BUG, DESTINATION_UNKNOWN, NO_ENGINE_WANTS, NodeError
-from dicomnode.journal import Event, Journal, ObjectRecord, TaskKind, TaskRecord, is_of_retraction
-from dicomnode.report import ReportProfile, ResultObject, make_objects
-from dicomnode.serve.analysing.again import taken_over
+from dicomnode.faults import NO_ENGINE_WANTS, RESULTS_REJECTED, NodeError
+from dicomnode.journal import Event, Journal, TaskKind, TaskRecord
+from dicomnode.serve.analysing.again import rejected_notes, taken_over
 from dicomnode.serve.analysing.analysis import decoder_limits
 from dicomnode.serve.deciding.dispatch import Dispatch, barred, decide
 from dicomnode.serve.deciding.incomplete import carried_on
 from dicomnode.serve.deciding.plan import (
     analyse_tasks,
-    deliver_task,
     left_out_notes,
     rule_notes,
     set_aside_notes,
 )
 from dicomnode.serve.deciding.site_rules import SiteWish, origin_of, wish_for
-from dicomnode.serve.identity.whose import told_of
 from dicomnode.serve.logs import fault_facts
-from dicomnode.serve.results.replaced import replaced_reports
-from dicomnode.serve.results.withdrawal import write_rejection_note
+from dicomnode.serve.results.writing import ResultWriter
 from dicomnode.serve.work.clerk import Clerk, Post, owner_name
 from dicomnode.serve.work.pulse import Pulse
-from dicomnode.settings import DestinationSettings, Settings
+from dicomnode.settings import Settings
 from dicomnode.store import Store
 
 log = structlog.get_logger("dicomnode.serve")
@@ -54,13 +48,13 @@ class Desk(Clerk):
         )
         super().__init__(post, journal, stopping)
         self._settings = settings
-        self._store = store
+        self._writer = ResultWriter(settings, store, journal)
         self._told: dict[str, str] = {}  # engine: what was logged of it
 
     def work(self, task: TaskRecord, pulse: Pulse) -> Event:
         """Dispatch or report."""
         del pulse  # nothing here takes long enough to be told of
-        return self._dispatch(task) if task.kind is TaskKind.DISPATCH else self._report(task)
+        return self._dispatch(task) if task.kind is TaskKind.DISPATCH else self._writer.write(task)
 
     def _packages(self) -> tuple[list[EnginePackage], dict[str, NodeError]]:
         """Give the engines that can be asked, and why others cannot; raises the first reason if none can."""
@@ -93,15 +87,20 @@ class Desk(Clerk):
         uid, version = task.study_instance_uid, task.study_version
         wanted = [new for dispatch in dispatches for new in analyse_tasks(dispatch, uid, version, wish)]
         digests = {package.manifest.name: package.digest for package in packages}
-        tasks = taken_over(carried_on(wanted, task), task, self._journal, digests)
+        tasks, rejected = taken_over(carried_on(wanted, task), task, self._journal, digests)
         self._journal.finish(
             task,
             Event.COMMITTED,
             now,
             verdicts=[verdict for dispatch in dispatches for verdict in dispatch.verdicts],
             new_tasks=tasks,
-            error=None if tasks else NodeError(NO_ENGINE_WANTS),
-            notes=[*rule_notes(wish), *set_aside_notes(reading.set_aside), *left_out_notes(broken)],
+            error=None if tasks else _why_none(rejected),
+            notes=[
+                *rule_notes(wish),
+                *set_aside_notes(reading.set_aside),
+                *left_out_notes(broken),
+                *rejected_notes(rejected),
+            ],
         )
         return Event.COMMITTED
 
@@ -116,46 +115,10 @@ class Desk(Clerk):
         verdicts = [verdict for package in out for verdict in barred(study, package, wish.name)]
         return replace(dispatch, verdicts=(*dispatch.verdicts, *verdicts))
 
-    def _report(self, task: TaskRecord) -> Event:
-        if is_of_retraction(task.engine):
-            number = self._settings.report.series_number
-            return write_rejection_note(task, self._store, self._journal, number)
-        if task.engine is None:
-            raise NodeError(BUG, where="report", error="a task without an engine")
-        destination = self._destination(task)
-        findings = self._store.load_findings(self._finding(task))
-        profile = ReportProfile(kinds=destination.objects, series_number=self._settings.report.series_number)
-        identity = told_of(task.study_instance_uid, task.study_version, self._journal)
-        replaces = replaced_reports(task, self._journal)
-        made = make_objects(findings, profile, self._store.salt, identity, replaces)
-        records = [self._kept(one, task) for one in made]
-        self._journal.finish(
-            task, Event.COMMITTED, datetime.now(UTC), objects=records, new_tasks=[deliver_task(task)]
-        )
-        return Event.COMMITTED
 
-    def _kept(self, made: ResultObject, task: TaskRecord) -> ObjectRecord:
-        """Put an object into the outbox."""
-        return ObjectRecord(
-            sop_instance_uid=made.sop_instance_uid,
-            sop_class_uid=made.sop_class_uid,
-            series_instance_uid=made.series_instance_uid,
-            kind=made.kind,
-            study_instance_uid=task.study_instance_uid,
-            study_version=task.study_version,
-            engine=task.engine or "",
-            path=self._store.put_object(made.sop_instance_uid, made.content),
-            digest=sha256(made.content).hexdigest(),
-        )
-
-    def _destination(self, task: TaskRecord) -> DestinationSettings:
-        for destination in self._settings.destination:
-            if destination.name == task.destination:
-                return destination
-        raise NodeError(DESTINATION_UNKNOWN, destination=task.destination)
-
-    def _finding(self, task: TaskRecord) -> Path:
-        for engine, version, path in self._journal.findings(task.study_instance_uid):
-            if (engine, version) == (task.engine, task.study_version):
-                return path
-        raise NodeError(BUG, where="report", error="the findings are not in the journal")
+def _why_none(rejected: Mapping[str, str]) -> NodeError:
+    """Say why nothing is analysed. rejected: as of `Following`."""
+    if not rejected:
+        return NodeError(NO_ENGINE_WANTS)
+    codes = {code for of_engine in rejected.values() for code in of_engine.split(", ")}
+    return NodeError(RESULTS_REJECTED, codes=", ".join(sorted(codes)))

@@ -9,20 +9,32 @@ reference is of UIDs, and without it nothing tells that what stands under the ol
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
+import structlog
+
+from dicomnode.faults import NodeError
 from dicomnode.journal import Journal, ObjectRecord, TaskRecord
 from dicomnode.journal.records import Scalar
 from dicomnode.report import EarlierReport
+from dicomnode.serve.logs import fault_facts
 from dicomnode.serve.naming import engine_of
+from dicomnode.store import load_findings
+from dicomnode.values import Findings, SourceFrame
+
+log = structlog.get_logger("dicomnode.serve")
 
 _Stack = tuple[Scalar, Scalar]  # Series Instance UID, and number of the stack in it
 
 
-def replaced_reports(task: TaskRecord, journal: Journal) -> tuple[EarlierReport, ...]:
-    """Name what the report of a report task takes the place of, of the latest version that has some of it."""
+def replaced_reports(task: TaskRecord, findings: Findings, journal: Journal) -> tuple[EarlierReport, ...]:
+    """Name what the report of a report task takes the place of, of the latest version that has some of it.
+
+    findings: what it is written from.
+    """
     study_uid = task.study_instance_uid
     there = journal.reports_at(study_uid, task.destination or "")
-    found = _earlier(there, task, journal.tasks(study_uid))
+    found = _earlier(there, task, findings, journal)
     latest = max((one.study_version for one in found), default=0)
     return tuple(
         EarlierReport(
@@ -36,28 +48,54 @@ def replaced_reports(task: TaskRecord, journal: Journal) -> tuple[EarlierReport,
 
 
 def _earlier(
-    there: Sequence[ObjectRecord], task: TaskRecord, tasks: Sequence[TaskRecord]
+    there: Sequence[ObjectRecord], task: TaskRecord, findings: Findings, journal: Journal
 ) -> list[ObjectRecord]:
     """Return the reports of earlier versions by the engine of the task, on the same stack.
 
-    The number of an analysis does not tell its stack: a late series may stand before the others. Where the
-    engine made one analysis in each of two versions, that is its answer to the study, whatever it took.
+    The number of an analysis does not tell its stack: a late series may stand before the others. Nor does
+    that of the stack in its series, as a late image may make another one the largest: what looked at one of
+    the same images looked at the same stack, or at a part of it. Where the engine made one analysis in each
+    of two versions, that is its answer to the study, whatever it took.
     """
+    study_uid = task.study_instance_uid
     engine = engine_of(task.engine or "")
     analyses: dict[int, dict[str, _Stack | None]] = {}
-    for one in tasks:
+    for one in journal.tasks(study_uid):
         if one.engine is not None and engine_of(one.engine) == engine:
             of_version = analyses.setdefault(one.study_version, {})
             of_version[one.engine] = _stack(one) or of_version.get(one.engine)
     mine = analyses[task.study_version]
+    wanted = mine[task.engine or ""]
+    paths = {(one.engine, one.study_version): one.path for one in journal.findings(study_uid)}
 
     def same(record: ObjectRecord) -> bool:
         before = analyses.get(record.study_version, {})
         stack = before.get(record.engine)
-        return len(mine) == len(before) == 1 or (stack is not None and stack == mine[task.engine or ""])
+        if len(mine) == len(before) == 1:
+            return True
+        if stack is None or wanted is None or stack[0] != wanted[0]:
+            return False
+        now = _images(findings, wanted)
+        then = _images(_read(paths.get((record.engine, record.study_version))), wanted)
+        return not now.isdisjoint(then) if now and then else stack == wanted
 
     earlier = [one for one in there if one.study_version < task.study_version]
     return [one for one in earlier if engine_of(one.engine) == engine and same(one)]
+
+
+def _read(path: Path | None) -> Findings | None:
+    """Read what an earlier version found; None where it cannot be read: no report waits for it."""
+    try:
+        return None if path is None else load_findings(path)
+    except NodeError as error:
+        log.warning("findings.unreadable", **fault_facts(error))
+        return None
+
+
+def _images(findings: Findings | None, stack: _Stack) -> frozenset[SourceFrame]:
+    """Which images of the series of a stack Findings are of."""
+    sources = () if findings is None else findings.sources
+    return frozenset(frame for one in sources if one.series_instance_uid == stack[0] for frame in one.frames)
 
 
 def _stack(task: TaskRecord) -> _Stack | None:

@@ -14,7 +14,17 @@ from dicomnode.analyse import Analysis, Analyst
 from dicomnode.analyse.onto import onto
 from dicomnode.analyse.resample import Prepared
 from dicomnode.faults import NEEDS_REGISTRATION, NO_PRIOR, PREPARATION_NEEDS, REGISTRATION_FAILED, NodeError
-from dicomnode.values import Findings, Grid, Outcome, Remark, RemarkKind, Volume, no_progress
+from dicomnode.values import (
+    EarlierSeries,
+    Findings,
+    Grid,
+    Outcome,
+    ReferencedInstance,
+    Remark,
+    RemarkKind,
+    Volume,
+    no_progress,
+)
 from tests.unit.analyse import chest
 from tests.unit.analyse.forms import CT, LESION, ONE, engine, node, onnx_bytes, step
 from tests.unit.analyse.test_register import OTHER_SPACE, motion, taken_again, volume
@@ -32,6 +42,12 @@ outside = -1000.0
 RIGID = 'register = "rigid"\n'
 OPTIONAL = RIGID + "[input.prior]\n"
 REQUIRED = OPTIONAL + "required = true\n"
+EARLIER = EarlierSeries(
+    name="before",
+    study_instance_uid="1.2",
+    series_instance_uid="1.3",
+    instances=(ReferencedInstance(sop_class_uid="1.2.840.10008.5.1.4.1.1.2", sop_instance_uid="1.4"),),
+)
 
 
 def subtracting(folder: Path, before: str) -> Analyst:
@@ -54,7 +70,13 @@ def analysed(analyst: Analyst, volumes: dict[str, Volume], remarks: tuple[Remark
     try:
         return analyst.analyse(
             Analysis(
-                volumes=volumes, salt=b"s" * 32, study_version=1, made_at=when, remarks=remarks, told=told
+                volumes=volumes,
+                salt=b"s" * 32,
+                study_version=1,
+                made_at=when,
+                remarks=remarks,
+                told=told,
+                earlier=(EARLIER,) if "before" in volumes else (),
             )
         )
     finally:
@@ -72,6 +94,7 @@ def test_a_prior_is_laid_over_the_current_study(tmp_path: Path, now: Volume) -> 
     prior = taken_again(now, motion((4.0, 0.0, -3.0), (12.0, -8.0, 15.0), now.grid))
     found = analysed(subtracting(tmp_path, OPTIONAL), {"ct": now, "before": prior})
     assert [source.name for source in found.sources] == ["ct"]
+    assert found.earlier == (EARLIER,)
     assert found.provenance.details["prior before"] == "study 1.2, series 1.3, 365 days before"
     assert "rigid, forth and back within" in found.provenance.details["registration of before"]
     (remark,) = [one.text for one in found.remarks if "earlier study" in one.text]
@@ -112,6 +135,7 @@ def test_an_optional_prior_that_does_not_match_is_left_out_and_told(tmp_path: Pa
     (remark,) = [one for one in found.remarks if one.code == REGISTRATION_FAILED.code]
     assert remark.text.startswith("No prior for input 'before'")
     assert not any("earlier study" in one.text for one in found.remarks)
+    assert found.earlier == ()
 
 
 @pytest.mark.parametrize("before", [REQUIRED, RIGID])

@@ -181,10 +181,25 @@ def groups_of(frames: int, items: int, *, undefined: bool) -> bytes:
 
 
 @pytest.mark.parametrize("undefined", [False, True], ids=["defined", "undefined"])
-def test_functional_groups_of_12000_frames_of_40_items_are_within_the_bounds(undefined):
-    value = groups_of(12_000, 40, undefined=undefined)
+def test_functional_groups_of_12000_frames_of_40_items_are_within_the_bounds(monkeypatch, undefined):
+    """Of frames that are all alike a hundred tell what each costs, and twice as many cost twice as much."""
+    monkeypatch.setattr(functional_groups, "_UNCOUNTED", 0)
+
+    def cost(frames: int) -> tuple[int, int]:
+        value = groups_of(frames, 40, undefined=undefined)
+        raw = RawDataElement(BaseTag(0x52009230), "SQ", len(value), value, 0, False, True)
+        functional_groups._bound(raw, frames)
+        return value.count(EMPTY_ITEM[:4]), sum(1 for _ in functional_groups._heads(raw, value))
+
+    items, heads = cost(100)
+    assert cost(200) == (2 * items, 2 * heads)
+    assert 120 * items < bounded.most_items(12_000)
+    assert 120 * heads < bounded.most_elements(12_000)
+
+
+def test_more_items_than_the_frames_need_are_told_by_their_number():
+    value = groups_of(12_000, 40, undefined=False)
     raw = RawDataElement(BaseTag(0x52009230), "SQ", len(value), value, 0, False, True)
-    functional_groups._bound(raw, 12_000)
     with pytest.raises(TooMuchError, match=r"480000 items for 20 frame\(s\)"):
         functional_groups._bound(raw, 20)
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
-from dicomnode.assemble import load_volume, read_studies, source_of
+from dicomnode.assemble import load_volume, macros, read_studies, source_of
 from dicomnode.assemble.headers import read_headers
 from dicomnode.phantom import SeriesForm, write_enhanced, write_series
 from dicomnode.store.foreign import quiet
 from dicomnode.values import Grid, SourceFrame
-from tests.unit.assemble.multi_frame import ENHANCED_MR, enhanced, headers_of, item, whole
+from tests.unit.assemble.multi_frame import ENHANCED_MR, NM, enhanced, headers_of, item, whole
 from tests.unit.assemble.series import PLANES, affine_of, write_all
 
 Z = (4.0, 0.0, 2.0, 6.0)
@@ -143,6 +150,93 @@ def test_a_number_of_frames_that_no_object_has_costs_nothing(tmp_path):
     ds = whole(ENHANCED_MR, 3)
     ds.NumberOfFrames = 2**31 - 1
     assert len(headers_of(ds, tmp_path)) == 1
+
+
+@pytest.mark.parametrize("sop_class", [ENHANCED_MR, NM])
+def test_more_frames_than_are_taken_apart_are_refused_by_their_number(tmp_path, sop_class):
+    ds = whole(sop_class, 3, ImageType=["ORIGINAL", "PRIMARY", "RECON TOMO"])
+    ds.Rows = ds.Columns = 1
+    ds.NumberOfFrames, ds.PixelData = 20_001, bytes(2 * 20_001)
+    write_all([ds], tmp_path)
+    (stack,) = stacks_of(tmp_path)
+    assert stack.facts.refusal.code == "DN-3053"
+    assert stack.facts.refusal.text.startswith("(0028,0008) NumberOfFrames is 20001")
+
+
+def many(frames: int, *, undefined: bool, syntax=ExplicitVRLittleEndian):
+    """An object whose frames agree in most and differ in some of what their groups say."""
+    groups = [
+        {
+            "FrameContentSequence": [item(StackID=str(n // 20), DimensionIndexValues=[1 + n // 20, n])],
+            "PlaneOrientationSequence": [item(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])],
+            "MRDiffusionSequence": [
+                item(
+                    DiffusionBValue=float(n % 3),
+                    DiffusionGradientDirectionSequence=[item(DiffusionGradientOrientation=[0.0, 0.6, 0.8])],
+                )
+            ],
+            "RealWorldValueMappingSequence": [
+                item(
+                    RealWorldValueIntercept=0.0,
+                    RealWorldValueSlope=1.0 + n % 2,
+                    MeasurementUnitsCodeSequence=[
+                        item(CodeValue="1", CodingSchemeDesignator="UCUM", CodeMeaning="no units")
+                    ],
+                )
+            ],
+        }
+        for n in range(frames)
+    ]
+    ds = enhanced([float(n) for n in range(frames)], frames=groups, syntax=syntax)
+    ds.DimensionIndexSequence = [
+        item(DimensionIndexPointer=0x00209056),
+        item(DimensionIndexPointer=0x00209057),
+    ]
+    if undefined:
+        ds["PerFrameFunctionalGroupsSequence"].is_undefined_length = True
+        for group in ds.PerFrameFunctionalGroupsSequence:
+            group.is_undefined_length_sequence_item = True
+            for macro in group:
+                macro.is_undefined_length = True
+    return ds
+
+
+@pytest.mark.parametrize("undefined", [False, True], ids=["defined", "undefined"])
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_groups_say_the_same_however_they_are_found(tmp_path, monkeypatch, syntax, undefined):
+    path = write_all([many(60, undefined=undefined, syntax=syntax)], tmp_path)[0]
+    with quiet():
+        scanned = read_headers(path)
+        monkeypatch.setattr(macros, "_scan", lambda dataset, keyword: None)
+        by_pydicom = read_headers(path)
+    assert scanned == by_pydicom
+    assert len(scanned) == 60
+    last = scanned[-1]
+    assert last.tags["DiffusionGradientOrientation"] == (0.0, 0.6, 0.8)
+    assert last.tags["DimensionIndexValues"] == 3  # not the place in the stack
+    assert [(one.slope, one.unit.value) for one in last.mappings] == [(2.0, "1")]
+
+
+def test_a_group_that_is_not_plain_is_read_by_pydicom_and_the_others_stay_as_they_are(tmp_path):
+    path = write_all([enhanced(Z)], tmp_path)[0]
+    content = path.read_bytes()
+    at = [found.start() for found in re.finditer(rb"\x20\x00\x32\x00DS", content)][2]
+    path.write_bytes(content[: at + 4] + b"ZZ" + content[at + 6 :])
+    with quiet():
+        headers = read_headers(path)
+    places = [header.position_lps_mm for header in headers]
+    assert places == [(-10.5, 20.25, 4.0), (-10.5, 20.25, 0.0), None, (-10.5, 20.25, 6.0)]
+
+
+def test_what_frames_share_is_taken_apart_once(tmp_path, monkeypatch):
+    taken = []
+    take_apart = macros._take_apart
+    monkeypatch.setattr(macros, "_take_apart", lambda *one: taken.append(one[1]) or take_apart(*one))
+    headers_of(many(100, undefined=False), tmp_path)
+    assert taken.count("PlanePositionSequence") == 100
+    assert taken.count("PlaneOrientationSequence") == 1  # and its bytes are those of the shared group
+    assert taken.count("MRDiffusionSequence") == 3
+    assert taken.count("RealWorldValueMappingSequence") == 2
 
 
 def test_groups_that_are_no_sequence_of_data_sets_are_a_refusal(tmp_path):

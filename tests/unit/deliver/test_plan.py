@@ -8,7 +8,7 @@ import pytest
 from dicomnode.deliver import Decision, FileOutcome, decide, peer_of
 from dicomnode.deliver.outcome import OUTCOMES, Word, outcome_of
 from dicomnode.faults import PEER_BUSY, STORE_REFUSED, NodeError
-from dicomnode.settings.schema import DestinationSettings
+from dicomnode.settings import DestinationSettings
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 WHERE = DestinationSettings(

@@ -16,9 +16,11 @@ from dicomnode.journal import (
     TaskRecord,
     TaskState,
 )
+from tests.unit.journal.delivery_contract import DeliveryContract
 from tests.unit.journal.result_contract import ResultContract
 from tests.unit.journal.study_contract import StudyContract
 from tests.unit.journal.task_contract import TaskContract
+from tests.unit.journal.waiting_contract import WaitingContract
 from tests.unit.journal.world import (
     NOON,
     STUDY,
@@ -40,7 +42,7 @@ def claim_all(url: str, owner: str, kinds: Sequence[TaskKind]) -> list[int]:
     return done
 
 
-class JournalContract(StudyContract, TaskContract, ResultContract):
+class JournalContract(StudyContract, TaskContract, ResultContract, DeliveryContract, WaitingContract):
     """The contract; a subclass gives the fixture `url` of an empty database."""
 
     @pytest.fixture

@@ -92,10 +92,10 @@ def reject(journal: Journal, *, series: int = 1) -> None:
     journal.add_instances([], later(10), corrections=[note])
 
 
-def correct(journal: Journal, *keywords: str, as_told: frozenset[str] = frozenset()) -> None:
+def correct(journal: Journal, *keywords: str, is_renaming: bool = True, **more: frozenset[str]) -> None:
     other = replace(instance(0, study=PRIOR), digest="f" * 16)
     correction = HeaderCorrection(
-        instance=other, ids=Ids(), keywords=keywords, is_renaming=True, as_told=as_told
+        instance=other, ids=Ids(), keywords=keywords, is_renaming=is_renaming, **more
     )
     journal.add_instances([(other, Ids())], later(10), corrections=[correction])
 
@@ -148,11 +148,58 @@ def test_one_image_of_a_series_that_is_somebody_elses_is_enough(journal: Journal
     assert "was corrected in PatientID." in event.text
 
 
-@pytest.mark.parametrize("keyword", ["PatientName", "AccessionNumber", "PatientWeight"])
+@pytest.mark.parametrize("keyword", ["PatientName", "AccessionNumber"])
 def test_another_correction_of_a_prior_takes_nothing_back(journal: Journal, keyword: str) -> None:
     analysed(journal)
     correct(journal, keyword)
     assert (taken_back(journal), journal.study(STUDY).version) == (set(), 1)
+
+
+def test_an_issuer_where_none_was_makes_a_prior_nobody_elses(journal: Journal) -> None:
+    analysed(journal)
+    correct(journal, "IssuerOfPatientID", "PatientName", added=frozenset({"IssuerOfPatientID"}))
+    assert (taken_back(journal), journal.study(STUDY).version) == (set(), 1)
+
+
+@pytest.mark.parametrize("keyword", ["PatientID", "PatientBirthDate", "PatientSex"])
+def test_anything_else_where_nothing_was_may_be_somebody_elses(journal: Journal, keyword: str) -> None:
+    analysed(journal)
+    correct(journal, keyword, added=frozenset({keyword}))
+    assert taken_back(journal) == {WITH_IT}
+
+
+def test_a_prior_that_an_engine_may_see_otherwise_is_looked_at_again_and_takes_nothing_back(
+    journal: Journal,
+) -> None:
+    analysed(journal)
+    correct(journal, "PatientWeight", is_renaming=False)
+    assert (taken_back(journal), journal.rejected(STUDY)) == (set(), {})
+    study = journal.study(STUDY)
+    assert (study.version, study.state) == (2, StudyState.RECEIVING)
+    (event,) = [one for one in journal.events(STUDY) if one.what == "study.prior_corrected"]
+    assert event.text == (
+        f"Study {PRIOR}, a prior of this one, was corrected in what an engine may see. Version 2 begins."
+    )
+    assert journal.lost_priors_since(STUDY, 1), "the engine that had it looks again"
+    assert journal.same_images_since(STUDY, 2) == 1, "the other one takes its findings over"
+
+
+def test_a_prior_that_is_somebody_elses_and_seen_otherwise_is_told_of_once(journal: Journal) -> None:
+    analysed(journal)
+    correct(journal, "PatientID", "PatientWeight", is_renaming=False)
+    assert taken_back(journal) == {WITH_IT}
+    assert journal.study(STUDY).version == 2
+    told = [one.what for one in journal.events(STUDY) if one.what.startswith("study.prior_")]
+    assert told == ["study.prior_withdrawn"]
+
+
+def test_a_prior_of_an_earlier_version_that_is_seen_otherwise_reopens_nothing(journal: Journal) -> None:
+    analysed(journal)
+    receive(journal, 1, first=7, at=later(3))
+    complete(journal, at=later(4))
+    journal.finish(claim(journal, TaskKind.DISPATCH, later(4)), Event.COMMITTED, later(4), new_tasks=[])
+    correct(journal, "PatientWeight", is_renaming=False)
+    assert (taken_back(journal), journal.study(STUDY).version) == (set(), 2)
 
 
 def test_a_prior_whose_header_follows_the_merge_that_was_told_stays_the_patients(journal: Journal) -> None:

@@ -223,6 +223,78 @@ def test_a_journal_of_before_keeps_which_priors_its_analyses_were_given(path: Pa
     assert ask(path, "SELECT * FROM given_prior") == [("1.2.3", 1, "growth", "1.2.4", "1.2.4.1")]
 
 
+def test_what_an_archive_had_sent_back_is_no_image_of_its_study_any_more(path: Path) -> None:
+    at = "2026-03-01T12:00:00.000000Z"
+    engine = connect(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(migrate._FOLDER))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0006")
+        for study in ("1.2.3", "1.2.4"):
+            connection.exec_driver_sql(
+                "INSERT INTO study (study_instance_uid, accession_number, version, state, calling_ae, "
+                "first_received_at, last_received_at, last_added_at) "
+                f"VALUES ('{study}', 'A17', 1, 'done', 'CT1', '{at}', '{at}', '{at}')"
+            )
+            for series in (f"{study}.1", f"{study}.9"):
+                connection.exec_driver_sql(f"INSERT INTO series VALUES ('{study}', '{series}', 'SR')")
+        connection.exec_driver_sql(
+            f"INSERT INTO object VALUES ('5', '6', '1.2.3.9', 'SR', '1.2.3', 1, 'e', '/o', 'd', '{at}')"
+        )
+        for study, series, uid in (
+            ("1.2.3", "1.2.3.1", "4"),
+            ("1.2.3", "1.2.3.9", "5"),
+            ("1.2.4", "1.2.4.1", "4"),
+            ("1.2.4", "1.2.4.9", "5"),  # another study's, under the same UID
+        ):
+            connection.exec_driver_sql(
+                "INSERT INTO instance VALUES "
+                f"('{study}', '{uid}', '{series}', '6', '1', '/i', 1, 'd', '{at}', 'CT1', 'N', 'a', 1)"
+            )
+    engine.dispose()
+    with open_at(path) as journal:
+        assert (journal.study("1.2.3").instances, journal.study("1.2.4").instances) == (1, 2)
+    left = ask(path, "SELECT series_instance_uid FROM series ORDER BY 1")
+    assert left == [("1.2.3.1",), ("1.2.4.1",), ("1.2.4.9",)]
+
+
+def test_a_journal_of_before_says_when_an_engine_found_what_a_later_version_took_over(path: Path) -> None:
+    days = {version: f"2026-03-0{version}T12:00:00.000000Z" for version in (1, 2, 3)}
+    engine = connect(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(migrate._FOLDER))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0007")
+        at = days[1]
+        connection.exec_driver_sql(
+            "INSERT INTO study (study_instance_uid, accession_number, version, state, calling_ae, "
+            "first_received_at, last_received_at, last_added_at) "
+            f"VALUES ('1.2.3', 'A17', 3, 'done', 'CT1', '{at}', '{at}', '{at}')"
+        )
+        for version, day in days.items():
+            for name in ("ct", "mr"):
+                over = {"ct": {2: 1, 3: 2}}.get(name, {}).get(version)
+                payload = f'{{"stack": 0, "findings_of": {over}}}' if over else "{}"
+                connection.exec_driver_sql(
+                    f"INSERT INTO finding VALUES ('1.2.3', {version}, '{name}', '/f', '{day}')"
+                )
+                connection.exec_driver_sql(
+                    "INSERT INTO task (kind, study_instance_uid, study_version, engine, destination, "
+                    "payload, state, priority, not_before, attempt, lost, fence, created_at, changed_at) "
+                    f"VALUES ('analyse', '1.2.3', {version}, '{name}', '', '{payload}', 'done', 0, "
+                    f"'{at}', 1, 0, 1, '{at}', '{at}')"
+                )
+    engine.dispose()
+    open_at(path).close()
+    found = ask(path, "SELECT engine, found_at FROM finding ORDER BY engine, study_version")
+    assert found == [("ct", days[1])] * 3 + [("mr", days[version]) for version in (1, 2, 3)]
+    assert ask(path, "SELECT DISTINCT engine_version, engine_digest, taken_back FROM finding") == [
+        (None, None, None)
+    ]
+
+
 def test_who_opens_a_journal_waits_for_who_is_making_it(path: Path) -> None:
     done = threading.Event()
 

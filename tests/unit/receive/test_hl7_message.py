@@ -91,7 +91,6 @@ def test_an_old_id_becomes_the_one_of_its_type_and_issuer(new: str, old: str, be
         ("A^^^HOSP^MR~B^^^HOSP^PI", "OLD^^^HOSP"),
         ("A^^^ELSEWHERE^MR", "OLD^^^HOSP^MR"),
         ("A^^^HOSP^PI", "OLD^^^HOSP^MR"),
-        ("A^^^HOSP^MR", "OLD^^^HOSP^MR~O2^^^MPI^PI"),
         ("A^^^HOSP^SS", "OLD"),
         ("A", "OLD^^^HOSP^AN"),
     ],
@@ -100,7 +99,6 @@ def test_an_old_id_becomes_the_one_of_its_type_and_issuer(new: str, old: str, be
         "two of the issuer",
         "another issuer",
         "another type",
-        "one of two",
         "no ID of a patient",
         "no old ID of a patient",
     ],
@@ -109,6 +107,26 @@ def test_a_merge_that_does_not_say_what_an_old_id_becomes_is_wrong(new: str, old
     with pytest.raises(NodeError) as caught:
         changes(message(f"PID|||{new}", f"MRG|{old}", kind="ADT^A40^ADT_A39"))
     assert caught.value.fault is MESSAGE_WRONG
+
+
+@pytest.mark.parametrize(
+    ("new", "old"),
+    [
+        ("NEW^^^HOSP^MR", "OLD^^^HOSP^MR~O2^^^MPI^PI"),
+        ("N2^^^OTHER^PI~NEW^^^HOSP^MR", "O2^^^MPI^PI~OLD^^^HOSP^MR"),
+    ],
+)
+def test_one_old_id_that_becomes_nothing_is_left_out_of_the_merge(new: str, old: str) -> None:
+    (change,) = changes(message(f"PID|||{new}", f"MRG|{old}", kind="ADT^A40^ADT_A39"))
+    assert [one.number for one in change.known_as] == ["OLD"]
+    assert [one.number for one in change.successors] == ["NEW"]
+    assert change.left_out == (PatientNumber("O2", "MPI", "PI"),)
+
+
+def test_an_old_id_that_could_become_two_refuses_the_merge_also_where_another_is_plain() -> None:
+    two = message("PID|||A^^^HOSP^MR~B^^^HOSP^MR~C^^^MPI^PI", "MRG|O1^^^HOSP^MR~O2^^^MPI^PI", kind="ADT^A40")
+    with pytest.raises(NodeError, match="PID-3 has 2 IDs"):
+        changes(two)
 
 
 @pytest.mark.parametrize("kind", ["AN", "SS", "VN", "NI", "mr"])

@@ -21,6 +21,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from dicomnode.report import EarlierReport
 from dicomnode.values import (
     Code,
+    EarlierSeries,
     FindingKind,
     Findings,
     Grid,
@@ -28,6 +29,7 @@ from dicomnode.values import (
     Measurement,
     Outcome,
     Provenance,
+    ReferencedInstance,
     Remark,
     RemarkKind,
     Segment,
@@ -58,6 +60,19 @@ EARLIER = tuple(
         series_instance_uid=derive_uid(SALT, "earlier series", series),
     )
     for number, series in (("1", "1"), ("2", "1"), ("3", "2"))
+)
+
+# A prior: images of an earlier study that a report names
+BEFORE = EarlierSeries(
+    name="before",
+    study_instance_uid=derive_uid(SALT, "study before"),
+    series_instance_uid=derive_uid(SALT, "series before"),
+    instances=tuple(
+        ReferencedInstance(
+            sop_class_uid="1.2.840.10008.5.1.4.1.1.2", sop_instance_uid=derive_uid(SALT, "image before", n)
+        )
+        for n in "123"
+    ),
 )
 
 _A, _B = np.radians((25.0, 20.0))  # turned about the body axis, then tipped

@@ -14,7 +14,7 @@ from dicomnode.values.codes import HOUNSFIELD, MILLIMETRE, NO_UNIT
 from tests.unit.report.kinds import KINDS
 from tests.unit.report.sources import findings
 
-_OF_NO_FINDING = {"outcome", "sources", "provenance", "made_at", "study_version", "remarks"}
+_OF_NO_FINDING = {"outcome", "sources", "earlier", "provenance", "made_at", "study_version", "remarks"}
 
 
 @pytest.mark.parametrize("kind", KINDS)

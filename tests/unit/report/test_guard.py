@@ -112,6 +112,26 @@ def _miscount_frames(seg: Dataset) -> None:
     seg.NumberOfFrames = seg.NumberOfFrames - 1
 
 
+def _name_the_next_image(seg: Dataset) -> None:
+    images = [
+        group.DerivationImageSequence[0].SourceImageSequence[0]
+        for group in seg.PerFrameFunctionalGroupsSequence
+    ]
+    images[0].ReferencedSOPInstanceUID = images[1].ReferencedSOPInstanceUID
+
+
+def _name_no_image(seg: Dataset) -> None:
+    _first_frame(seg).DerivationImageSequence = []
+
+
+def _cut_the_pixels(seg: Dataset) -> None:
+    seg.PixelData = seg.PixelData[: len(seg.PixelData) // 4 * 2]
+
+
+def _lose_the_pixels(seg: Dataset) -> None:
+    del seg.PixelData
+
+
 def _lose_a_segment(seg: Dataset) -> None:
     seg.SegmentSequence = list(seg.SegmentSequence)[:-1]
 
@@ -134,7 +154,7 @@ def _set_tracking(seg: Dataset) -> None:
 
 LIES = {
     "all frames half a pixel off": (_shift_all, "voxels"),
-    "one frame on the next slice": (_shift_one_slice, "other voxels|second frame"),
+    "one frame on the next slice": (_shift_one_slice, "names another image"),
     "all frames outside of the volume": (_shift_out_of_the_volume, "the volume has 12"),
     "columns mirrored": (_mirror_columns, "voxels"),
     "rows and columns exchanged": (_transpose_axes, "voxels"),
@@ -146,6 +166,10 @@ LIES = {
     "last frame missing": (_lose_a_frame, "voxels, not"),
     "a frame twice": (_double_a_frame, "second frame"),
     "number of frames wrong": (_miscount_frames, "frames"),
+    "a frame of the next image": (_name_the_next_image, "names another image"),
+    "a frame of no image": (_name_no_image, "names another image"),
+    "half of the pixels": (_cut_the_pixels, "too few pixels"),
+    "no pixels": (_lose_the_pixels, "too few pixels"),
     "a segment missing": (_lose_a_segment, "segments"),
     "another type": (_set_type, "type"),
     "another tracking UID": (_set_tracking, "tracking"),
@@ -172,13 +196,13 @@ def content(found: Findings) -> bytes:
 def test_each_lie_of_a_segmentation_is_found(lie: str, found: Findings, content: bytes) -> None:
     change, words = LIES[lie]
     with pytest.raises(NodeError, match=words) as caught:
-        check_segmentation(_changed(content, change), found)
+        check_segmentation([_changed(content, change)], found)
     assert caught.value.fault is GEOMETRY_GUARD
     assert caught.value.remedy
 
 
 def test_reading_and_writing_alone_is_no_lie(found: Findings, content: bytes) -> None:
-    check_segmentation(_changed(content, lambda seg: None), found)
+    check_segmentation([_changed(content, lambda seg: None)], found)
 
 
 @pytest.mark.parametrize("plane", PLANES)
@@ -195,7 +219,7 @@ def test_a_true_segmentation_passes_in_every_plane_and_size(plane: str, shape: t
         found = replace(full, segments=(replace(one, centre_lps_mm=(float(x), float(y), float(z))),))
     else:
         found = findings(Series(plane=plane, shape_kji=shape))
-    check_segmentation(_content(found), found)
+    check_segmentation([_content(found)], found)
 
 
 def test_a_stated_centre_that_is_elsewhere_is_found(found: Findings, content: bytes) -> None:
@@ -203,7 +227,7 @@ def test_a_stated_centre_that_is_elsewhere_is_found(found: Findings, content: by
     x, y, z = nodule.centre_lps_mm
     moved = replace(nodule, centre_lps_mm=(x, y, z + 5.0))
     with pytest.raises(NodeError, match="centroid"):
-        check_segmentation(content, replace(found, segments=(*found.segments[:2], moved)))
+        check_segmentation([content], replace(found, segments=(*found.segments[:2], moved)))
 
 
 def test_lungs_whose_sides_are_exchanged_everywhere_are_found() -> None:
@@ -229,4 +253,4 @@ def test_slices_that_jitter_a_little_pass_and_those_that_jitter_more_do_not() ->
 def test_a_segmentation_without_a_volume_is_found(found: Findings, content: bytes) -> None:
     source = replace(found.sources[0], grid=None)
     with pytest.raises(NodeError, match="no volume"):
-        check_segmentation(content, replace(found, sources=(source,), segments=()))
+        check_segmentation([content], replace(found, sources=(source,), segments=()))

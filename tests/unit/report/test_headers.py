@@ -10,7 +10,7 @@ from pydicom import Dataset
 from pydicom.dataelem import DataElement
 
 from dicomnode.faults import SOURCE_HEADER_WRONG, SOURCES_DISAGREE, NodeError
-from dicomnode.report.headers import read_heading
+from dicomnode.report.headers import check_patient, read_heading
 from dicomnode.values import Findings, SourceHeaders
 from tests.unit.report.sources import Series, findings, not_analysed, wrong_element
 
@@ -39,6 +39,7 @@ def _only_on(k_wanted: int, edit):
     return edit_one
 
 
+ASCII = {"ReferringPhysicianName": "Arzt", "InstitutionName": "Klinikum"}
 TYPE_2 = (
     "PatientName",
     "PatientBirthDate",
@@ -202,6 +203,74 @@ def test_headers_of_another_series_than_the_findings_say_disagree(keyword: str, 
 def test_the_same_name_in_two_character_sets_is_the_same_name() -> None:
     heading = read_heading(findings(Series(edit=_only_on(2, _with(SpecificCharacterSet="ISO_IR 192")))))
     assert str(heading.shared.PatientName) == "Müller^Jörg"
+
+
+@pytest.mark.parametrize("untold", [0, 5])
+@pytest.mark.parametrize(
+    ("name", "declared"),
+    [
+        ("Müller^Jörg", "ISO_IR 100"),
+        ("Müller^Jörg", "ISO_IR 192"),
+        ("Иванов^Пётр", "ISO_IR 144"),
+        ("王^小东", "GB18030"),
+        ("Yamada^Tarou=山田^太郎", ["", "ISO 2022 IR 87"]),
+    ],
+)
+def test_a_name_is_read_as_those_headers_say_that_tell_their_character_set(
+    name: str, declared: str | list[str], untold: int
+) -> None:
+    series = Series(extra={**ASCII, "SpecificCharacterSet": declared, "PatientName": name})
+    source = series.source()
+    encoded = list(source.headers.encoded)
+    encoded[untold] = _without_terms(encoded[untold])
+    found = findings(series, sources=(replace(source, headers=SourceHeaders(tuple(encoded))),))
+    assert str(read_heading(found, "ISO_IR 100").shared.PatientName) == name
+
+
+def test_two_names_are_two_although_one_header_does_not_tell_its_character_set() -> None:
+    series = Series(
+        extra={**ASCII, "SpecificCharacterSet": "ISO_IR 144", "PatientName": "Иванов^Пётр"},
+        edit=_only_on(5, _with(PatientName="Петров^Иван")),
+    )
+    source = series.source()
+    encoded = list(source.headers.encoded)
+    encoded[5] = _without_terms(encoded[5])
+    found = findings(series, sources=(replace(source, headers=SourceHeaders(tuple(encoded))),))
+    with pytest.raises(NodeError) as caught:
+        read_heading(found, "ISO_IR 100")
+    assert (caught.value.fault, caught.value.values["keyword"]) == (SOURCES_DISAGREE, "PatientName")
+
+
+def _without_terms(encoded: bytes) -> bytes:
+    """Take the character set out of a header, and leave its other bytes as they are."""
+    at = encoded.index(b"\x08\0\x05\0CS") + 8
+    length = int.from_bytes(encoded[at - 2 : at], "little")
+    return encoded[:at] + b" " * length + encoded[at + length :]
+
+
+@pytest.mark.parametrize(
+    ("edit", "problem"),
+    [
+        (_without("PatientID"), "(0010,0020) PatientID of the source is missing"),
+        (_with(PatientID="P" * 70), "(0010,0020) PatientID of the source is not valid"),
+        (_with(IssuerOfPatientID="I" * 70), "(0010,0021) IssuerOfPatientID of the source is not valid"),
+    ],
+)
+def test_a_header_that_does_not_say_whose_it_is_can_be_found_before_there_are_findings(edit, problem) -> None:
+    (header, *_) = Series(edit=edit).source().headers.encoded
+    said = []
+    for find in (lambda: check_patient(header), lambda: read_heading(findings(Series(edit=edit)))):
+        with pytest.raises(NodeError) as caught:
+            find()
+        said.append(str(caught.value))
+    assert said[0] == said[1]
+    assert problem in said[0]
+
+
+def test_what_a_message_told_of_the_patient_takes_the_place_of_what_a_header_lacks() -> None:
+    (header, *_) = Series(edit=_without("PatientID")).source().headers.encoded
+    check_patient(header, identity={"PatientID": "PAT-7"})
+    check_patient(Series(edit=_with(PatientID="")).source().headers.encoded[0])  # Type 2: it may be empty
 
 
 def test_a_second_input_of_another_patient_disagrees() -> None:

@@ -63,7 +63,7 @@ def test_another_profile_gives_other_numbers_and_other_uids() -> None:
 
 
 def test_a_segmentation_that_the_guard_refuses_is_not_returned(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(content: bytes, found: Findings) -> None:
+    def refuse(contents: list[bytes], found: Findings, *, empty_frames: bool) -> None:
         raise NodeError(GEOMETRY_GUARD, difference="a test says so")
 
     monkeypatch.setattr(make, "check_segmentation", refuse)

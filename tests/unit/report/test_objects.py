@@ -446,7 +446,10 @@ def test_a_region_without_a_number_names_its_algorithm_and_its_place() -> None:
     report = _read(_made(KINDS["points and boxes"][0])["SR"])
     _, box = [{_name(item): _value(item) for item in group.ContentSequence} for group in _groups(report)]
     assert (box["Algorithm Name"], box["Algorithm Version"]) == ("lung-ct: nodules 1", "1.0.0")
-    assert any(text.startswith("nodule-3: Nodule, left lung, box at 5.0 mm R") for text in _texts(report))
+    assert any(
+        text.startswith("nodule-3: Nodule, left lung, on image 5, box of 6.0 × 7.0 × 13.0 mm around 2.0 mm R")
+        for text in _texts(report)
+    )
 
 
 # ── What is not a finding ─────────────────────────────────────────────────────────────────────────

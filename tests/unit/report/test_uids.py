@@ -8,7 +8,7 @@ import pytest
 
 from dicomnode.report.uids import ResultUids, device_serial, device_uid
 from dicomnode.values import Findings, is_valid_uid
-from tests.unit.report.sources import MADE_AT, SALT, Series, findings, provenance
+from tests.unit.report.sources import BEFORE, MADE_AT, SALT, Series, findings, provenance
 
 
 def _all(found: Findings, salt: bytes = SALT, kind: str = "SEG", encoding: str = "BINARY") -> set[str]:
@@ -33,8 +33,9 @@ def test_the_same_findings_give_the_same_valid_uids() -> None:
         lambda: _all(findings(provenance=provenance(version="1.0.1"))),
         lambda: _all(findings(provenance=provenance(engine_digest="f" * 64))),
         lambda: _all(findings(Series(study="another"))),
+        lambda: _all(findings(earlier=(BEFORE,))),
     ],
-    ids=["salt", "kind", "encoding", "version", "engine", "engine-version", "digest", "study"],
+    ids=["salt", "kind", "encoding", "version", "engine", "engine-version", "digest", "study", "prior"],
 )
 def test_anything_that_shapes_the_bytes_gives_other_uids(other) -> None:
     assert not _all(findings()) & other()

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
-from dicomnode.journal import Event, HeaderCorrection, NewTask, RejectionNote, TaskKind
+from dicomnode.journal import AnswerKey, Event, HeaderCorrection, NewTask, RejectionNote, TaskKind
 from dicomnode.serve.analysing.again import FINDINGS_OF, taken_over
 from dicomnode.serve.asking.given_priors import ARCHIVES, GivenPrior, payload_of
-from tests.unit.journal.world import ENGINE, NOON, Ids, analyse, claim, complete, instance, later, receive
+from tests.unit.journal.world import (
+    ENGINE,
+    NOON,
+    STUDY,
+    Ids,
+    analyse,
+    claim,
+    complete,
+    instance,
+    later,
+    receive,
+    report,
+    result,
+)
 from tests.unit.store.findings import full_findings
 
 FOUND = GivenPrior(study_instance_uid="1.2.4", series_instance_uid="1.2.4.1", stack=0, days=365)
@@ -21,7 +35,7 @@ def search(version: int, **more: str) -> NewTask:
     return replace(task, kind=TaskKind.FETCH, destination=ARCHIVES, payload=payload)
 
 
-def analysed(store, journal) -> str:
+def analysed(store, journal, new_tasks: Sequence[NewTask] = ()) -> str:
     """Walk a study through the search and the analysis; give the digest of the engine."""
     receive(journal)
     complete(journal)
@@ -31,7 +45,9 @@ def analysed(store, journal) -> str:
     journal.finish(claim(journal, TaskKind.FETCH), Event.COMMITTED, NOON, new_tasks=[given])
     findings = full_findings()
     path = store.save_findings(findings)
-    journal.finish(claim(journal, TaskKind.ANALYSE), Event.COMMITTED, NOON, finding_path=path)
+    journal.finish(
+        claim(journal, TaskKind.ANALYSE), Event.COMMITTED, NOON, finding_path=path, new_tasks=new_tasks
+    )
     return findings.provenance.engine_digest
 
 
@@ -49,7 +65,7 @@ def corrected(journal, keyword: str):
 
 def test_after_a_corrected_name_the_findings_are_taken_over_without_a_search(store, journal):
     digest = analysed(store, journal)
-    (task,) = taken_over([search(2)], corrected(journal, "PatientName"), journal, {ENGINE: digest})
+    (task,), _ = taken_over([search(2)], corrected(journal, "PatientName"), journal, {ENGINE: digest})
     assert (task.kind, task.destination, task.study_version) == (TaskKind.ANALYSE, None, 2)
     assert task.payload == {**analyse().payload, **payload_of("before", FOUND), FINDINGS_OF: 1}
 
@@ -58,7 +74,7 @@ def test_after_a_corrected_name_the_findings_are_taken_over_without_a_search(sto
 def test_after_a_corrected_identity_a_prior_is_searched_again(store, journal, keyword):
     digest = analysed(store, journal)
     new = [search(2)]
-    assert taken_over(new, corrected(journal, keyword), journal, {ENGINE: digest}) == new
+    assert taken_over(new, corrected(journal, keyword), journal, {ENGINE: digest}) == (new, {})
 
 
 @pytest.mark.parametrize("uid", ["1.2.4", "1.2.5"])
@@ -75,17 +91,98 @@ def test_findings_are_not_taken_over_when_the_prior_they_were_made_with_is_rejec
     )
     journal.add_instances([], later(30), corrections=[note])
     new = [search(2)]
-    (task,) = taken_over(new, corrected(journal, "PatientName"), journal, {ENGINE: digest})
+    (task,), _ = taken_over(new, corrected(journal, "PatientName"), journal, {ENGINE: digest})
     assert (task in new) == (uid == FOUND.study_instance_uid)
 
 
 def test_for_another_series_a_prior_is_searched(store, journal):
     digest = analysed(store, journal)
     new = [search(2, series="1.2.9")]
-    assert taken_over(new, corrected(journal, "PatientName"), journal, {ENGINE: digest}) == new
+    assert taken_over(new, corrected(journal, "PatientName"), journal, {ENGINE: digest}) == (new, {})
 
 
 def test_for_another_engine_a_prior_is_searched(store, journal):
     analysed(store, journal)
     new = [search(2)]
-    assert taken_over(new, corrected(journal, "PatientName"), journal, {ENGINE: "0" * 64}) == new
+    assert taken_over(new, corrected(journal, "PatientName"), journal, {ENGINE: "0" * 64}) == (new, {})
+
+
+def reject_result(journal, code: str) -> None:
+    """A note of somebody else rejects what the engine found."""
+    made = result(0, "SR")
+    journal.finish(claim(journal, TaskKind.REPORT), Event.COMMITTED, NOON, objects=[made])
+    note = RejectionNote(
+        sop_instance_uid="9.8",
+        study_instance_uid=STUDY,
+        code=code,
+        meaning="Rejected",
+        instances=(made.sop_instance_uid,),
+    )
+    journal.add_instances([], later(30), corrections=[note])
+
+
+@pytest.mark.parametrize(
+    ("code", "keyword", "lost", "becomes"),
+    [
+        ("113001", "PatientName", False, "nothing"),
+        ("113037", "PatientID", False, "nothing"),
+        ("113038", "PatientName", False, "a search"),
+        ("113001", "PatientName", True, "a search"),
+    ],
+    ids=["renamed", "of another ID", "of the wrong order", "its prior is lost"],
+)
+def test_what_somebody_else_rejected_is_not_made_again_without_a_cure(
+    store, journal, code, keyword, lost, becomes
+):
+    digest = analysed(store, journal, new_tasks=[report()])
+    reject_result(journal, code)
+    if lost:
+        receive(journal, 1, study=FOUND.study_instance_uid)
+        images = (instance(0, study=FOUND.study_instance_uid).sop_instance_uid,)
+        note = RejectionNote(
+            sop_instance_uid="9.7",
+            study_instance_uid=FOUND.study_instance_uid,
+            code="113037",
+            meaning="Rejected",
+            instances=images,
+        )
+        journal.add_instances([], later(40), corrections=[note])
+    new = [search(2)]
+    found = taken_over(new, corrected(journal, keyword), journal, {ENGINE: digest})
+    assert found == (([], {ENGINE: code}) if becomes == "nothing" else (new, {}))
+
+
+@pytest.mark.parametrize(
+    ("code", "keyword", "becomes"),
+    [
+        ("113001", "PatientName", "nothing"),
+        ("113037", "PatientID", "nothing"),
+        ("113038", "PatientID", "a search"),
+    ],
+)
+def test_what_a_person_took_back_by_its_engine_is_not_made_again_without_a_cure(
+    store, journal, code, keyword, becomes
+):
+    digest = analysed(store, journal, new_tasks=[report(), analyse(engine="other")])
+    journal.retract_answers(STUDY, [AnswerKey(1, ENGINE)], code, "A. Smith", later(30))
+    new, dispatch = [search(2)], corrected(journal, keyword)
+    found = taken_over(new, dispatch, journal, {ENGINE: digest})
+    assert found == (([], {ENGINE: code}) if becomes == "nothing" else (new, {}))
+    assert taken_over(new, dispatch, journal, {ENGINE: "0" * 64}) == (new, {}), "another package"
+
+
+def test_another_engine_that_nobody_rejected_takes_its_findings_over(store, journal):
+    digest = analysed(store, journal, new_tasks=[report(engine="other")])
+    journal.finish(
+        claim(journal, TaskKind.REPORT), Event.COMMITTED, NOON, objects=[result(0, engine="other")]
+    )
+    note = RejectionNote(
+        sop_instance_uid="9.8",
+        study_instance_uid=STUDY,
+        code="113001",
+        meaning="Rejected",
+        instances=(result(0).sop_instance_uid,),
+    )
+    journal.add_instances([], later(30), corrections=[note])
+    (task,), rejected = taken_over([search(2)], corrected(journal, "PatientName"), journal, {ENGINE: digest})
+    assert (task.payload[FINDINGS_OF], rejected) == (1, {})

@@ -54,7 +54,10 @@ from tests.unit.store.part10 import INSTANCE, NOON, behind_preamble, receive
 from tests.wire.plain_engines import mean_engine, series
 from tests.wire.receive_peer import wait_until
 
-ARCHIVE = DestinationSettings(name="archive", ae_title="ARCHIVE", host="127.0.0.1", port=104)
+ARCHIVE = DestinationSettings(
+    name="archive", ae_title="ARCHIVE", host="127.0.0.1", port=104, confirm="status"
+)
+SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 ENHANCED_SR = "1.2.840.10008.5.1.4.1.1.88.22"
 SLICES = 14
 
@@ -259,10 +262,11 @@ def test_deliveries_to_a_destination_that_is_gone_are_parked_and_not_forgotten(r
 
 
 def _sending(monkeypatch, answer):
-    """What `send_files` is asked, with `answer(path)` for each file."""
+    """What the route is asked to send, with `answer(path)` for each file."""
     asked: list[Path] = []
 
-    def send(_peer, _calling_ae, files, *, on_outcome, stop):
+    def send(files, *, on_outcome, on_negotiated, stop):
+        assert on_negotiated({SEGMENTATION: True})
         outcomes = []
         for path in files:
             asked.append(path)
@@ -270,7 +274,8 @@ def _sending(monkeypatch, answer):
             on_outcome(outcomes[-1])
         return outcomes
 
-    monkeypatch.setattr(courier_room, "send_files", send)
+    route = SimpleNamespace(send=send)
+    monkeypatch.setattr(courier_room, "route_to", lambda _destination, _calling_ae, **_: route)
     return asked
 
 

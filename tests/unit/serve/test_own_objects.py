@@ -13,6 +13,7 @@ from dicomnode.journal import StudyState
 from dicomnode.values.rejection import REJECTIONS
 from tests.unit.serve import test_corrections
 from tests.unit.serve.test_corrections import ALL_HERE, KOS, analysed, changed, note_on
+from tests.unit.serve.test_taken_back import patient_id_of, tell
 from tests.wire.peers import EXPLICIT_LE
 
 walk, files = test_corrections.walk, test_corrections.files
@@ -100,3 +101,57 @@ def test_a_note_that_rejects_the_report_alone_begins_no_version(walk, files, cod
     study = walk.journal.study(uid)
     assert (study.version, study.state, walk.analysed) == (1, StudyState.DONE, 1)
     assert walk.journal.rejected(uid) == {report.SOPInstanceUID: code}
+
+
+# ── and what comes after such a note ──
+
+
+def test_a_result_that_somebody_else_rejected_does_not_come_again_by_a_corrected_name(walk, files):
+    uid = analysed(walk, files)
+    walk.send(note_on_report(walk, files, "113001"))
+    for version, name in ((2, "Right^Name"), (3, "More^Right")):
+        walk.send(*(changed(path, PatientName=name) for path in files))
+        walk.complete(uid)
+        study = walk.journal.study(uid)
+        assert (study.version, study.state) == (version, StudyState.REFUSED)
+        assert "rejected by a note of somebody else (DCM 113001)" in (study.reason or "")
+    assert (len(walk.arrived()), walk.analysed) == (1, 1)
+    assert walk.journal.reanalyse(uid, "A. Smith", datetime.now(UTC)) == 4
+    walk.complete(uid)
+    assert (walk.journal.study(uid).state, walk.analysed) == (StudyState.DONE, 2)
+    assert len(walk.arrived()) == 2
+
+
+@pytest.mark.parametrize("code", ["113001", "113037"])
+def test_a_result_that_somebody_else_rejected_does_not_come_again_by_a_message(walk, files, code):
+    uid = analysed(walk, files)
+    walk.send(note_on_report(walk, files, code))
+    tell(walk, "P2", merged=patient_id_of(files))
+    walk.turn()
+    assert (walk.journal.study(uid).version, len(walk.arrived())) == (1, 1)
+    assert walk.journal.reanalyse(uid, "A. Smith", datetime.now(UTC)) == 2
+    walk.complete(uid)
+    assert [one.PatientID for one in walk.arrived()][-1] == "P2"
+
+
+@pytest.mark.parametrize("how", ["header", "message"])
+def test_a_result_that_somebody_else_rejected_as_of_the_wrong_patient_is_made_anew_for_the_right_one(
+    walk, files, how
+):
+    uid = analysed(walk, files)
+    walk.send(note_on_report(walk, files, "113038"))
+    if how == "header":
+        walk.send(*(changed(path, PatientID="P2") for path in files))
+    else:
+        tell(walk, "P2", merged=patient_id_of(files))
+    walk.complete(uid)
+    assert (walk.journal.study(uid).state, walk.analysed) == (StudyState.DONE, 2)
+    assert [one.PatientID for one in walk.arrived()][-1] == "P2"
+
+
+def test_after_a_rejected_result_other_images_are_analysed_as_ever(walk, files):
+    uid = analysed(walk, files[1:])
+    walk.send(note_on_report(walk, files, "113001"))
+    walk.send(files[0].read_bytes())
+    walk.complete(uid)
+    assert (walk.journal.study(uid).state, walk.analysed) == (StudyState.DONE, 2)

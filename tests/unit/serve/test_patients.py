@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,17 +15,14 @@ from dicomnode.faults import FILE_UNREADABLE, IDENTITY_UNREADABLE, NodeError
 from dicomnode.receive.hl7_message import parse, read_changes
 from dicomnode.serve.identity import patient_header
 from dicomnode.serve.identity import patients as patients_room
-from dicomnode.serve.identity.hl7 import Hl7Desk
 from dicomnode.serve.identity.patients import Patients
 from dicomnode.serve.intake import ingest as ingest_room
 from dicomnode.serve.intake.corrections import corrections_of
 from dicomnode.serve.intake.ingest import ingest
-from dicomnode.settings import Hl7Settings, Settings
 from dicomnode.store import load_identity
 from tests.unit.receive.test_hl7_message import message
 from tests.unit.serve.test_corrections import changed
 from tests.unit.store.part10 import NOON, receive
-from tests.wire.peers import free_port
 from tests.wire.plain_engines import series
 
 
@@ -293,108 +289,23 @@ def test_keys_are_kept_batch_by_batch(patients, journal, monkeypatch):
     assert patients.without_key() == []
 
 
-@pytest.fixture
-def desk(patients, store, journal) -> Iterator[Hl7Desk]:
-    settings = Settings(hl7=Hl7Settings(port=free_port(), senders=("127.0.0.0/8",)))
-    stopping = Turning()
-    desk = Hl7Desk(settings, store, journal, stopping)
-    yield desk
-    stopping.set()
-    desk.run()  # closes the port
-
-
-class Turning(threading.Event):
-    """The scheduler turns while somebody waits for the end of the service."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.turn: Callable[[], object] = lambda: None
-
-    def wait(self, timeout: float | None = None) -> bool:
-        self.turn()
-        return super().wait(0 if timeout else None)
-
-
-def test_the_service_finds_out_whose_its_studies_are_before_it_is_asked(desk, journal):
-    desk.make_keys()
-    assert journal.without_patient_key() == []
-
-
-def test_a_study_that_cannot_be_read_keeps_the_service_from_no_other(desk, journal, monkeypatch, logged):
-    monkeypatch.setattr("dicomnode.serve.identity.patients._BATCH", 1)
-    journal.instances("1.2.0")[0].path.unlink()
-    desk.make_keys()
-    assert journal.without_patient_key() == ["1.2.0"]
-    assert [line["study"] for line in logged if line["event"] == "hl7.key_failed"] == ["1.2.0"]
-
-
-MERGE = message("PID|||P1", "MRG|P0", kind="ADT^A40^ADT_A39")
-
-
-def test_a_message_reaches_images_that_were_acknowledged_before_it(desk, store, journal, files):
-    receive(store, changed(files[0], StudyInstanceUID="1.2.9")[128:], NOON)
-    desk._stopping.turn = lambda: ingest(store, journal, datetime.now(UTC))
-    assert b"MSA|AA|" in desk.answer(MERGE, "127.0.0.1")
-    assert journal.identity("1.2.9", 1) is not None
-
-
-def test_a_message_is_refused_while_images_that_came_before_it_are_not_entered(
-    desk, store, journal, files, monkeypatch
+def test_an_old_id_without_a_successor_is_told_to_its_studies_and_changes_nothing_of_them(
+    patients, store, journal, files, logged
 ):
-    monkeypatch.setattr("dicomnode.serve.identity.hl7._ENTERED_S", 0.0)
-    receive(store, changed(files[0], StudyInstanceUID="1.2.9")[128:], NOON)
-    answer = desk.answer(MERGE, "127.0.0.1")
-    assert b"MSA|AR|" in answer
-    assert b"DN-2534" in answer
-    assert journal.identity("1.2.0", 1) is None
-
-
-class Door:
-    """The lock of the desk, with a bell for each who comes."""
-
-    def __init__(self) -> None:
-        self.lock, self.rung = threading.Lock(), threading.Semaphore(0)
-
-    def __enter__(self) -> None:
-        self.rung.release()
-        self.lock.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self.lock.release()
-
-
-@pytest.mark.parametrize("first", ["answer", "make_keys"])
-def test_two_messages_at_once_are_applied_one_after_the_other(desk, monkeypatch, first):
-    desk._alone = Door()
-    inside: list[str] = []
-    second = threading.Thread(target=desk.answer, args=(MERGE, "127.0.0.1"))
-    apply, make_keys = Patients.apply, Patients.make_keys
-
-    def entered(name: str) -> None:
-        inside.append(name)
-        if len(inside) == 1:
-            assert desk._alone.rung.acquire(timeout=10)
-            second.start()
-            assert desk._alone.rung.acquire(timeout=10), "nobody waits for the first to leave"
-            assert inside == [name]
-
-    def watched_apply(self, *arguments):
-        entered("answer")
-        return apply(self, *arguments)
-
-    def watched_keys(self, batch):
-        if not inside:
-            entered("make_keys")
-        return make_keys(self, batch)
-
-    monkeypatch.setattr(Patients, "apply", watched_apply)
-    monkeypatch.setattr(Patients, "make_keys", watched_keys)
-    if first == "answer":
-        assert b"MSA|AA|" in desk.answer(MERGE, "127.0.0.1")
-    else:
-        desk.make_keys()
-    second.join(10)
-    assert inside == [first, "answer"]
+    send(store, journal, files[1], PatientID="Q0", IssuerOfPatientID="MPI")
+    send(store, journal, files[2], PatientID="Q0", IssuerOfPatientID="ELSEWHERE")
+    for minutes in (0, 1):
+        count = merge(patients, "P1^^^HOSP^MR", "P0^^^HOSP^MR~Q0^^^MPI^PI", minutes=minutes)
+        assert count == (1 if minutes == 0 else 0)
+    assert load_identity(journal.identity("1.2.0", 1).path)["PatientID"] == "P1"
+    assert journal.identity("1.2.1", 1) is None
+    told = {
+        uid: [event.text for event in journal.events(uid) if event.what == "study.id_left_out"]
+        for uid in ("1.2.0", "1.2.1", "1.2.2")
+    }
+    assert [len(texts) for texts in told.values()] == [0, 1, 0], "once, and not that of another issuer"
+    assert "Q0" not in told["1.2.1"][0]
+    assert {line["study"] for line in logged if line["event"] == "hl7.id_left_out"} == {"1.2.1"}
 
 
 def test_the_name_of_a_record_tells_nothing_without_the_salt(tmp_path, store, patients, journal):

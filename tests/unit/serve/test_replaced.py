@@ -11,11 +11,15 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset, dcmread
 
-from dicomnode.journal import TaskKind, TaskState
+from dicomnode.journal import Event, NewTask, TaskKind, TaskRecord, TaskState
+from dicomnode.serve.results.replaced import replaced_reports
 from dicomnode.settings import AnalyseSettings, DestinationSettings, EngineSettings, Settings
-from tests.unit.journal.world import ALL_HERE
+from dicomnode.values import Findings, SourceFrame
+from tests.unit.journal.world import ALL_HERE, PACS, STUDY, claim, complete, deliver, later, report, result
+from tests.unit.journal.world import receive as receive_instances
 from tests.unit.serve.test_clerks import ARCHIVE, ENHANCED_SR
 from tests.unit.serve.test_corrections import KOS, Walk, changed, note_on
+from tests.unit.store.findings import full_findings
 from tests.wire.peers import EXPLICIT_LE, store_scp
 from tests.wire.plain_engines import mean_engine, series
 
@@ -201,3 +205,81 @@ def _series_of(report: Dataset) -> str:
     (study,) = report.CurrentRequestedProcedureEvidenceSequence
     (of_series,) = study.ReferencedSeriesSequence
     return str(of_series.SeriesInstanceUID)
+
+
+def test_of_several_stacks_of_a_series_each_report_names_the_one_on_its_own_images(store, journal):
+    """A late image makes the second stack the first: the numbers of both change."""
+    receive_instances(journal)
+    first = reported(store, journal, 1, {"mean": "ab", "mean:2": "cd"})
+    receive_instances(journal, 1, first=9, at=later(5))
+    second = written(store, journal, 2, {"mean": "cde", "mean:2": "ab", "mean:3": "f"})
+    assert {name: names_of(*one, journal) for name, one in second.items()} == {
+        "mean": [first["mean:2"]],
+        "mean:2": [first["mean"]],
+        "mean:3": [],
+    }
+
+
+def test_stacks_that_become_one_are_both_replaced_by_it(store, journal):
+    receive_instances(journal)
+    first = reported(store, journal, 1, {"mean": "ab", "mean:2": "cd", "mean:3": "f"})
+    receive_instances(journal, 1, first=9, at=later(5))
+    second = written(store, journal, 2, {"mean": "abecd", "mean:2": "f"})
+    assert sorted(names_of(*second["mean"], journal)) == sorted([first["mean"], first["mean:2"]])
+
+
+def test_where_earlier_findings_cannot_be_read_the_number_of_the_stack_tells(store, journal, logged):
+    receive_instances(journal)
+    first = reported(store, journal, 1, {"mean": "ab", "mean:2": "cd"})
+    for one in journal.findings(STUDY):
+        one.path.write_bytes(b"damaged")
+    receive_instances(journal, 1, first=9, at=later(5))
+    second = written(store, journal, 2, {"mean": "abe", "mean:2": "cd"})
+    assert names_of(*second["mean:2"], journal) == [first["mean:2"]]
+    assert "findings.unreadable" in {line["event"] for line in logged}
+
+
+def written(store, journal, version: int, stacks: dict[str, str]) -> dict[str, tuple[TaskRecord, Findings]]:
+    """Analyse the stacks of one series, each of images with a letter for a name; give what reports are of."""
+    at = later(10 * version)
+    complete(journal, at=at)
+    series_uid = full_findings().sources[0].series_instance_uid
+    work = [
+        NewTask(
+            kind=TaskKind.ANALYSE, study_instance_uid=STUDY, study_version=version, engine=engine,
+            payload={"series_instance_uid": series_uid, "stack": number},
+        )
+        for number, engine in enumerate(stacks)
+    ]  # fmt: skip
+    journal.finish(claim(journal, TaskKind.DISPATCH, at), Event.COMMITTED, at, new_tasks=work)
+    found = {}
+    for images in stacks.values():
+        analysis = claim(journal, TaskKind.ANALYSE, at)
+        whole = full_findings(study_version=version)
+        frames = tuple(SourceFrame(f"{series_uid}.{ord(letter)}") for letter in images)
+        findings = dataclasses.replace(whole, sources=(dataclasses.replace(whole.sources[0], frames=frames),))
+        path = store.save_findings(findings)
+        following = report(version=version, engine=analysis.engine or "")
+        journal.finish(analysis, Event.COMMITTED, at, finding_path=path, new_tasks=[following])
+        found[analysis.engine or ""] = findings
+    tasks = [claim(journal, TaskKind.REPORT, at) for _ in stacks]
+    return {task.engine or "": (task, found[task.engine or ""]) for task in tasks}
+
+
+def reported(store, journal, version: int, stacks: dict[str, str]) -> dict[str, str]:
+    """Send the reports of a version; give their UIDs by analysis."""
+    made = {}
+    for number, (engine, (task, _)) in enumerate(written(store, journal, version, stacks).items()):
+        one = result(number, "SR", version=version, engine=engine)
+        sent = dataclasses.replace(deliver(version=version), engine=engine)
+        journal.finish(task, Event.COMMITTED, later(20), objects=[one], new_tasks=[sent])
+        sending = claim(journal, TaskKind.DELIVER, later(20))
+        journal.record_delivery(sending, one.sop_instance_uid, "stored", 0, "", later(20))
+        journal.finish(sending, Event.COMMITTED, later(20))
+        made[engine] = one.sop_instance_uid
+    return made
+
+
+def names_of(task: TaskRecord, findings: Findings, journal) -> list[str]:
+    at_pacs = dataclasses.replace(task, destination=PACS)
+    return [one.sop_instance_uid for one in replaced_reports(at_pacs, findings, journal)]

@@ -209,10 +209,12 @@ def test_the_report_says_what_it_does_not_hold_yet(package, tmp_path):
     assert [made.kind for made in result.objects] == ["SEG", "SR"]
     report = pydicom.dcmread(BytesIO(result.objects[1].content))
     text = " ".join(str(element.value) for element in report.iterall() if element.keyword == "TextValue")
-    for label in ("map difference", "derived image image", "features deep"):
-        assert f"Kept in the findings, not yet in DICOM: {label}." in text
+    assert "Kept in the findings, not yet in DICOM: features deep." in text
+    assert "(difference): " in text
+    assert "Image made: " in text
     assert text.count("95 % of") == text.count("95 % of such cases lie between") == 1
-    assert "spot-1: Lesion, score 90.0 %, box at" in text
+    assert "spot-1: Lesion, score 90.0 %, on image " in text
+    assert ", box of 4.5 × 4.5 × 6.0 mm around " in text
 
 
 def test_findings_of_every_kind_come_back_from_the_store(package, tmp_path):

@@ -8,6 +8,9 @@ import pytest
 from pydicom import dcmread
 
 from dicomnode.journal import StudyState
+from dicomnode.receive.hl7_message import parse, read_changes
+from dicomnode.serve.identity.patients import Patients
+from tests.unit.receive.test_hl7_message import message
 from tests.unit.serve import test_corrections
 from tests.unit.serve.test_corrections import KOS, analysed, changed, note_on
 
@@ -63,3 +66,84 @@ def test_a_study_without_usable_images_stays_ended_whatever_is_corrected(walk, f
     walk.send(*(changed(path, PatientID="P2", PatientWeight="81") for path in files))
     assert walk.journal.study(uid).state is StudyState.RETRACTED
     assert len(walk.arrived(KOS)) == 1
+
+
+# ── whose it is, by a message ──
+
+
+def tell(walk, patient_id: str, *, merged: str = "") -> None:
+    """A message on the patient: another name, or that he is another one's."""
+    segments = [f"PID|||{patient_id}||Right^Name", *([f"MRG|{merged}"] if merged else [])]
+    told = message(*segments, kind="ADT^A40^ADT_A39" if merged else "ADT^A08^ADT_A01")
+    changes = read_changes(parse(told, "8859/1", "10.0.0.1"), "10.0.0.1")
+    Patients(walk.store, walk.journal).apply(changes, "ADT of 10.0.0.1", datetime.now(UTC))
+
+
+def patient_id_of(files) -> str:
+    return str(dcmread(files[0]).PatientID)
+
+
+def test_results_of_the_wrong_patient_are_made_anew_once_a_message_names_the_right_one(walk, files):
+    uid = analysed(walk, files)
+    walk.journal.retract(uid, "113038", datetime.now(UTC))
+    walk.turn()
+    tell(walk, "P2", merged=patient_id_of(files))
+    assert (walk.journal.study(uid).version, walk.journal.study(uid).state) == (2, StudyState.RECEIVING)
+    walk.complete(uid)
+    assert (walk.journal.study(uid).state, walk.analysed) == (StudyState.DONE, 2)
+    assert [one.PatientID for one in walk.arrived()][-1] == "P2"
+    (text,) = walk.told(uid, "study.identity")
+    assert "Version 2 of its results has it." in text
+
+
+@pytest.mark.parametrize(
+    ("code", "merged"),
+    [("113038", False), ("113037", True), ("113001", True)],
+    ids=["same ID", "unsafe", "bad"],
+)
+def test_what_a_message_does_not_cure_stays_taken_back(walk, files, code, merged):
+    uid = analysed(walk, files)
+    walk.journal.retract(uid, code, datetime.now(UTC))
+    walk.turn()
+    mine = patient_id_of(files)
+    tell(walk, "P2" if merged else mine, merged=mine if merged else "")
+    walk.turn()
+    study = walk.journal.study(uid)
+    assert (study.version, study.state, walk.analysed) == (1, StudyState.RETRACTED, 1)
+
+
+def test_a_study_without_usable_images_is_not_cured_by_a_message(walk, files):
+    uid = analysed(walk, files)
+    walk.send(note_on(files, "113038"))
+    walk.turn()
+    tell(walk, "P2", merged=patient_id_of(files))
+    assert walk.journal.study(uid).state is StudyState.RETRACTED
+
+
+# ── a person wants it again ──
+
+
+def test_a_person_has_a_study_analysed_again_whose_results_were_taken_back(walk, files):
+    uid = analysed(walk, files)
+    walk.journal.retract(uid, "113037", datetime.now(UTC))
+    walk.turn()
+    walk.send(*(changed(path, PatientName="Right^Name") for path in files))
+    assert walk.journal.study(uid).state is StudyState.RETRACTED
+    assert walk.journal.reanalyse(uid, "A. Smith", datetime.now(UTC)) == 3
+    walk.complete(uid)
+    assert (walk.journal.study(uid).state, walk.analysed) == (StudyState.DONE, 2)
+    assert str(walk.arrived()[-1].PatientName) == "Right^Name"
+    (text,) = walk.told(uid, "study.reanalysed")
+    assert text == (
+        "A. Smith wants the study analysed again, whose results were taken back (DCM 113037): "
+        "version 3 begins."
+    )
+    assert walk.journal.reanalyse(uid, "A. Smith", datetime.now(UTC)) is None, "its results stand"
+
+
+def test_a_study_without_usable_images_is_not_analysed_again_at_a_persons_wish(walk, files):
+    uid = analysed(walk, files)
+    walk.send(note_on(files, "113038"))
+    walk.turn()
+    assert walk.journal.reanalyse(uid, "A. Smith", datetime.now(UTC)) is None
+    assert walk.journal.study(uid).state is StudyState.RETRACTED

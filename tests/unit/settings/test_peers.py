@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 from dicomnode.settings import (
     DestinationSettings,
@@ -32,7 +33,22 @@ def test_orthanc_gets_this_nodes_ae_title_and_port() -> None:
     text = peer_side("orthanc", _SETTINGS)
     modality = orthanc_entry(text)["DicomModalities"]["dicomnode"]  # type: ignore[index]
     assert (modality["AET"], modality["Port"]) == ("AINODE", 11119)
+    assert modality["AllowStorageCommitment"] is modality["AllowFind"] is True
     assert "function OnStableSeries" in text
+
+
+def test_a_folder_or_a_web_service_is_no_archive_of_the_other_kind() -> None:
+    others = (
+        DestinationSettings(name="share", folder=Path("/srv/results")),
+        DestinationSettings(name="web", url="https://pacs.example/dicom-web"),
+        DestinationSettings(name="back", to_sender=True),
+    )
+    text = peer_side("orthanc", replace(_SETTINGS, destination=others))
+    assert 'ae_title = "ORTHANC"' in text
+    assert "still needs" in text
+    assert "MYPACS" in peer_side(
+        "dcm4chee", replace(_SETTINGS, destination=(*others, *_SETTINGS.destination))
+    )
 
 
 def test_dcm4chee_gets_exporter_and_rule_that_leave_results_out() -> None:

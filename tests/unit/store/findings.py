@@ -13,6 +13,7 @@ from dicomnode.values import (
     ClassProbability,
     Code,
     DerivedImage,
+    EarlierSeries,
     FeatureVector,
     FindingKind,
     Findings,
@@ -22,6 +23,7 @@ from dicomnode.values import (
     Measurement,
     Outcome,
     Provenance,
+    ReferencedInstance,
     Region,
     RegionKind,
     Remark,
@@ -35,6 +37,7 @@ from dicomnode.values import (
 )
 from dicomnode.values.codes import HOUNSFIELD, LEFT, MILLILITRE
 
+CT = "1.2.840.10008.5.1.4.1.1.2"
 LUNG = Code("39607008", "SCT", "Lung")
 NODULE = Code("27925004", "SCT", "Nodule")
 ANATOMY = Code("123037004", "SCT", "Anatomical structure")
@@ -107,6 +110,14 @@ def full_findings(**changes: Any) -> Findings:
     values: dict[str, Any] = {
         "outcome": Outcome.FINDINGS,
         "sources": (source(), source("prior", grid=False)),
+        "earlier": (
+            EarlierSeries(
+                name="before",
+                study_instance_uid="1.2.4",
+                series_instance_uid="1.2.4.1",
+                instances=(ReferencedInstance(sop_class_uid=CT, sop_instance_uid="1.2.4.1.1"),),
+            ),
+        ),
         "provenance": provenance(),
         "made_at": datetime(2026, 3, 1, 12, 30, 1, 5, tzinfo=UTC),
         "study_version": 2,

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from dicomnode.faults import FINDINGS_UNREADABLE, NodeError
-from dicomnode.store import Store
+from dicomnode.store import Store, read_provenance
 from dicomnode.store.codec import Blobs, Undecodable, decode, encode
 from dicomnode.store.findings_file import load_findings, pack_findings
 from dicomnode.values import Findings, Measurement, PicturePlane, SourceHeaders
@@ -96,6 +96,7 @@ def test_a_file_of_schema_1_is_read_and_has_nothing_of_what_came_later() -> None
         images=(),
         features=(),
         frame_scores=(),
+        earlier=(),
     )
     assert differences(old, found) == []
 
@@ -130,6 +131,15 @@ def test_the_file_can_be_read_without_dicomnode(store: Store) -> None:
         tree = json.loads(archive.read("findings.json"))
     assert tree["schema"] == 2
     assert tree["findings"]["provenance"]["engine"] == "lung-ct"
+
+
+def test_what_made_findings_is_read_without_their_masks(store: Store) -> None:
+    path = store.save_findings(full_findings())
+    assert read_provenance(path) == full_findings().provenance
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(NodeError) as caught:
+        read_provenance(path)
+    assert caught.value.fault is FINDINGS_UNREADABLE
 
 
 def test_each_study_version_and_engine_has_a_file_of_its_own(store: Store) -> None:

@@ -15,7 +15,7 @@ import xxhash
 from dicomnode.faults import STORE_WRITE_FAILED, NodeError
 from dicomnode.store import Disk, Store
 from dicomnode.store.pool import NamePool
-from dicomnode.store.seal import PREAMBLE, verify
+from dicomnode.store.seal import PREAMBLE, SealedFile, verify
 from tests.unit.store.part10 import NOON, SENDER, behind_preamble, receive, write_and_seal
 
 
@@ -107,6 +107,49 @@ def test_nothing_waits_until_it_is_sealed(store: Store) -> None:
     with store.new_part() as part:
         part.write(behind_preamble())
         assert store.sealed() == []
+
+
+def test_what_waits_is_known_without_opening_any_of_it(store: Store, monkeypatch) -> None:
+    first = receive(store, behind_preamble())
+    second = receive(store, behind_preamble(), NOON + timedelta(seconds=1))
+    second.path.write_bytes(b"damaged")
+    monkeypatch.delattr(Path, "open")
+    assert store.waiting() == [first.path, second.path]
+
+
+class MeetingDisk(Disk):
+    """Lets somebody else do what he will before one kind of step, once."""
+
+    def __init__(self) -> None:
+        self.before: dict[str, Callable[[], object]] = {}
+
+    def _step(self, name: str) -> None:
+        self.before.pop(name, lambda: None)()
+
+    def link(self, path, target):
+        self._step("link")
+        super().link(path, target)
+
+    def fsync_dir(self, path):
+        self._step("fsync_dir")
+        super().fsync_dir(path)
+
+    def unlink(self, path):
+        self._step("unlink")
+        super().unlink(path)
+
+
+@pytest.mark.parametrize("step", ["link", "fsync_dir", "unlink"])
+def test_two_who_meet_the_same_damaged_file_put_it_aside_once(tmp_path: Path, step: str) -> None:
+    disk = MeetingDisk()
+    with Store.open(tmp_path / "store", disk=disk) as store:
+        whole = receive(store, behind_preamble(), NOON + timedelta(seconds=1))
+        receive(store, behind_preamble()).path.write_bytes(b"damaged")
+        disk.before[step] = lambda: seen.append(store.sealed())
+        seen: list[list[SealedFile]] = []
+        assert store.sealed() == [whole]
+        assert seen == [[whole]]
+        assert len(list((store.root / "quarantine" / "damaged").iterdir())) == 1
 
 
 def test_many_small_pieces_are_written_whole(store: Store) -> None:

@@ -1,0 +1,51 @@
+"""What is unfinished and not needed any more: the study has changed, or its results were taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import ColumnElement, Connection, select
+
+from dicomnode.journal import events, schema, sentences, studies, tasks
+from dicomnode.journal.transitions import Event, states_before
+
+_task: Final = schema.task
+UNFINISHED: Final = sorted(states_before(Event.SUPERSEDED))
+
+
+def supersede(connection: Connection, study_uid: str, version: int, now: datetime) -> None:
+    """What is unfinished of versions before `version` is not needed any more."""
+    # What takes results back is needed all the more
+    is_of_engine = _task.c.engine.not_like(f"{studies.RETRACTION}%")
+    _supersede(connection, study_uid, (_task.c.study_version < version, is_of_engine), now)
+
+
+def supersede_answer(
+    connection: Connection, study_uid: str, version: int, engine: str, now: datetime
+) -> None:
+    """What is unfinished of the results of an analysis is not needed any more."""
+    of = (_task.c.study_version == version, _task.c.engine == engine)
+    _supersede(connection, study_uid, of, now)
+
+
+def _supersede(
+    connection: Connection, study_uid: str, of: Iterable[ColumnElement[bool]], now: datetime
+) -> None:
+    rows = connection.execute(
+        select(_task)
+        .where(_task.c.study_instance_uid == study_uid, _task.c.state.in_(UNFINISHED), *of)
+        .with_for_update()
+    ).all()
+    for row in rows:
+        tasks.move(connection, row, Event.SUPERSEDED, now, owner=None, lease_until=None)
+        events.append(
+            connection,
+            study_uid,
+            now,
+            f"{row.kind}.superseded",
+            sentences.of_task(Event.SUPERSEDED, tasks.said(row)),
+            task=row.id,
+            version=row.study_version,
+        )

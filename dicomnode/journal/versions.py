@@ -1,0 +1,254 @@
+"""Versions of a study: what begins the next one, whose results were taken back, what stays as it was.
+
+A row of `correction` tells what was put right in a version, or taken back of it. Names of attributes stand
+there, never values.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from dicomnode.journal import events, instances, priors, retraction, schema, sentences, studies
+from dicomnode.journal.study_state import StudyState
+
+_correction: Final = schema.correction
+_instance: Final = schema.instance
+_study: Final = schema.study
+
+
+class CorrectionKind(StrEnum):
+    """What was corrected."""
+
+    HEADER = "header"  # images came again with the same pixels and another header
+    REJECTED = "rejected"  # a rejection note sets images aside
+    IDENTITY = "identity"  # whose the study is, by HL7
+    RETRACTED = "retracted"  # the results of the study were taken back
+    SUPERSEDED = "superseded"  # the results of earlier versions were
+    ANSWER = "answer"  # the results of some engines were
+    PRIOR = priors.LOST  # an earlier study that results were made with may not be used any more
+
+
+# Of CID 7010: results of the wrong patient or order, for which the right one is the cure
+WRONG_ORDER: Final = "113038"
+_ANOTHER_PATIENT: Final = frozenset({"PatientID", "IssuerOfPatientID"})
+# Nothing is being made of a study in these
+_SETTLED: Final = frozenset(
+    {
+        StudyState.DONE,
+        StudyState.UNCONFIRMED,
+        StudyState.REFUSED,
+        StudyState.FAILED,
+        StudyState.RETRACTED,
+    }
+)
+# What begins a version in which nothing new has come
+_BEGINS: Final = (
+    CorrectionKind.HEADER,
+    CorrectionKind.REJECTED,
+    CorrectionKind.IDENTITY,
+    CorrectionKind.PRIOR,
+)
+
+
+def reopen(
+    connection: Connection, study_uid: str, now: datetime, values: Mapping[str, Any] | None = None
+) -> int:
+    """Begin the next version of a study that was complete: it is being received again; give the version.
+
+    One that was fetched as a prior stays as it is: nobody analyses it.
+    """
+    row = locked(connection, study_uid)
+    more = {"shortfall": None, **(values or {})}
+    if "last_received_at" in more:
+        more["last_received_at"] = max(row.last_received_at, more["last_received_at"])
+    version: int = row.version
+    changed: dict[str, Any] = {}
+    if priors.mark(connection, study_uid) is None:
+        version, changed = instances.next_version(connection, row, now)
+    connection.execute(
+        update(_study)
+        .where(_study.c.study_instance_uid == study_uid)
+        .values({"last_added_at": max(row.last_added_at, now), **changed, **more})
+    )
+    return version
+
+
+def left(connection: Connection, study_uid: str) -> int:
+    """Instances that are not set aside, beside the notes themselves."""
+    found: int = connection.execute(
+        select(func.count()).where(
+            _instance.c.study_instance_uid == study_uid,
+            _instance.c.sop_class_uid != instances.KEY_OBJECTS,
+            _instance.c.sop_instance_uid.not_in(retraction.aside(study_uid)),
+        )
+    ).scalar_one()
+    return found
+
+
+def taken_back_as(connection: Connection, study_uid: str, version: int) -> list[str]:
+    """Codes by which the results of a version were taken back, in that order; none: they were not."""
+    codes = connection.execute(
+        select(_correction.c.code)
+        .where(
+            _correction.c.study_instance_uid == study_uid,
+            _correction.c.study_version == version,
+            _correction.c.kind == CorrectionKind.RETRACTED,
+        )
+        .order_by(_correction.c.id)
+    ).scalars()
+    return list(codes)
+
+
+def is_cure(kind: str, keywords: Collection[str]) -> bool:
+    """Whether a correction may put right what was of the wrong patient or order.
+
+    A header is corrected for its study. A message is on a patient, whatever studies he has: with the same ID
+    it says more of whom the study was wrongly of; with another ID, it makes it another's.
+    """
+    if kind == CorrectionKind.IDENTITY:
+        return not _ANOTHER_PATIENT.isdisjoint(keywords)
+    return kind == CorrectionKind.HEADER
+
+
+class RejectedAnswer(NamedTuple):
+    """By what the results of an analysis were rejected by others, or taken back here. codes: of CID 7010.
+
+    is_cured: they were of the wrong patient or order, and what was corrected since may have put that right.
+    """
+
+    codes: frozenset[str]
+    is_cured: bool
+
+
+def rejected_answers(connection: Connection, study_uid: str) -> dict[tuple[str, int], RejectedAnswer]:
+    """Results that notes of others reject, or that a person took back by engine, by (engine, version).
+
+    Who rejects a part of what an engine says of a study rejects what it says.
+    """
+    table, made = schema.rejected.c, schema.result_object.c
+    same = (table.sop_instance_uid == made.sop_instance_uid) & (
+        table.study_instance_uid == made.study_instance_uid
+    )
+    rows = connection.execute(
+        select(made.engine, made.study_version, table.code)
+        .join_from(schema.rejected, schema.result_object, same)
+        .where(
+            made.study_instance_uid == study_uid,
+            made.engine.not_like(f"{studies.RETRACTION}%"),
+            table.note.not_like(f"{studies.RETRACTION}%"),
+        )
+    )
+    codes: dict[tuple[str, int], set[str]] = defaultdict(set)
+    for row in rows:
+        codes[row.engine, row.study_version].add(row.code)
+    finding = schema.finding.c
+    taken_back = select(finding.engine, finding.study_version, finding.taken_back).where(
+        finding.study_instance_uid == study_uid, finding.taken_back.is_not(None)
+    )
+    for row in connection.execute(taken_back):
+        codes[row.engine, row.study_version].add(row.taken_back)
+    cured = _last_cure(connection, study_uid) if codes else 0
+    return {
+        of: RejectedAnswer(frozenset(found), is_cured=of[1] < cured and found == {WRONG_ORDER})
+        for of, found in codes.items()
+    }
+
+
+def _last_cure(connection: Connection, study_uid: str) -> int:
+    """The last version in which something was corrected that may be a cure; 0: there was none."""
+    rows = connection.execute(
+        select(_correction.c.kind, _correction.c.keywords, _correction.c.study_version).where(
+            _correction.c.study_instance_uid == study_uid
+        )
+    )
+    return max((row.study_version for row in rows if is_cure(row.kind, row.keywords)), default=0)
+
+
+def reanalyse(connection: Connection, study_uid: str, by: str, now: datetime) -> int | None:
+    """Begin the next version of a study whose results were taken back, as a person wishes; give the version.
+
+    None where its results stand, or are being made; where it has no image that may be used; and of one that
+    was fetched as a prior. by: who says so, for the audit.
+    """
+    row = locked(connection, study_uid)
+    codes = _ended_with(connection, study_uid, row.version)
+    if not codes or row.state not in _SETTLED or not left(connection, study_uid):
+        return None
+    if priors.mark(connection, study_uid) is not None:
+        return None
+    version = reopen(connection, study_uid, now)
+    code = ", ".join(codes)
+    events.append(
+        connection, study_uid, now, "study.reanalysed", sentences.reanalysed(by, code, version),
+        version=version, code=code, by=by,
+    )  # fmt: skip
+    studies.settle_state(connection, study_uid, now)
+    return version
+
+
+def _ended_with(connection: Connection, study_uid: str, version: int) -> list[str]:
+    """Codes by which the last results of a study were taken back here, or rejected elsewhere."""
+    made = schema.result_object.c
+    newest = select(func.max(made.study_version)).where(
+        made.study_instance_uid == study_uid, made.engine.not_like(f"{studies.RETRACTION}%")
+    )
+    last = connection.execute(newest).scalar_one()
+    codes = set(taken_back_as(connection, study_uid, version))
+    for (_, of), rejected in rejected_answers(connection, study_uid).items():
+        codes |= rejected.codes if of == last else set()
+    return sorted(codes)
+
+
+def same_images_since(connection: Connection, study_uid: str, version: int) -> int:
+    """The first version whose images an engine cannot tell from those of `version`.
+
+    Between the two, nothing came or went, all that was corrected says whose the images are, and no result
+    was taken back as wrong.
+    """
+    first = version
+    while first > 1:
+        of = [
+            row.is_renaming
+            for row in connection.execute(
+                select(_correction.c.is_renaming).where(
+                    _correction.c.study_instance_uid == study_uid,
+                    _correction.c.study_version == first,
+                    _correction.c.kind.in_(_BEGINS),
+                )
+            )
+        ]
+        came = connection.execute(
+            select(func.count()).where(
+                _instance.c.study_instance_uid == study_uid,
+                _instance.c.study_version == first,
+                _instance.c.sop_instance_uid.not_in(retraction.aside(study_uid)),
+            )
+        ).scalar_one()
+        taken_back = studies.is_retracted(connection, study_uid, first - 1)
+        if came or not of or not all(of) or taken_back:
+            return first
+        first -= 1
+    return first
+
+
+def locked(connection: Connection, study_uid: str) -> Row[Any]:
+    """The row of a study, which nobody else changes before the end of the transaction."""
+    return connection.execute(
+        select(_study).where(_study.c.study_instance_uid == study_uid).with_for_update()
+    ).one()
+
+
+def add(connection: Connection, study_uid: str, version: int, now: datetime, **values: Any) -> int:
+    """Write a correction; give its number."""
+    row = {"keywords": [], "is_renaming": False, "path": "", "code": ""} | values
+    done = connection.execute(
+        insert(_correction).values(study_instance_uid=study_uid, study_version=version, at=now, **row)
+    )
+    key: Any = done.inserted_primary_key
+    return int(key[0])

@@ -1,0 +1,1 @@
+"""Fields: numbers for each voxel as objects, on grids of their own: parametric maps and derived images."""

@@ -1,0 +1,1 @@
+"""Outlines of what was found, for readers without segmentations: presentation states and structure sets."""

@@ -1,0 +1,345 @@
+"""Findings as a Grayscale Softcopy Presentation State (PS3.3 A.33.1): lines and words on the source images.
+
+For viewers without segmentations, which most of them can show. Every segment has a layer of its own that can
+be switched off, its outline on each slice, and a text on the slice with most of it; regions are drawn on the
+slices that they cut. The images themselves are not touched.
+
+Coordinates of graphics count from the upper left corner of the first pixel, whose centre is 0.5, 0.5
+(C.10.5.1); those of the displayed area count pixels from 1 (C.10.4).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from pydicom import Dataset
+from pydicom.uid import CTImageStorage
+
+from dicomnode.report.colours import coloured
+from dicomnode.report.identity import FOR_A_LOOK, MANUFACTURER, Imprint
+from dicomnode.report.outlines.drawn_slices import MOST_BYTES, DrawnSegment, drawn
+from dicomnode.report.outlines.grey_scale import add_tables, modality_transformation, windows
+from dicomnode.report.outlines.labels import PlacedText, SliceTexts
+from dicomnode.report.outlines.marks import Mark, marks_of
+from dicomnode.report.outlines.outlines import Ring
+from dicomnode.report.outlines.placed import PlacedSlices
+from dicomnode.report.outlines.source_greys import SourceGreys, read_greys
+from dicomnode.report.sentences import site_text
+from dicomnode.report.uids import ResultUids
+from dicomnode.report.volume_regions import line_on_slice
+from dicomnode.report.wording import percent, size_text
+from dicomnode.values import Findings, Float64, Region, Segment
+from dicomnode.values.colours import Rgb, next_colour
+
+if TYPE_CHECKING:
+    from highdicom import pr
+
+_CS_MAX: Final = 16
+_LO_MAX: Final = 64
+_ST_MAX: Final = 1024
+_LINE_BREAK: Final = "\r\n"
+_MOST_POINTS: Final = 8000  # of one object: a value has at most 65,534 bytes (PS3.5 7.1.2), a point 8
+_HALF: Final = 0.5
+_WHITE: Final = 65535  # P-Value, for displays without colour (C.10.7)
+_NOTICE_BOX: Final = (0.02, 0.94, 0.98, 0.99)  # of the displayed area
+_OF_STAND_INS: Final = ("SOPClassUID", "SamplesPerPixel", "Rows", "Columns")
+_NOTICE_COLOUR: Final = (255, 196, 70)
+
+
+def build_presentation_states(imprint: Imprint, uids: ResultUids, series_number: int) -> tuple[Dataset, ...]:
+    """Write one presentation state of all images of the first source.
+
+    () where nothing has a place on an image, and of colour images, which the object cannot refer to. Outlines
+    take 8 MiB at most, see `drawn_slices`: what is left out is said beside the finding.
+    """
+    findings = imprint.findings
+    source = findings.sources[0]
+    if source.grid is None or not (findings.segments or findings.regions):
+        return ()
+    greys = read_greys(source)
+    if greys.is_colour:
+        return ()
+    slices = PlacedSlices(imprint)
+    layers = _Layers(imprint, slices)
+    layers.add_segments(drawn(coloured(findings.segments), MOST_BYTES))
+    layers.add_regions(findings.regions)
+    layers.add_notice(_notice(imprint))
+    return (_written(imprint, uids, series_number, greys, slices, layers),)
+
+
+def _notice(imprint: Imprint) -> str:
+    made_by = imprint.findings.provenance
+    words = FOR_A_LOOK if imprint.for_a_look else made_by.use
+    return f"{made_by.engine} {made_by.version}: {words}"[:_ST_MAX]
+
+
+class _Layers:
+    """Graphic layers and annotations in the making; the later ones lie above."""
+
+    def __init__(self, imprint: Imprint, slices: PlacedSlices) -> None:
+        self.layers: list[pr.GraphicLayer] = []
+        self.annotations: list[pr.GraphicAnnotation] = []
+        self._imprint, self._slices = imprint, slices
+        self._images = [_stand_in(stub, imprint) for stub in imprint.heading.stubs[0]]
+        self._image_of = {str(image.SOPInstanceUID): image for image in self._images}
+        self._texts: dict[int, SliceTexts] = {}
+        self._colours: list[Rgb] = []
+
+    @property
+    def images(self) -> list[Dataset]:
+        """All images, as the library wants to see them."""
+        return self._images
+
+    def add_segments(self, segments: Sequence[DrawnSegment]) -> None:
+        """Draw each segment in a layer of its own: outlines, axes, and a text on the key slice."""
+        for one in segments:
+            segment = one.segment
+            layer = self._layer(
+                segment.label, f"{segment.type.meaning}{site_text(segment)}", segment.colour_rgb
+            )
+            objects: dict[int, list[pr.GraphicObject]] = {
+                k: [
+                    _line(piece, segment)
+                    for ring in rings
+                    for piece in _pieces(np.concatenate([ring, ring[:1]]) + _HALF)
+                ]
+                for k, rings in one.rings.items()
+            }
+            for ends in (segment.long_axis_lps_mm, segment.short_axis_lps_mm):
+                axis = None if ends is None else line_on_slice(ends, self._slices.grid)
+                if axis is not None and np.ptp(axis.corners, axis=0).max() > 0:
+                    objects.setdefault(axis.k, []).append(_line(axis.corners, segment))
+            text = self._place(one.key, _segment_lines(one, self._imprint.findings), _around(one))
+            for k in sorted({*objects, one.key}):
+                texts = [_text(text, segment)] if k == one.key else []
+                self._annotate(k, layer, objects.get(k, []), texts)
+
+    def add_regions(self, regions: Sequence[Region]) -> None:
+        """Draw each region in a layer of its own, all in one colour; its text stands on its middle slice."""
+        colour = next_colour(self._colours)
+        for region in regions:
+            marks = list(marks_of(region, self._slices.grid))
+            if not marks:
+                continue
+            layer = self._layer(region.label, f"{region.type.meaning}{site_text(region)}", colour)
+            on: dict[int, list[Mark]] = {}
+            for mark in marks:
+                on.setdefault(mark.k, []).append(mark)
+            key = sorted(on)[len(on) // 2]
+            text = self._place(key, _region_lines(region), np.concatenate([m.corners for m in on[key]]))
+            for k in sorted(on):
+                objects = [_line(mark.corners, region, mark.graphic) for mark in on[k]]
+                self._annotate(k, layer, objects, [_text(text, region)] if k == key else [])
+
+    def add_notice(self, words: str) -> None:
+        """Write what holds for all images at the lower edge of each."""
+        from highdicom import pr  # noqa: PLC0415  heavy
+
+        layer = self._layer("NOTICE", "Who made it, and what it is for", _NOTICE_COLOUR)
+        text = pr.TextObject(
+            text_value=words, units="DISPLAY", bounding_box=_NOTICE_BOX, text_justification="LEFT"
+        )
+        notice = pr.GraphicAnnotation(self._images, layer, text_objects=[text])
+        notice.ReferencedImageSequence.clear()  # it applies to all images
+        self.annotations.append(notice)
+
+    def _layer(self, name: str, description: str, colour: Rgb) -> pr.GraphicLayer:
+        from highdicom import pr  # noqa: PLC0415  heavy
+        from highdicom.color import CIELabColor  # noqa: PLC0415
+
+        self._colours.append(colour)
+        layer = pr.GraphicLayer(
+            layer_name=self._free_name(name),
+            order=len(self.layers) + 1,
+            description=f"{name}: {description}"[:_LO_MAX],
+            display_color=CIELabColor.from_rgb(*colour),
+        )
+        layer.GraphicLayerRecommendedDisplayGrayscaleValue = _WHITE
+        self.layers.append(layer)
+        return layer
+
+    def _free_name(self, name: str) -> str:
+        """Return the name as a code string that no other layer has: "NODULE 1" of "nodule-1"."""
+        taken = {layer.GraphicLayer for layer in self.layers}
+        wanted, number = code_string(name, "LAYER"), 1
+        free = wanted
+        while free in taken:
+            number += 1
+            free = f"{wanted[: _CS_MAX - len(str(number)) - 1].rstrip()} {number}"
+        return free
+
+    def _place(self, k: int, lines: Sequence[str], points: Float64) -> PlacedText:
+        return self._texts.setdefault(k, SliceTexts(self._slices.grid)).place(lines, points)
+
+    def _annotate(
+        self,
+        k: int,
+        layer: pr.GraphicLayer,
+        objects: Sequence[pr.GraphicObject],
+        texts: Sequence[pr.TextObject],
+    ) -> None:
+        from highdicom import pr  # noqa: PLC0415  heavy
+
+        reference = self._slices.reference(k)
+        image = self._image_of[str(reference.ReferencedSOPInstanceUID)]
+        annotation = pr.GraphicAnnotation([image], layer, graphic_objects=objects, text_objects=texts)
+        if "ReferencedFrameNumber" in reference:
+            annotation.ReferencedImageSequence[0].ReferencedFrameNumber = reference.ReferencedFrameNumber
+        self.annotations.append(annotation)
+
+
+def _written(
+    imprint: Imprint,
+    uids: ResultUids,
+    series_number: int,
+    greys: SourceGreys,
+    slices: PlacedSlices,
+    layers: _Layers,
+) -> Dataset:
+    from highdicom import PresentationLUTTransformation, pr  # noqa: PLC0415  heavy
+
+    made_by, made_at = imprint.findings.provenance, imprint.made_at
+    result = pr.GrayscaleSoftcopyPresentationState(
+        referenced_images=layers.images,
+        series_instance_uid=uids.series,
+        series_number=series_number,
+        sop_instance_uid=uids.instance,
+        instance_number=1,
+        manufacturer=MANUFACTURER,
+        manufacturer_model_name=made_by.engine,
+        software_versions=made_by.engine_digest,  # all of them are set with the identity
+        device_serial_number=imprint.serial_number,
+        content_label=code_string(made_by.engine, "OUTLINES"),
+        content_description=made_by.title[:_LO_MAX],
+        graphic_annotations=layers.annotations,
+        graphic_layers=layers.layers,
+        modality_lut_transformation=modality_transformation(greys),
+        voi_lut_transformations=windows(imprint, greys, slices),
+        presentation_lut_transformation=PresentationLUTTransformation(
+            presentation_lut_shape="INVERSE" if greys.dark_is_more else "IDENTITY"
+        ),
+    )
+    add_tables(result, greys)
+    result.PresentationCreationDate = made_at.strftime("%Y%m%d")
+    result.PresentationCreationTime = made_at.strftime("%H%M%S.%f")
+    if body_part := imprint.heading.equipment.get("BodyPartExamined"):
+        result.BodyPartExamined = body_part
+    else:
+        result.Laterality = ""  # Type 2C: without the part of the body, whether it is paired is unknown
+    _set_displayed_area(result, imprint, greys)
+    _set_classes(result, imprint)
+    return result
+
+
+def _set_displayed_area(result: Dataset, imprint: Imprint, greys: SourceGreys) -> None:
+    """Show whole images in their true proportions; the library takes pixels for squares."""
+    source = imprint.findings.sources[0]
+    assert source.grid is not None
+    (area,) = result.DisplayedAreaSelectionSequence
+    del area.PixelOriginInterpretation  # of tiled images
+    if source.plane is not None and source.plane.spacing_ji_mm is None:
+        area.PresentationPixelAspectRatio = list(greys.aspect)
+        return
+    del area.PresentationPixelAspectRatio
+    area.PresentationPixelSpacing = [f"{mm:.9g}" for mm in source.grid.spacing_kji_mm[1:]]
+
+
+def _stand_in(stub: Dataset, imprint: Imprint) -> Dataset:
+    """Return a source image for the library: of one frame, since it takes only one object of the others."""
+    grid = imprint.findings.sources[0].grid
+    assert grid is not None
+    image = Dataset()
+    # A data set that is updated shares its elements: what is set below must be none of those of the stub
+    image.update({element.tag: element for element in stub if element.keyword not in _OF_STAND_INS})
+    image.SOPClassUID = CTImageStorage
+    image.SamplesPerPixel = 1
+    _, image.Rows, image.Columns = grid.shape_kji
+    return image
+
+
+def _set_classes(result: Dataset, imprint: Imprint) -> None:
+    """Refer to the source images by their own SOP classes."""
+    classes = {str(stub.SOPInstanceUID): stub.SOPClassUID for stub in imprint.heading.stubs[0]}
+    items = [one for series in result.ReferencedSeriesSequence for one in series.ReferencedImageSequence]
+    for annotation in result.GraphicAnnotationSequence:
+        if not annotation.ReferencedImageSequence:  # the library looks for it, and here it may not be empty
+            del annotation.ReferencedImageSequence
+        items += annotation.get("ReferencedImageSequence", ())
+    for item in items:
+        item.ReferencedSOPClassUID = classes[str(item.ReferencedSOPInstanceUID)]
+
+
+# ── Words and lines ───────────────────────────────────────────────────────────────────────────────
+def _segment_lines(one: DrawnSegment, findings: Findings) -> list[str]:
+    """What is said of a segment: name, numbers, and what is not drawn of it."""
+    segment = one.segment
+    numbers = size_text(segment, findings)
+    if segment.long_axis_lps_mm is not None and findings.sources[0].plane is None:
+        numbers += f", long axis {np.linalg.norm(np.subtract(*segment.long_axis_lps_mm)):.1f} mm"
+    lines = [_name(segment), numbers]
+    if segment.score is not None:
+        lines.append(f"score {percent(segment.score)}")
+    if one.step == 0:
+        lines.append("outline left out: too large")
+    elif one.step > 1:
+        lines.append(f"outline on every {one.step}th slice" if one.step > 2 else "outline on every 2nd slice")
+    return lines
+
+
+def _region_lines(region: Region) -> list[str]:
+    return [_name(region), *([f"score {percent(region.score)}"] if region.score is not None else [])]
+
+
+def _name(found: Segment | Region) -> str:
+    return f"{found.label}: {found.type.meaning}{site_text(found)}"
+
+
+def _around(one: DrawnSegment) -> Float64:
+    """Points on the key slice that its text stands beside: of the largest outline, or of the centre."""
+    rings = one.rings.get(one.key)
+    if rings:
+        return max(rings, key=lambda ring: float(np.ptp(ring, axis=0).prod())) + _HALF
+    (_, _), (top, bottom), (left, right) = one.segment.mask.box_kji
+    return np.array([[left, top], [right, bottom]], dtype=np.float64)
+
+
+def _pieces(points: Float64) -> Iterator[Float64]:
+    """Cut a line where it has more points than one value can hold; pieces share their ends."""
+    for start in range(0, len(points) - 1, _MOST_POINTS - 1):
+        yield points[start : start + _MOST_POINTS]
+
+
+def _line(points: Ring, found: Segment | Region, graphic: str = "POLYLINE") -> pr.GraphicObject:
+    from highdicom import pr  # noqa: PLC0415  heavy
+
+    return pr.GraphicObject(
+        graphic_type=graphic,
+        graphic_data=points.astype(np.float32),
+        units="PIXEL",
+        tracking_id=found.tracking_id,
+        tracking_uid=found.tracking_uid,
+    )
+
+
+def _text(placed: PlacedText, found: Segment | Region) -> pr.TextObject:
+    from highdicom import pr  # noqa: PLC0415  heavy
+
+    left, top, right, bottom = (float(np.float32(one)) for one in placed.box)
+    return pr.TextObject(
+        text_value=_LINE_BREAK.join(placed.lines)[:_ST_MAX],
+        units="PIXEL",
+        bounding_box=(left, top, right, bottom),
+        anchor_point=placed.anchor,
+        text_justification="LEFT",
+        tracking_id=found.tracking_id,
+        tracking_uid=found.tracking_uid,
+    )
+
+
+def code_string(text: str, otherwise: str) -> str:
+    """Return a text as a code string (CS): "LUNG RIGHT" of "lung-right"; it begins with a letter."""
+    words = re.sub(r"[^A-Z0-9]+", " ", text.upper()).strip()[:_CS_MAX].strip()
+    return words if words and words[0].isalpha() else (f"{otherwise} {words}"[:_CS_MAX].strip())

@@ -1,0 +1,163 @@
+"""Pictures on pages: a radiograph, a mammogram, a photograph, a frame of a clip, and what was found on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from dicomnode.report.colours import coloured
+from dicomnode.report.identity import Imprint
+from dicomnode.report.pages.pixels import SourcePixels
+from dicomnode.report.pages.shown import Shown
+from dicomnode.report.pages.typeface import plain, writable
+from dicomnode.report.pages.words import Found, colours_of, key_slice, slice_name
+from dicomnode.report.panels import Extract, Lettering, Panel
+from dicomnode.report.patient_views import View
+from dicomnode.report.pictures import draw_shape, on_panel
+from dicomnode.report.scene import Box, box_of
+from dicomnode.report.wording import percent
+from dicomnode.values import Picture, Pixels, Segment
+from dicomnode.values.colours import Rgb
+
+_LETTERS: Final = 1.45
+_WIDE: Final = 1.9
+_OPPOSITE: Final = {"L": "R", "R": "L", "A": "P", "P": "A", "H": "F", "F": "H"}
+_PERCENTILES: Final = (1.0, 99.5)
+_BESIDE_POINT: Final = 17  # pixels: the arms of the cross stay free
+_TOP: Final = 60  # … at the top, where other texts stand
+_BLACK: Final = 0.1  # of what a screen shows: nobody sees anything in less
+_ENOUGH: Final = 100_000  # pixels are enough for percentiles
+
+
+def frames_with_findings(imprint: Imprint, lesions: Sequence[Found]) -> list[int]:
+    """Frames of the first source with something on them, in the order of what matters most."""
+    findings = imprint.findings
+    return list(dict.fromkeys(key_slice(one, findings) for one in (*lesions, *findings.segments)))
+
+
+def frames_to_look_at(
+    imprint: Imprint, pixels: SourcePixels, lesions: Sequence[Found], most: int
+) -> list[Shown]:
+    """Frames for the first page: with findings or the highest scores, then one of each other picture."""
+    findings = imprint.findings
+    frames = frames_with_findings(imprint, lesions)
+    if not frames:
+        best = sorted(findings.frame_scores, key=lambda one: (-one.score, one.k))
+        frames = list(dict.fromkeys(one.k for one in best)) or [0]
+    others = [Shown(n, 0) for n in range(1, len(pixels.volumes))]
+    own = [Shown(0, frame) for frame in sorted(frames[: max(1, most - len(others))])]
+    return [*own, *others][:most]
+
+
+def picture_panel(imprint: Imprint, pixels: SourcePixels, shown: Shown, size: tuple[int, int]) -> Image.Image:
+    """Draw a frame as large as there is room for, with the findings that lie on it."""
+    picture = pixels.pictures[shown.source]
+    view = _view(picture)
+    scale = min(
+        n / (pixel * mm) for n, pixel, mm in zip(size, view.shape[::-1], view.spacing_mm[::-1], strict=True)
+    )
+    # No wider than it is: beside it another one may stand
+    width, height = (
+        max(120, round(n * mm * scale)) for n, mm in zip(view.shape[::-1], view.spacing_mm[::-1], strict=True)
+    )
+    middle = ((view.shape[0] - 1) / 2, (view.shape[1] - 1) / 2)
+    panel = Panel(view, Extract(middle, scale, (width, height)), Lettering(plain, _LETTERS))
+    panel.draw_pixels(toned(picture.frames[shown.frame]))
+    if shown.source == 0:
+        _draw_findings(panel, imprint, shown.frame)
+    panel.write_letters()
+    if picture.plane.spacing_ji_mm is not None:
+        panel.draw_scale()
+    if name := frame_name(imprint, picture, shown):
+        panel.write((8, 6), name, "la")
+    return panel.finished()
+
+
+def frame_name(imprint: Imprint, picture: Picture, shown: Shown) -> str:
+    """What people call it: its view and side, and which frame of a clip."""
+    parts = [part for part in (picture.plane.laterality, picture.plane.view) if part]
+    if len(picture.sources) > 1:
+        parts.append(slice_name(imprint, shown.frame) if shown.source == 0 else f"frame {shown.frame + 1}")
+    scores = [one for one in imprint.findings.frame_scores if shown == Shown(0, one.k)]
+    parts += [f"{one.label} {percent(one.score)}" for one in scores]
+    return writable(", ".join(parts))
+
+
+def toned(frame: Pixels) -> NDArray[np.uint8]:
+    """Pixels (j, i, c) as a screen shows them, (j, i) of grey or (j, i, 3).
+
+    Bytes, colours, and what its own window has brought to 0 … 1 stay as they are, unless that is black all
+    over; other values are shown from the 1st to the 99.5th percentile of what is not background.
+    """
+    if frame.dtype == np.uint8:
+        return _squeezed(frame.astype(np.uint8))
+    values = frame.astype(np.float32)
+    low, high = float(values.min()), float(values.max())
+    if frame.dtype != np.uint16 and low >= 0.0 and _BLACK < high <= 1.0:
+        low, high = 0.0, 1.0
+    elif frame.shape[2] == 3:
+        low, high = 0.0, 65535.0 if frame.dtype == np.uint16 else high
+    else:
+        some = values.ravel()[:: max(1, values.size // _ENOUGH)]
+        some = some[some > low]
+        low, high = (float(one) for one in np.percentile(some, _PERCENTILES)) if some.size else (low, high)
+    return _squeezed(np.clip((values - low) * (255.0 / max(high - low, 1e-6)), 0, 255).astype(np.uint8))
+
+
+def _squeezed(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Grey ones without their axis of channels."""
+    return pixels.reshape(pixels.shape[:2]) if pixels.shape[2] == 1 else pixels
+
+
+def _draw_findings(panel: Panel, imprint: Imprint, frame: int) -> None:
+    findings = imprint.findings
+    grid, colours = findings.sources[0].grid, colours_of(findings)
+    assert grid is not None  # there are pixels
+    segments = coloured(findings.segments)
+    for segment in segments:
+        panel.draw_contour(segment, frame, _WIDE)
+    on_it: list[Found] = [one for one in findings.regions if key_slice(one, findings) == frame]
+    for found in (*on_it, *(one for one in segments if _is_on(one, frame))):
+        box = box_of(found, grid)
+        if not isinstance(found, Segment):
+            draw_shape(panel, found, box, colours[found.label])
+        _name(panel, found, box, colours[found.label])
+
+
+def _name(panel: Panel, found: Found, box: Box, colour: Rgb) -> None:
+    """Write what it is called, above it or below where there is no room."""
+    (x0, y0), (_, y1) = on_panel(panel, box)
+    away = _BESIDE_POINT if y1 - y0 < 1 else 5
+    above = y0 > _TOP
+    at = (max(2.0, x0), y0 - away if above else y1 + away)
+    panel.write(at, writable(found.label), "ls" if above else "la", colour, 14)
+
+
+def _is_on(segment: Segment, frame: int) -> bool:
+    start, stop = segment.mask.box_kji[0]
+    return start <= frame < stop and bool(segment.mask.crop()[frame - start].any())
+
+
+def _view(picture: Picture) -> View:
+    """A picture as it is stored: columns to the right, rows downwards; letters where it says them."""
+    _, rows, columns, _ = picture.frames.shape
+    letters = ("", "", "", "")
+    if picture.plane.toward is not None:
+        right, down = picture.plane.toward
+        letters = (_opposite(right), right, _opposite(down), down)
+    return View(
+        name="picture",
+        axes=(1, 2, 0),
+        flips=(False, False, False),
+        shape=(rows, columns),
+        spacing_mm=picture.plane.spacing_ji_mm or (1.0, 1.0),
+        letters=letters,
+    )
+
+
+def _opposite(letters: str) -> str:
+    return "".join(_OPPOSITE.get(letter, "") for letter in letters)

@@ -1,0 +1,1 @@
+"""Segments as DICOM objects: Segmentation (BINARY) and Label Map Segmentation."""

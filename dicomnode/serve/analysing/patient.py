@@ -1,0 +1,28 @@
+"""Whose the images are that an engine is given: found out before it runs, not by the report after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from dicomnode.assemble import Stack, encode_headers, other_person
+from dicomnode.report import ReportProfile, check_patient
+from dicomnode.values import Refusal
+
+_AS_IN_HEADERS: Final[Mapping[str, str]] = {}
+
+
+def check_reportable(stack: Stack, identity: Mapping[str, str] = _AS_IN_HEADERS) -> None:
+    """Refuse images that no report can be made on, since they do not say whose they are.
+
+    identity: what messages say of the patient, which takes the place of what the headers say. Raises
+    NodeError: SOURCE_HEADER_WRONG as the report does, FILE_UNREADABLE, HEADER_DAMAGED.
+    """
+    (first,) = encode_headers(stack.headers[:1]).encoded
+    check_patient(first, ReportProfile().assumed_character_set, identity)
+
+
+def of_two_persons(inputs: Mapping[str, Stack]) -> Refusal | None:
+    """Refuse stacks, by name of their input, that are not all of one person; priors have their own rule."""
+    headers = [header for stack in inputs.values() for header in stack.headers]
+    return other_person(headers, f"between the inputs {', '.join(inputs)}")
