@@ -642,8 +642,8 @@ RESULT_GONE = _row(
 )
 RESULTS_REJECTED = _row(
     "DN-2524",
-    "Its results were taken back, or rejected by a note of somebody else (DCM {codes}), and nothing that an engine "
-    "looks at has changed since: they are not sent again.",
+    "Its results were taken back, or rejected by a note of somebody else (DCM {codes}), and nothing was "
+    "corrected since that could put that right: they are not sent again.",
     "Nothing to do if they were wrong. To have the study analysed again: `dicomnode retry STUDY --retracted "
     "--by NAME`.",
     severity=Severity.WARNING,

@@ -22,6 +22,13 @@ _BESIDE = (
     "same bytes. A source that is no volume, or is not analysed, has fewer kinds: a radiograph no SEG, a "
     "series with a missing slice a report, a page and a document that say so."
 )
+_ALLOWANCES = (
+    "Lines of a judge that are not held against an object. Besides, dcentvfy compares bytes: it gets the "
+    "source rewritten in UTF-8, with what it lacks of type 2 there and empty. And DCMTK opens no "
+    "presentation state of a patient without a name: under a minimal header it draws nothing, and what it "
+    "says of empty attributes of patient and study does not count. A tilted gantry's grid is sheared, "
+    "which dcmqi and ITK do not know."
+)
 
 
 def judges_page() -> str:
@@ -41,7 +48,7 @@ def judges_page() -> str:
         "",
         "## False alarms",
         "",
-        "Lines of a judge that are not held against an object. The tests know no others.",
+        _ALLOWANCES,
         "",
         _row(["judge", "name", "why it is none"]),
         _row(["---"] * 3),

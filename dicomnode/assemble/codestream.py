@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 _SOI: Final = 0xD8
@@ -21,6 +21,7 @@ _FRAMES: Final = frozenset(
 )
 _SEQUENTIAL: Final = frozenset({0xC0, 0xC1})  # DCT, Huffman coding
 _LOSSLESS: Final = 0xC3
+_DRI: Final = 0xDD  # restart interval
 _PROGRESSIVE: Final = 0xC2
 _COEFFICIENTS: Final = 64  # of a block
 _BLOCK: Final = 8  # rows
@@ -31,6 +32,7 @@ _JPEG_2000: Final = b"\xff\x4f\xff\x51"  # SOC, SIZ
 # Within entropy-coded data FF is followed by 00 (stuffed) or RST0 … RST7 (T.81 B.1.1.5), in JPEG-LS by
 # anything with a first bit of 0 (T.87 A.1)
 _MARKER: Final = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+_RESTART: Final = re.compile(rb"\xff[\xd0-\xd7]")
 _MARKER_LS: Final = re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]")
 
 
@@ -54,11 +56,14 @@ def contradiction(stream: bytes, rows: int, columns: int, samples: int = 1) -> s
 def one_row_more(stream: bytes) -> bytes | None:
     """Have a JPEG stream say that its image goes on below: for one row of MCUs (T.81 A.2), which it lacks.
 
-    stream: one without a contradiction. None where its image is not sequential, or not of a single scan.
+    stream: one without a contradiction. None where its image is not sequential, or not of a single scan; or
+    has restarts: after each of them libjpeg looks for data again, whatever it has missed before (jdhuff.c,
+    `process_restart`), so what lies below tells nothing of what was lost within.
     """
-    frames = [place for place in _places(stream) if place[0] in _SEQUENTIAL]
-    scans = [stream[begin] for marker, begin, _ in _places(stream) if marker == _SOS]
-    if not frames:
+    places = list(_places(stream))
+    frames = [place for place in places if place[0] in _SEQUENTIAL]
+    scans = [stream[begin] for marker, begin, _ in places if marker == _SOS]
+    if not frames or _has_restarts(stream, places):
         return None
     _, begin, end = frames[0]
     _, rows, _, components = struct.unpack_from(">BHHB", stream, begin)
@@ -71,6 +76,13 @@ def one_row_more(stream: bytes) -> bytes | None:
     if not 1 <= height <= _HIGHEST_MCU or more > _MOST_ROWS:
         return None
     return stream[: begin + 1] + struct.pack(">H", more) + stream[begin + 3 :]
+
+
+def _has_restarts(stream: bytes, places: Sequence[tuple[int, int, int]]) -> bool:
+    """Tell whether its scans are of several intervals (T.81 B.2.4.4, E.1.4)."""
+    if any(marker == _DRI for marker, _, _ in places):
+        return True
+    return any(_RESTART.search(stream, end) is not None for marker, _, end in places if marker == _SOS)
 
 
 def _size(found_rows: int, found_columns: int, rows: int, columns: int) -> str | None:

@@ -8,7 +8,7 @@ Little Endian, or is damaged, is left to pydicom's reader; both give the same da
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableSequence, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import BinaryIO, Final, cast
@@ -24,6 +24,9 @@ from pydicom.values import convert_string, converters
 
 from dicomnode.assemble.bounded import Bounded, frames_written, inflated, most_elements
 from dicomnode.store.elements import IMPLICIT_LE, Element, ScanError, Scanner, Window
+
+Encodings = str | MutableSequence[str]
+"""Of Python, of the terms of Specific Character Set (0008,0005)."""
 
 UNDEFINED_LENGTH: Final = 0xFFFFFFFF
 PIXEL_DATA: Final = 0x7FE00010
@@ -207,8 +210,13 @@ def is_plain_item(elements: Sequence[Element], *, implicit: bool) -> bool:
     return {one[1] for one in elements} <= PLAIN_VRS and all(one[1] == b"SQ" for one in endless)
 
 
-def dataset_of(scanner: Scanner, elements: Sequence[Element]) -> Dataset:
-    """Return a data set of elements that were found; their values are converted when they are asked for."""
+def dataset_of(
+    scanner: Scanner, elements: Sequence[Element], otherwise: Encodings = default_encoding
+) -> Dataset:
+    """Return a data set of elements that were found; their values are converted when they are asked for.
+
+    otherwise: how its texts are encoded where it does not say so itself: as in what it is an item of.
+    """
     take, implicit = scanner.window.take, scanner.implicit
     raw: dict[BaseTag, DataElement | RawDataElement] = {}
     for tag, vr, begin, end, undefined in elements:
@@ -217,9 +225,21 @@ def dataset_of(scanner: Scanner, elements: Sequence[Element]) -> Dataset:
         raw[base] = RawDataElement(base, written, end - begin, value, begin, implicit, True)
     dataset = Dataset(raw)
     charset = raw.get(base_tag(_CHARACTER_SET))
-    encoding = default_encoding if charset is None else list(_encodings(charset.value or b""))
+    encoding = otherwise if charset is None else list(_encodings(charset.value or b""))
     dataset.set_original_encoding(implicit, True, encoding)
     return dataset
+
+
+def read_as(dataset: Dataset, other: Dataset) -> Dataset:
+    """Have the texts of a data set that was made of elements of another be read as those of that."""
+    implicit, little = other.original_encoding
+    dataset.set_original_encoding(implicit, little, encodings_of(other))
+    return dataset
+
+
+def encodings_of(dataset: Dataset) -> Encodings:
+    """Return how the texts of a data set are encoded, as it was read."""
+    return dataset.original_character_set or default_encoding
 
 
 @lru_cache(maxsize=64)

@@ -19,6 +19,7 @@ from pydicom.dataelem import DataElement, RawDataElement
 from dicomnode.assemble.agents import Agents
 from dicomnode.assemble.attributes import items_of, many, value_of
 from dicomnode.assemble.bounded import ITEM_MARKS, TooMuchError, most_elements, most_items
+from dicomnode.assemble.dataset import read_as
 from dicomnode.assemble.macros import Elements, Lifting, count_groups, groups_in
 from dicomnode.store.elements import SHORT_VRS, UNDEFINED, ScanError
 from dicomnode.store.foreign import UNREADABLE
@@ -138,7 +139,7 @@ def frames_of(dataset: Dataset) -> Iterator[Dataset]:
     dataset: with as many items of Per-Frame Functional Groups Sequence (5200,9230) as frames.
     """
     lifting = Lifting()
-    whole = Dataset({tag: dataset.get_item(tag) for tag in dataset.keys() - _GROUP_TAGS})
+    whole = read_as(Dataset({tag: dataset.get_item(tag) for tag in dataset.keys() - _GROUP_TAGS}), dataset)
     shared = list(groups_in(dataset, GROUPS[0]))
     for group in shared:
         whole.update(lifting.lifted(group))
@@ -148,7 +149,7 @@ def frames_of(dataset: Dataset) -> Iterator[Dataset]:
     common: Elements = {tag: whole.get_item(tag) for tag in whole.keys()}  # noqa: SIM118  of a data set, not of a dict
     kept = _kept_dimensions(dataset)
     for group in groups_in(dataset, GROUPS[1]):
-        frame = Dataset(common | lifting.lifted(group))
+        frame = read_as(Dataset(common | lifting.lifted(group)), dataset)
         _only_dimensions(frame, kept)
         _add_classic(frame)
         agents.tell(group, frame)

@@ -17,7 +17,7 @@ from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.tag import BaseTag
 
 from dicomnode.assemble.attributes import items_of
-from dicomnode.assemble.dataset import base_tag, dataset_of, is_plain_item
+from dicomnode.assemble.dataset import base_tag, dataset_of, encodings_of, is_plain_item
 from dicomnode.store.elements import Element, ScanError, Scanner, Window
 
 Elements = dict[BaseTag, DataElement | RawDataElement]
@@ -141,14 +141,14 @@ def count_groups(dataset: Dataset, keyword: str) -> int:
 
 def groups_in(dataset: Dataset, keyword: str) -> Iterator[Dataset]:
     """Yield the items of a sequence, one after the other; none if it is missing or cannot be read."""
-    done, scan = 0, _scan(dataset, keyword)
+    done, scan, encodings = 0, _scan(dataset, keyword), encodings_of(dataset)
     if scan is not None:
         scanner, items = scan
         try:
             for elements in items:
                 if not is_plain_item(elements, implicit=scanner.implicit):
                     break
-                yield dataset_of(scanner, elements)
+                yield dataset_of(scanner, elements, encodings)
                 done += 1
             else:
                 return

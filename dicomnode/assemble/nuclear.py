@@ -14,6 +14,7 @@ import numpy as np
 from pydicom import Dataset
 
 from dicomnode.assemble.attributes import items_of, many, numbers_of, texts_of, value_of
+from dicomnode.assemble.dataset import read_as
 
 RECONSTRUCTED: Final = frozenset({"RECON TOMO", "RECON GATED TOMO"})
 """Image Type, value 3 (PS3.3 C.8.4.9.1.1.3), of objects whose frames are slices."""
@@ -42,7 +43,7 @@ def nuclear_frames(dataset: Dataset, frames: int) -> Iterator[Dataset]:
     vectors = {name: _vector(dataset, name, frames) for name in VECTORS}
     slices = _slices(dataset, vectors, frames)
     for n in range(frames):
-        frame = Dataset()
+        frame = read_as(Dataset(), dataset)
         frame.update(dataset)
         for name in VECTORS:
             frame.pop(name, None)

@@ -13,8 +13,8 @@ from dicomnode.assemble.attributes import many, text_of, value_of
 from dicomnode.assemble.dataset import base_tag
 from dicomnode.store.foreign import UNREADABLE_ITEMS
 from dicomnode.store.names import UTF_8, Name, read_name
+from dicomnode.store.persons import KEYWORDS
 
-KEYWORDS: Final = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate")
 READ: Final = (*KEYWORDS, "PatientSex")
 _NAME: Final = base_tag(tag_for_keyword("PatientName") or 0)
 _WRITTEN: Final = tuple(
@@ -26,8 +26,9 @@ _WRITTEN: Final = tuple(
 class PersonKeys(NamedTuple):
     """Hashes of the issuer of the Patient ID, of Patient's Name as it may be read, of the date of birth.
 
-    written: of all that says whose it is, with Patient's Sex and without the name: headers that have the same
-    one say the same. "" where there is no Patient ID, or a value cannot be read.
+    issuer: "" where there is none. written: of all that says whose it is, with Patient's Sex and without the
+    name: headers that have the same one say the same. "" where there is no Patient ID, or a value cannot be
+    read.
     """
 
     issuer: str = ""
@@ -38,15 +39,16 @@ class PersonKeys(NamedTuple):
 
 def patient_key(dataset: Dataset) -> str:
     """Return a hash of Patient ID."""
-    return _hash(text_of(dataset, "PatientID"))
+    return hashed(text_of(dataset, "PatientID"))
 
 
 def person_keys(dataset: Dataset) -> PersonKeys:
     """Return the hashes of what says who it is beside Patient ID. Call it within `quiet()`."""
+    issuer = text_of(dataset, "IssuerOfPatientID")
     return PersonKeys(
-        issuer=_hash(text_of(dataset, "IssuerOfPatientID")),
-        name=_name(dataset).hidden(_hash),
-        birth_date=_hash(text_of(dataset, "PatientBirthDate")),
+        issuer=issuer and hashed(issuer),
+        name=_name(dataset).hidden(hashed),
+        birth_date=hashed(text_of(dataset, "PatientBirthDate")),
         written=_written(dataset),
     )
 
@@ -57,7 +59,7 @@ def _written(dataset: Dataset) -> str:
         return ""
     try:
         elements = [dataset[tag] if tag in there else None for tag in _WRITTEN]
-        return _hash(repr([element and (element.VR, element.value) for element in elements]))
+        return hashed(repr([element and (element.VR, element.value) for element in elements]))
     except UNREADABLE_ITEMS:
         return ""
 
@@ -77,5 +79,6 @@ def _name(dataset: Dataset) -> Name:
         return Name()
 
 
-def _hash(text: str) -> str:
+def hashed(text: str) -> str:
+    """Return the hash of a text, as keys have it."""
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()

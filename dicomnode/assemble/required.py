@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from typing import Final
 
+from pydicom.datadict import tag_for_keyword
+
 from dicomnode.assemble.kinds import CT_CLASSES, PET_CLASSES
-from dicomnode.assemble.persons import KEYWORDS
+from dicomnode.assemble.persons import hashed
 from dicomnode.assemble.placing import axes
 from dicomnode.assemble.record import Header
 from dicomnode.faults import TAG_INCONSISTENT, TAG_MISSING
-from dicomnode.store.names import Name, may_be_one
+from dicomnode.store.persons import NO_RENAMING, Person, Renaming, difference
 from dicomnode.values import Refusal
 
 Required = Mapping[tuple[str, str], Callable[[Header], bool]]
@@ -38,17 +39,8 @@ REQUIRED_OF_RESULTS: Final[Required] = {
 
 Equal = Mapping[tuple[str, str], Callable[[Header], object]]
 
-# What must be one in all images of one person. Their values are never shown.
-EQUAL_IN_PERSON: Final[Equal] = {
-    ("(0010,0020)", "PatientID"): lambda header: header.patient_key,
-    ("(0010,0021)", "IssuerOfPatientID"): lambda header: header.person_keys.issuer,
-    ("(0010,0010)", "PatientName"): lambda header: header.person_keys.name,
-    ("(0010,0030)", "PatientBirthDate"): lambda header: header.person_keys.birth_date,
-}
-
-# What must be one in all stacks of a series at the same places.
+# What must be one in all stacks of a series at the same places, beside the person.
 EQUAL: Final[Equal] = {
-    **EQUAL_IN_PERSON,
     ("(0020,0052)", "FrameOfReferenceUID"): lambda header: header.frame_of_reference_uid,
     ("(0008,0060)", "Modality"): lambda header: header.modality,
     ("(0018,5100)", "PatientPosition"): lambda header: header.tags.get("PatientPosition"),
@@ -64,6 +56,7 @@ EQUAL_IN_STACK: Final[Equal] = {
     ("(0054,1102)", "DecayCorrection"): lambda header: header.pet and header.pet.decay_correction,
 }
 _SHOWN_VALUES: Final = 3
+_WITHIN: Final = "within the series"
 
 
 def missing(headers: Sequence[Header], required: Required) -> dict[tuple[str, str], tuple[str, ...]]:
@@ -88,28 +81,38 @@ def missing_refusal(headers: Sequence[Header], required: Required) -> Refusal | 
     return None
 
 
-def disagreement(headers: Sequence[Header], equal: Equal, among: str = "within the series") -> Refusal | None:
-    """Refuse headers that differ in what must be one; the first such attribute is named.
-
-    among: where they are from, as the refusal says it.
-    """
+def disagreement(headers: Sequence[Header], equal: Equal) -> Refusal | None:
+    """Refuse headers of a series that differ in what must be one; the first such attribute is named."""
     for (tag, keyword), value_of in equal.items():
         values = {value_of(header) for header in headers}
-        if _is_one(values):
+        if len(values) == 1:
             continue
-        shown = f"{len(values)} different values"
-        if keyword not in KEYWORDS:
-            texts = sorted(str(value) for value in values)
-            shown = ", ".join(texts[:_SHOWN_VALUES]) + (" …" if len(texts) > _SHOWN_VALUES else "")
-        return TAG_INCONSISTENT.refusal(tag=tag, keyword=keyword, among=among, values=shown)
+        texts = sorted(str(value) for value in values)
+        shown = ", ".join(texts[:_SHOWN_VALUES]) + (" …" if len(texts) > _SHOWN_VALUES else "")
+        return TAG_INCONSISTENT.refusal(tag=tag, keyword=keyword, among=_WITHIN, values=shown)
     return None
 
 
-def other_person(headers: Sequence[Header], among: str) -> Refusal | None:
-    """Refuse headers that are not of one person. among: as of `disagreement`."""
-    return disagreement(headers, EQUAL_IN_PERSON, among)
+def other_person(
+    headers: Sequence[Header], among: str = _WITHIN, renaming: Renaming = NO_RENAMING
+) -> Refusal | None:
+    """Refuse headers that are not of one person, by hashes; no value is shown.
+
+    among: where they are from, as the refusal says it. renaming: what messages said of their patient.
+    """
+    persons = {_person(header) for header in headers}
+    differs = difference(renaming.of(persons, hashed))
+    if differs is None:
+        return None
+    keyword, count = differs
+    number = tag_for_keyword(keyword) or 0
+    tag = f"({number >> 16:04X},{number & 0xFFFF:04X})"
+    values = f"{count} different values"
+    return TAG_INCONSISTENT.refusal(tag=tag, keyword=keyword, among=among, values=values)
 
 
-def _is_one(values: AbstractSet[object]) -> bool:
-    names = [value for value in values if isinstance(value, Name)]
-    return may_be_one(names) if names else len(values) == 1
+def _person(header: Header) -> Person:
+    keys = header.person_keys
+    return Person(
+        patient_id=header.patient_key, issuer=keys.issuer, name=keys.name, birth_date=keys.birth_date
+    )

@@ -34,6 +34,7 @@ from dicomnode.assemble.required import (
     disagreement,
     missing,
     missing_refusal,
+    other_person,
 )
 from dicomnode.assemble.units import scaling_refusal
 from dicomnode.faults import (
@@ -313,7 +314,7 @@ def _not_placeable(headers: Sequence[Header]) -> Refusal | None:
             transfer_syntax=class_name(damaged[0].transfer_syntax_uid),
             error=damaged[0].damage,
         )
-    return disagreement(headers, EQUAL)
+    return other_person(headers) or disagreement(headers, EQUAL)
 
 
 def _single(

@@ -47,50 +47,57 @@ _CODES = {
 }
 
 
+StudyArgument = Annotated[
+    str | None, typer.Argument(help="Study Instance UID or accession number; without it, all studies.")
+]
+ReasonOption = Annotated[
+    Reason,
+    typer.Option(
+        "--reason",
+        help="quality: the results are wrong or of no use; safety: they may harm the patient; "
+        "worklist: they are of the wrong patient or order; retention: they are too old to be kept.",
+    ),
+]
+EngineOption = Annotated[str | None, typer.Option("--engine", help="Only the results of this engine.")]
+VersionOption = Annotated[
+    str | None, typer.Option("--version", help="With --engine: only of this version of it.")
+]
+DigestOption = Annotated[
+    str | None,
+    typer.Option("--digest", help="Only of the package with this SHA-256; its first 12 digits will do."),
+]
+FromOption = Annotated[
+    datetime | None,
+    typer.Option("--from", formats=["%Y-%m-%d"], help="Only what was found on this day (local) or later."),
+]
+ToOption = Annotated[
+    datetime | None,
+    typer.Option("--to", formats=["%Y-%m-%d"], help="Only what was found on this day or earlier."),
+]
+EarlierOption = Annotated[
+    bool, typer.Option("--earlier", help="Only the results that a later version has superseded.")
+]
+ByOption = Annotated[str | None, typer.Option("--by", help="Who takes them back: your name, for the audit.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what it would be, and do nothing.")]
+ConsentOption = Annotated[
+    int | None,
+    typer.Option("--yes-retract", metavar="N", help="Ask nothing; N is the number of studies concerned."),
+]
+
+
 def retract(
-    study: Annotated[
-        str | None, typer.Argument(help="Study Instance UID or accession number; without it, all studies.")
-    ] = None,
+    study: StudyArgument = None,
     *,
-    reason: Annotated[
-        Reason,
-        typer.Option(
-            "--reason",
-            help="quality: the results are wrong or of no use; safety: they may harm the patient; "
-            "worklist: they are of the wrong patient or order; retention: they are too old to be kept.",
-        ),
-    ] = Reason.QUALITY,
-    engine: Annotated[str | None, typer.Option("--engine", help="Only the results of this engine.")] = None,
-    version: Annotated[
-        str | None, typer.Option("--version", help="With --engine: only of this version of it.")
-    ] = None,
-    digest: Annotated[
-        str | None,
-        typer.Option("--digest", help="Only of the package with this SHA-256; its first 12 digits will do."),
-    ] = None,
-    first_day: Annotated[
-        datetime | None,
-        typer.Option(
-            "--from", formats=["%Y-%m-%d"], help="Only what was found on this day (local) or later."
-        ),
-    ] = None,
-    last_day: Annotated[
-        datetime | None,
-        typer.Option("--to", formats=["%Y-%m-%d"], help="Only what was found on this day or earlier."),
-    ] = None,
-    earlier: Annotated[
-        bool, typer.Option("--earlier", help="Only the results that a later version has superseded.")
-    ] = False,
-    by: Annotated[
-        str | None, typer.Option("--by", help="Who takes them back: your name, for the audit.")
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what it would be, and do nothing.")
-    ] = False,
-    consent: Annotated[
-        int | None,
-        typer.Option("--yes-retract", metavar="N", help="Ask nothing; N is the number of studies concerned."),
-    ] = None,
+    reason: ReasonOption = Reason.QUALITY,
+    engine: EngineOption = None,
+    version: VersionOption = None,
+    digest: DigestOption = None,
+    first_day: FromOption = None,
+    last_day: ToOption = None,
+    earlier: EarlierOption = False,
+    by: ByOption = None,
+    dry_run: DryRunOption = False,
+    consent: ConsentOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -104,20 +111,17 @@ def retract(
 
     if by is None and not dry_run:
         raise NodeError(USAGE, problem="Say who takes them back: --by NAME")
-    name = named(by) if by is not None else ""
     query = _query(engine, version, digest, first_day, last_day, superseded=earlier)
-    is_whole = query == _query(None, None, None, None, None, superseded=earlier)
+    is_whole = (engine, version, digest, first_day, last_day) == (None,) * 5
     if study is None and is_whole:
         raise NodeError(USAGE, problem="Name a study, or --engine, --digest, --from or --to")
+    who = "" if by is None else named(by)
     settings = open_settings(config)
-    journal = open_journal(settings)
-    try:
-        retraction = Retraction(
-            study=study, query=query, is_whole=is_whole, code=reason.code, by=name, log=settings.log
-        )
-        return run(journal, retraction, dry_run=dry_run, consent=consent, as_json=as_json)
-    finally:
-        journal.close()
+    chosen = Retraction(
+        study=study, query=query, is_whole=is_whole, code=reason.code, by=who, log=settings.log
+    )
+    with open_journal(settings) as journal:
+        return run(journal, chosen, dry_run=dry_run, consent=consent, as_json=as_json)
 
 
 def _query(

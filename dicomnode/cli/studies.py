@@ -51,8 +51,8 @@ def studies(
     if held:
         of = "1 study" if len(held) == 1 else f"{len(held)} studies"
         typer.echo(
-            f"The results of {of} wait for a person: `dicomnode why STUDY` shows them, `dicomnode release STUDY "
-            "--by NAME` lets them go."
+            f"The results of {of} wait for a person: `dicomnode why STUDY` shows them, `dicomnode release "
+            "STUDY --by NAME` lets them go."
         )
 
 

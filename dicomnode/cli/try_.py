@@ -26,7 +26,7 @@ EPILOG = (
 )
 
 
-def try_(
+def try_(  # noqa: PLR0917  typer gives each by its name
     paths: Annotated[list[Path], typer.Argument(metavar="DIR", help="Files or folders.", exists=True)],
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for the DICOM objects and pictures.")

@@ -13,7 +13,7 @@ from pydicom import dcmread
 from dicomnode.deliver.outcome import FileOutcome, Word, answered
 from dicomnode.deliver.proposal import ObjectHeader, read_header
 from dicomnode.deliver.sending import STOPPED, OnNegotiated, OnOutcome, tell
-from dicomnode.faults import COMMITMENT_REFUSED, SEND_UNREADABLE, WEB_REFUSED, NodeError
+from dicomnode.faults import COMMITMENT_REFUSED, SEND_UNREADABLE, WEB_FAILED, WEB_REFUSED, NodeError
 from dicomnode.net import WebPeer
 from dicomnode.net.commitment import CommitmentAnswer
 from dicomnode.net.dicomweb import query
@@ -24,6 +24,7 @@ from dicomnode.values import is_valid_uid
 
 _NO_SUCH_CLASS: Final = 0x0122  # SOP Class not supported, PS3.7 C.5.21
 _MOST_INSTANCES: Final = 50_000
+_FAILURES: Final = 2  # so many in a row are no matter of the instance any more: the rest waits
 # Under the root for UIDs of UUIDs (PS3.5 B.2): whoever answers, answers "none"
 _NO_STUDY: Final = "2.25.0"
 
@@ -46,14 +47,20 @@ class WebRoute:
         """Store one after the other. What a service takes is known only when it refuses an instance."""
         outcomes: list[FileOutcome] = []
         away: NodeError | None = None
+        failures = 0
         for path in files:
             outcome = self._left(path, away) if away or stop.is_set() else self._store(path)
             if outcome.status == _NO_SUCH_CLASS:
                 refused = {read_header(path).sop_class_uid: False}
                 if not on_negotiated(refused):
                     return outcomes
-            if outcome.outcome == "retry" and outcome.status is None:
-                away = outcome.fault
+            if away is None and outcome.outcome == "retry" and outcome.status is None:
+                failures += 1
+                # It answered, and another instance may fare better
+                here = outcome.fault is not None and outcome.fault.fault is WEB_FAILED
+                away = outcome.fault if not here or failures >= _FAILURES else None
+            else:
+                failures = 0
             tell(outcome, self.peer.name)
             on_outcome(outcome)
             outcomes.append(outcome)
@@ -84,12 +91,18 @@ class WebRoute:
         )
 
     def lists(self, study_uid: str, series: Collection[str]) -> frozenset[str] | None:
-        """Ask by QIDO-RS, series by series."""
+        """Ask by QIDO-RS, series by series; 404 of one says that it has none of it.
+
+        Of a study, too, it says that there is no QIDO-RS: raises NodeError(WEB_FAILED).
+        """
         found: set[str] = set()
         for uid in sorted(series):
             path = f"studies/{study_uid}/series/{uid}/instances"
-            matches = query(self.peer, path, {"SOPInstanceUID": ""}, limit=_MOST_INSTANCES)
+            wanted = {"SOPInstanceUID": ""}
+            matches = query(self.peer, path, wanted, limit=_MOST_INSTANCES, may_be_none=True)
             found.update(str(match.SOPInstanceUID) for match in matches)
+        if not found:
+            query(self.peer, "studies", {"StudyInstanceUID": study_uid}, limit=1)
         return frozenset(found)
 
     def ask_commitment(

@@ -17,7 +17,8 @@ from dicomnode.deliver.proposal import ObjectHeader, Proposal, propose, read_hea
 from dicomnode.deliver.sending import STOPPED, OnNegotiated, OnOutcome, tell
 from dicomnode.deliver.stream import StoreRequest, c_store, response_taken_here
 from dicomnode.faults import NO_PRESENTATION_CONTEXT, PEER_ABORTED, SEND_UNREADABLE, NodeError
-from dicomnode.net import Link, NoAnswer, Peer, open_association
+from dicomnode.net import Link, NoAnswer, Peer, echo, open_association
+from dicomnode.net.association import is_rejected_without_reason
 from dicomnode.net.rate import Paced, Rate
 
 log = structlog.get_logger("dicomnode.deliver")
@@ -38,8 +39,9 @@ def send_files(  # noqa: PLR0913  what a sending is
 ) -> list[FileOutcome]:
     """Send Part 10 files to the peer; return what became of each, in the order of `files`.
 
-    The presentation contexts proposed are exactly those of the files, in several associations if 128 do not
-    suffice. A file that the peer takes in no context is refused at once, and the others go on. When the peer
+    The presentation contexts proposed are those of the files, and Verification, in several associations if
+    128 do not suffice. A peer that rejects all that without a reason, and answers a C-ECHO, takes none of
+    them. A file that the peer takes in no context is refused at once, and the others go on. When the peer
     cannot be reached, rejects us or falls silent, all that is left is to be tried again later; when it
     aborts, the file that it had in hand is, and the others go over a second association.
     on_outcome hears of each file as soon as it is settled. on_negotiated hears, before anything goes over an
@@ -130,16 +132,33 @@ class _Delivery:
     def _over_one(self, proposal: Proposal, left: list[ObjectHeader]) -> None:
         """Open the association and send what is left over it. Raises _Over."""
         with ExitStack() as stack:
+            link: Link | None = None
             try:
                 link = stack.enter_context(open_association(self.peer, self.calling_ae, proposal.contexts))
             except NodeError as fault:
-                raise _Over(fault) from fault
+                if not (is_rejected_without_reason(fault) and self._knows_us()):
+                    raise _Over(fault) from fault
             taken = {header.sop_class_uid: False for header in left}
-            taken |= {sop_class: True for sop_class, _ in link.accepted if sop_class in taken}
+            accepted = link.accepted if link else {}
+            taken |= {sop_class: True for sop_class, _ in accepted if sop_class in taken}
             self.declined = not self.on_negotiated(taken)
-            if not self.declined:
+            if self.declined:
+                return
+            if link is not None:
                 stack.enter_context(response_taken_here(link))
                 self._send_all(link, left)
+                return
+            while left:
+                header = left.pop(0)
+                self._refuse(header, self._no_context(header))
+
+    def _knows_us(self) -> bool:
+        """Whether the peer answers a C-ECHO: who rejects the same node with objects takes none of these."""
+        try:
+            echo(self.peer, self.calling_ae)
+        except NodeError:
+            return False
+        return True
 
     def _send_all(self, link: Link, left: list[ObjectHeader]) -> None:
         """Send one after the other until none is left or the node stops. Raises _Over."""

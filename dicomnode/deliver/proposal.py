@@ -15,7 +15,7 @@ from pydicom.uid import UID
 from pynetdicom.dsutils import split_dataset
 
 from dicomnode.faults import SEND_UNREADABLE, NodeError
-from dicomnode.net.association import MAXIMUM_CONTEXTS, ProposedContext
+from dicomnode.net.association import MAXIMUM_CONTEXTS, VERIFICATION_TOO, ProposedContext
 from dicomnode.store.elements import ScanError
 from dicomnode.store.header import FileMeta, Tag, plain_text, read_elements
 from dicomnode.values import is_valid_uid
@@ -26,6 +26,7 @@ IMPLICIT_LE: Final = "1.2.840.10008.1.2"
 # headers. Nothing compressed, deflated or big endian is ever converted.
 CONVERTIBLE: Final = {EXPLICIT_LE: IMPLICIT_LE, IMPLICIT_LE: EXPLICIT_LE}
 
+_MOST_PAIRS: Final = MAXIMUM_CONTEXTS - 1  # one is for Verification
 _SOP_CLASS: Final = (0x0008, 0x0016)
 _SOP_INSTANCE: Final = (0x0008, 0x0018)
 
@@ -69,7 +70,7 @@ class Proposal:
     @property
     def contexts(self) -> list[ProposedContext]:
         """Each pair as a context of its own: so the peer cannot choose the conversion where it takes both."""
-        return [(sop_class, (syntax,)) for sop_class, syntax in self.pairs]
+        return [*((sop_class, (syntax,)) for sop_class, syntax in self.pairs), VERIFICATION_TOO]
 
 
 def read_header(path: Path) -> ObjectHeader:
@@ -125,7 +126,7 @@ def propose(headers: Iterable[ObjectHeader]) -> list[Proposal]:
     for header in headers:
         wanted = header.pairs()
         for proposal in proposals:
-            if len(proposal.pairs.keys() | set(wanted)) <= MAXIMUM_CONTEXTS:
+            if len(proposal.pairs.keys() | set(wanted)) <= _MOST_PAIRS:
                 break
         else:
             proposal = Proposal()

@@ -59,6 +59,8 @@ def unconfirmed(connection: Connection, task: TaskRecord) -> list[Unconfirmed]:
             _object.c.study_instance_uid == task.study_instance_uid,
             _object.c.study_version == task.study_version,
             _object.c.engine == (task.engine or ""),
+            # What somebody has rejected is hidden there, and wanted no more
+            _object.c.sop_instance_uid.not_in(select(schema.rejected.c.sop_instance_uid)),
         )
         .order_by(_object.c.created_at, _object.c.kind, _object.c.path)
     )
@@ -163,6 +165,11 @@ def due_if_answered(connection: Connection, task: TaskRecord, now: datetime) -> 
 def settle(connection: Connection, transaction_uid: str) -> None:
     """Forget a commitment that was asked for: its answer is written elsewhere, or is waited for no longer."""
     connection.execute(delete(_asked).where(_asked.c.transaction_uid == transaction_uid))
+
+
+def forget(connection: Connection, tasks: Collection[int]) -> None:
+    """Forget what was asked for in tasks that are not needed any more."""
+    connection.execute(delete(_asked).where(_asked.c.task.in_(sorted(tasks))))
 
 
 def note_classes(

@@ -39,7 +39,7 @@ class HeaderCorrection:
 
     keywords: of the attributes that differ. is_renaming: they say whose it is and under which number, and
     no engine looks at them. as_told: keywords of what says now what a message had told of the study.
-    added: of what said nothing before.
+    added: of what said nothing before. of_another: of what names another patient or order than before.
     """
 
     instance: Instance
@@ -48,6 +48,15 @@ class HeaderCorrection:
     is_renaming: bool
     as_told: frozenset[str] = frozenset()
     added: frozenset[str] = frozenset()
+    of_another: frozenset[str] = frozenset()
+
+    @property
+    def is_cure(self) -> bool:
+        """Whether it may put right what was of the wrong patient or order: it names another one now.
+
+        Not where it follows a message: that had said that the two are one person, or more of the same one.
+        """
+        return not self.of_another <= self.as_told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,15 +104,18 @@ def _correct_headers(
     if "AccessionNumber" in keywords:
         values["accession_number"] = news[-1].ids.accession_number
     is_renaming = all(one.is_renaming for one in news)
-    ended = _ended_by(connection, study_uid, is_renaming=is_renaming)
+    is_cure = any(one.is_cure for one in news)
+    ended = _ended_by(connection, study_uid, is_renaming=is_renaming, is_cure=is_cure)
     version = reopen(connection, study_uid, now, values)
     add(
         connection, study_uid, version, now,
         kind=CorrectionKind.HEADER, keywords=keywords, is_renaming=is_renaming,
+        code=WRONG_ORDER if is_cure else "",
     )  # fmt: skip
-    if ended is not None:
+    if ended:
         retraction.retract_study(connection, study_uid, version, now)
-        add(connection, study_uid, version, now, kind=CorrectionKind.RETRACTED, code=ended)
+    for code in ended:
+        add(connection, study_uid, version, now, kind=CorrectionKind.RETRACTED, code=code)
     text = sentences.corrected(len(news), keywords, version)
     events.append(
         connection, study_uid, now, "study.corrected", text,
@@ -136,15 +148,16 @@ def _enter_files(
     return news
 
 
-def _ended_by(connection: Connection, study_uid: str, *, is_renaming: bool) -> str | None:
-    """Code by which a study was taken back, where that holds for its corrected headers, too; else None.
+def _ended_by(connection: Connection, study_uid: str, *, is_renaming: bool, is_cure: bool) -> list[str]:
+    """Codes by which a study was taken back, as far as these hold for its corrected headers, too.
 
-    What was wrong is no better under another name, unless the name was what was wrong; and where no image is
-    left, there is nothing to make results of.
+    What was of the wrong patient or order is so until another one is named; anything else is no better under
+    another name. Where no image is left, there is nothing to make results of.
     """
     codes = taken_back_as(connection, study_uid, locked(connection, study_uid).version)
-    holds = (is_renaming and set(codes) != {WRONG_ORDER}) or not left(connection, study_uid)
-    return codes[-1] if codes and holds else None
+    if not left(connection, study_uid):
+        return codes
+    return [code for code in dict.fromkeys(codes) if (not is_cure if code == WRONG_ORDER else is_renaming)]
 
 
 def _correct_modalities(connection: Connection, study_uid: str, news: Iterable[HeaderCorrection]) -> None:

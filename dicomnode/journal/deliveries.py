@@ -64,7 +64,7 @@ def replace(
     What it has stored stays. made: SOP Instance UIDs. text: why, for what it does not get any more.
     """
     rows = connection.execute(
-        select(_delivery.c.sop_instance_uid, _delivery.c.outcome)
+        select(_delivery.c.sop_instance_uid, _delivery.c.outcome, _delivery.c.may_be_there)
         .join(_object)
         .where(
             _delivery.c.destination == (task.destination or ""),
@@ -85,7 +85,12 @@ def replace(
                 _delivery.c.sop_instance_uid == row.sop_instance_uid,
                 _delivery.c.destination == task.destination,
             )
-            .values(outcome=values[0], text=values[1], changed_at=now)
+            .values(
+                outcome=values[0],
+                text=values[1],
+                may_be_there=row.may_be_there or row.outcome == "retry",
+                changed_at=now,
+            )
         )
 
 
@@ -132,7 +137,10 @@ def may_have_arrived() -> ColumnElement[bool]:
         )
         .exists()
     )
-    return _delivery.c.outcome.in_([STORED, "retry"]) | ((_delivery.c.outcome == WANTED) & begun)
+    lost_sight_of = (_delivery.c.outcome == REPLACED) & _delivery.c.may_be_there
+    return (
+        _delivery.c.outcome.in_([STORED, "retry"]) | lost_sight_of | ((_delivery.c.outcome == WANTED) & begun)
+    )
 
 
 def reports_at(connection: Connection, study_uid: str, destination: str) -> list[ObjectRecord]:

@@ -77,7 +77,8 @@ class OpenStudy:
 
     series: images here by Series Instance UID. modalities: one entry a series. unnamed: images here that no
     notice names, 0 where there is no notice. asked: the sources whose answer for what is here now is still
-    awaited. What was rejected is not here.
+    awaited. own_series: of what the node made of the study: an archive that has it counts it, too. What was
+    rejected is not here.
     """
 
     study: StudyRecord
@@ -88,6 +89,7 @@ class OpenStudy:
     said: tuple[Said, ...]
     unnamed: int
     asked: frozenset[str]
+    own_series: frozenset[str]
 
 
 def open_studies(connection: Connection, quiet_before: datetime) -> list[OpenStudy]:
@@ -131,6 +133,7 @@ def _open_study(connection: Connection, row: Row[Any], record: StudyRecord) -> O
         said=said,
         unnamed=notices.unnamed(connection, uid) if said else 0,
         asked=asked - answered,
+        own_series=_own_series(connection, uid),
     )
 
 
@@ -146,6 +149,13 @@ def _here(connection: Connection, study_uid: str) -> dict[str, int]:
         .group_by(instance.series_instance_uid)
     )
     return {row[0]: row[1] for row in rows}
+
+
+def _own_series(connection: Connection, study_uid: str) -> frozenset[str]:
+    """Series of the results of a study, and of notes that take them back, for whatever destination."""
+    made = schema.result_object.c
+    found = select(made.series_instance_uid).where(made.study_instance_uid == study_uid).distinct()
+    return frozenset(connection.execute(found).scalars())
 
 
 def _answers(connection: Connection, record: StudyRecord, images_here: int) -> list[SourceAnswer]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +12,15 @@ from sqlalchemy import Connection, Row
 
 from dicomnode.faults import NodeError
 from dicomnode.journal import confirmations, deliveries, events, results, sentences, studies, tasks
-from dicomnode.journal.records import Maker, NewDelivery, NewTask, Note, ObjectRecord, TaskRecord
+from dicomnode.journal.records import (
+    Maker,
+    NewDelivery,
+    NewTask,
+    Note,
+    ObjectRecord,
+    Scalar,
+    TaskRecord,
+)
 from dicomnode.journal.transitions import FINISHING, Event, IllegalTransition, TaskKind
 from dicomnode.values import Verdict
 
@@ -31,6 +39,7 @@ class Ending:
     objects: Sequence[ObjectRecord] = ()
     deliveries: Sequence[NewDelivery] | None = None
     notes: Sequence[Note] = ()
+    payload: Mapping[str, Scalar] | None = None
 
     @property
     def wanted(self) -> list[NewDelivery]:
@@ -84,6 +93,8 @@ def _end(connection: Connection, row: Row[Any], ending: Ending, now: datetime) -
         "error_code": code,
         "error_text": text,
     }
+    if ending.payload is not None:
+        values["payload"] = dict(ending.payload)
     tasks.move(connection, row, event, now, **values)
     said = tasks.said(
         row,

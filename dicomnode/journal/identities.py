@@ -10,21 +10,11 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, func, select, update
 
-from dicomnode.journal import events, priors, schema, sentences, studies, tasks
+from dicomnode.journal import events, schema, sentences, studies, tasks
 from dicomnode.journal.closing import SHORTFALL
 from dicomnode.journal.records import NewTask
 from dicomnode.journal.transitions import TaskKind
-from dicomnode.journal.versions import (
-    WRONG_ORDER,
-    CorrectionKind,
-    add,
-    is_cure,
-    left,
-    locked,
-    rejected_answers,
-    reopen,
-    taken_back_as,
-)
+from dicomnode.journal.versions import CorrectionKind, add, locked, rejected_answers, reopen
 
 _correction: Final = schema.correction
 _study: Final = schema.study
@@ -73,17 +63,16 @@ def correct_identity(
 ) -> int | None:
     """Keep who the patient is; results that were written are written again, as the study's next version.
 
-    So are those that were taken back as of the wrong patient, where the change is the cure of that: they are
-    made anew. Gives the version that it holds for; None where the study was corrected since it was read whose
-    it is.
+    Not those that were taken back: a message says more of a patient, or that two IDs are one person's, and a
+    study that was wrongly his is so under the other ID too. Gives the version that it holds for; None where
+    the study was corrected since it was read whose it is.
     """
     row = locked(connection, study_uid)
     if newest_correction(connection, study_uid) != change.after:
         return None
     version: int = row.version
     again = row.complete_at is not None and _is_reported(connection, study_uid, version)
-    anew = not again and row.complete_at is not None and _is_cured(connection, study_uid, version, change)
-    if again or anew:
+    if again:
         version = reopen(connection, study_uid, now)
     connection.execute(
         update(_study).where(_study.c.study_instance_uid == study_uid).values(patient_key=None)
@@ -92,15 +81,13 @@ def correct_identity(
         connection, study_uid, version, now,
         kind=CorrectionKind.IDENTITY, keywords=list(change.keywords), is_renaming=True, path=str(change.path),
     )  # fmt: skip
-    text = sentences.identified(change.source, change.keywords, version if again or anew else None)
+    text = sentences.identified(change.source, change.keywords, version if again else None)
     events.append(
         connection, study_uid, now, "study.identity", text,
         version=version, keywords=", ".join(change.keywords),
     )  # fmt: skip
     if again:
         _dispatch_again(connection, study_uid, version, now)
-    elif anew:  # it may have been ended before it was whole: it is closed as a study that comes
-        studies.settle_state(connection, study_uid, now)
     return version
 
 
@@ -132,26 +119,6 @@ def _is_reported(connection: Connection, study_uid: str, version: int) -> bool:
     """Whether results of this version are being written, or are; and nobody took them back."""
     if studies.is_retracted(connection, study_uid, version):
         return False
-    written = _written(connection, study_uid, version)
-    return bool(written) and not written <= rejected_answers(connection, study_uid).keys()
-
-
-def _is_cured(connection: Connection, study_uid: str, version: int, change: IdentityChange) -> bool:
-    """Whether what was taken back as of the wrong patient may be right, now that another one is named."""
-    if not is_cure(CorrectionKind.IDENTITY, change.keywords) or priors.mark(connection, study_uid):
-        return False
-    if not left(connection, study_uid):
-        return False
-    here = taken_back_as(connection, study_uid, version)
-    if here:
-        return set(here) == {WRONG_ORDER}
-    rejected = rejected_answers(connection, study_uid)
-    written = _written(connection, study_uid, version) & rejected.keys()
-    return any(rejected[of].codes == {WRONG_ORDER} for of in written)
-
-
-def _written(connection: Connection, study_uid: str, version: int) -> set[tuple[str, int]]:
-    """Results that are being written, or are: as (engine, version)."""
     task = schema.task.c
     engines = connection.execute(
         select(task.engine).where(
@@ -161,7 +128,8 @@ def _written(connection: Connection, study_uid: str, version: int) -> set[tuple[
             task.engine.not_like(f"{studies.RETRACTION}%"),
         )
     ).scalars()
-    return {(engine, version) for engine in engines}
+    written = {(engine, version) for engine in engines}
+    return bool(written) and not written <= rejected_answers(connection, study_uid).keys()
 
 
 def identity(connection: Connection, study_uid: str, version: int) -> Identity | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -43,6 +43,7 @@ from dicomnode.journal.records import (
     ObjectRecord,
     Progress,
     ReadIds,
+    Scalar,
     StudyRecord,
     TaskRecord,
 )
@@ -276,13 +277,14 @@ class Journal(Correcting, Delivering):
         objects: Sequence[ObjectRecord] = (),
         deliveries: Sequence[NewDelivery] | None = None,
         notes: Sequence[Note] = (),
+        payload: Mapping[str, Scalar] | None = None,
     ) -> None:
         """End a try, with all that it has made and what follows from it; the study's state follows too.
 
         event: COMMITTED, FAILED (again after `not_before`), NEEDS_PERSON, GIVEN_BACK. error: why; with
         COMMITTED, why there is no result. maker: of the Findings at `finding_path`; None where only they
         say it. deliveries: which destination shall get which object; None: all `objects` go to the
-        destination of each new DELIVER task.
+        destination of each new DELIVER task. payload: of the task from now on; None: as it is.
         Raises NodeError(LEASE_LOST) when another worker has the task; then nothing is written.
         """
         ending = Ending(
@@ -296,6 +298,7 @@ class Journal(Correcting, Delivering):
             objects=objects,
             deliveries=deliveries,
             notes=notes,
+            payload=payload,
         )
         with writing(self._engine) as connection:
             finish(connection, task, ending, now)

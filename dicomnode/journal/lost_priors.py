@@ -63,8 +63,12 @@ def _whose(correction: HeaderCorrection) -> frozenset[str]:
 def _lose(
     connection: Connection, prior_uid: str, series_uids: Collection[str], lost: _Lost, now: datetime
 ) -> None:
-    """Do again the studies whose results were made with these series; take the results back if need be."""
-    for study_uid, made in sorted(priors.take_given(connection, prior_uid, series_uids).items()):
+    """Do again the studies whose results were made with these series; take the results back if need be.
+
+    Results that stand until they are made again stay known as made with them: they may be lost once more.
+    """
+    of = priors.given(connection, prior_uid, series_uids, take_out=bool(lost.code))
+    for study_uid, made in sorted(of.items()):
         before: int = locked(connection, study_uid).version
         is_present = any(version == before for version, _ in made)
         if studies.is_retracted(connection, study_uid, before) or not (is_present or lost.code):

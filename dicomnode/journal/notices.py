@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Row, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, func, insert, or_, select, update
 
 from dicomnode.journal import events, retraction, schema, sentences
 
@@ -206,6 +206,12 @@ def unnamed(connection: Connection, study_uid: str) -> int:
     return found
 
 
+def _own(study_uid: str) -> Select[tuple[str]]:
+    """What the node made of a study: an archive announces that, too, and it is no image of it."""
+    made = schema.result_object.c
+    return select(made.sop_instance_uid).where(made.study_instance_uid == study_uid)
+
+
 def _said(connection: Connection, study_uid: str, rows: Sequence[Row[Any]]) -> Said | None:
     """Count what the notices of one step, request or notification name; None if that says nothing of it."""
     names = [row.name for row in rows]
@@ -214,6 +220,7 @@ def _said(connection: Connection, study_uid: str, rows: Sequence[Row[Any]]) -> S
         .where(
             _reference.c.name.in_(names),
             _reference.c.sop_instance_uid.not_in(retraction.aside(study_uid)),
+            _reference.c.sop_instance_uid.not_in(_own(study_uid)),
         )
         .distinct()
         .subquery()

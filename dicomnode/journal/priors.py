@@ -142,12 +142,12 @@ def note_given(connection: Connection, analysis: NewTask) -> None:
         )
 
 
-def take_given(
-    connection: Connection, study_uid: str, series_uids: Collection[str]
+def given(
+    connection: Connection, study_uid: str, series_uids: Collection[str], *, take_out: bool
 ) -> dict[str, set[tuple[int, str]]]:
-    """Take out which analyses were given these series of a study: (version, engine) by study.
+    """Which analyses were given these series of a study: (version, engine) by study.
 
-    They are taken out because what follows of it is done once.
+    take_out: they are forgotten, as what follows of it is done once.
     """
     rows = [
         row
@@ -157,9 +157,10 @@ def take_given(
     found: dict[str, set[tuple[int, str]]] = {}
     for row in rows:
         found.setdefault(row.study_instance_uid, set()).add((row.study_version, row.engine))
-        connection.execute(
-            delete(_given).where(*(column == getattr(row, column.name) for column in _given.c))
-        )
+        if take_out:
+            connection.execute(
+                delete(_given).where(*(column == getattr(row, column.name) for column in _given.c))
+            )
     return found
 
 

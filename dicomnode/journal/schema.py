@@ -23,6 +23,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.types import Boolean, Float, TypeDecorator
 
@@ -322,6 +323,8 @@ delivery: Final = Table(
     Column("changed_at", UtcTime, nullable=False),
     Column("confirmed_by", String(16)),
     Column("losses", Integer, nullable=False, server_default="0"),
+    # Replaced by another object after a sending whose answer was lost
+    Column("may_be_there", Boolean, nullable=False, server_default=false()),
     ForeignKeyConstraint(["sop_instance_uid"], ["object.sop_instance_uid"]),
     CheckConstraint("outcome IN ('wanted', 'stored', 'retry', 'refused', 'replaced')", name="outcome"),
 )

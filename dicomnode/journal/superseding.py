@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, select
 
-from dicomnode.journal import events, schema, sentences, studies, tasks
+from dicomnode.journal import confirmations, events, schema, sentences, studies, tasks
 from dicomnode.journal.transitions import Event, states_before
 
 _task: Final = schema.task
@@ -38,6 +38,7 @@ def _supersede(
         .where(_task.c.study_instance_uid == study_uid, _task.c.state.in_(UNFINISHED), *of)
         .with_for_update()
     ).all()
+    confirmations.forget(connection, [row.id for row in rows])
     for row in rows:
         tasks.move(connection, row, Event.SUPERSEDED, now, owner=None, lease_until=None)
         events.append(

@@ -119,7 +119,7 @@ def add(connection: Connection, new: Iterable[NewTask], now: datetime) -> None:
             select(_task).where(*(_task.c[name] == value for name, value in key.items()))
         ).first()
         if there is not None and task.again and there.state == TaskState.DONE:
-            _reopen(connection, there, now)
+            _reopen(connection, there, task, now)
         if there is None:
             connection.execute(
                 insert(_task).values(
@@ -139,8 +139,12 @@ def add(connection: Connection, new: Iterable[NewTask], now: datetime) -> None:
                 priors.note_given(connection, task)
 
 
-def _reopen(connection: Connection, row: Row[Any], now: datetime) -> None:
-    """Make a task ready that was done: what followed from it shows that it is to be done again."""
+def _reopen(connection: Connection, row: Row[Any], new: NewTask, now: datetime) -> None:
+    """Make a task ready that was done: what followed from it shows that it is to be done again.
+
+    What a confirmation had learned is not known of what was sent since.
+    """
+    payload = dict(new.payload) if new.kind is TaskKind.CONFIRM else row.payload
     move(
         connection,
         row,
@@ -151,6 +155,7 @@ def _reopen(connection: Connection, row: Row[Any], now: datetime) -> None:
         lost=0,
         error_code=None,
         error_text=None,
+        payload=payload,
     )
     text = sentences.of_task(Event.REOPENED, said(row))
     events.append(connection, row.study_instance_uid, now, f"{row.kind}.reopened", text, task=row.id)

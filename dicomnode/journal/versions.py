@@ -7,7 +7,7 @@ there, never values.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
@@ -34,9 +34,9 @@ class CorrectionKind(StrEnum):
     PRIOR = priors.LOST  # an earlier study that results were made with may not be used any more
 
 
-# Of CID 7010: results of the wrong patient or order, for which the right one is the cure
+# Of CID 7010: results of the wrong patient or order, for which the right one is the cure. It is the code of a
+# HEADER, too, that names another one
 WRONG_ORDER: Final = "113038"
-_ANOTHER_PATIENT: Final = frozenset({"PatientID", "IssuerOfPatientID"})
 # Nothing is being made of a study in these
 _SETTLED: Final = frozenset(
     {
@@ -54,6 +54,7 @@ _BEGINS: Final = (
     CorrectionKind.IDENTITY,
     CorrectionKind.PRIOR,
 )
+_OF_HEADERS: Final = (CorrectionKind.HEADER, CorrectionKind.IDENTITY)
 
 
 def reopen(
@@ -105,25 +106,24 @@ def taken_back_as(connection: Connection, study_uid: str, version: int) -> list[
     return list(codes)
 
 
-def is_cure(kind: str, keywords: Collection[str]) -> bool:
-    """Whether a correction may put right what was of the wrong patient or order.
-
-    A header is corrected for its study. A message is on a patient, whatever studies he has: with the same ID
-    it says more of whom the study was wrongly of; with another ID, it makes it another's.
-    """
-    if kind == CorrectionKind.IDENTITY:
-        return not _ANOTHER_PATIENT.isdisjoint(keywords)
-    return kind == CorrectionKind.HEADER
-
-
 class RejectedAnswer(NamedTuple):
     """By what the results of an analysis were rejected by others, or taken back here. codes: of CID 7010.
 
-    is_cured: they were of the wrong patient or order, and what was corrected since may have put that right.
+    cured: those of the codes that may have been put right since, by headers that name another one.
     """
 
     codes: frozenset[str]
-    is_cured: bool
+    cured: frozenset[str]
+
+    @property
+    def is_cured(self) -> bool:
+        """Whether the same images may be analysed anew."""
+        return self.codes <= self.cured
+
+    @property
+    def is_anothers(self) -> bool:
+        """Whether they are of the wrong patient or order still, whatever else was corrected."""
+        return WRONG_ORDER in self.codes - self.cured
 
 
 def rejected_answers(connection: Connection, study_uid: str) -> dict[tuple[str, int], RejectedAnswer]:
@@ -155,19 +155,21 @@ def rejected_answers(connection: Connection, study_uid: str) -> dict[tuple[str, 
         codes[row.engine, row.study_version].add(row.taken_back)
     cured = _last_cure(connection, study_uid) if codes else 0
     return {
-        of: RejectedAnswer(frozenset(found), is_cured=of[1] < cured and found == {WRONG_ORDER})
+        of: RejectedAnswer(frozenset(found), frozenset({WRONG_ORDER} if of[1] < cured else ()))
         for of, found in codes.items()
     }
 
 
 def _last_cure(connection: Connection, study_uid: str) -> int:
-    """The last version in which something was corrected that may be a cure; 0: there was none."""
-    rows = connection.execute(
-        select(_correction.c.kind, _correction.c.keywords, _correction.c.study_version).where(
-            _correction.c.study_instance_uid == study_uid
+    """The last version in which headers came that name another patient or order; 0: there was none."""
+    found: int | None = connection.execute(
+        select(func.max(_correction.c.study_version)).where(
+            _correction.c.study_instance_uid == study_uid,
+            _correction.c.kind == CorrectionKind.HEADER,
+            _correction.c.code == WRONG_ORDER,
         )
-    )
-    return max((row.study_version for row in rows if is_cure(row.kind, row.keywords)), default=0)
+    ).scalar_one()
+    return found or 0
 
 
 def reanalyse(connection: Connection, study_uid: str, by: str, now: datetime) -> int | None:
@@ -213,28 +215,44 @@ def same_images_since(connection: Connection, study_uid: str, version: int) -> i
     """
     first = version
     while first > 1:
-        of = [
-            row.is_renaming
-            for row in connection.execute(
-                select(_correction.c.is_renaming).where(
-                    _correction.c.study_instance_uid == study_uid,
-                    _correction.c.study_version == first,
-                    _correction.c.kind.in_(_BEGINS),
-                )
-            )
-        ]
-        came = connection.execute(
-            select(func.count()).where(
-                _instance.c.study_instance_uid == study_uid,
-                _instance.c.study_version == first,
-                _instance.c.sop_instance_uid.not_in(retraction.aside(study_uid)),
-            )
-        ).scalar_one()
+        of = _begun_by(connection, study_uid, first)
         taken_back = studies.is_retracted(connection, study_uid, first - 1)
-        if came or not of or not all(of) or taken_back:
+        if not of or not all(is_renaming for _, is_renaming in of) or taken_back:
             return first
         first -= 1
     return first
+
+
+def corrected_alone_since(connection: Connection, study_uid: str, version: int) -> int:
+    """The first version since which nothing came or went, and no person asked: headers were corrected."""
+    first = version
+    while first > 1:
+        of = _begun_by(connection, study_uid, first)
+        if not of or not all(kind in _OF_HEADERS for kind, _ in of):
+            return first
+        first -= 1
+    return first
+
+
+def _begun_by(connection: Connection, study_uid: str, version: int) -> list[tuple[str, bool]]:
+    """What began a version: kinds of corrections, whether these only rename; none: images or a person."""
+    came = connection.execute(
+        select(func.count()).where(
+            _instance.c.study_instance_uid == study_uid,
+            _instance.c.study_version == version,
+            _instance.c.sop_instance_uid.not_in(retraction.aside(study_uid)),
+        )
+    ).scalar_one()
+    if came:
+        return []
+    rows = connection.execute(
+        select(_correction.c.kind, _correction.c.is_renaming).where(
+            _correction.c.study_instance_uid == study_uid,
+            _correction.c.study_version == version,
+            _correction.c.kind.in_(_BEGINS),
+        )
+    )
+    return [(row.kind, row.is_renaming) for row in rows]
 
 
 def locked(connection: Connection, study_uid: str) -> Row[Any]:

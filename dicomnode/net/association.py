@@ -25,10 +25,17 @@ from dicomnode.net.status import ABORTS, REJECTIONS, abort_text, rejection_text
 from dicomnode.net.tls import Tunnel
 
 MAXIMUM_CONTEXTS: Final = 128  # PS3.8 9.3.2.2: odd identifiers from 1 to 255
+VERIFICATION: Final = "1.2.840.10008.1.1"
 _RELEASE_S: Final = 5.0  # everything is answered by then: not worth a long wait
 _THREADS_END_S: Final = 10.0
 
+# Result, source and reason of an A-ASSOCIATE-RJ, PS3.8 table 9-21: for good, and no reason given
+_WITHOUT_REASON: Final = ((1, 1, 1), (1, 2, 1))
+
 ProposedContext = tuple[str, tuple[str, ...]]  # abstract syntax, transfer syntaxes
+# Proposed beside all others: who takes none of the contexts may reject the association (DCMTK does), and
+# would not tell so what it does not take
+VERIFICATION_TOO: Final[ProposedContext] = (VERIFICATION, ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2"))
 Handler = tuple[evt.EventType, Callable[[evt.Event], Any]]
 
 
@@ -186,6 +193,11 @@ def open_association(
         _end(association, line)
 
 
+def is_rejected_without_reason(error: NodeError) -> bool:
+    """Whether a peer rejected an association for good and said nothing of why: its contexts may be why."""
+    return error.fault is PEER_REJECTED and error.values.get("rejection") in _WITHOUT_REASON
+
+
 def _none_accepted(association: Association) -> bool:
     answer = association.acceptor.primitive
     return answer is not None and answer.result == 0 and not association.accepted_contexts
@@ -201,6 +213,7 @@ def _not_opened(peer: Peer, calling_ae: str, watch: _Watch, line: _Line, *, time
             ae_title=peer.ae_title,
             calling_ae=calling_ae,
             reason=rejection_text(*watch.rejection),
+            rejection=watch.rejection,
         )
     if watch.abort is not None:
         return unreachable(peer, abort_text(*watch.abort))

@@ -16,7 +16,7 @@ from pydicom.sequence import Sequence as Items
 from pynetdicom import evt
 
 from dicomnode.faults import COMMITMENT_NOT_REPORTED, COMMITMENT_REFUSED, QUERY_FAILED, NodeError
-from dicomnode.net.association import open_association
+from dicomnode.net.association import VERIFICATION_TOO, open_association
 from dicomnode.net.peer import Peer
 from dicomnode.net.query import told
 from dicomnode.store.foreign import UNREADABLE, quiet
@@ -130,8 +130,9 @@ def request_commitment(
     """
     ear = _Ear(transaction)
     handlers = [(evt.EVT_N_EVENT_REPORT, ear.on_report)]
-    with open_association(peer, calling_ae, [(_CLASS, _SYNTAXES)], handlers=handlers) as link:
-        if not link.accepted:
+    proposed = [(_CLASS, _SYNTAXES), VERIFICATION_TOO]
+    with open_association(peer, calling_ae, proposed, handlers=handlers) as link:
+        if not any(uid == _CLASS for uid, _ in link.accepted):
             raise _refused(peer, "it does not offer it")
         asked = Dataset()
         asked.TransactionUID = transaction

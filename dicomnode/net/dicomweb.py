@@ -29,12 +29,19 @@ _MORE: Final = "additional results"  # of the warning of PS3.18 8.3.4.4.1
 
 
 def query(
-    peer: WebPeer, path: str, keys: Mapping[str, str], *, limit: int, meter: Meter | None = None
+    peer: WebPeer,
+    path: str,
+    keys: Mapping[str, str],
+    *,
+    limit: int,
+    meter: Meter | None = None,
+    may_be_none: bool = False,
 ) -> list[Dataset]:
     """Ask what there is, QIDO-RS: path "studies", "studies/1.2/series", "studies/1.2/series/1.3/instances".
 
     keys: DICOM keyword → value to match; an empty value only asks for the attribute. meter: of a fetch that
-    it is a part of: it takes no longer than that has left. All matches are asked for, each is given once:
+    it is a part of: it takes no longer than that has left. may_be_none: nobody told that there is such a
+    study or series, and 404 is an answer: there is none. All matches are asked for, each is given once:
     page by page until nothing new comes, as servers give as many at a time as they like, and not all say so;
     some refuse a long page (400), or say 404 where nothing is left or the study is none of theirs.
     Raises NodeError as `answer_to`; WEB_FAILED also for more than `limit` matches, for a server that has more
@@ -44,7 +51,8 @@ def query(
     left = theirs if meter is None else meter.left_s
     seconds = max(min(theirs, left), _SHORTEST_S)
     try:
-        return _all_pages(peer, path, keys, limit, Meter(peer.name, FetchLimits(seconds=seconds)))
+        whole = Meter(peer.name, FetchLimits(seconds=seconds))
+        return _all_pages(peer, path, keys, limit, whole, may_be_none=may_be_none)
     except NodeError as error:
         if error.fault is not FETCH_LATE:
             raise
@@ -53,12 +61,15 @@ def query(
         raise _no_answer(peer, f"its answers did not end within {seconds:g} s") from error
 
 
-def _all_pages(peer: WebPeer, path: str, keys: Mapping[str, str], limit: int, whole: Meter) -> list[Dataset]:
+def _all_pages(
+    peer: WebPeer, path: str, keys: Mapping[str, str], limit: int, whole: Meter, *, may_be_none: bool
+) -> list[Dataset]:
     unique = _UNIQUE[path.rpartition("/")[2]]
     found: dict[str, Dataset] = {}
     offset, limited, more = 0, True, False
     while True:
         target, also = _target(path, keys, offset, limited=limited), _also(path, offset, limited=limited)
+        also += [http.client.NOT_FOUND] if may_be_none else []
         status, given, warned = _page(peer, target, whole, also)
         if status == http.client.BAD_REQUEST:
             limited = False  # as many at a time as it likes

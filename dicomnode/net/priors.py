@@ -15,7 +15,6 @@ from typing import Any, Final
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
-from dicomnode.faults import QUERY_FAILED, WEB_FAILED, NodeError
 from dicomnode.net.dicomweb import query
 from dicomnode.net.limits import Meter
 from dicomnode.net.peer import Peer
@@ -162,13 +161,11 @@ def find_series(
     study_uid: str,
     keywords: Collection[str] = (),
     meter: Meter | None = None,
-    *,
-    at_least: int | None = None,
 ) -> list[FoundSeries]:
     """Return the series of a study, sorted by UID, with the attributes of `keywords` that the peer tells.
 
-    at_least: how many the peer says that there are (`FoundStudy.series`). Raises as `find_earlier`;
-    QUERY_FAILED, WEB_FAILED also where it lists fewer: some cut their answers off without a word.
+    It may list fewer than it says that there are (`FoundStudy.series`): some cut their answers off without a
+    word, others count what they do not show. Raises as `find_earlier`.
     """
     asked = ("Modality", "SeriesDescription", "BodyPartExamined", "SeriesNumber", *keywords)
     keys = {
@@ -188,15 +185,7 @@ def find_series(
         if is_valid_uid(uid := _text(answer, "SeriesInstanceUID"))
         and (_text(answer, "StudyInstanceUID") or study_uid) == study_uid
     }
-    if at_least is not None and len(found) < at_least:
-        raise _cut_off(peer, calling_ae, f"of {at_least} series of the study it lists {len(found)}")
     return [found[uid] for uid in sorted(found)]
-
-
-def _cut_off(peer: AnyPeer, calling_ae: str, reason: str) -> NodeError:
-    if isinstance(peer, WebPeer):
-        return NodeError(WEB_FAILED, name=peer.name, request="QIDO-RS", reason=reason)
-    return NodeError(QUERY_FAILED, name=peer.name, request="C-FIND", reason=reason, calling_ae=calling_ae)
 
 
 def _ask(

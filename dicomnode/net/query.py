@@ -14,7 +14,7 @@ from typing import Any, Final
 from pydicom.dataset import Dataset
 
 from dicomnode.faults import FETCH_LATE, NO_PRESENTATION_CONTEXT, QUERY_FAILED, NodeError
-from dicomnode.net.association import Link, open_association
+from dicomnode.net.association import VERIFICATION_TOO, Link, open_association
 from dicomnode.net.limits import FetchLimits, Meter
 from dicomnode.net.peer import Peer
 from dicomnode.net.status import query_status_text
@@ -64,7 +64,8 @@ def count_instances(peer: Peer, calling_ae: str, study_uid: str) -> StudyCount:
 
     By Number of Series Related Instances (0020,1209), which an archive may leave out (PS3.4 table C.6-3):
     the instances of such a series are listed. Raises NodeError as `find_instances`; QUERY_FAILED also where
-    that is less than the archive says of the whole study: some cut their answers off without a word.
+    that is less than the archive says of the whole study: some cut their answers off without a word. Others
+    count what they hide: which of the two it is cannot be told, and a count too low would end a study early.
     """
     with open_find(peer, calling_ae) as link:
         whole = _said_of_study(link, study_uid)  # first: images may come meanwhile
@@ -146,9 +147,9 @@ def open_find(peer: Peer, calling_ae: str, meter: Meter | None = None) -> Iterat
 
 @contextmanager
 def _opened(peer: Peer, calling_ae: str, meter: Meter) -> Iterator[Link]:
-    proposed = [(_STUDY_ROOT_FIND, (_EXPLICIT_LE, _IMPLICIT_LE))]
+    proposed = [(_STUDY_ROOT_FIND, (_EXPLICIT_LE, _IMPLICIT_LE)), VERIFICATION_TOO]
     with open_association(peer, calling_ae, proposed) as link, meter.watching(link.drop):
-        if not link.accepted:
+        if not any(uid == _STUDY_ROOT_FIND for uid, _ in link.accepted):
             raise NodeError(
                 NO_PRESENTATION_CONTEXT,
                 name=peer.name,

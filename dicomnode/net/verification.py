@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from dicomnode.faults import ECHO_FAILED, NodeError
-from dicomnode.net.association import open_association
+from dicomnode.net.association import VERIFICATION, open_association
 from dicomnode.net.peer import Peer
 from dicomnode.net.status import query_status_text
 
-VERIFICATION: Final = "1.2.840.10008.1.1"
 _IMPLICIT_LE: Final = "1.2.840.10008.1.2"
 _EXPLICIT_LE: Final = "1.2.840.10008.1.2.1"
 

@@ -6,7 +6,7 @@ patient within a series would pass in silence; here it does not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,12 +18,15 @@ from dicomnode.faults import SOURCES_DISAGREE, NodeError
 from dicomnode.report.characters import read_encoded, read_unicode, terms_of
 from dicomnode.report.cleaning import element_of, tag_of, written, wrong
 from dicomnode.store.foreign import UNREADABLE_ITEMS
-from dicomnode.store.names import UTF_8, Name, may_be_one, read_name
+from dicomnode.store.names import UTF_8, Name, read_name
+from dicomnode.store.persons import KEYWORDS, NO_RENAMING, Person, Renaming, difference
 from dicomnode.values import Findings, Float64, Grid, Source
 from dicomnode.values.geometry import ALIKE_COSINES, ALIKE_SPACING, axes_of
 
-# One patient: every instance of every input must agree in these …
-_PERSON: Final = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate")
+# One patient: every instance of every input must agree in these (`store.persons`) …
+_PERSON: Final = KEYWORDS
+_NAME: Final = "PatientName"
+_SET: Final = "SpecificCharacterSet"
 # … every instance of one series in these …
 _SERIES: Final = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "Modality")
 # … and, where a volume was made of it, in these, exactly or within a tolerance.
@@ -96,14 +99,18 @@ def is_multi_frame(source: Source) -> bool:
 
 
 def check_agreement(
-    findings: Findings, instances: Sequence[Sequence[SourceInstance]], otherwise: str
+    findings: Findings,
+    instances: Sequence[Sequence[SourceInstance]],
+    otherwise: str,
+    renaming: Renaming = NO_RENAMING,
 ) -> None:
     """Refuse sources that are not of one patient, or a series that is not of one study and geometry.
 
-    instances: of each source of `findings`. otherwise: see `read_unicode`. Must run within `as_it_is`.
+    instances: of each source of `findings`. otherwise: see `read_unicode`. renaming: what messages said of
+    the patient. Must run within `as_it_is`.
     Raises NodeError(SOURCES_DISAGREE), or SOURCE_HEADER_WRONG where geometry is missing.
     """
-    _agree([one for own in instances for one in own], _PERSON, otherwise)
+    _agree_in_person([one for own in instances for one in own], otherwise, renaming)
     for source, own in zip(findings.sources, instances, strict=True):
         _agree(own, _SERIES, otherwise)
         _expect(own[0], "StudyInstanceUID", source.study_instance_uid)
@@ -120,15 +127,39 @@ def check_agreement(
             _agree_in_geometry(own, source.grid)
 
 
+def _agree_in_person(instances: Sequence[SourceInstance], otherwise: str, renaming: Renaming) -> None:
+    """Refuse headers of two persons, as `assemble` compares them."""
+    different = {tuple(_raw(one.header, keyword) for keyword in (*_PERSON, _SET)): one for one in instances}
+    differing = [
+        keyword
+        for keyword, *values in zip((*_PERSON, _SET), *different, strict=True)
+        if len(set(values)) > 1 and keyword != _SET
+    ]
+    if not differing:
+        return  # equal bytes: almost always, and the texts need not be decoded
+    said = _PERSON if renaming.former else differing
+    persons = [_person(one, said, otherwise) for one in different.values()]
+    differs = difference(renaming.of(persons))
+    if differs is not None:
+        raise _disagree(differs[0])
+
+
+def _person(instance: SourceInstance, keywords: Collection[str], otherwise: str) -> Person:
+    """Return what a header says of its patient in some attributes."""
+    said = {keyword: _decoded(instance, keyword, otherwise) for keyword in keywords if keyword != _NAME}
+    return Person(
+        patient_id=said.get("PatientID", ""),
+        issuer=said.get("IssuerOfPatientID", ""),
+        name=_name(instance, otherwise) if _NAME in keywords else Name(),
+        birth_date=said.get("PatientBirthDate", ""),
+    )
+
+
 def _agree(instances: Sequence[SourceInstance], keywords: Iterable[str], otherwise: str) -> None:
     for keyword in keywords:
         if len({_raw(one.header, keyword) for one in instances}) == 1:
             continue  # equal bytes: almost always, and the texts need not be decoded
-        if keyword == "PatientName":  # as `assemble` compares it
-            agree = may_be_one(_name(one, otherwise) for one in instances)
-        else:
-            agree = len({_decoded(one, keyword, otherwise) for one in instances}) == 1
-        if not agree:
+        if len({_decoded(one, keyword, otherwise) for one in instances}) > 1:
             raise _disagree(keyword)
 
 
@@ -167,7 +198,7 @@ def _raw(header: Dataset, keyword: str) -> bytes | str | None:
 def _decoded(instance: SourceInstance, keyword: str, otherwise: str) -> str:
     header, _ = read_unicode(instance.encoded, otherwise)
     element = element_of(header, keyword)
-    return "" if element is None or element.value is None else str(element.value).rstrip("^ ")
+    return "" if element is None or element.value is None else str(element.value).strip()
 
 
 def _name(instance: SourceInstance, otherwise: str) -> Name:

@@ -55,21 +55,29 @@ class Choice:
     instead: Mapping[Kind, Kind | None]
 
 
-def choose(wanted: Sequence[Kind], refused: Collection[str], *, fallback: bool = True) -> Choice:
+def choose(
+    wanted: Sequence[Kind],
+    refused: Collection[str],
+    *,
+    fallback: bool = True,
+    classes: Mapping[Kind, str] = SOP_CLASSES,
+) -> Choice:
     """Choose the kinds of objects. refused: SOP Class UIDs that the destination does not take.
 
-    IMAGES are of the SOP Class of their source, which an archive that has the source takes. Without fallback
-    all that is wanted is made, and the delivery says what was refused.
+    classes: what each kind would be of. That of IMAGES depends on their source, and an archive may take the
+    source only: of an Enhanced CT come CT images. Without fallback all that is wanted is made, and the
+    delivery says what was refused.
     """
     if not fallback:
         return Choice(tuple(wanted), MappingProxyType({}))
     kinds: dict[Kind, None] = {}
     instead: dict[Kind, Kind | None] = {}
     for kind in wanted:
-        if not _is_refused(kind, refused):
+        if classes.get(kind) not in refused:
             kinds[kind] = None
             continue
-        instead[kind] = next((one for one in NEXT_BEST.get(kind, ()) if not _is_refused(one, refused)), None)
+        others = NEXT_BEST.get(kind, ())
+        instead[kind] = next((one for one in others if classes.get(one) not in refused), None)
     for one in instead.values():
         if one is not None:
             kinds[one] = None
@@ -82,7 +90,3 @@ def classes_for(wanted: Sequence[Kind]) -> list[str]:
     for kind in wanted:
         kinds |= dict.fromkeys(NEXT_BEST.get(kind, ()))
     return [SOP_CLASSES[kind] for kind in kinds if kind in SOP_CLASSES]
-
-
-def _is_refused(kind: Kind, refused: Collection[str]) -> bool:
-    return SOP_CLASSES.get(kind) in refused

@@ -109,18 +109,25 @@ class _Read:
 
 
 @guarded
-def check_segmentation(contents: Sequence[bytes], findings: Findings, *, empty_frames: bool = False) -> None:
+def check_segmentation(
+    contents: Sequence[bytes],
+    findings: Findings,
+    *,
+    empty_frames: bool = False,
+    patient_id: str | None = None,
+) -> None:
     """Read the BINARY segmentations of a series and compare them with the segments of `findings`.
 
     contents: Part 10 files that hold all segments, in their order. empty_frames: whether each segment must
-    have a frame for every slice, or only for those where it has voxels.
+    have a frame for every slice, or only for those where it has voxels. patient_id: that a message told, None
+    where the source's header says it.
     Raises NodeError(GEOMETRY_GUARD) with the first difference.
     """
     grid = _grid_of(findings)
     read: list[_Read] = []
     for content in contents:
         seg = read_head(content)
-        _check_object(seg, findings, grid, _BINARY)
+        _check_object(seg, findings, grid, _BINARY, patient_id)
         own = findings.segments[len(read) :][: len(seg.SegmentSequence)]
         described = {int(item.SegmentNumber): item for item in seg.SegmentSequence}
         if sorted(described) != list(range(1, len(own) + 1)):
@@ -132,15 +139,17 @@ def check_segmentation(contents: Sequence[bytes], findings: Findings, *, empty_f
 
 
 @guarded
-def check_labelmap(content: bytes, findings: Findings, *, empty_frames: bool = False) -> None:
+def check_labelmap(
+    content: bytes, findings: Findings, *, empty_frames: bool = False, patient_id: str | None = None
+) -> None:
     """Read a label map segmentation and compare it with the segments of `findings`.
 
-    empty_frames: whether slices without labels may have a frame. Raises NodeError(GEOMETRY_GUARD) as
-    `check_segmentation`.
+    empty_frames: whether slices without labels may have a frame. patient_id: as there. Raises
+    NodeError(GEOMETRY_GUARD) as `check_segmentation`.
     """
     grid = _grid_of(findings)
     seg = read_head(content)
-    _check_object(seg, findings, grid, _LABELMAP)
+    _check_object(seg, findings, grid, _LABELMAP, patient_id)
     described = {int(item.SegmentNumber): item for item in seg.SegmentSequence}
     if sorted(described) != list(range(len(findings.segments) + 1)) or seg.get("PixelPaddingValue") != 0:
         raise differs(f"it has segments {sorted(described)}, {len(findings.segments)} and 0 were expected")
@@ -172,7 +181,9 @@ def _grid_of(findings: Findings) -> Grid:
     return grid
 
 
-def _check_object(seg: Dataset, findings: Findings, grid: Grid, wanted: Mapping[str, str]) -> None:
+def _check_object(
+    seg: Dataset, findings: Findings, grid: Grid, wanted: Mapping[str, str], told: str | None
+) -> None:
     _, rows, columns = grid.shape_kji
     for what, found, expected in (
         ("SOP Class", seg.SOPClassUID, wanted["SOP Class"]),
@@ -185,7 +196,7 @@ def _check_object(seg: Dataset, findings: Findings, grid: Grid, wanted: Mapping[
         if found != expected:
             raise differs(f"its {what} is {found}, expected {expected}")
     # An ID beyond ASCII may stand in another character set than the source's: other bytes, the same ID
-    patient_id = _source_patient_id(findings)
+    patient_id = _source_patient_id(findings) if told is None else told
     if patient_id.isascii() and str(seg.PatientID or "").strip() != patient_id:
         raise differs("it is of another patient")
 

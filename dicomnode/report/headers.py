@@ -30,6 +30,7 @@ from dicomnode.report.characters import as_it_is, read_unicode, terms_of
 from dicomnode.report.cleaning import Cleaning, element_of, tag_of
 from dicomnode.report.shared_modules import IDENTIFYING, SHARED, TYPE_2
 from dicomnode.store.names import UTF_8
+from dicomnode.store.persons import NO_RENAMING, Renaming
 from dicomnode.values import Findings, Float64, Grid, Source
 
 _EQUIPMENT: Final = (
@@ -78,25 +79,24 @@ class Heading:
         return str(self.stubs[0][0].get("Modality") or "")
 
 
-def read_heading(
-    findings: Findings, otherwise: str = UTF_8, identity: Mapping[str, str] = _AS_IN_HEADERS
-) -> Heading:
+def read_heading(findings: Findings, otherwise: str = UTF_8, renaming: Renaming = NO_RENAMING) -> Heading:
     """Read, check and clean the headers of all sources of `findings`.
 
-    otherwise: character set of headers that declare none and are not UTF-8. identity: attributes of the
-    patient that take the place of those of the headers, by keyword; the headers must agree all the same.
+    otherwise: character set of headers that declare none and are not UTF-8. renaming: what messages told of
+    the patient, which takes the place of what the headers say; these must agree all the same, but for those
+    of whom the messages say that it is one patient.
     Raises NodeError: SOURCES_DISAGREE where instances are not of one patient, study, series or geometry;
     SOURCE_HEADER_WRONG where what a result cannot do without is missing or invalid.
     """
     with as_it_is():
         instances = [read_instances(source) for source in findings.sources]
-        check_agreement(findings, instances, otherwise)
+        check_agreement(findings, instances, otherwise, renaming)
         first, assumed = read_unicode(findings.sources[0].headers.encoded[0], otherwise)
         patient = first
         if assumed or not terms_of(instances[0][0].header):
             patient = _telling(findings, instances, otherwise) or first
         cleaning = Cleaning()
-        shared = cleaning.copy(_with_identity(patient, identity), SHARED)
+        shared = cleaning.copy(_with_identity(patient, renaming.told), SHARED)
         equipment = cleaning.copy(first, _EQUIPMENT)
         lossy = cleaning.copy(first, _LOSSY)
         stubs = tuple(
@@ -117,7 +117,8 @@ def check_patient(
 ) -> None:
     """Refuse a header, a Part 10 file, that no result can be made with since it does not say whose it is.
 
-    So as `read_heading` refuses it: raises NodeError(SOURCE_HEADER_WRONG). otherwise, identity: as there.
+    So as `read_heading` refuses it: raises NodeError(SOURCE_HEADER_WRONG). otherwise: as there.
+    identity: what messages told.
     """
     with as_it_is():
         first, _ = read_unicode(header, otherwise)

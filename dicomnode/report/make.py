@@ -13,6 +13,7 @@ from dicomnode.faults import REPORT_FAILED, NodeError
 from dicomnode.report.fields.derived_images import build_derived_images
 from dicomnode.report.fields.parametric_maps import build_parametric_maps
 from dicomnode.report.guard import check_labelmap, check_segmentation
+from dicomnode.report.guard_contours import check_presentation_state, check_structure_set
 from dicomnode.report.headers import read_heading
 from dicomnode.report.identity import Imprint, apply_identity, to_bytes
 from dicomnode.report.key_objects import build_key_objects
@@ -27,6 +28,7 @@ from dicomnode.report.segmentation.labelmap import build_labelmap
 from dicomnode.report.sr import build_report
 from dicomnode.report.uids import ResultUids
 from dicomnode.store.foreign import strict
+from dicomnode.store.persons import NO_RENAMING, Renaming
 from dicomnode.values import Findings
 
 _log = structlog.get_logger("dicomnode.report")
@@ -60,25 +62,27 @@ def make_objects(
     findings: Findings,
     profile: ReportProfile,
     salt: bytes,
-    identity: Mapping[str, str] | None = None,
+    renaming: Renaming = NO_RENAMING,
     replaces: tuple[EarlierReport, ...] = (),
     pixels: PixelsOf = _no_pixels,
 ) -> tuple[ResultObject, ...]:
     """Make the objects that a profile wants of some Findings; the same call always gives the same bytes.
 
     A segmentation is made where there are segments, a report always ("nothing found" and "not analysed" are
-    results too). Segmentations are read back by code that did not write them and compared with the Findings.
-    identity: attributes of the patient that take the place of those of the headers, by keyword
-    (`store.load_identity`). replaces: reports that the new one takes the place of, which names them. pixels:
-    gives what was looked at, for pages with pictures; called at most once, and only where there are pages.
+    results too). Segmentations and outlines are read back by code that did not write them, and compared with
+    the Findings.
+    renaming: what messages told of the patient, which takes the place of what the headers say. replaces:
+    reports that the new one takes the place of, which names them. pixels: gives what was looked at, for pages
+    with pictures; called at most once, and only where there are pages.
     Raises NodeError: SOURCES_DISAGREE, SOURCE_HEADER_WRONG, GEOMETRY_GUARD, REPORT_FAILED.
     """
-    heading = read_heading(findings, profile.assumed_character_set, identity or {})
+    heading = read_heading(findings, profile.assumed_character_set, renaming)
     if heading.notes:
         _log.warning(
             "header.left_out", study=findings.sources[0].study_instance_uid, notes=list(heading.notes)
         )
-    run = _Run(Imprint(findings, heading, salt, profile.for_a_look, replaces), profile, pixels)
+    imprint = Imprint(findings, heading, salt, profile.for_a_look, replaces)
+    run = _Run(imprint, profile, pixels, renaming.told.get("PatientID"))
     for kind, write in _WRITERS.items():
         if kind in profile.kinds:
             write(run)
@@ -88,8 +92,11 @@ def make_objects(
 class _Run:
     """What was made of some Findings so far: data sets by kind, and the objects that they became."""
 
-    def __init__(self, imprint: Imprint, profile: ReportProfile, pixels: PixelsOf) -> None:
+    def __init__(
+        self, imprint: Imprint, profile: ReportProfile, pixels: PixelsOf, patient_id: str | None
+    ) -> None:
         self.imprint, self.profile = imprint, profile
+        self.patient_id = patient_id  # that a message told
         self.made: dict[Kind, tuple[Dataset, ...]] = {}
         self.objects: list[ResultObject] = []
         self._pixels_of = pixels
@@ -138,7 +145,9 @@ def _write_segmentation(run: _Run) -> None:
             imprint, uids, number, frames_max=profile.frames_max, empty_frames=profile.empty_frames
         ),
     )
-    check_segmentation(contents, imprint.findings, empty_frames=profile.empty_frames)
+    check_segmentation(
+        contents, imprint.findings, empty_frames=profile.empty_frames, patient_id=run.patient_id
+    )
 
 
 def _write_labelmap(run: _Run) -> None:
@@ -146,12 +155,13 @@ def _write_labelmap(run: _Run) -> None:
     uids, number = run.series("LABELMAP", f"LABELMAP{_empty_frames(run.profile)}")
     build = lambda: build_labelmap(run.imprint, uids, number, empty_frames=empty)  # noqa: E731
     for content in run.keep("LABELMAP", uids, build):
-        check_labelmap(content, run.imprint.findings, empty_frames=empty)
+        check_labelmap(content, run.imprint.findings, empty_frames=empty, patient_id=run.patient_id)
 
 
 def _write_presentation_states(run: _Run) -> None:
     uids, number = run.series("GSPS", "outlines")
-    run.keep("GSPS", uids, lambda: build_presentation_states(run.imprint, uids, number))
+    for content in run.keep("GSPS", uids, lambda: build_presentation_states(run.imprint, uids, number)):
+        check_presentation_state(content, run.imprint.findings)
 
 
 def _write_maps(run: _Run) -> None:
@@ -161,7 +171,8 @@ def _write_maps(run: _Run) -> None:
 
 def _write_structure_set(run: _Run) -> None:
     uids, number = run.series("RTSTRUCT", "contours")
-    run.keep("RTSTRUCT", uids, lambda: build_structure_set(run.imprint, uids, number))
+    for content in run.keep("RTSTRUCT", uids, lambda: build_structure_set(run.imprint, uids, number)):
+        check_structure_set(content, run.imprint.findings)
 
 
 def _write_images(run: _Run) -> None:

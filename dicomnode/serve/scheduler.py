@@ -55,8 +55,9 @@ class Scheduler:
         stopping = frame.line.stopping
         self._desk = Desk(frame.settings, store, journal, stopping)
         couriers = [
-            Courier(frame.settings, destination, journal, stopping)
+            Courier(frame.settings, destination, journal, stopping, kind)
             for destination in frame.settings.destination
+            for kind in (TaskKind.DELIVER, TaskKind.CONFIRM)
         ]
         inquirers = [Inquirer(frame.settings, query, journal, stopping) for query in frame.settings.query]
         self._closer = Closer(frame.settings, journal, self._lane)

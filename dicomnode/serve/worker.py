@@ -18,7 +18,7 @@ from dicomnode.serve.analysing.patient import check_reportable
 from dicomnode.serve.asking.given_priors import priors_of
 from dicomnode.serve.deciding.incomplete import remarked
 from dicomnode.serve.deciding.plan import refusal_of, report_tasks
-from dicomnode.serve.identity.whose import told_of
+from dicomnode.serve.identity.whose import renaming_of
 from dicomnode.serve.naming import engine_of
 from dicomnode.serve.process.frame import ChildFrame
 from dicomnode.serve.process.heart import Heart
@@ -120,24 +120,23 @@ class Worker(Clerk):
         analyst = self.engines.get(engine_of(task.engine))
         pulse.facts["load_s"] = round(time.monotonic() - began, 2)
         stack, others = self._stacks_of(task, every=bool(analyst.package.manifest.beside))
+        renaming = renaming_of(task.study_instance_uid, task.study_version, self._journal)
         occasion = Occasion(
-            study_version=task.study_version, made_at=task.created_at.astimezone(), salt=self._store.salt
+            study_version=task.study_version,
+            made_at=task.created_at.astimezone(),
+            salt=self._store.salt,
+            renaming=renaming,
         )
         refusal = refusal_of(task)
         if refusal is not None:
             findings = not_analysed(analyst.package, stack, refusal, occasion)
         else:
-            self._check_reportable(task, stack)
+            if report_tasks(self._settings, task):  # in shadow nothing is reported
+                check_reportable(stack, renaming.told)
             priors = priors_of(analyst.package.manifest, task, self._journal)
             beside = Beside(others=others, priors=priors)
             findings, _ = analyse_stack(analyst, stack, occasion, pulse.progress, self._ahead.slices, beside)
         return self._commit(task, remarked(findings, task))
-
-    def _check_reportable(self, task: TaskRecord, stack: Stack) -> None:
-        """Refuse what would be analysed in vain; not in shadow, where nothing is reported."""
-        if report_tasks(self._settings, task):
-            told = told_of(task.study_instance_uid, task.study_version, self._journal)
-            check_reportable(stack, told)
 
     def _commit(self, task: TaskRecord, findings: Findings, taken_over_of: int | None = None) -> Event:
         path = self._store.save_findings(findings)

@@ -119,6 +119,9 @@ class DestinationSettings:
     confirm_wait_s: float = key(
         3600.0, "Longest wait for a storage commitment; then it is asked by query.", POSITIVE
     )
+    filed_within_s: float = key(
+        60.0, "How long it may take to list what it stored; what is not there then is sent again.", POSITIVE
+    )
     hold: bool = key(False, "Whether results wait until a person lets them go (`dicomnode release`).")
     hours: str = key("", 'Only in these hours, local time, as "19:00-06:30"; empty: at any time.', HOURS)
     rate_mb_s: float = key(0.0, "Most MB that are sent in a second; 0: no limit.", NOT_NEGATIVE)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from dicomnode.store.adoption import Adoption
     from dicomnode.store.arriving import Arriving, arriving_studies
     from dicomnode.store.disk import Disk, SharedDisk
-    from dicomnode.store.findings_file import load_findings, read_provenance
-    from dicomnode.store.identity_file import load_identity
+    from dicomnode.store.findings_file import load_findings, read_provenance, read_remarks
+    from dicomnode.store.identity_file import load_former, load_identity
     from dicomnode.store.ids import InstanceIds, read_ids
     from dicomnode.store.local import require_local
     from dicomnode.store.part import PartFile
@@ -39,8 +39,8 @@ _HOMES = {
         "Disk",
         "SharedDisk",
     ),
-    "findings_file": ("load_findings", "read_provenance"),
-    "identity_file": ("load_identity",),
+    "findings_file": ("load_findings", "read_provenance", "read_remarks"),
+    "identity_file": ("load_former", "load_identity"),
     "ids": (
         "InstanceIds",
         "read_ids",
@@ -72,9 +72,11 @@ __all__ = [
     "Store",
     "arriving_studies",
     "load_findings",
+    "load_former",
     "load_identity",
     "read_ids",
     "read_provenance",
+    "read_remarks",
     "require_local",
     "verify",
     "write_whole",

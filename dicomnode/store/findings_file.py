@@ -23,7 +23,7 @@ from dicomnode.store.disk import Disk
 from dicomnode.store.layout import FINDINGS, hashed
 from dicomnode.store.quarantine import quarantine
 from dicomnode.store.whole import write_first
-from dicomnode.values import Findings, Provenance
+from dicomnode.values import Findings, Provenance, Remark
 
 log = structlog.get_logger("dicomnode.store")
 
@@ -74,9 +74,19 @@ def load_findings(path: Path) -> Findings:
 
 def read_provenance(path: Path) -> Provenance:
     """Read of the file what made the Findings, and no mask; raises NodeError(FINDINGS_UNREADABLE)."""
-    with _readable(path), zipfile.ZipFile(path) as archive:
-        made_by: Provenance = decode(_tree(archive)["provenance"], Provenance, Blobs())
+    made_by: Provenance = _read_field(path, "provenance", Provenance)
     return made_by
+
+
+def read_remarks(path: Path) -> tuple[Remark, ...]:
+    """Read of the file what the Findings remark, and no mask; raises NodeError(FINDINGS_UNREADABLE)."""
+    remarks: tuple[Remark, ...] = _read_field(path, "remarks", tuple[Remark, ...])
+    return remarks
+
+
+def _read_field(path: Path, name: str, of: Any) -> Any:
+    with _readable(path), zipfile.ZipFile(path) as archive:
+        return decode(_tree(archive)[name], of, Blobs())
 
 
 @contextmanager

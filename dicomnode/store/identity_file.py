@@ -1,14 +1,15 @@
 """Records of whose a study is, as a message said after its images had come: JSON in the history.
 
-The images are not changed. A record holds the values that results have instead of those of the headers; its
-name is of its content, so that the same message twice leaves one. That name goes into the journal: without
-the installation's salt nobody can find out by trying whose it is.
+The images are not changed. A record holds the values that results have instead of those of the headers, and
+who the patient was before, so that the images of nobody else are taken for the patient's. Its name is of its
+content, so that the same message twice leaves one. That name goes into the journal: without the salt of the
+installation nobody can find out by trying whose it is.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
@@ -24,12 +25,18 @@ KEYWORDS: Final = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirt
 
 
 def save_identity(
-    disk: Disk, root: Path, study_instance_uid: str, values: Mapping[str, str], salt: bytes
+    disk: Disk,
+    root: Path,
+    study_instance_uid: str,
+    values: Mapping[str, str],
+    salt: bytes,
+    former: Sequence[Mapping[str, str]] = (),
 ) -> Path:
     """Keep a record, durably; give its path. Raises OSError; ValueError for what is no attribute of it."""
-    if not values or not set(values) <= set(KEYWORDS):
+    if not values or not set(KEYWORDS).issuperset({*values}.union(*former)):
         raise ValueError(f"an identity has some of {', '.join(KEYWORDS)}, got {sorted(values)}")
-    text = json.dumps({"schema": SCHEMA, "values": dict(values)}, ensure_ascii=False, sort_keys=True)
+    record = {"schema": SCHEMA, "values": dict(values), "former": [dict(one) for one in former]}
+    text = json.dumps(record, ensure_ascii=False, sort_keys=True)
     folder = root / HISTORY / hashed(study_instance_uid)
     ensure_folder(disk, folder)
     content = text.encode()
@@ -46,12 +53,27 @@ def load_identity(path: Path) -> dict[str, str]:
 
     Raises NodeError(IDENTITY_UNREADABLE): no result is written with a doubtful name.
     """
+    return _load(path)[0]
+
+
+def load_former(path: Path) -> tuple[dict[str, str], ...]:
+    """Read who the patient of a record was when it, and each record before it, was made; raises as that.
+
+    None in records of earlier versions of the node.
+    """
+    return _load(path)[1]
+
+
+def _load(path: Path) -> tuple[dict[str, str], tuple[dict[str, str], ...]]:
     try:
         tree = json.loads(path.read_bytes())
-        values = {str(keyword): str(value) for keyword, value in tree["values"].items()}
+        values, *former = (
+            {str(keyword): str(value) for keyword, value in one.items()}
+            for one in (tree["values"], *tree.get("former", ()))
+        )
         schema = tree["schema"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise NodeError(IDENTITY_UNREADABLE, path=path, error=type(error).__name__) from error
-    if schema != SCHEMA or not set(values) <= set(KEYWORDS):
+    if schema != SCHEMA or not set(KEYWORDS).issuperset({*values}.union(*former)):
         raise NodeError(IDENTITY_UNREADABLE, path=path, error="it is of another version")
-    return values
+    return values, tuple(former)

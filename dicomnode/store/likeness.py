@@ -16,6 +16,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
+from dicomnode.store.another import of_another
 from dicomnode.store.elements import EXPLICIT_BE, IMPLICIT_LE, ScanError
 from dicomnode.store.header import read_elements, read_meta
 from dicomnode.store.renaming import BELONGING, IMAGE, OF_PIXELS, RENAMING, STAMPS
@@ -37,13 +38,14 @@ class Difference:
 
     is_correction: the pixels are the same, and what differs is the header around them. keywords: of the
     elements at the top that differ ("(0009,1001)" where there is none), sorted; never a value. added: those
-    of which the other file says nothing. is_renaming: they say whose the image is and under which number, and
-    nothing of what it shows.
+    of which the other file says nothing. of_another: those that name another patient or order than there.
+    is_renaming: they say whose the image is and under which number, and nothing of what it shows.
     """
 
     is_correction: bool
     keywords: tuple[str, ...] = ()
     added: frozenset[str] = frozenset()
+    of_another: frozenset[str] = frozenset()
     is_renaming: bool = False
 
 
@@ -112,10 +114,12 @@ def _judged(a: Dataset, b: Dataset, *, with_pixels: bool) -> Difference | None:
     as_before = is_renaming
     if any(tag in OF_PIXELS for tag in tags_a):
         as_before = not differing & (IMAGE | BELONGING) and all(map(_is_of_header, differing))
+    keywords = tuple(sorted(_keyword(tag) for tag in differing))
     return Difference(
         is_correction=with_pixels and as_before,
-        keywords=tuple(sorted(_keyword(tag) for tag in differing)),
+        keywords=keywords,
         added=frozenset(_keyword(tag) for tag in differing if tag not in tags_b or _is_empty(b[tag].value)),
+        of_another=of_another(a, b, keywords),
         is_renaming=is_renaming,
     )
 

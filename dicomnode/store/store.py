@@ -253,11 +253,16 @@ class Store:
             self._disk.fsync_dir(path.parent)
         return path
 
-    def put_identity(self, study_instance_uid: str, values: Mapping[str, str]) -> Path:
-        """Keep whose a study is, as it was told after its images had come; see `load_identity`."""
+    def put_identity(
+        self, study_instance_uid: str, values: Mapping[str, str], former: Sequence[Mapping[str, str]] = ()
+    ) -> Path:
+        """Keep whose a study is, as it was told after its images had come, and who that was before.
+
+        See `load_identity`, `load_former`.
+        """
         salt = self.salt
         with _disk_errors(self.root):
-            return save_identity(self._disk, self.root, study_instance_uid, values, salt)
+            return save_identity(self._disk, self.root, study_instance_uid, values, salt, former)
 
     def quarantine(self, path: Path, reason: str) -> Path:
         """Put a file aside, with the reason as the name of its folder; give its new path."""

@@ -91,9 +91,14 @@ PIXELMED: Final = (
     Allowed(
         "evaluation of the whole study",
         re.compile(
-            r"CODE \((27925004,SCT,\"Nodule\"|52988006,SCT,\"Lesion\""
+            r"CODE \((27925004,SCT,\"Nodule\"|52988006,SCT,\"Lesion\"|233604007,SCT,\"Pneumonia\""
             r"|111064,DCM,\"Summary of Detections\")\): Content Item not in template"
         ),
         "its templates are of 2022: groups about a whole study had no free evaluation yet",
+    ),
+    Allowed(
+        "radiography among the procedures",
+        re.compile(r"Code \(43468-8,LN,\"XR unspecified body region\"\) not found in context group 100"),
+        "its context groups are of 2022: the standard's has the code",
     ),
 )

@@ -7,26 +7,25 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 from xml.etree import ElementTree as ET
 
 import numpy as np
-import pytest
 from PIL import Image
 from pydicom import Dataset, dcmread
 
 from dicomnode.report.objects import Kind
 from dicomnode.values import Grid
-from tests.judges import allowed, tools
+from tests.judges import allowed, cornerstone_judges, tools
 from tests.judges.cases import Case
+from tests.judges.comparing import as_found, differ
 from tests.judges.planes import planes_of
 from tests.unit.report.outlines.rasterising import filled
 from tests.unit.report.outlines.reading import lines_of, masks_of_structure_set
 
-ADAPTERS: Final = Path(__file__).parents[2] / "build" / "cornerstone"
 OfKind = Callable[[Case, Kind], list[str]]
 
 
@@ -47,10 +46,6 @@ def _said(verdict: tools.Verdict) -> list[str]:
     return held + ([f"exit status {verdict.status}"] if verdict.status else [])
 
 
-def _differ(what: str, one: object, other: object) -> list[str]:
-    return [] if np.array_equal(one, other) else [f"{what} differ"]
-
-
 # ── DCMTK ─────────────────────────────────────────────────────────────────────────────────────────
 def _dcm2xml(path: Path) -> list[str]:
     return _said(tools.run("dcm2xml", path, path.with_suffix(".xml")))
@@ -69,7 +64,7 @@ def _dcm2pnm(path: Path) -> list[str]:
     if held or dcmread(path, specific_tags=["Modality"]).Modality != "OT":
         return held
     with Image.open(drawn) as picture:
-        return _differ("the pixels of the page", np.asarray(picture), dcmread(path).pixel_array)
+        return differ("the pixels of the page", np.asarray(picture), dcmread(path).pixel_array)
 
 
 def _dcm2pdf(path: Path) -> list[str]:
@@ -147,7 +142,7 @@ def _map_of_dcmqi(case: Case, kind: Kind) -> list[str]:
         return []
     images, held = _images(case, kind, "paramap2itkimage")
     one = case.findings.maps[0]
-    return held + _differ("the values", _onto(images[0], one.grid), one.values)
+    return held + differ("the values", _onto(images[0], one.grid), one.values)
 
 
 def _report_of_dcmqi(case: Case, kind: Kind) -> list[str]:
@@ -170,8 +165,8 @@ def _voxels_by_geometry(case: Case, kind: Kind) -> list[str]:
     images, _ = _images(case, kind, "segimage2itkimage")
     if kind == "LABELMAP":
         labels = _onto(images[0], grid)
-        return _as_found(case, [labels == n for n, _ in enumerate(case.findings.segments, start=1)])
-    return _as_found(case, [_onto(image, grid) > 0 for image in images])
+        return as_found(case, [labels == n for n, _ in enumerate(case.findings.segments, start=1)])
+    return as_found(case, [_onto(image, grid) > 0 for image in images])
 
 
 def _voxels_by_formula(case: Case, kind: Kind) -> list[str]:
@@ -185,15 +180,7 @@ def _voxels_by_formula(case: Case, kind: Kind) -> list[str]:
             if np.abs(case.grid.to_lps_mm(index) - points).max() > 1e-2:
                 return [f"segment {n} lies between the voxels"]
             mask[tuple(index.T)] = True
-    return _as_found(case, read)
-
-
-def _as_found(case: Case, read: Sequence[np.ndarray], what: str = "voxels") -> list[str]:
-    """Compare masks (k, j, i) with those that were found."""
-    held = []
-    for segment, mask in zip(case.findings.segments, read, strict=False):
-        held += _differ(f"{what} of {segment.label}", mask, segment.mask.to_array())
-    return held if len(read) >= len(case.findings.segments) else [*held, f"only {len(read)} segments"]
+    return as_found(case, read)
 
 
 def _outlines(case: Case, kind: Kind) -> list[str]:
@@ -207,7 +194,7 @@ def _outlines(case: Case, kind: Kind) -> list[str]:
         for k, frame in enumerate(frames):
             rings = lines.get((frame.sop_instance_uid, frame.frame_number), [])
             read[k] = filled(rings, mask.shape[1:])
-        held += _differ(f"outlines of {segment.label}", read, mask)
+        held += differ(f"outlines of {segment.label}", read, mask)
     return held
 
 
@@ -217,7 +204,7 @@ def _contours(case: Case, kind: Kind) -> list[str]:
         read = masks_of_structure_set(ds, case.images)
     else:
         read = [_contours_on_grid(region, case.grid) for region in ds.ROIContourSequence]
-    return _as_found(case, read, "contours")
+    return as_found(case, read, "contours")
 
 
 def _contours_on_grid(region: Dataset, grid: Grid) -> np.ndarray:
@@ -236,7 +223,7 @@ def _map_by_formula(case: Case, kind: Kind) -> list[str]:
     values, places = read_by_formula(case.results[kind][0])
     k, j, i = np.indices(one.grid.shape_kji)
     apart_mm = np.abs(places - one.grid.to_lps_mm(np.stack((k, j, i), axis=-1))).max()
-    return _differ("the values", values, one.values) + (
+    return differ("the values", values, one.values) + (
         [] if apart_mm < 1e-3 else [f"they lie {apart_mm} mm apart"]
     )
 
@@ -273,100 +260,6 @@ def _derived_by_formula(case: Case, kind: Kind) -> list[str]:
     return held
 
 
-# ── cornerstone ───────────────────────────────────────────────────────────────────────────────────
-def _node(case: Case, script: str, *arguments: str | Path) -> object:
-    """What one of the scripts says, as JSON."""
-    if shutil.which("node") is None or not (ADAPTERS / "node_modules").is_dir():
-        pytest.skip("Node and cornerstone's adapters are not installed (scripts/tools.sh judges)")
-    verdict = tools.run("node", Path(__file__).with_name(script), ADAPTERS, *arguments)
-    (line,) = verdict.starting("==== ") or [f"==== {json.dumps(verdict.lines[-3:])}"]
-    return json.loads(line.removeprefix("==== "))
-
-
-def _planes(case: Case) -> dict[str, dict[str, object]]:
-    """Where each image of the source lies, by image id; k ascending."""
-    grid = case.grid
-    between_slices, between_rows, between_columns = grid.spacing_kji_mm
-    cosines = [*(grid.affine_lps[:3, 0] / between_columns), *(grid.affine_lps[:3, 1] / between_rows)]
-    planes: dict[str, dict[str, object]] = {}
-    for k, frame in enumerate(case.findings.sources[0].frames):
-        # The adapters find a frame of an object by its image id, whose number they put in
-        planes[f"image:{frame.sop_instance_uid}?frame={frame.frame_number or 1}"] = {
-            "sopInstanceUID": frame.sop_instance_uid,
-            "frame": frame.frame_number or 1,
-            "frameOfReferenceUID": grid.frame_of_reference_uid,
-            "rows": grid.shape_kji[1],
-            "columns": grid.shape_kji[2],
-            "imageOrientationPatient": [float(v) for v in cosines],
-            "rowCosines": [float(v) for v in cosines[:3]],
-            "columnCosines": [float(v) for v in cosines[3:]],
-            "imagePositionPatient": [float(v) for v in grid.to_lps_mm((k, 0, 0))],
-            # cornerstone 5.14 goes along a row by the spacing that it calls the row's
-            "rowPixelSpacing": between_columns,
-            "columnPixelSpacing": between_rows,
-            "sliceThickness": between_slices,
-        }
-    return planes
-
-
-def _modules(case: Case) -> Path:
-    """The modules that the adapters ask for, as a file."""
-    modules = {}
-    for image, plane in _planes(case).items():
-        rows, columns = plane["rows"], plane["columns"]
-        named = {"sopInstanceUID": plane["sopInstanceUID"], "sopClassUID": str(case.images[0].SOPClassUID)}
-        modules[image] = {
-            "imagePlaneModule": plane,
-            "generalImageModule": named,
-            "sopCommonModule": named,
-            "generalSeriesModule": {"modality": str(case.images[0].Modality)},
-            "imagePixelModule": {"rows": rows, "columns": columns, "bitsAllocated": 16, "samplesPerPixel": 1},
-            "instance": {
-                "Rows": rows,
-                "Columns": columns,
-                "SOPInstanceUID": plane["sopInstanceUID"],
-                "ImageOrientationPatient": plane["imageOrientationPatient"],
-                "ImagePositionPatient": plane["imagePositionPatient"],
-                "PixelSpacing": [plane["columnPixelSpacing"], plane["rowPixelSpacing"]],
-            },
-        }
-    path = case.folder / "modules.json"
-    path.write_text(json.dumps(modules), encoding="utf-8")
-    return path
-
-
-def _voxels_of_cornerstone(case: Case, kind: Kind) -> list[str]:
-    told = _node(case, "cornerstone_voxels.mjs", "SEG", case.results[kind][0], _modules(case))
-    read = [np.zeros(case.grid.shape_kji, dtype=bool) for _ in case.findings.segments]
-    columns = case.grid.shape_kji[2]
-    for image, segment, pixel in told:  # type: ignore[attr-defined]
-        read[segment - 1][image, pixel // columns, pixel % columns] = True
-    return _as_found(case, read)
-
-
-def _map_of_cornerstone(case: Case, kind: Kind) -> list[str]:
-    told = _node(case, "cornerstone_voxels.mjs", "PM", case.results[kind][0], _modules(case))
-    return _differ("the values", np.array(told, dtype=np.float32), case.findings.maps[0].values.ravel())
-
-
-def _annotations(case: Case, kind: Kind) -> list[str]:
-    if case.findings.sources[0].plane is not None or case.findings.sources[0].grid is None:
-        return []  # lines on a film, and what was not analysed, have no place in the patient
-    planes = case.folder / "planes.json"
-    planes.write_text(json.dumps(_planes(case)), encoding="utf-8")
-    told = _node(case, "cornerstone.mjs", case.results[kind][0], planes)
-    made = {one["tracking_uid"]: one["tool"] for one in told}  # type: ignore[attr-defined]
-    nodule = case.findings.segments[2]
-    point, box = case.findings.regions
-    wanted = {
-        nodule.tracking_uid: "Length",
-        point.tracking_uid: "Probe",
-    }
-    if np.isclose(np.abs(case.grid.affine_lps[:3, 0]).max(), case.grid.spacing_kji_mm[2]):
-        wanted[box.tracking_uid] = "RectangleROI"  # a box of the patient is none on oblique images
-    return [] if made == wanted else [f"annotations {made} instead of {wanted}"]
-
-
 JUDGED: Final[Mapping[str, Mapping[Kind, OfKind]]] = MappingProxyType(
     {
         "dciodvfy": dict.fromkeys(
@@ -395,10 +288,10 @@ JUDGED: Final[Mapping[str, Mapping[Kind, OfKind]]] = MappingProxyType(
             "IMAGES": _derived,
         },
         "cornerstone": {
-            "SEG": _voxels_of_cornerstone,
-            "LABELMAP": _voxels_of_cornerstone,
-            "SR": _annotations,
-            "PM": _map_of_cornerstone,
+            "SEG": cornerstone_judges.voxels,
+            "LABELMAP": cornerstone_judges.voxels,
+            "SR": cornerstone_judges.annotations,
+            "PM": cornerstone_judges.values,
         },
     }
 )

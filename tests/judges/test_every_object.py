@@ -16,6 +16,7 @@ from pydicom import Dataset, dcmread
 
 from dicomnode.deliver import send_files
 from dicomnode.report import ReportProfile, make_objects
+from dicomnode.values import Findings
 from tests.judges import allowed, tools
 from tests.judges.cases import ALL_KINDS, FIXTURES, Case, make_case, objects_of
 from tests.judges.object_judges import JUDGED
@@ -206,22 +207,29 @@ def test_orthanc_takes_every_object_and_gives_it_back(case: Case, tmp_path: Path
 
 
 # ── PixelMed, which compiles its rules for half a minute ──────────────────────────────────────────
-_PARTS = {
-    "outlined": {"regions": (), "classifications": (), "measurements": ()},
-    # Apart: PixelMed takes all groups of a report for the template of the first
-    "the rest": {"segments": (), "maps": (), "images": ()},
-}
+# PixelMed takes all groups of a report for the template of the first, as far as they have what that wants
+_OUTLINED = {"regions": (), "classifications": (), "measurements": ()}
+_THE_REST = {"segments": (), "maps": (), "images": ()}
+
+
+def _parts(found: Findings, *, outlined: bool) -> list[Findings]:
+    if outlined:
+        return [replace(found, **_OUTLINED)]
+    rest = replace(found, **_THE_REST)
+    if found.sources[0].plane is None:
+        return [rest]
+    return [replace(rest, regions=()), replace(rest, classifications=())]
 
 
 @pytest.mark.long
 @pytest.mark.pixelmed
-@pytest.mark.parametrize("part", _PARTS)
+@pytest.mark.parametrize("outlined", [True, False], ids=["outlined", "the rest"])
 @pytest.mark.parametrize("names", [list(FIXTURES)[n::3] for n in range(3)], ids=", ".join)
-def test_pixelmed_finds_the_template_kept(names: list[str], part: str, tmp_path: Path) -> None:
+def test_pixelmed_finds_the_template_kept(names: list[str], outlined: bool, tmp_path: Path) -> None:
     paths = []
     for name in names:
-        found = replace(_case(name).findings, **_PARTS[part])
-        (report,) = make_objects(found, ReportProfile(kinds=("SR",)), SALT)
-        paths.append(tmp_path / f"{name}.dcm".replace(" ", "-"))
-        paths[-1].write_bytes(report.content)
+        for n, found in enumerate(_parts(_case(name).findings, outlined=outlined)):
+            (report,) = make_objects(found, ReportProfile(kinds=("SR",)), SALT)
+            paths.append(tmp_path / f"{name}-{n}.dcm".replace(" ", "-"))
+            paths[-1].write_bytes(report.content)
     assert tools.pixelmed(paths, tmp_path) == {path: [] for path in paths}

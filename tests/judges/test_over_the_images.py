@@ -26,10 +26,10 @@ from pydicom import Dataset
 from dicomnode.report import ReportProfile, make_objects
 from dicomnode.values import Findings
 from tests.judges.cases import apart
-from tests.judges.object_judges import ADAPTERS
+from tests.judges.cornerstone_judges import ADAPTERS
 from tests.unit.report.sources import SALT, Series, findings, lung_segments, masks, part_10
 
-pytestmark = [pytest.mark.judge, pytest.mark.long]
+pytestmark = [pytest.mark.judge, pytest.mark.long, pytest.mark.xdist_group("viewer")]
 
 _BUNDLER = ADAPTERS / "node_modules" / ".bin" / "esbuild"
 _DEADLINE_S = 120.0

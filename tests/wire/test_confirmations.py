@@ -32,6 +32,9 @@ WAYS = [
 ]
 
 
+SOON = ["filed_within_s = 0.5"]
+
+
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return mean_engine(tmp_path_factory.mktemp("engine") / "mean")
@@ -85,7 +88,7 @@ def test_what_an_archive_lost_after_its_success_is_found_out_and_sent_again(
 ) -> None:
     with (
         running_archive([ENHANCED_SR], loses=1, **offers) as archive,
-        running_node(tmp_path / "node", [engine], archive.peer) as node,
+        running_node(tmp_path / "node", [engine], archive.peer, more=SOON) as node,
     ):
         archive.node = node.peer
         uid = send(node, tmp_path / "ct")
@@ -98,7 +101,7 @@ def test_what_an_archive_lost_after_its_success_is_found_out_and_sent_again(
 def test_an_archive_that_loses_again_and_again_needs_a_person(tmp_path: Path, engine: Path) -> None:
     with (
         running_archive([ENHANCED_SR], loses=3, commits="same") as archive,
-        running_node(tmp_path / "node", [engine], archive.peer) as node,
+        running_node(tmp_path / "node", [engine], archive.peer, more=SOON) as node,
     ):
         uid = send(node, tmp_path / "ct")
         study = node.wait_for(uid)

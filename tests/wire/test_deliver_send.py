@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import struct
 import threading
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 from pydicom import dcmread
 from pydicom.encaps import encapsulate
-from pynetdicom import AllStoragePresentationContexts
+from pynetdicom import AE, AllStoragePresentationContexts, evt
 
 from dicomnode.deliver import FileOutcome, differing_tags, send_files
-from dicomnode.faults import LEASE_LOST, NodeError
+from dicomnode.faults import LEASE_LOST, NO_PRESENTATION_CONTEXT, NodeError
 from tests.wire.peers import (
     EXPLICIT_LE,
     IMPLICIT_LE,
@@ -22,6 +23,8 @@ from tests.wire.peers import (
     free_port,
     orthanc,
     peer_at,
+    program,
+    running,
     store_scp,
     storescp,
 )
@@ -83,7 +86,7 @@ def test_orthanc_holds_what_it_was_sent_once_also_when_it_is_sent_twice(tmp_path
 # ── presentation contexts ─────────────────────────────────────────────────────────────────────────
 
 
-def test_the_contexts_proposed_are_those_of_the_files_and_no_others(tmp_path: Path) -> None:
+def test_the_contexts_proposed_are_those_of_the_files_and_verification_and_no_others(tmp_path: Path) -> None:
     files = [
         write_object(tmp_path / "a.dcm", 1),
         write_object(tmp_path / "b.dcm", 2),
@@ -91,7 +94,8 @@ def test_the_contexts_proposed_are_those_of_the_files_and_no_others(tmp_path: Pa
     ]
     with store_scp(contexts=((CT, (EXPLICIT_LE,)), (SEG, (RLE,)))) as scp:
         assert words(send_files(scp.peer, "DICOMNODE", files)) == ["stored"] * 3
-    assert scp.contexts == [[(CT, [EXPLICIT_LE]), (CT, [IMPLICIT_LE]), (SEG, [RLE])]]
+    of_files = [(CT, [EXPLICIT_LE]), (CT, [IMPLICIT_LE]), (SEG, [RLE])]
+    assert scp.contexts == [[*of_files, (VERIFICATION, [EXPLICIT_LE, IMPLICIT_LE])]]
 
 
 @pytest.mark.parametrize("own", [EXPLICIT_LE, IMPLICIT_LE])
@@ -153,13 +157,86 @@ def test_a_peer_that_accepts_no_context_at_all_refuses_each_object(tmp_path: Pat
     assert len(scp.contexts) == 1
 
 
+DCMRECV = """[[TransferSyntaxes]]
+[Any]
+TransferSyntax1 = LocalEndianExplicit
+TransferSyntax2 = LittleEndianImplicit
+[[PresentationContexts]]
+[Some]
+PresentationContext1 = CTImageStorage\\Any
+PresentationContext2 = VerificationSOPClass\\Any
+[[Profiles]]
+[Default]
+PresentationContexts = Some
+"""
+
+
+def test_dcmrecv_that_takes_no_class_of_ours_says_so_and_rejects_nothing(tmp_path: Path) -> None:
+    """It rejects an association of which it takes no context, for good and without a reason."""
+    config = tmp_path / "dcmrecv.cfg"
+    config.write_text(DCMRECV)
+    port, heard = free_port(), []
+    file = write_object(tmp_path / "a.dcm", 1, sop_class=SEG)
+    command = [program("dcmrecv"), "-xf", str(config), "Default", "-od", str(tmp_path), str(port)]
+    with running(command, port):
+        (outcome,) = send_files(
+            peer_at(port),
+            "DICOMNODE",
+            [file],
+            on_negotiated=lambda taken: bool(heard.append(dict(taken))) or True,
+        )
+    assert heard == [{SEG: False}]
+    assert (outcome.outcome, outcome.fault and outcome.fault.fault) == ("refused", NO_PRESENTATION_CONTEXT)
+
+
+def rejecting(without_reason: bool, echoes: bool) -> Callable[[evt.Event], None]:
+    """A handler that rejects associations with objects for good, and those without unless it echoes."""
+
+    def requested(event: evt.Event) -> None:
+        only_echo = [one.abstract_syntax for one in event.assoc.requestor.requested_contexts] == [
+            VERIFICATION
+        ]
+        if not (only_echo and echoes):
+            event.assoc.acse.send_reject(1, 1, 1 if without_reason else 3)
+            event.assoc.kill()
+
+    return requested
+
+
+@pytest.mark.parametrize(
+    ("without_reason", "echoes", "word"),
+    [(True, True, "refused"), (True, False, "retry"), (False, True, "retry")],
+    ids=["takes none", "rejects all", "says why"],
+)
+def test_who_rejects_objects_without_a_reason_and_answers_an_echo_takes_none_of_them(
+    tmp_path: Path, without_reason: bool, echoes: bool, word: str
+) -> None:
+    files, heard = write_objects(tmp_path, 2), []
+    entity = AE("ARCHIVE")
+    entity.add_supported_context(VERIFICATION)
+    server = entity.start_server(
+        ("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_REQUESTED, rejecting(without_reason, echoes))]
+    )
+    try:
+        outcomes = send_files(
+            peer_at(server.socket.getsockname()[1]),
+            "DICOMNODE",
+            files,
+            on_negotiated=lambda taken: bool(heard.append(dict(taken))) or True,
+        )
+    finally:
+        server.shutdown()
+    assert words(outcomes) == [word] * 2
+    assert heard == ([{CT: False}] if word == "refused" else [])
+
+
 def test_more_than_128_contexts_go_over_several_associations(tmp_path: Path) -> None:
     classes = [str(c.abstract_syntax) for c in AllStoragePresentationContexts[:70]]  # two contexts each
     files = [write_object(tmp_path / f"{n}.dcm", n, sop_class=c) for n, c in enumerate(classes)]
     supported = [(sop_class, (EXPLICIT_LE,)) for sop_class in classes]
     with store_scp(contexts=supported) as scp:
         outcomes = send_files(scp.peer, "DICOMNODE", files)
-    assert [len(proposed) for proposed in scp.contexts] == [128, 12]
+    assert [len(proposed) for proposed in scp.contexts] == [127, 15]  # Verification in each
     assert words(outcomes) == ["stored"] * 70
 
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from pynetdicom import AE, evt
 
 from dicomnode.faults import (
     COMMITMENT_NOT_REPORTED,
+    COMMITMENT_REFUSED,
     NO_PRESENTATION_CONTEXT,
     PEER_UNREACHABLE,
     QUERY_FAILED,
@@ -33,9 +35,19 @@ from dicomnode.net import (
     find_series,
     report_commitment,
 )
-from dicomnode.net.query import matches, open_find, series_count, told
+from dicomnode.net.commitment import request_commitment
+from dicomnode.net.query import list_instances, matches, open_find, series_count, told
 from tests.wire.earlier import web_server
-from tests.wire.peers import EXPLICIT_LE, IMPLICIT_LE, VERIFICATION, free_port, peer_at, socket_peer
+from tests.wire.peers import (
+    EXPLICIT_LE,
+    IMPLICIT_LE,
+    VERIFICATION,
+    free_port,
+    peer_at,
+    program,
+    running,
+    socket_peer,
+)
 
 pytestmark = pytest.mark.wire
 
@@ -43,6 +55,19 @@ FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 COMMITMENT = "1.2.840.10008.1.20.1"
 STUDY = "1.2.3"
 THERE = {"1.2.3.1": 3, "1.2.3.2": 2}
+
+
+@pytest.mark.parametrize("tool", ["dcmrecv", "storescp"])
+def test_who_only_stores_says_that_it_answers_no_questions(tmp_path: Path, tool: str) -> None:
+    """DCMTK's rejects an association of which it takes no context at all."""
+    port = free_port()
+    with running([program(tool), "-od", str(tmp_path), str(port)], port):
+        with pytest.raises(NodeError) as no_query:
+            list_instances(peer_at(port), "DICOMNODE", STUDY, series=["1.2.4"])
+        with pytest.raises(NodeError) as no_commitment:
+            request_commitment(peer_at(port), "DICOMNODE", "2.25.1", [("1.2.3", "1.2.4")])
+    assert no_query.value.fault is NO_PRESENTATION_CONTEXT
+    assert no_commitment.value.fault is COMMITMENT_REFUSED
 
 
 @contextmanager
@@ -186,28 +211,6 @@ def test_an_association_that_has_ended_is_not_asked_a_second_time() -> None:
         with pytest.raises(NodeError) as caught:
             list(matches(link, "SERIES", {}, 1))
     assert caught.value.fault is QUERY_FAILED
-
-
-def test_an_archive_that_lists_fewer_series_than_it_has_has_not_answered() -> None:
-    def one_series(_: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
-        yield 0xFF00, series_match(STUDY, 1)
-        yield 0x0000, None
-
-    with answering(one_series) as peer:
-        assert len(find_series(peer, "DICOMNODE", STUDY)) == 1
-        assert len(find_series(peer, "DICOMNODE", STUDY, at_least=1)) == 1
-        with pytest.raises(NodeError) as caught:
-            find_series(peer, "DICOMNODE", STUDY, at_least=2)
-    assert caught.value.fault is QUERY_FAILED
-    assert "of 2 series of the study it lists 1" in str(caught.value)
-
-
-def test_a_web_service_that_lists_fewer_series_than_it_has_has_not_answered() -> None:
-    pages = {f"/dicom-web/studies/{STUDY}/series": [series("1.2.3.1", 3)]}
-    with web_service(pages) as peer, pytest.raises(NodeError) as caught:
-        find_series(peer, "DICOMNODE", STUDY, at_least=2)
-    assert caught.value.fault is WEB_FAILED
-    assert "of 2 series of the study it lists 1" in str(caught.value)
 
 
 def test_an_archive_with_answers_without_end_is_left() -> None:

@@ -104,6 +104,28 @@ def test_what_came_is_taken_only_if_nothing_speaks_against_its_patient(
             assert reason in said(here, "prior.none")
 
 
+@pytest.mark.parametrize("modality", ["CT", "MR"], ids=["that serves", "that does not"])
+def test_of_an_archive_that_lists_fewer_series_than_it_has_what_it_lists_is_looked_at(
+    tmp_path: Path, package_folder: Path, modality: str
+) -> None:
+    def of_two(event: evt.Event) -> Iterator[tuple[int, Dataset]]:
+        for status, found in earlier(event):
+            if found.QueryRetrieveLevel == "STUDY":
+                found.NumberOfStudyRelatedSeries = 2
+            else:
+                found.Modality = modality
+            yield status, found
+
+    with archive(of_two) as query, site(tmp_path, package_folder, query) as here:
+        send(here, before(tmp_path))
+        payload = looked(here).payload
+        if modality == "CT":
+            assert payload["prior.before.study"] == BEFORE_UID
+        else:
+            reason = str(payload["prior.before.none"])
+            assert reason.endswith("; of 2 series of an earlier study it lists 1")
+
+
 @pytest.mark.parametrize(
     ("patient_id", "reason"),
     [

@@ -33,6 +33,7 @@ from dicomnode.net import Login, Trust, WebPeer
 from dicomnode.net.rate import Rate
 from dicomnode.net.stow import store_by_web
 from tests.wire.certificates import Authority, server_context
+from tests.wire.earlier import web_server
 from tests.wire.peers import STEP_S
 from tests.wire.small_objects import CT, STUDY, write_object, write_objects
 
@@ -211,11 +212,50 @@ def test_where_the_service_is_away_the_others_are_not_tried(tmp_path: Path) -> N
     files = write_objects(tmp_path, 3)
     with service(replies(503)) as web:
         outcomes = sent(web.peer, files)
-        assert len(web.asked) == 1
+        assert len(web.asked) == 2, "one may be the matter of the instance, two are not"
     assert [one.outcome for one in outcomes] == ["retry"] * 3
     assert [one.fault and one.fault.fault for one in outcomes] == [WEB_FAILED] * 3
     away = sent(replace(web.peer, timeout_s=1.0), files)  # it has ended
     assert [one.fault and one.fault.fault for one in away] == [WEB_UNREACHABLE] * 3
+
+
+def test_an_instance_that_the_service_fails_at_does_not_hold_up_the_others(tmp_path: Path) -> None:
+    files = write_objects(tmp_path, 4)
+    answers = iter([500, 200, 500, 200])
+
+    def answer(handler: BaseHTTPRequestHandler, body: bytes) -> None:
+        replies(next(answers))(handler, body)
+
+    with service(answer) as web:
+        outcomes = sent(web.peer, files)
+    assert [one.outcome for one in outcomes] == ["retry", "stored", "retry", "stored"]
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_login_that_is_not_taken_is_tried_once(tmp_path: Path, status: int) -> None:
+    with service(replies(status)) as web:
+        outcomes = sent(web.peer, write_objects(tmp_path, 3))
+        assert len(web.asked) == 1
+    assert [one.fault and one.fault.fault for one in outcomes] == [WEB_LOGIN_REFUSED] * 3
+
+
+@pytest.mark.parametrize(
+    ("of_series", "of_study", "found"),
+    [(404, 204, frozenset()), (204, 204, frozenset()), (404, 404, WEB_FAILED), (403, 204, WEB_LOGIN_REFUSED)],
+    ids=["none of it", "nothing", "no QIDO-RS", "may only store"],
+)
+def test_a_series_that_a_service_does_not_know_is_an_answer(
+    of_series: int, of_study: int, found: frozenset[str] | Fault
+) -> None:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        replies(of_series if "/series/" in handler.path else of_study)(handler, b"")
+
+    with web_server(answer) as peer:
+        try:
+            told: frozenset[str] | Fault | None = WebRoute(peer).lists(STUDY, {f"{STUDY}.1"})
+        except NodeError as error:
+            told = error.fault
+    assert told == found
 
 
 def test_an_instance_that_is_refused_or_not_taken_now_does_not_hold_up_the_others(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ Where the data of a scan end too early, libjpeg goes on with zeros, and gives a 
 which blocks it found no data for can be seen: it reads zeros for the first of them, and leaves the others
 without coefficients, of middle grey. So it is asked for one row of blocks more than the image has. Where the
 first of that row is not grey, it is the first without data, and those of the image were all there. Else, and
-of images in several scans, GDCM is asked, too.
+of images in several scans or with restarts, GDCM is asked, too: after a restart libjpeg takes data again.
 JPEG-LS, JPEG 2000 and RLE decoders refuse such streams themselves.
 """
 

@@ -14,9 +14,10 @@ from typing import Any, Final, NamedTuple
 from dicomnode.assemble import encode_headers, read_studies
 from dicomnode.faults import RESULTS_REJECTED, TAG_INCONSISTENT
 from dicomnode.journal import Journal, NewTask, Note, TaskKind, TaskRecord
+from dicomnode.journal.versions import RejectedAnswer
 from dicomnode.serve.asking.given_priors import without_priors
 from dicomnode.serve.naming import engine_of
-from dicomnode.store import load_findings
+from dicomnode.store import load_findings, read_provenance, read_remarks
 from dicomnode.values import Findings, Source
 
 # Key in the payload of an analyse task: the version of the study whose Findings are taken over
@@ -43,32 +44,34 @@ def taken_over(
     must be the same but for whose they are, and the engine, its stack and all else that it is given too. A
     search for priors is left out then, unless what it goes by was corrected, or a prior is lost. What a note
     of somebody else rejects is not made again; where what was corrected may be the cure, it is made anew.
+    What is of the wrong patient or order waits for that cure also where an engine sees other headers.
     """
     study_uid, version = task.study_instance_uid, task.study_version
+    rejected = journal.rejected_answers(study_uid)
+    anothers = _of_another(rejected, journal, task)
+    following = Following([], {one.engine: anothers[one.engine] for one in new if one.engine in anothers})
+    others = [one for one in new if one.engine not in anothers]
     first = journal.same_images_since(study_uid, version)
     if first == version:
-        return Following(list(new), {})
+        following.tasks.extend(others)
+        return following
     before = {
         (one.engine, one.study_version): one.payload
         for one in journal.tasks(study_uid)
         if one.kind is TaskKind.ANALYSE
     }
     paths = {(one.engine, one.study_version): one.path for one in journal.findings(study_uid)}
-    rejected = journal.rejected_answers(study_uid)
-    following = Following([], {})
-    for one in new:
+    for one in others:
         name = one.engine or ""
         digest = digests.get(engine_of(name))
-        of = next(
-            (
-                earlier
-                for earlier in range(version - 1, first - 1, -1)
-                if (name, earlier) in paths
-                and _asked(before.get((name, earlier), {})) == _asked(one.payload)
-                and _is_made_by(digest, paths[name, earlier])
-            ),
-            None,
+        alike = (
+            earlier
+            for earlier in range(version - 1, first - 1, -1)
+            if (name, earlier) in paths
+            and _asked(before.get((name, earlier), {})) == _asked(one.payload)
+            and _is_made_by(digest, paths[name, earlier])
         )
+        of = next(alike, None)
         if of is None or _has_lost_prior(one, of, journal):
             following.tasks.append(one)
         elif (name, of) in rejected and not rejected[name, of].is_cured:
@@ -78,6 +81,20 @@ def taken_over(
         else:
             following.tasks.append(_taking_over(one, of, before[name, of]))
     return following
+
+
+def _of_another(
+    rejected: Mapping[tuple[str, int], RejectedAnswer], journal: Journal, task: TaskRecord
+) -> dict[str, str]:
+    """Engines whose answer is of the wrong patient or order still: but for headers, nothing is new since."""
+    if not any(answer.is_anothers for answer in rejected.values()):
+        return {}
+    since = journal.corrected_alone_since(task.study_instance_uid, task.study_version)
+    return {
+        engine: ", ".join(sorted(answer.codes))
+        for (engine, version), answer in rejected.items()
+        if answer.is_anothers and since <= version < task.study_version
+    }
 
 
 def rejected_notes(rejected: Mapping[str, str]) -> list[Note]:
@@ -114,9 +131,9 @@ def _asked(payload: Mapping[str, Any]) -> dict[str, Any]:
 
 def _is_made_by(digest: str | None, path: Path) -> bool:
     """Tell whether an engine found it; not so where the images were of two persons, and it did not run."""
-    findings = load_findings(path)
-    of_two = any(one.code == TAG_INCONSISTENT.code for one in findings.remarks)
-    return findings.provenance.engine_digest == digest and not of_two
+    if read_provenance(path).engine_digest != digest:
+        return False
+    return all(one.code != TAG_INCONSISTENT.code for one in read_remarks(path))
 
 
 def findings_again(task: TaskRecord, journal: Journal) -> Findings | None:

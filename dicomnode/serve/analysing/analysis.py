@@ -24,6 +24,7 @@ from dicomnode.serve.analysing.patient import of_two_persons
 from dicomnode.serve.analysing.unseen import unseen_remarks
 from dicomnode.serve.asking.given_priors import NO_PRIORS, Priors
 from dicomnode.settings import AssembleSettings
+from dicomnode.store.persons import NO_RENAMING, Renaming
 from dicomnode.values import (
     Findings,
     Outcome,
@@ -46,12 +47,14 @@ class Occasion:
     """What a result is made for.
 
     made_at: the moment that its dates name, in the zone that they are written in (PS3.3 C.12.1.1.7: without
-    a Timezone Offset From UTC, times are those of the site). salt: of its UIDs.
+    a Timezone Offset From UTC, times are those of the site). salt: of its UIDs. renaming: what messages said
+    of the patient.
     """
 
     study_version: int
     made_at: datetime
     salt: bytes
+    renaming: Renaming = NO_RENAMING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +93,7 @@ def analyse_stack(
     if isinstance(stacks, Refusal):
         return not_analysed(package, stack, stacks, occasion), None
     given = {package.manifest.input[0].name: stack, **stacks}
-    mixed = of_two_persons(given)
+    mixed = of_two_persons(given, occasion.renaming)
     if mixed is not None:
         return not_analysed(package, stack, mixed, occasion), None
     volumes: dict[str, Volume | Picture] = {}

@@ -7,6 +7,7 @@ from typing import Final
 
 from dicomnode.assemble import Stack, encode_headers, other_person
 from dicomnode.report import ReportProfile, check_patient
+from dicomnode.store.persons import NO_RENAMING, Renaming
 from dicomnode.values import Refusal
 
 _AS_IN_HEADERS: Final[Mapping[str, str]] = {}
@@ -22,7 +23,10 @@ def check_reportable(stack: Stack, identity: Mapping[str, str] = _AS_IN_HEADERS)
     check_patient(first, ReportProfile().assumed_character_set, identity)
 
 
-def of_two_persons(inputs: Mapping[str, Stack]) -> Refusal | None:
-    """Refuse stacks, by name of their input, that are not all of one person; priors have their own rule."""
+def of_two_persons(inputs: Mapping[str, Stack], renaming: Renaming = NO_RENAMING) -> Refusal | None:
+    """Refuse stacks, by name of their input, that are not all of one person; priors have their own rule.
+
+    renaming: what messages said of the patient; headers from before a merge are of whom it says.
+    """
     headers = [header for stack in inputs.values() for header in stack.headers]
-    return other_person(headers, f"between the inputs {', '.join(inputs)}")
+    return other_person(headers, f"between the inputs {', '.join(inputs)}", renaming)

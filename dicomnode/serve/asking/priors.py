@@ -171,16 +171,16 @@ class PriorClerk(Clerk):
         calling_ae = self._settings.node.ae_title.strip()
         studies = find_earlier(peer, calling_ae, _query(spec, current), meter)
         why = f"{peer.name} has no earlier study of the patient that may be one"
-        tries = 0
+        tries, short = 0, ""  # why what was not listed may have been a prior
         for study in studies[: self._settings.priors.studies]:
             keywords = _keywords(spec)
-            series = find_series(
-                peer, calling_ae, study.study_instance_uid, keywords, meter, at_least=study.series
-            )
+            series = find_series(peer, calling_ae, study.study_instance_uid, keywords, meter)
+            if study.series is not None and len(series) < study.series:
+                short += f"; of {study.series} series of an earlier study it lists {len(series)}"
             for one in _likely(spec, study, series):
                 meter.check_time()
                 if tries == self._settings.priors.series:
-                    return f"{why}; {tries} series were looked at"
+                    return f"{why}; {tries} series were looked at{short}"
                 tries += 1
                 pulse.progress(f"fetching a prior for {spec.name} from {peer.name}", tries - 1, tries)
                 wanted = WantedSeries(
@@ -193,7 +193,7 @@ class PriorClerk(Clerk):
                 if isinstance(found, GivenPrior):
                     return found
                 why = f"an earlier study at {peer.name} does not fit: {found}"
-        return why
+        return why + short
 
     def _matching(
         self, spec: InputSpec, current: Current, study: FoundStudy, instances: Sequence[Instance]

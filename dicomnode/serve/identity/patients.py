@@ -27,9 +27,10 @@ from dicomnode.faults import (
 from dicomnode.journal import IdentityChange, Journal, Note, PatientKey
 from dicomnode.receive.hl7_message import PatientChange, PatientNumber
 from dicomnode.serve.identity.patient_header import read_patient_header
-from dicomnode.serve.identity.whose import told_of
+from dicomnode.serve.identity.whose import renaming_of
 from dicomnode.serve.logs import fault_facts
 from dicomnode.store import Store
+from dicomnode.store.persons import KEYWORDS
 
 log = structlog.get_logger("dicomnode.serve")
 
@@ -47,11 +48,21 @@ Unread = dict[str, NodeError]  # why it cannot be read whose a study is
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Known:
-    """Whose a study is: by its headers, and by what was told since. after: as of an `IdentityChange`."""
+    """Whose a study is: by its headers, and by what was told since. former, told: as of a `Renaming`.
+
+    after: as of an `IdentityChange`.
+    """
 
     header: Mapping[str, str]
     told: Mapping[str, str]
+    former: tuple[Mapping[str, str], ...]
     after: int
+
+    @property
+    def persons(self) -> tuple[Mapping[str, str], ...]:
+        """Who the patient was, and is by now: each once."""
+        now = {keyword: value for keyword, value in self.values.items() if keyword in KEYWORDS}
+        return (*(one for one in self.former if one != now), now)
 
     @property
     def values(self) -> dict[str, str]:
@@ -144,7 +155,7 @@ class Patients:
             news = {name: v for name, v in wanted.items() if not _same(name, known.values.get(name), v)}
             if not news:
                 return False
-            path = self._store.put_identity(study_uid, {**known.told, **news})
+            path = self._store.put_identity(study_uid, {**known.told, **news}, known.persons)
             told = IdentityChange(path=path, keywords=tuple(sorted(news)), source=source, after=known.after)
             since = self._journal.correct_identity(study_uid, told, now)
             if since is not None:
@@ -196,10 +207,10 @@ class Patients:
                 break
         if header is None and failed is not None:
             raise failed
-        told = told_of(study_uid, self._journal.study(study_uid).version, self._journal)
+        told = renaming_of(study_uid, self._journal.study(study_uid).version, self._journal)
         self._failing.pop(study_uid, None)
         self._told.discard(study_uid)
-        return _Known(header=header or {}, told=told, after=after)
+        return _Known(header=header or {}, told=told.told, former=tuple(told.former), after=after)
 
 
 def _of_one_study(error: NodeError) -> NodeError:

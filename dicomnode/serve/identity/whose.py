@@ -9,7 +9,8 @@ from datetime import date, time
 from dicomnode.journal import Journal
 from dicomnode.net import Patient, day_of, time_of
 from dicomnode.serve.identity.patient_header import read_patient_header
-from dicomnode.store import load_identity
+from dicomnode.store import load_former, load_identity
+from dicomnode.store.persons import NO_RENAMING, Renaming
 from dicomnode.values import Instance
 
 
@@ -53,11 +54,19 @@ def told_of(study_uid: str, version: int, journal: Journal) -> dict[str, str]:
 
     Without what a corrected header has said anew since. Raises NodeError(IDENTITY_UNREADABLE).
     """
+    return dict(renaming_of(study_uid, version, journal).told)
+
+
+def renaming_of(study_uid: str, version: int, journal: Journal) -> Renaming:
+    """Return what messages said of the patient of a version, as `told_of`, and who that was before."""
     told = journal.identity(study_uid, version)
     if told is None:
-        return {}
+        return NO_RENAMING
     values = load_identity(told.path)
-    return {keyword: value for keyword, value in values.items() if keyword not in told.corrected}
+    return Renaming(
+        told={keyword: value for keyword, value in values.items() if keyword not in told.corrected},
+        former=load_former(told.path),
+    )
 
 
 def _patient(values: dict[str, str]) -> Patient:

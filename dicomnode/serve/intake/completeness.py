@@ -157,11 +157,11 @@ def completeness(facts: Facts, now: datetime, policy: Policy) -> Decision:
     if quiet_s < policy.quiet_time_s or ((awaited or facts.arriving) and not over):
         return _WAIT
     if short:
-        return _without(short, policy, over=over)
+        return _lacking(short, policy, over=over)
     return _by_clock(facts, still_open, policy, over=over)
 
 
-def _without(short: tuple[Claim, ...], policy: Policy, *, over: bool) -> Decision:
+def _lacking(short: tuple[Claim, ...], policy: Policy, *, over: bool) -> Decision:
     shortfall = _join(short)
     if not over:
         return Decision(step=Step.MISSING, evidence=shortfall, deciding=short, shortfall=shortfall)
@@ -204,11 +204,10 @@ def facts_of(
         _said(said, study.unnamed) for said in study.said if said.expected or said.kind is NoticeKind.STEP
     ]
     answers = {answer.source: answer for answer in study.answers}
-    claims += [
-        counted(name, answers[name].series, study.series, whole=whole[name])
-        for name in whole
-        if name in answers and answers[name].series
-    ]
+    # Our own results are no images of the study: neither missing, nor there for one that is
+    there = {name: _without(answer.series, study.own_series) for name, answer in answers.items()}
+    here = _without(study.series, study.own_series)
+    claims += [counted(name, there[name], here, whole=whole[name]) for name in whole if there.get(name)]
     claims += [
         _expected(rule, study.modalities) for rule in expectations if _is_for(rule.senders, calling_ae)
     ]
@@ -218,13 +217,17 @@ def facts_of(
             ask_after_s=query.ask_after_s,
             asked=query.name in study.asked,
             answered=query.name in answers,
-            problem=_problem(answers[query.name].problem, query.name, answers[query.name].series)
+            problem=_problem(answers[query.name].problem, query.name, there[query.name])
             if query.name in answers
             else "",
         )
         for query in wanted
     ]
     return Facts(last_arrival=study.last_arrival, claims=tuple(claims), sources=tuple(sources))
+
+
+def _without(series: Mapping[str, int], own: frozenset[str]) -> dict[str, int]:
+    return {uid: count for uid, count in series.items() if uid not in own}
 
 
 def _is_for(senders: Sequence[str], calling_ae: str) -> bool:

@@ -63,18 +63,20 @@ def _headers(
         mark = marks[study_uid].get(uid, first[study_uid, uid])
         if change is None or mark == mark_of(adoption.instance):
             continue  # the journal has it already
-        is_renaming, added = change.is_renaming, change.added
+        is_renaming, added, of_another = change.is_renaming, change.added, change.of_another
         if mark != adoption.replaced:
             since = store.change_since(adoption.instance, mark)
             # Where it is not in the history, an engine may have seen what it was
             change, is_renaming = since or change, since is not None and since.is_renaming
             added = frozenset() if since is None else since.added
+            of_another = frozenset() if since is None else since.of_another
         yield HeaderCorrection(
             instance=adoption.instance,
             ids=ids,
             keywords=change.keywords,
             is_renaming=is_renaming,
             added=added,
+            of_another=of_another,
             as_told=told_of[study_uid].said_by(adoption.instance),
         )
 

@@ -11,7 +11,7 @@ from dicomnode.faults import NO_FINDINGS_KEPT, NodeError
 from dicomnode.journal import Journal
 from dicomnode.report import ReportProfile, make_objects
 from dicomnode.serve.analysing.looked_at import looked_at
-from dicomnode.serve.identity.whose import told_of
+from dicomnode.serve.identity.whose import renaming_of
 from dicomnode.serve.once.trial import EngineResult
 from dicomnode.store import load_findings
 from dicomnode.values import Findings, Volume
@@ -47,8 +47,8 @@ def kept_results(
     for engine, record in sorted(latest.items()):
         try:
             findings = load_findings(record.path)
-            identity = told_of(study_uid, record.study_version, journal)
-            objects = make_objects(findings, for_a_look, salt, identity)
+            renaming = renaming_of(study_uid, record.study_version, journal)
+            objects = make_objects(findings, for_a_look, salt, renaming)
         except NodeError as error:
             yield engine, error
             continue

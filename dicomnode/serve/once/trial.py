@@ -157,7 +157,7 @@ def _walk_study(
     volumes: dict[tuple[str, int], Summary | Refusal] = {}
     results: list[EngineResult] = []
     for choice in dispatch.choices:
-        check_reportable(choice.stack)
+        check_reportable(choice.stack, plan.occasion.renaming.told)
         began = time.perf_counter()
         analyst = Analyst(
             choice.package,
@@ -191,7 +191,8 @@ def _walk_study(
 
 def _report(findings: Findings, images: Volume | Picture | None, plan: WalkPlan) -> EngineResult:
     pixels = None if images is None else SourcePixels((images,))
-    objects = make_objects(findings, plan.profile, plan.occasion.salt, pixels=lambda: pixels)
+    occasion = plan.occasion
+    objects = make_objects(findings, plan.profile, occasion.salt, occasion.renaming, pixels=lambda: pixels)
     volume = images if isinstance(images, Volume) else None
     return EngineResult(findings=findings, volume=volume, objects=tuple(objects))
 

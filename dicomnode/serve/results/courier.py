@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from hashlib import file_digest
 from typing import Final
 
-from dicomnode.deliver import FileOutcome, Route, decide, next_try_s, opens_at, route_to
+from dicomnode.deliver import FileOutcome, Route, decide, opens_at, route_to
 from dicomnode.faults import BUG, OUTSIDE_HOURS, RESULTS_HELD, SEND_UNREADABLE, NodeError
 from dicomnode.journal import (
     Closed,
@@ -25,18 +25,23 @@ from dicomnode.journal import (
 )
 from dicomnode.net.rate import Rate
 from dicomnode.serve.deciding.plan import confirm_task, report_again
-from dicomnode.serve.results.confirming import PASSING, Confirming
+from dicomnode.serve.results.confirming import Confirming
 from dicomnode.serve.results.released import is_released
+from dicomnode.serve.results.taken import NEWS, class_of_images, what_it_gets
 from dicomnode.serve.work.clerk import Clerk, Post, owner_name
 from dicomnode.serve.work.pulse import Pulse
 from dicomnode.settings import DestinationSettings, Settings
 from dicomnode.values import Sender
 
 _LEASE_S: Final = 60.0
+_SENT_BACK: Final = "objects.refused"
 
 
 class Courier(Clerk):
-    """Does the `deliver` and `confirm` tasks of one destination; order kept, one association at a time."""
+    """Does the `deliver` tasks of one destination; order kept, one association at a time.
+
+    With kind CONFIRM it asks whether what was sent is kept, so that no delivery waits for an answer.
+    """
 
     def __init__(
         self,
@@ -44,10 +49,11 @@ class Courier(Clerk):
         destination: DestinationSettings,
         journal: Journal,
         stopping: threading.Event,
+        kind: TaskKind = TaskKind.DELIVER,
     ) -> None:
         post = Post(
-            name=owner_name("scheduler", f"courier-{destination.name}"),
-            kinds=(TaskKind.DELIVER, TaskKind.CONFIRM),
+            name=owner_name("scheduler", f"{kind}-{destination.name}"),
+            kinds=(kind,),
             lease_s=_LEASE_S,
             destination=destination.name,
         )
@@ -67,21 +73,8 @@ class Courier(Clerk):
         sender = self._sender(task)
         route = route_to(self._destination, self._calling_ae, sender=sender, rate=self._rate)
         if task.kind is TaskKind.CONFIRM:
-            return self._confirm(task, route)
-        return self._deliver(task, pulse, route, place_of(self._destination.name, sender))
-
-    def _confirm(self, task: TaskRecord, route: Route) -> Event:
-        """Ask whether it is kept; a destination that is away for a day is asked again when it is back."""
-        try:
             return self._confirming.work(task, route)
-        except NodeError as error:
-            if error.fault not in PASSING:
-                raise
-            now, to = datetime.now(UTC), self._destination
-            wait_s = next_try_s(task.attempt, to.retry_first_s, to.retry_longest_s, self._random.random())
-            again = now + timedelta(seconds=wait_s)
-            self._journal.finish(task, Event.FAILED, now, error=error, not_before=again)
-            return Event.FAILED
+        return self._deliver(task, pulse, route, place_of(self._destination.name, sender))
 
     def _claim(self) -> TaskRecord | None:
         """Claim nothing outside the hours of the destination, but what is to be held there."""
@@ -125,17 +118,17 @@ class Courier(Clerk):
             raise NodeError(BUG, where="deliver", error="an object was not answered for")
         decision = decide([*damaged, *outcomes], task.attempt, self._destination, now, self._random.random())
         event = Event[decision.event]
-        follows = self._follows(task) if event is Event.COMMITTED else []
+        follows = self._follows(task) if event in (Event.COMMITTED, Event.NEEDS_PERSON) else []
         self._journal.finish(
             task, event, now, error=decision.fault, not_before=decision.not_before, new_tasks=follows
         )
         return event
 
     def _follows(self, task: TaskRecord) -> Sequence[NewTask]:
-        """Ask whether it keeps all that, where it can be asked; else its answers are all that is known."""
-        if self._destination.confirm != "status" and self._destination.folder is None:
-            return [confirm_task(task)]
+        """Ask whether it keeps what it stored; where it cannot be asked, its answers are all that is known."""
         uids = [one.record.sop_instance_uid for one in self._journal.unconfirmed(task)]
+        if uids and self._destination.confirm != "status" and self._destination.folder is None:
+            return [confirm_task(task)]
         if uids:
             self._journal.confirm(task, uids, "status", datetime.now(UTC))
         return []
@@ -177,22 +170,49 @@ class _Trip:
         self._pulse.progress("sending", self._done, len(self._waiting))
 
     def negotiated(self, taken: Mapping[str, bool]) -> bool:
-        """Write which SOP Classes the destination takes; tell whether what was made is to be sent."""
-        self._journal.note_classes(self._place, taken, datetime.now(UTC))
+        """Write which SOP Classes the destination takes; tell whether what was made is to be sent.
+
+        It is also where nothing else would be made now instead of what is refused, and where that was made
+        anew already and the destination says nothing new: what is refused waits for a person then.
+        """
+        now = datetime.now(UTC)
+        known = self._journal.refused_classes(self._place, now - NEWS)
+        self._journal.note_classes(self._place, taken, now)
         refused = frozenset(uid for uid, is_taken in taken.items() if not is_taken)
         if not refused or not self._destination.fallback or is_of_retraction(self._task.engine):
             return True
+        images = class_of_images(self._waiting)
+        gets = what_it_gets(self._journal, self._destination, self._place, images, now)
+        if all(gets.holds(one) for one in self._waiting if one.sop_class_uid in refused):
+            return True
+        if refused <= known and self._was_sent_back(now - NEWS):
+            return True
         self.refused = refused
         return False
+
+    def _was_sent_back(self, since: datetime) -> bool:
+        """Whether these results were to be made anew for what the destination takes, and not before that."""
+        told = self.told_of_refusal().facts
+        return any(
+            one.what == _SENT_BACK
+            and one.at >= since
+            and all(one.facts.get(name) == told[name] for name in ("destination", "engine", "version"))
+            for one in self._journal.events(self._task.study_instance_uid)
+        )
 
     def told_of_refusal(self) -> Note:
         """Say what the destination does not take: what it gets instead is made next."""
         kinds = sorted({one.kind for one in self._waiting if one.sop_class_uid in self.refused})
         return Note(
-            what="objects.refused",
+            what=_SENT_BACK,
             text=f"{self._destination.name} takes no {', '.join(kinds)}: "
             "it gets the next best that it takes.",
-            facts={"destination": self._destination.name, "kinds": ", ".join(kinds)},
+            facts={
+                "destination": self._destination.name,
+                "engine": self._task.engine,
+                "version": self._task.study_version,
+                "kinds": ", ".join(kinds),
+            },
         )
 
 

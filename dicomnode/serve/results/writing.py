@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
 
 import structlog
-from pydicom.uid import Comprehensive3DSRStorage
 
 from dicomnode.assemble import DecoderPool
 from dicomnode.faults import BUG, DESTINATION_UNKNOWN, NOTHING_TAKEN, NodeError
 from dicomnode.journal import Event, Journal, Note, ObjectRecord, TaskRecord, is_of_retraction, place_of
-from dicomnode.report import Choice, ReportProfile, ResultObject, SourcePixels, choose, make_objects
+from dicomnode.report import Choice, ReportProfile, ResultObject, SourcePixels, make_objects
+from dicomnode.report.fields.technique import technique_of
 from dicomnode.serve.analysing.analysis import decoder_limits
 from dicomnode.serve.analysing.looked_at import looked_at
 from dicomnode.serve.deciding.plan import deliver_task
-from dicomnode.serve.identity.whose import told_of
+from dicomnode.serve.identity.whose import renaming_of
 from dicomnode.serve.results.replaced import replaced_reports
 from dicomnode.serve.results.stopped import put_aside
+from dicomnode.serve.results.taken import Gets, class_of_images, what_it_gets
 from dicomnode.serve.results.withdrawal import write_rejection_note
 from dicomnode.settings import DestinationSettings, Settings
 from dicomnode.store import Store
 from dicomnode.values import Findings
 
 log = structlog.get_logger("dicomnode.serve")
-
-# What a destination refused is asked for again after so long: somebody may have allowed it there
-_REFUSAL_HOLDS: Final = timedelta(hours=24)
 
 
 class ResultWriter:
@@ -47,22 +43,20 @@ class ResultWriter:
             raise NodeError(BUG, where="report", error="a task without an engine")
         destination = self._destination(task)
         findings = self._store.load_findings(self._finding(task))
-        refused = self._refused(destination, task)
-        choice = _choice(destination, refused)
-        in_space = destination.coordinates == "3d" and Comprehensive3DSRStorage not in refused
+        gets = self._gets(destination, task, findings)
         with put_aside(findings, self._store):
             made = make_objects(
                 findings,
                 ReportProfile(
-                    kinds=choice.kinds,
+                    kinds=gets.choice.kinds,
                     series_number=number,
-                    spatial="3d" if in_space else "2d",
+                    spatial="3d" if gets.in_space else "2d",
                     viewer=destination.viewer,
                     frames_max=destination.frames_maximum,
                     empty_frames=destination.empty_frames,
                 ),
                 self._store.salt,
-                told_of(task.study_instance_uid, task.study_version, self._journal),
+                renaming_of(task.study_instance_uid, task.study_version, self._journal),
                 replaced_reports(task, findings, self._journal),
                 lambda: self._pixels(findings),
             )
@@ -72,16 +66,29 @@ class ResultWriter:
             datetime.now(UTC),
             objects=[self._kept(one, task) for one in made],
             new_tasks=[deliver_task(task)],
-            notes=_instead(choice, destination.name),
+            notes=_instead(gets.choice, destination.name),
         )
         return Event.COMMITTED
 
-    def _refused(self, destination: DestinationSettings, task: TaskRecord) -> frozenset[str]:
-        """SOP Classes that the destination of results, or the sender that it is, has refused of late."""
+    def _gets(self, destination: DestinationSettings, task: TaskRecord, findings: Findings) -> Gets:
+        """What the destination, or the sender that it is, gets. Raises NodeError(NOTHING_TAKEN)."""
         back = destination.to_sender
         sender = self._journal.origin(task.study_instance_uid, task.study_version) if back else None
-        since = datetime.now(UTC) - _REFUSAL_HOLDS
-        return self._journal.refused_classes(place_of(destination.name, sender), since)
+        place = place_of(destination.name, sender)
+        images = self._class_of_images(task, findings) if "IMAGES" in destination.objects else None
+        gets = what_it_gets(self._journal, destination, place, images, datetime.now(UTC))
+        if not gets.choice.kinds:
+            wanted = ", ".join(destination.objects)
+            raise NodeError(NOTHING_TAKEN, destination=destination.name, refused=wanted)
+        return gets
+
+    def _class_of_images(self, task: TaskRecord, findings: Findings) -> str | None:
+        """SOP Class of the images that are derived: of those that were, else as they would be."""
+        made = self._journal.objects(task.study_instance_uid, task.study_version)
+        if known := class_of_images(one for one in made if one.engine == task.engine):
+            return known
+        technique = technique_of(findings) if findings.images else None
+        return technique.sop_class_uid if technique else None
 
     def _pixels(self, findings: Findings) -> SourcePixels | None:
         """What the findings lie on, decoded again; None, with a line in the log, where that cannot be."""
@@ -121,15 +128,6 @@ class ResultWriter:
             if (engine, version) == (task.engine, task.study_version):
                 return path
         raise NodeError(BUG, where="report", error="the findings are not in the journal")
-
-
-def _choice(destination: DestinationSettings, refused: Collection[str]) -> Choice:
-    """Which kinds of objects the destination gets. refused: SOP Classes. Raises NodeError."""
-    choice = choose(destination.objects, refused, fallback=destination.fallback)
-    if not choice.kinds:
-        wanted = ", ".join(destination.objects)
-        raise NodeError(NOTHING_TAKEN, destination=destination.name, refused=wanted)
-    return choice
 
 
 def _instead(choice: Choice, destination: str) -> list[Note]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import subprocess
 import sys
 import threading
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -168,6 +170,38 @@ def test_a_stream_that_is_cut_between_two_restarts_is_refused(tmp_path, number):
     cut = stream[: stream.index(bytes([0xFF, 0xD0 + number]))] + EOI
     with pytest.raises(UndecodableError, match="end before its image does"):
         decoded(tmp_path, "baseline with restarts", cut)
+
+
+ROWS_OF_ONE = {"restart_marker_rows": 1, "optimize": True}
+INTERVALS = {
+    "baseline with restarts": baseline(SHADES, restart_marker_blocks=7),
+    "baseline, a restart a row": baseline(SHADES, **ROWS_OF_ONE),
+    "baseline colours, a restart a row": baseline(COLOURS, subsampling=0, **ROWS_OF_ONE),
+    "baseline of shared colours": baseline(COLOURS, subsampling=2, restart_marker_blocks=2),
+}
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize("case", list(INTERVALS))
+def test_a_stream_that_lacks_data_between_two_restarts_is_refused(tmp_path, case, kept):
+    """After a restart libjpeg goes on as if nothing had been lost, so that the end tells nothing."""
+    stream = INTERVALS[case]
+    case = "baseline colours" if "colours" in case else "baseline"
+    assert decoded(tmp_path, case, stream).shape[:2] == SHADES.shape
+    restarts = [found.start() for found in re.finditer(rb"\xff[\xd0-\xd7]", stream)]
+    for begin, end in pairwise(restarts):
+        upto = begin + 2 + int((end - begin - 2) * kept)
+        cut = stream[:upto].rstrip(b"\xff") + stream[end:]
+        with pytest.raises(UndecodableError, match="end before its image does"):
+            decoded(tmp_path, case, cut)
+
+
+def test_an_interval_that_is_lost_with_its_mark_is_refused(tmp_path):
+    stream = INTERVALS["baseline with restarts"]
+    restarts = [found.start() for found in re.finditer(rb"\xff[\xd0-\xd7]", stream)]
+    for begin, end in pairwise(restarts):
+        with pytest.raises(UndecodableError, match="end before its image does"):
+            decoded(tmp_path, "baseline", stream[:begin] + stream[end:])
 
 
 @pytest.mark.parametrize("case", ["baseline", "baseline with restarts", "baseline colours"])

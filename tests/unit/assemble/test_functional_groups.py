@@ -217,6 +217,40 @@ def test_groups_say_the_same_however_they_are_found(tmp_path, monkeypatch, synta
     assert [(one.slope, one.unit.value) for one in last.mappings] == [(2.0, "1")]
 
 
+def texts_in_groups(syntax):
+    """An object with texts beyond ASCII everywhere: its own, in the groups of all frames and of each."""
+    unit = item(CodeValue="1", CodingSchemeDesignator="99X", CodeMeaning="Flüsse µ")
+    mapping = item(RealWorldValueIntercept=0.0, RealWorldValueSlope=2.0, MeasurementUnitsCodeSequence=[unit])
+    return enhanced(
+        Z,
+        syntax=syntax,
+        shared={"RealWorldValueMappingSequence": [mapping]},
+        frames=[
+            {
+                "FrameContentSequence": [item(StackID=f"Größe {n}")],
+                "MRModifierSequence": [item(InversionTimes=[float(n)])],
+            }
+            for n in range(4)
+        ],
+        SpecificCharacterSet="ISO_IR 192",
+        SeriesDescription="Лёгкие",
+    )
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_texts_of_groups_are_in_the_character_set_of_their_object(tmp_path, monkeypatch, syntax):
+    path = write_all([texts_in_groups(syntax)], tmp_path)[0]
+    with quiet():
+        scanned = read_headers(path)
+        monkeypatch.setattr(macros, "_scan", lambda dataset, keyword: None)
+        monkeypatch.setattr("dicomnode.assemble.headers.scanned", lambda *_: None)
+        by_pydicom = read_headers(path)
+    assert scanned == by_pydicom
+    assert [one.tags["StackID"] for one in scanned] == [f"Größe {n}" for n in range(4)]
+    assert {one.tags["SeriesDescription"] for one in scanned} == {"Лёгкие"}
+    assert {mapping.unit.meaning for one in scanned for mapping in one.mappings} == {"Flüsse µ"}
+
+
 def test_a_group_that_is_not_plain_is_read_by_pydicom_and_the_others_stay_as_they_are(tmp_path):
     path = write_all([enhanced(Z)], tmp_path)[0]
     content = path.read_bytes()

@@ -54,6 +54,11 @@ def test_the_slices_follow_the_first_along_the_normal_and_against_it_where_the_d
     assert volume.unit == NO_UNIT
 
 
+def test_a_text_of_a_nuclear_frame_is_in_the_character_set_of_its_object(tmp_path):
+    ds = recon(SpecificCharacterSet="ISO_IR 192", SeriesDescription="Лёгкие")
+    assert {one.tags["SeriesDescription"] for one in headers_of(ds, tmp_path)} == {"Лёгкие"}
+
+
 def test_the_slice_vector_says_which_slice_a_frame_is(tmp_path):
     volume = volume_of(recon(SliceVector=[3, 1, 4, 2]), tmp_path)
     assert [frame.frame_number for frame in volume.frames] == [2, 4, 1, 3]

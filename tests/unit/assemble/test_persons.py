@@ -54,7 +54,10 @@ def with_(**values):
     ],
 )
 def test_a_slice_of_another_person_is_refused_before_any_analysis(tmp_path, keyword, value, tag):
-    refusal = refusal_of(tmp_path, with_(**{keyword: value}))
+    datasets = Series(tags={"IssuerOfPatientID": "HOSP"}).datasets()
+    setattr(datasets[-1], keyword, value)
+    write_all(datasets, tmp_path)
+    refusal = refusal_in(tmp_path)
     assert refusal.code == "DN-3004"
     assert refusal.text == f"{tag} {keyword} differs within the series: 2 different values."
 
@@ -65,8 +68,10 @@ def test_a_slice_of_another_person_is_refused_before_any_analysis(tmp_path, keyw
         with_(SpecificCharacterSet="ISO_IR 192"),
         with_(PatientName="Phantöm^Näme^^"),
         with_(PatientName="Phantöm^Näme "),
+        with_(PatientName="Phantöm^Näme=Phantom"),
+        with_(IssuerOfPatientID="HOSP"),
     ],
-    ids=["in another character set", "with empty parts", "padded"],
+    ids=["in another character set", "with empty parts", "padded", "with another group", "of an issuer"],
 )
 def test_the_same_name_however_it_is_written_is_one(tmp_path, edit):
     assert refusal_of(tmp_path, edit) is None

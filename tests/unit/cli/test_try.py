@@ -115,3 +115,20 @@ def test_a_study_that_no_engine_wants_has_no_objects_and_that_is_said(run, small
     assert status == 3
     assert "No DICOM objects were made, as no engine wants a series of this study." in out
     assert "Objects" not in out
+
+
+def test_the_kinds_of_objects_that_are_made_can_be_named(run, small_phantom, lungs_engine, tmp_path):  # noqa: F811
+    folder, out_folder = small_phantom.folder / "dicom", tmp_path / "out"
+    kinds = ["--objects", "gsps, RTSTRUCT,SC,PDF,SR,SEG"]
+    status, out, _ = run("try", folder, "--engine-path", lungs_engine, "--out", out_folder, *kinds, "--json")
+    assert status == 0
+    made = [one["kind"] for one in json.loads(out)["objects"]]
+    assert set(made) == {"GSPS", "RTSTRUCT", "SC", "PDF", "SR", "SEG"}
+    assert all(Path(one["path"]).is_file() for one in json.loads(out)["objects"])
+
+
+@pytest.mark.parametrize("objects", ["SEGG", "", "SEG,KO"])
+def test_a_kind_of_object_that_is_none_is_told_with_those_that_are(run, small_phantom, objects):  # noqa: F811
+    status, _, err = run("try", small_phantom.folder / "dicom", "--objects", objects)
+    assert status == 2
+    assert "SEG, LABELMAP, SR" in err

@@ -13,6 +13,7 @@ from dicomnode.deliver.proposal import EXPLICIT_LE, IMPLICIT_LE, ObjectHeader, p
 from tests.wire.small_objects import write_object
 
 CT, SEG = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.66.4"
+VERIFICATION = "1.2.840.10008.1.1"
 RLE = "1.2.840.10008.1.2.5"
 
 
@@ -36,7 +37,12 @@ def test_an_uncompressed_object_asks_for_its_own_syntax_first_and_a_compressed_o
 
 def test_objects_that_share_contexts_share_one_association() -> None:
     (proposal,) = propose([header(1), header(2, SEG, RLE), header(3, syntax=IMPLICIT_LE)])
-    assert proposal.contexts == [(CT, (EXPLICIT_LE,)), (CT, (IMPLICIT_LE,)), (SEG, (RLE,))]
+    assert proposal.contexts == [
+        (CT, (EXPLICIT_LE,)),
+        (CT, (IMPLICIT_LE,)),
+        (SEG, (RLE,)),
+        (VERIFICATION, (EXPLICIT_LE, IMPLICIT_LE)),
+    ]
     assert [one.sop_instance_uid for one in proposal.headers] == ["1.2.1", "1.2.2", "1.2.3"]
 
 

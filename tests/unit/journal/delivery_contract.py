@@ -141,6 +141,44 @@ class DeliveryContract:
         task = claim(journal, TaskKind.DELIVER)
         assert [one.sop_instance_uid for one in journal.undelivered(task)] == [first.sop_instance_uid]
 
+    def test_what_may_be_there_is_taken_back_there_although_another_object_replaced_it(
+        self, journal: Journal
+    ) -> None:
+        task = to_delivery(journal, objects=2)
+        lost_sight_of, never_sent = (one.sop_instance_uid for one in journal.undelivered(task))
+        journal.record_delivery(task, lost_sight_of, "retry", None, "no answer", NOON)
+        journal.finish(task, Event.COMMITTED, NOON, new_tasks=[again(TaskKind.REPORT)])
+        task = claim(journal, TaskKind.REPORT)
+        more = [again(TaskKind.DELIVER)]
+        journal.finish(task, Event.COMMITTED, NOON, objects=[result(7, "GSPS")], new_tasks=more)
+        journal.retract(STUDY, "113001", NOON, earlier_only=False)
+        (note,) = [one for one in journal.tasks(STUDY) if one.kind is TaskKind.REPORT and one.payload]
+        assert [one.sop_instance_uid for one in journal.withdrawn(note)] == [lost_sight_of]
+        assert never_sent not in {one.sop_instance_uid for one in journal.withdrawn(note)}
+
+    def test_what_somebody_rejected_is_not_asked_for_any_more(self, journal: Journal) -> None:
+        task = stored(journal)
+        first = journal.unconfirmed(task)[0].record.sop_instance_uid
+        journal.retract(STUDY, "113001", NOON, earlier_only=False)
+        assert first not in {one.record.sop_instance_uid for one in journal.unconfirmed(task)}
+
+    def test_what_was_asked_for_a_version_that_is_superseded_is_forgotten(self, journal: Journal) -> None:
+        task = stored(journal)
+        journal.ask_commitment(task, TRANSACTION, NOON)
+        journal.finish(task, Event.FAILED, NOON, not_before=later(3600))
+        receive(journal, 9)
+        assert not journal.answer_commitment(TRANSACTION, [], {}, later(1))
+
+    def test_what_a_confirmation_learned_is_kept_for_its_next_try_alone(self, journal: Journal) -> None:
+        task = stored(journal)
+        journal.finish(task, Event.FAILED, NOON, not_before=NOON, payload={"late": 1})
+        task = claim(journal, TaskKind.CONFIRM)
+        assert task.payload == {"late": 1}
+        journal.finish(task, Event.COMMITTED, NOON, new_tasks=[again(TaskKind.DELIVER)])
+        more = [again(TaskKind.CONFIRM)]
+        journal.finish(claim(journal, TaskKind.DELIVER), Event.COMMITTED, NOON, new_tasks=more)
+        assert claim(journal, TaskKind.CONFIRM).payload == {}
+
     def test_a_commitment_is_answered_at_any_time_and_its_task_is_due_then(self, journal: Journal) -> None:
         task = stored(journal)
         uids = [one.record.sop_instance_uid for one in journal.unconfirmed(task)]

@@ -202,6 +202,33 @@ def test_a_prior_of_an_earlier_version_that_is_seen_otherwise_reopens_nothing(jo
     assert (taken_back(journal), journal.study(STUDY).version) == (set(), 2)
 
 
+def test_a_prior_that_is_lost_once_more_takes_back_what_was_made_with_it(journal: Journal) -> None:
+    analysed(journal)
+    correct(journal, "PatientWeight", is_renaming=False)
+    assert taken_back(journal) == set()
+    reject(journal)
+    assert taken_back(journal) == {WITH_IT}
+    assert journal.study(STUDY).version == 2, "it has begun already"
+    told = [one.what for one in journal.events(STUDY) if one.what.startswith("study.prior_")]
+    assert told == ["study.prior_corrected", "study.prior_withdrawn"]
+
+
+def test_a_prior_that_is_seen_otherwise_twice_begins_one_version(journal: Journal) -> None:
+    analysed(journal)
+    correct(journal, "PatientWeight", is_renaming=False)
+    other = replace(instance(1, study=PRIOR), digest="e" * 16)
+    again = HeaderCorrection(instance=other, ids=Ids(), keywords=("PatientWeight",), is_renaming=False)
+    journal.add_instances([(other, Ids())], later(11), corrections=[again])
+    assert journal.study(STUDY).version == 2
+    assert complete(journal, at=later(20)) == 2
+    journal.add_instances(
+        [(replace(other, digest="d" * 16), Ids())],
+        later(21),
+        corrections=[replace(again, instance=replace(other, digest="d" * 16))],
+    )
+    assert (journal.study(STUDY).version, taken_back(journal)) == (2, set())
+
+
 def test_a_prior_whose_header_follows_the_merge_that_was_told_stays_the_patients(journal: Journal) -> None:
     analysed(journal)
     correct(journal, "PatientID", "PatientName", as_told=frozenset({"PatientID"}))

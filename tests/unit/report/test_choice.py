@@ -44,6 +44,16 @@ def test_without_fallback_all_that_is_wanted_is_made() -> None:
     assert not choice.instead
 
 
+CT_IMAGES = {**SOP_CLASSES, "IMAGES": "1.2.840.10008.5.1.4.1.1.2"}
+
+
+def test_derived_images_are_left_out_where_their_class_is_refused() -> None:
+    choice = choose(["IMAGES", "SR"], {CT_IMAGES["IMAGES"]}, classes=CT_IMAGES)
+    assert choice.kinds == ("SR",)
+    assert dict(choice.instead) == {"IMAGES": None}
+    assert choose(["IMAGES", "SR"], {SOP_CLASSES["SEG"]}, classes=CT_IMAGES).kinds == ("IMAGES", "SR")
+
+
 def test_every_kind_but_derived_images_has_a_class_of_storage() -> None:
     assert set(SOP_CLASSES) == set(KINDS) - {"IMAGES"}
     assert set(SOP_CLASSES.values()) <= set(_STORAGE_CLASSES.values())

@@ -20,6 +20,7 @@ from dicomnode.values import Findings, Mask
 from dicomnode.values.codes import LEFT, RIGHT
 from tests.unit.report.outlines.finished import written
 from tests.unit.report.sources import PLANES, Series, findings
+from tests.unit.report.test_multi_frame import ORDERS, on_frames
 
 CHECKS = {"RTSTRUCT": check_structure_set, "GSPS": check_presentation_state}
 
@@ -163,6 +164,12 @@ def test_any_mask_is_given_back_by_its_contours(plane: np.ndarray) -> None:
     found = replace(whole, segments=(one,))
     for kind, check in CHECKS.items():
         check(written(kind, found)[0], found)
+
+
+@pytest.mark.parametrize("numbers", ORDERS.values(), ids=list(ORDERS))
+def test_outlines_on_frames_in_any_order_pass(numbers: tuple[int, ...]) -> None:
+    found = on_frames(numbers)
+    check_presentation_state(written("GSPS", found)[0], found)
 
 
 def test_slices_that_jitter_pass() -> None:

@@ -7,14 +7,16 @@ import logging
 import subprocess
 import sys
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
 import pytest
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 from structlog.testing import capture_logs
 
 from dicomnode.faults import GEOMETRY_GUARD, REPORT_FAILED, NodeError
 from dicomnode.report import ReportProfile, make, make_objects
+from dicomnode.store.persons import Renaming
 from dicomnode.values import Findings
 from tests.unit.report.sources import SALT, Series, findings, not_analysed, nothing_found
 
@@ -62,8 +64,15 @@ def test_another_profile_gives_other_numbers_and_other_uids() -> None:
     assert not {one.sop_instance_uid for one in first} & {one.sop_instance_uid for one in second}
 
 
+def test_segmentations_are_written_under_the_patient_id_that_a_merge_told() -> None:
+    told = Renaming(told={"PatientID": "AFTER-THE-MERGE"})
+    kinds = ("SEG", "LABELMAP", "SR")
+    for one in make_objects(findings(), ReportProfile(kinds=kinds), SALT, told):
+        assert dcmread(BytesIO(one.content)).PatientID == "AFTER-THE-MERGE"
+
+
 def test_a_segmentation_that_the_guard_refuses_is_not_returned(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(contents: list[bytes], found: Findings, *, empty_frames: bool) -> None:
+    def refuse(contents: list[bytes], found: Findings, **_: object) -> None:
         raise NodeError(GEOMETRY_GUARD, difference="a test says so")
 
     monkeypatch.setattr(make, "check_segmentation", refuse)

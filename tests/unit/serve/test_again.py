@@ -56,7 +56,14 @@ def corrected(journal, keyword: str):
     at = later(60)
     others = [replace(instance(n), digest=f"{100 + n:016x}", received_at=at) for n in range(3)]
     corrections = [
-        HeaderCorrection(instance=one, ids=Ids(), keywords=(keyword,), is_renaming=True) for one in others
+        HeaderCorrection(
+            instance=one,
+            ids=Ids(),
+            keywords=(keyword,),
+            is_renaming=True,
+            of_another=frozenset({keyword}) - {"IssuerOfPatientID"},
+        )
+        for one in others
     ]
     journal.add_instances([(one, Ids()) for one in others], at, corrections=corrections)
     assert complete(journal, at=later(120)) == 2
@@ -127,9 +134,10 @@ def reject_result(journal, code: str) -> None:
         ("113001", "PatientName", False, "nothing"),
         ("113037", "PatientID", False, "nothing"),
         ("113038", "PatientName", False, "a search"),
+        ("113038", "IssuerOfPatientID", False, "nothing"),
         ("113001", "PatientName", True, "a search"),
     ],
-    ids=["renamed", "of another ID", "of the wrong order", "its prior is lost"],
+    ids=["renamed", "of another ID", "of the wrong order", "of its issuer", "its prior is lost"],
 )
 def test_what_somebody_else_rejected_is_not_made_again_without_a_cure(
     store, journal, code, keyword, lost, becomes
@@ -158,6 +166,7 @@ def test_what_somebody_else_rejected_is_not_made_again_without_a_cure(
         ("113001", "PatientName", "nothing"),
         ("113037", "PatientID", "nothing"),
         ("113038", "PatientID", "a search"),
+        ("113038", "IssuerOfPatientID", "nothing"),
     ],
 )
 def test_what_a_person_took_back_by_its_engine_is_not_made_again_without_a_cure(
@@ -168,7 +177,9 @@ def test_what_a_person_took_back_by_its_engine_is_not_made_again_without_a_cure(
     new, dispatch = [search(2)], corrected(journal, keyword)
     found = taken_over(new, dispatch, journal, {ENGINE: digest})
     assert found == (([], {ENGINE: code}) if becomes == "nothing" else (new, {}))
-    assert taken_over(new, dispatch, journal, {ENGINE: "0" * 64}) == (new, {}), "another package"
+    by_another_package = taken_over(new, dispatch, journal, {ENGINE: "0" * 64})
+    is_still_his = (code, becomes) == ("113038", "nothing")
+    assert by_another_package == (([], {ENGINE: code}) if is_still_his else (new, {}))
 
 
 def test_another_engine_that_nobody_rejected_takes_its_findings_over(store, journal):

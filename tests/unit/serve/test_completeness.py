@@ -214,6 +214,24 @@ def test_a_count_is_compared_series_by_series(there, here, whole, found) -> None
     assert (claim.expected, claim.here, claim.whole) == found
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_our_own_results_at_the_peer_are_no_images_that_are_missing(whole) -> None:
+    query = QuerySettings(name="PACS1", ae_title="PACS1", host="h", port=104, whole_study=whole)
+    here = {"1.2.3.1": 100, "1.2.3.2": 27}
+
+    def claims(there: Mapping[str, int]):
+        answer = SourceAnswer(source="PACS1", images_here=127, found_at=NOON, series=there)
+        return facts_of(study(answers=(answer,), own_series=frozenset({"2.25.7"})), (query,), ())
+
+    (claim,) = claims({**here, "2.25.7": 2}).claims
+    assert (claim.expected, claim.here, claim.whole, claim.note) == (127, 127, True, "")
+    (short,) = claims({**here, "1.2.3.1": 102, "2.25.7": 2}).claims
+    assert short.short, "they do not stand for what is missing either"
+    nothing = claims({"2.25.7": 2})
+    assert nothing.claims == ()
+    assert nothing.sources[0].problem == "PACS1 does not know the study"
+
+
 def study(**more) -> OpenStudy:
     record = StudyRecord(
         study_instance_uid="1.2.3", accession_number="A17", state=StudyState.RECEIVING, version=1,
@@ -223,6 +241,7 @@ def study(**more) -> OpenStudy:
     given = {
         "last_arrival": NOON, "series": {"1.2.3.1": 100, "1.2.3.2": 27}, "modalities": ("CT", "PT"),
         "answers": (), "said": (), "unnamed": 0, "asked": frozenset(),
+        "own_series": frozenset(),
     }  # fmt: skip
     return OpenStudy(study=record, **{**given, **more})
 

@@ -13,7 +13,7 @@ from dicomnode.journal import StudyState
 from dicomnode.values.rejection import REJECTIONS
 from tests.unit.serve import test_corrections
 from tests.unit.serve.test_corrections import ALL_HERE, KOS, analysed, changed, note_on
-from tests.unit.serve.test_taken_back import patient_id_of, tell
+from tests.unit.serve.test_taken_back import SAME_PATIENT, patient_id_of, tell
 from tests.wire.peers import EXPLICIT_LE
 
 walk, files = test_corrections.walk, test_corrections.files
@@ -122,7 +122,7 @@ def test_a_result_that_somebody_else_rejected_does_not_come_again_by_a_corrected
     assert len(walk.arrived()) == 2
 
 
-@pytest.mark.parametrize("code", ["113001", "113037"])
+@pytest.mark.parametrize("code", ["113001", "113037", "113038"])
 def test_a_result_that_somebody_else_rejected_does_not_come_again_by_a_message(walk, files, code):
     uid = analysed(walk, files)
     walk.send(note_on_report(walk, files, code))
@@ -134,19 +134,32 @@ def test_a_result_that_somebody_else_rejected_does_not_come_again_by_a_message(w
     assert [one.PatientID for one in walk.arrived()][-1] == "P2"
 
 
-@pytest.mark.parametrize("how", ["header", "message"])
+@pytest.mark.parametrize("values", [{"PatientID": "P2"}, {"PatientID": "P2", "PatientWeight": "81"}])
 def test_a_result_that_somebody_else_rejected_as_of_the_wrong_patient_is_made_anew_for_the_right_one(
-    walk, files, how
+    walk, files, values
 ):
     uid = analysed(walk, files)
     walk.send(note_on_report(walk, files, "113038"))
-    if how == "header":
-        walk.send(*(changed(path, PatientID="P2") for path in files))
-    else:
-        tell(walk, "P2", merged=patient_id_of(files))
+    walk.send(*(changed(path, **values) for path in files))
     walk.complete(uid)
     assert (walk.journal.study(uid).state, walk.analysed) == (StudyState.DONE, 2)
     assert [one.PatientID for one in walk.arrived()][-1] == "P2"
+
+
+@pytest.mark.parametrize("values", SAME_PATIENT.values(), ids=SAME_PATIENT.keys())
+def test_a_result_that_somebody_else_rejected_as_of_the_wrong_patient_is_not_sent_to_him_again(
+    walk, files, values
+):
+    uid = analysed(walk, files)
+    walk.send(note_on_report(walk, files, "113038"))
+    for more in ({}, {"PatientComments": "twice"}):
+        walk.send(*(changed(path, **values, **more) for path in files))
+        walk.complete(uid)
+        assert (walk.journal.study(uid).state, walk.analysed) == (StudyState.REFUSED, 1)
+        assert "(DCM 113038)" in (walk.journal.study(uid).reason or "")
+    assert walk.journal.reanalyse(uid, "A. Smith", datetime.now(UTC)) == 4
+    walk.complete(uid)
+    assert (walk.journal.study(uid).state, len(walk.arrived())) == (StudyState.DONE, 2)
 
 
 def test_after_a_rejected_result_other_images_are_analysed_as_ever(walk, files):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 
@@ -10,29 +11,34 @@ import pydicom
 import pytest
 
 from dicomnode.analyse import Analyst
-from dicomnode.assemble import read_studies
+from dicomnode.assemble import read_studies, source_of
 from dicomnode.engine import load_package
-from dicomnode.faults import SOURCE_HEADER_WRONG, TAG_INCONSISTENT, NodeError
+from dicomnode.faults import SOURCE_HEADER_WRONG, SOURCES_DISAGREE, TAG_INCONSISTENT, NodeError
 from dicomnode.journal import TaskKind, TaskState
 from dicomnode.phantom import SeriesForm, write_series
-from dicomnode.report import ReportProfile
+from dicomnode.report import ReportProfile, make_objects
 from dicomnode.serve.analysing import analysis
 from dicomnode.serve.analysing.again import taken_over
 from dicomnode.serve.analysing.analysis import Occasion
 from dicomnode.serve.analysing.patient import check_reportable
+from dicomnode.serve.identity.patients import Patients
+from dicomnode.serve.intake.ingest import ingest
 from dicomnode.serve.once import trial
 from dicomnode.serve.once.trial import EngineResult, WalkPlan, walk
 from dicomnode.serve.worker import Worker
 from dicomnode.settings import AnalyseSettings, EngineSettings, Settings
 from dicomnode.store.foreign import quiet
-from dicomnode.values import Outcome, Remark, RemarkKind
+from dicomnode.store.persons import NO_RENAMING, Renaming
+from dicomnode.values import Findings, Outcome, Remark, RemarkKind
 from tests.fixtures.pictures import four_views, written
 from tests.unit.journal.world import ENGINE
 from tests.unit.serve import test_again
 from tests.unit.serve.picture_engines import asymmetry
 from tests.unit.serve.test_clerks import ARCHIVE, Room
+from tests.unit.serve.test_patients import merge
 from tests.unit.serve.test_several_series import GRID, ct_hu, mr_of, package
 from tests.unit.store.findings import full_findings
+from tests.unit.store.part10 import NOON, receive
 from tests.wire.plain_engines import mean_engine, series
 
 __all__ = ["package"]
@@ -51,12 +57,14 @@ def changed(files: list[Path], **values: object) -> list[Path]:
     return files
 
 
-def result_of(engine, folder: Path) -> EngineResult:
+def result_of(engine, folder: Path, renaming: Renaming = NO_RENAMING) -> EngineResult:
     plan = WalkPlan(
         packages=[engine],
         threads=1,
         profile=ReportProfile(),
-        occasion=Occasion(study_version=1, made_at=datetime(2026, 1, 2, tzinfo=UTC), salt=b"s" * 32),
+        occasion=Occasion(
+            study_version=1, made_at=datetime(2026, 1, 2, tzinfo=UTC), salt=b"s" * 32, renaming=renaming
+        ),
     )
     (study,) = walk([folder], plan).studies
     (result,) = study.results
@@ -87,9 +95,8 @@ OTHERS = {
 @pytest.mark.parametrize("keyword", OTHERS)
 def test_two_series_of_two_persons_are_not_analysed_together(package, tmp_path, keyword, not_run):
     value, tag = OTHERS[keyword]
-    write_series(ct_hu(), GRID, tmp_path / "in" / "ct", seed=1)
-    form = SeriesForm(modality="MR", series_number=3)
-    changed(write_series(mr_of(GRID), GRID, tmp_path / "in" / "mr", seed=1, form=form), **{keyword: value})
+    hospital = {"IssuerOfPatientID": "HOSP"}
+    ct_and_mr(tmp_path / "in", hospital, {**hospital, keyword: value})
     result = result_of(package, tmp_path / "in")
     assert result.findings.outcome is Outcome.NOT_ANALYSED
     (remark,) = result.findings.remarks
@@ -123,6 +130,109 @@ def test_two_series_of_one_person_are_analysed_although_one_does_not_tell_its_ch
     assert result.findings.outcome is Outcome.FINDINGS
     for made in result.objects:
         assert str(pydicom.dcmread(BytesIO(made.content)).PatientName) == name
+
+
+CT_AND_MR = {
+    "an issuer in one": ({}, {"IssuerOfPatientID": "HOSP"}),
+    "null components in one": (
+        {"SpecificCharacterSet": "ISO_IR 192", "PatientName": "Yamada^Tarou^^^=山田^太郎"},
+        {"SpecificCharacterSet": "ISO_IR 192", "PatientName": "Yamada^Tarou=山田^太郎"},
+    ),
+    "ideographs in one": (
+        {"SpecificCharacterSet": "ISO_IR 192", "PatientName": "Yamada^Tarou=山田^太郎"},
+        {"PatientName": "Yamada^Tarou"},
+    ),
+    "accents as characters of their own in one": (
+        {"SpecificCharacterSet": "ISO_IR 192", "PatientName": "Mu\u0308ller"},
+        {"SpecificCharacterSet": "ISO_IR 192", "PatientName": "Müller"},
+    ),
+}
+BEFORE = {"PatientID": "OLD", "PatientName": "Doe^Jane", "PatientBirthDate": "19700102"}
+AFTER = {"PatientID": "NEW", "PatientName": "Roe^Jane", "PatientBirthDate": "19700102"}
+
+
+def ct_and_mr(folder: Path, ct: dict[str, object], mr: dict[str, object]) -> Path:
+    """Two series for one engine, with other values in their headers."""
+    changed(write_series(ct_hu(), GRID, folder / "ct", seed=1), **ct)
+    form = SeriesForm(modality="MR", series_number=3)
+    changed(write_series(mr_of(GRID), GRID, folder / "mr", seed=1, form=form), **mr)
+    return folder
+
+
+@pytest.mark.parametrize("case", CT_AND_MR)
+def test_what_one_series_leaves_out_makes_no_second_person(package, tmp_path, case):
+    result = result_of(package, ct_and_mr(tmp_path / "in", *CT_AND_MR[case]))
+    assert result.findings.outcome is Outcome.FINDINGS
+    assert result.objects
+
+
+@pytest.mark.parametrize("told", [AFTER, {"PatientID": "NEW"}], ids=["with name", "by ID alone"])
+def test_series_from_before_and_after_a_merge_are_analysed_and_reported_as_of_one(package, tmp_path, told):
+    merged = Renaming(told=told, former=(BEFORE,))
+    after = {**BEFORE, **told}
+    result = result_of(package, ct_and_mr(tmp_path / "in", BEFORE, after), merged)
+    assert result.findings.outcome is Outcome.FINDINGS
+    for made in make_objects(result.findings, ReportProfile(), b"s" * 32, merged):
+        header = pydicom.dcmread(BytesIO(made.content))
+        assert {keyword: header[keyword].value for keyword in after} == after
+    with pytest.raises(NodeError) as caught:
+        make_objects(result.findings, ReportProfile(), b"s" * 32)
+    assert caught.value.fault is SOURCES_DISAGREE
+
+
+NOT_MERGED = {
+    "of a third person": {"PatientID": "THIRD"},
+    "of the old ID, but another name": {**BEFORE, "PatientName": "Roe^John"},
+    "of the new ID, but another birth date": {**AFTER, "PatientBirthDate": "19990102"},
+    "of the old ID of another issuer": {**BEFORE, "IssuerOfPatientID": "ELSEWHERE"},
+}
+
+
+@pytest.mark.parametrize("case", NOT_MERGED)
+def test_a_merge_joins_nobody_whom_it_does_not_name(package, tmp_path, case, not_run):
+    was = {**BEFORE, "IssuerOfPatientID": "HOSP"}
+    merged = Renaming(told={**AFTER, "IssuerOfPatientID": "HOSP"}, former=(was,))
+    result = result_of(package, ct_and_mr(tmp_path / "in", BEFORE, NOT_MERGED[case]), merged)
+    assert [remark.code for remark in result.findings.remarks] == [TAG_INCONSISTENT.code]
+    with pytest.raises(NodeError) as caught:
+        make_objects(both_sources(result.findings, tmp_path / "in"), ReportProfile(), b"s" * 32, merged)
+    assert caught.value.fault is SOURCES_DISAGREE
+
+
+def both_sources(found: Findings, folder: Path) -> Findings:
+    """Findings on all series of a folder, as they would be had nobody compared them before."""
+    (study,) = read_studies([folder]).studies
+    sources = tuple(source_of(stack, "x") for series in study.series for stack in series.stacks)
+    return replace(found, sources=sources)
+
+
+def test_a_study_that_a_merge_parts_is_analysed_and_reported_under_the_new_id(
+    package, store, journal, tmp_path
+):
+    engines = (EngineSettings(name=package.manifest.name, path=package.folder),)
+    analyse = AnalyseSettings(runtime="onnxruntime")
+    room = Room(store, journal, Settings(engine=engines, analyse=analyse, destination=(ARCHIVE,)))
+    folder = ct_and_mr(tmp_path / "in", {"PatientID": "OLD"}, {"PatientID": "NEW"})
+    for n, path in enumerate(sorted(folder.glob("ct/*"))):
+        receive(store, path.read_bytes()[128:], NOON + timedelta(seconds=n))
+    ingest(store, journal, datetime.now(UTC))
+    assert merge(Patients(store, journal), "NEW", "OLD") == 1
+    worker = Worker(room.frame, store, journal)
+    try:
+        uid = room.receive(sorted(folder.glob("mr/*")))
+        assert room.do(TaskKind.DISPATCH, room.desk.work) is TaskState.DONE
+        assert room.do(TaskKind.ANALYSE, worker.work) is TaskState.DONE
+    finally:
+        worker.close()
+        room.ours.close()
+        assert room.stopping.wait(5)
+        room.theirs.close()
+    assert room.do(TaskKind.REPORT, room.desk.work) is TaskState.DONE
+    ((_, _, path),) = journal.findings(uid)
+    assert store.load_findings(path).outcome is Outcome.FINDINGS
+    made = [pydicom.dcmread(one.path) for one in journal.objects(uid)]
+    assert {str(one.PatientID) for one in made} == {"NEW"}
+    assert {one.Modality for one in made} >= {"SEG", "SR"}
 
 
 def test_one_view_of_somebody_else_among_four_is_found(tmp_path, not_run):
@@ -167,7 +277,7 @@ def test_images_that_do_not_say_whose_they_are_are_refused_in_the_words_of_the_r
     for in_vain in (False, True):
         with monkeypatch.context() as patched:
             if in_vain:
-                patched.setattr(trial, "check_reportable", lambda stack: None)
+                patched.setattr(trial, "check_reportable", lambda *_: None)
             else:
                 patched.setattr(trial, "Analyst", None)  # no engine is loaded for it
             with pytest.raises(NodeError) as caught:

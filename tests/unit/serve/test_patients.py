@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,10 +17,11 @@ from dicomnode.receive.hl7_message import parse, read_changes
 from dicomnode.serve.identity import patient_header
 from dicomnode.serve.identity import patients as patients_room
 from dicomnode.serve.identity.patients import Patients
+from dicomnode.serve.identity.whose import renaming_of
 from dicomnode.serve.intake import ingest as ingest_room
 from dicomnode.serve.intake.corrections import corrections_of
 from dicomnode.serve.intake.ingest import ingest
-from dicomnode.store import load_identity
+from dicomnode.store import load_former, load_identity
 from tests.unit.receive.test_hl7_message import message
 from tests.unit.serve.test_corrections import changed
 from tests.unit.store.part10 import NOON, receive
@@ -153,6 +155,39 @@ def test_a_damaged_record_of_one_study_keeps_the_message_from_no_other(patients,
     assert [journal.newest_correction(uid) > 3 for uid in ("1.2.0", "1.2.1", "1.2.2")] == [False, True, True]
     assert apply(patients, "PID|||P0||Fourth^Name", minutes=10) == 2
     assert len(told_of(journal, "1.2.0")) == 1
+
+
+def told_and_former(journal, uid: str) -> tuple[str, list[str]]:
+    """The Patient ID that a study has by messages, and those that it had before."""
+    renaming = renaming_of(uid, journal.study(uid).version, journal)
+    return renaming.told.get("PatientID", ""), [one["PatientID"] for one in renaming.former]
+
+
+def test_who_the_patient_was_is_kept_from_merge_to_merge(patients, journal):
+    assert told_and_former(journal, "1.2.0") == ("", [])
+    merge(patients, "P1", "P0")
+    assert told_and_former(journal, "1.2.0") == ("P1", ["P0"])
+    merge(patients, "P2", "P1", minutes=1)
+    assert told_and_former(journal, "1.2.0") == ("P2", ["P0", "P1"])
+    merge(patients, "P1", "P2", minutes=2)
+    assert told_and_former(journal, "1.2.0") == ("P1", ["P0", "P1", "P2"])
+
+
+def test_who_the_patient_was_ends_with_another_patient_id_in_the_headers(patients, store, journal, files):
+    merge(patients, "P1", "P0")
+    send(store, journal, files[0], PatientID="P5")
+    assert told_and_former(journal, "1.2.0") == ("", [])
+    merge(patients, "P6", "P5", minutes=20)
+    assert told_and_former(journal, "1.2.0") == ("P6", ["P5"])
+
+
+def test_a_record_without_who_the_patient_was_joins_nobody(patients, journal):
+    merge(patients, "P1", "P0")
+    path = journal.identity("1.2.0", 1).path
+    tree = json.loads(path.read_text())
+    del tree["former"]  # of an earlier version of the node
+    path.write_text(json.dumps(tree))
+    assert told_and_former(journal, "1.2.0") == ("P1", [])
 
 
 def send(store, journal, path: Path, **values: str) -> None:
@@ -312,9 +347,9 @@ def test_the_name_of_a_record_tells_nothing_without_the_salt(tmp_path, store, pa
     apply(patients)
     path = journal.identity("1.2.0", 1).path
     other = type(store).open(tmp_path / "other")
-    values = {"PatientName": "Right^Name"}
-    again = store.put_identity("1.2.0", values)
-    elsewhere = other.put_identity("1.2.0", values)
+    values, former = {"PatientName": "Right^Name"}, load_former(path)
+    again = store.put_identity("1.2.0", values, former)
+    elsewhere = other.put_identity("1.2.0", values, former)
     assert again == path
     assert elsewhere.name != again.name
     other.close()

@@ -50,6 +50,44 @@ def test_results_of_the_wrong_patient_are_made_anew_once_the_patient_is_correcte
     assert walk.analysed == 2, "what was taken back was taken over"
 
 
+# What leaves a study with the patient and the order that it was wrongly of
+SAME_PATIENT = {
+    "an issuer": {"IssuerOfPatientID": "HOSP"},
+    "a physician": {"ReferringPhysicianName": "X^Y"},
+    "other IDs": {"OtherPatientIDs": "123"},
+    "a description": {"StudyDescription": "CT thorax"},
+    "a weight": {"PatientWeight": "81"},
+    "a birth date where none was": {"PatientBirthDate": "19700101"},
+    "the name in other letters": {"PatientName": "Phantom^Thorax^^"},
+}
+
+
+@pytest.mark.parametrize("values", SAME_PATIENT.values(), ids=SAME_PATIENT.keys())
+def test_results_of_the_wrong_patient_are_not_sent_to_him_again_whatever_else_is_corrected(
+    walk, files, values
+):
+    uid = analysed(walk, files)
+    walk.journal.retract(uid, "113038", datetime.now(UTC))
+    walk.turn()
+    walk.send(*(changed(path, **values) for path in files))
+    assert walk.journal.study(uid).state is StudyState.RETRACTED
+    walk.send(*(changed(path, **values, PatientID="P2") for path in files))
+    walk.complete(uid)
+    assert (walk.journal.study(uid).state, walk.analysed) == (StudyState.DONE, 2), "the right one is the cure"
+    assert [one.PatientID for one in walk.arrived()][-1] == "P2"
+
+
+def test_of_two_reasons_a_correction_cures_only_its_own(walk, files):
+    uid = analysed(walk, files)
+    walk.journal.retract(uid, "113037", datetime.now(UTC))
+    walk.journal.retract(uid, "113038", datetime.now(UTC))
+    for values in ({"PatientWeight": "81"}, {"PatientName": "Once^More", "PatientWeight": "81"}):
+        assert walk.journal.study(uid).state is StudyState.RETRACTED
+        walk.send(*(changed(path, **values) for path in files))
+    walk.complete(uid)
+    assert (walk.journal.study(uid).state, walk.analysed) == (StudyState.DONE, 2)
+
+
 @pytest.mark.parametrize("values", [{"PatientWeight": "81"}, {"PatientWeight": "81", "PatientName": "A^B"}])
 def test_what_an_engine_may_see_is_analysed_anew_after_results_were_taken_back(walk, files, values):
     uid = analysed(walk, files)
@@ -83,25 +121,9 @@ def patient_id_of(files) -> str:
     return str(dcmread(files[0]).PatientID)
 
 
-def test_results_of_the_wrong_patient_are_made_anew_once_a_message_names_the_right_one(walk, files):
-    uid = analysed(walk, files)
-    walk.journal.retract(uid, "113038", datetime.now(UTC))
-    walk.turn()
-    tell(walk, "P2", merged=patient_id_of(files))
-    assert (walk.journal.study(uid).version, walk.journal.study(uid).state) == (2, StudyState.RECEIVING)
-    walk.complete(uid)
-    assert (walk.journal.study(uid).state, walk.analysed) == (StudyState.DONE, 2)
-    assert [one.PatientID for one in walk.arrived()][-1] == "P2"
-    (text,) = walk.told(uid, "study.identity")
-    assert "Version 2 of its results has it." in text
-
-
-@pytest.mark.parametrize(
-    ("code", "merged"),
-    [("113038", False), ("113037", True), ("113001", True)],
-    ids=["same ID", "unsafe", "bad"],
-)
-def test_what_a_message_does_not_cure_stays_taken_back(walk, files, code, merged):
+@pytest.mark.parametrize("code", ["113038", "113037", "113001"], ids=["wrong patient", "unsafe", "bad"])
+@pytest.mark.parametrize("merged", [True, False], ids=["merge", "update"])
+def test_no_message_cures_what_was_taken_back(walk, files, code, merged):
     uid = analysed(walk, files)
     walk.journal.retract(uid, code, datetime.now(UTC))
     walk.turn()
@@ -110,14 +132,22 @@ def test_what_a_message_does_not_cure_stays_taken_back(walk, files, code, merged
     walk.turn()
     study = walk.journal.study(uid)
     assert (study.version, study.state, walk.analysed) == (1, StudyState.RETRACTED, 1)
+    (text,) = walk.told(uid, "study.identity")
+    assert "Its results will have it." in text
+    assert walk.journal.reanalyse(uid, "A. Smith", datetime.now(UTC)) == 2, "a person may say so"
+    walk.complete(uid)
+    assert [str(one.PatientName) for one in walk.arrived()][-1] == "Right^Name"
 
 
-def test_a_study_without_usable_images_is_not_cured_by_a_message(walk, files):
+def test_an_archive_that_follows_a_merge_cures_nothing_either(walk, files):
     uid = analysed(walk, files)
-    walk.send(note_on(files, "113038"))
+    walk.journal.retract(uid, "113038", datetime.now(UTC))
     walk.turn()
     tell(walk, "P2", merged=patient_id_of(files))
+    walk.send(*(changed(path, PatientID="P2", PatientName="Right^Name") for path in files))
     assert walk.journal.study(uid).state is StudyState.RETRACTED
+    walk.send(*(changed(path, PatientID="P3", PatientName="Right^Name") for path in files))
+    assert walk.journal.study(uid).state is StudyState.RECEIVING, "nobody told of that one"
 
 
 # ── a person wants it again ──

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from dicomnode.faults import FINDINGS_UNREADABLE, NodeError
-from dicomnode.store import Store, read_provenance
+from dicomnode.store import Store, read_provenance, read_remarks
 from dicomnode.store.codec import Blobs, Undecodable, decode, encode
 from dicomnode.store.findings_file import load_findings, pack_findings
 from dicomnode.values import Findings, Measurement, PicturePlane, SourceHeaders
@@ -136,10 +136,17 @@ def test_the_file_can_be_read_without_dicomnode(store: Store) -> None:
 def test_what_made_findings_is_read_without_their_masks(store: Store) -> None:
     path = store.save_findings(full_findings())
     assert read_provenance(path) == full_findings().provenance
+    assert read_remarks(path) == full_findings().remarks != ()
+    with zipfile.ZipFile(path) as archive:
+        text = archive.read("findings.json")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("findings.json", text)
+    assert read_remarks(path) == full_findings().remarks, "it asked for the masks"
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(NodeError) as caught:
-        read_provenance(path)
-    assert caught.value.fault is FINDINGS_UNREADABLE
+    for read in (read_provenance, read_remarks):
+        with pytest.raises(NodeError) as caught:
+            read(path)
+        assert caught.value.fault is FINDINGS_UNREADABLE
 
 
 def test_each_study_version_and_engine_has_a_file_of_its_own(store: Store) -> None:

@@ -19,6 +19,19 @@ ONE = {
     "ASCII, declared or not": [(b"Doe^John", NONE), (b"Doe^John", LATIN_1), (b"Doe^John", UTF_8)],
     "padded": [(b"Doe^John ", NONE), (b"Doe^John", NONE)],
     "with empty parts": [(b"Doe^John^^=", LATIN_1), (b"Doe^John", LATIN_1)],
+    "with empty parts in a group": [
+        ("Yamada^Tarou^^^=山田^太郎".encode(), UTF_8),
+        ("Yamada^Tarou=山田^太郎^".encode(), UTF_8),
+    ],
+    "accents as characters of their own": [("Mu\u0308ller".encode(), UTF_8), (b"M\xfcller", LATIN_1)],
+    "kana with its marks apart": [("Yamada=カ\u3099".encode(), UTF_8), ("Yamada=ガ".encode(), UTF_8)],
+    "without ideographs in one": [("Yamada^Tarou=山田^太郎".encode(), UTF_8), (b"Yamada^Tarou", NONE)],
+    "without ideographs in one, both of an old set": [(KANJI, JAPANESE), (b"Yamada^Tarou", JAPANESE)],
+    "with a phonetic group alone in one": [
+        ("Yamada^Tarou==やまだ^たろう".encode(), UTF_8),
+        ("Yamada^Tarou=山田^太郎".encode(), UTF_8),
+    ],
+    "without an alphabetic group in both": [("=山田^太郎".encode(), UTF_8), ("=山田^太郎^".encode(), UTF_8)],
     "Latin-1 and nothing": [(b"M\xfcller^J\xf6rg", LATIN_1), (b"M\xfcller^J\xf6rg", NONE)],
     "UTF-8 and nothing": [(b"M\xc3\xbcller", UTF_8), (b"M\xc3\xbcller", NONE)],
     "UTF-8 and Latin-1": [(b"M\xc3\xbcller", UTF_8), (b"M\xfcller", LATIN_1)],
@@ -51,6 +64,25 @@ TWO = {
     "Japanese, one not declared": [(KANJI, JAPANESE), (KANJI.replace(b"B@O:", b"B@Ov"), NONE)],
     "GB18030": [("王^小东".encode("gb18030"), GB18030), ("王^小冬".encode(), UTF_8)],
     "GB18030, neither declared": [("王^小东".encode("gb18030"), NONE), ("王^小冬".encode("gb18030"), NONE)],
+    "other ideographs": [
+        ("Yamada^Tarou=山田^太郎".encode(), UTF_8),
+        ("Yamada^Tarou=山田^次郎".encode(), UTF_8),
+    ],
+    "another phonetic group": [
+        ("Yamada=山田=やまだ".encode(), UTF_8),
+        ("Yamada==やまた".encode(), UTF_8),
+    ],
+    "the same ideographs of another alphabetic name": [
+        ("Yamada^Tarou=山田^太郎".encode(), UTF_8),
+        ("Yamada^Jirou=山田^太郎".encode(), UTF_8),
+    ],
+    "no alphabetic group in one": [("=山田^太郎".encode(), UTF_8), ("Yamada=山田^太郎".encode(), UTF_8)],
+    "one without ideographs between two": [
+        ("Yamada^Tarou=山田^太郎".encode(), UTF_8),
+        (b"Yamada^Tarou", NONE),
+        ("Yamada^Tarou=山田^次郎".encode(), UTF_8),
+    ],
+    "ideographs in no declared set, and none": [(KANJI, NONE), (b"Yamada^Tarou", NONE)],
     "a name and nobody": [(b"Doe", NONE), (b"", NONE)],
     "what may be both, between two": [
         (b"Koci\xe8", LATIN_1),

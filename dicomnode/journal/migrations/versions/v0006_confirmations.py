@@ -23,6 +23,9 @@ def upgrade() -> None:
     with op.batch_alter_table("delivery") as delivery:
         delivery.add_column(sa.Column("confirmed_by", sa.String(length=16), nullable=True))
         delivery.add_column(sa.Column("losses", sa.Integer(), nullable=False, server_default="0"))
+        delivery.add_column(
+            sa.Column("may_be_there", sa.Boolean(), nullable=False, server_default=sa.false())
+        )
         delivery.create_check_constraint(
             "ck_delivery_outcome", "outcome IN ('wanted', 'stored', 'retry', 'refused', 'replaced')"
         )

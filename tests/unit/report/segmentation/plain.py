@@ -22,7 +22,7 @@ SERIES_NUMBER = 9000
 
 
 def imprint_of(found: Findings) -> Imprint:
-    return Imprint(found, read_heading(found, "ISO_IR 100", {}), SALT)
+    return Imprint(found, read_heading(found, "ISO_IR 100"), SALT)
 
 
 def uids_of(found: Findings, kind: str) -> ResultUids:
