@@ -34,11 +34,11 @@ kernels:  ## compile the kernels for GPUs (CUDA toolkit 13)
 demo: $(RUN)  ## a study goes in over DICOM, the results come back
 	@$(BIN)/dicomnode demo
 
-test: $(DEV) tools  ## all tests but the longest (make long) and PixelMed's (make judges)
-	@$(BIN)/pytest -n auto --dist loadgroup -m "not pixelmed and not long"
+test: $(DEV) tools  ## all tests but the longest (make long) and those of PixelMed and OHIF's libraries (make judges)
+	@$(BIN)/pytest -n auto --dist loadgroup -m "not pixelmed and not cornerstone and not long"
 
 long: $(DEV) tools  ## the tests that take half a minute each and more
-	@$(BIN)/pytest -n auto --dist loadgroup -m "long and not pixelmed"
+	@$(BIN)/pytest -n auto --dist loadgroup -m "long and not pixelmed and not cornerstone"
 
 fast: $(DEV)
 	@$(BIN)/pytest -q -n auto tests/unit

@@ -92,6 +92,15 @@ class _ReadySocket(AssociationSocket):
         primitive.result = "Evt2"
         self.provider_queue.put(primitive)
 
+    @property
+    def ready(self) -> bool:
+        """Whether there is something to read.
+
+        Not before the association is asked for: a peer that hangs up at once ends it then, and no sooner (the
+        end of a connection is no event of Sta1, PS3.8 table 9-10, and would end pynetdicom's thread).
+        """
+        return self.assoc.dul.state_machine.current_state != "Sta1" and super().ready
+
     def recv(self, nr_bytes: int) -> bytearray:
         """Read `nr_bytes`, fewer at the end of the connection; all of them within one time limit.
 

@@ -28,6 +28,7 @@ from tests.wire.test_deliver_send import data_set
 
 pytestmark = pytest.mark.judge
 
+CORNERSTONE = "cornerstone"
 IN_MAKE_TEST = "axial"  # the others are in make long and make judges
 NAMES = [
     pytest.param(
@@ -89,7 +90,10 @@ def test_every_kind_is_made_that_a_source_allows(case: Case) -> None:
 
 
 # ── Each object ───────────────────────────────────────────────────────────────────────────────────
-@pytest.mark.parametrize("judge", JUDGED)
+@pytest.mark.parametrize(
+    "judge",
+    [pytest.param(one, marks=pytest.mark.cornerstone) if one == CORNERSTONE else one for one in JUDGED],
+)
 @pytest.mark.parametrize("case", NAMES, indirect=True)
 def test_a_judge_holds_nothing_against_any_object(case: Case, judge: str) -> None:
     assert judged(judge, case) == {}

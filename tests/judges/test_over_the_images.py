@@ -29,7 +29,7 @@ from tests.judges.cases import apart
 from tests.judges.cornerstone_judges import ADAPTERS
 from tests.unit.report.sources import SALT, Series, findings, lung_segments, masks, part_10
 
-pytestmark = [pytest.mark.judge, pytest.mark.long, pytest.mark.xdist_group("viewer")]
+pytestmark = [pytest.mark.judge, pytest.mark.long, pytest.mark.xdist_group("viewer"), pytest.mark.cornerstone]
 
 _BUNDLER = ADAPTERS / "node_modules" / ".bin" / "esbuild"
 _DEADLINE_S = 120.0

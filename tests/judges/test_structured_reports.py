@@ -163,6 +163,7 @@ def _annotations(series: Series, report: Path) -> list[dict[str, object]]:
     return annotations
 
 
+@pytest.mark.cornerstone
 @pytest.mark.parametrize("plane", ["axial", "sagittal", "tilted"])
 def test_cornerstone_makes_a_length_a_probe_and_a_rectangle_of_a_report(plane: str, tmp_path: Path) -> None:
     series = Series(plane=plane)
@@ -183,6 +184,7 @@ def test_cornerstone_makes_a_length_a_probe_and_a_rectangle_of_a_report(plane: s
     assert ((np.abs(corners - low) < 1e-2) | (np.abs(corners - high) < 1e-2)).any(axis=1).all()
 
 
+@pytest.mark.cornerstone
 def test_cornerstone_sees_nothing_of_a_report_that_was_not_made_for_it(tmp_path: Path) -> None:
     """Why the option is there; when it sees them without, the option can go."""
     series = Series()

@@ -15,7 +15,9 @@ from pydicom.encaps import encapsulate
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 
 from dicomnode.deliver import FileOutcome, differing_tags, send_files
-from dicomnode.faults import LEASE_LOST, NO_PRESENTATION_CONTEXT, NodeError
+from dicomnode.faults import COMMITMENT_REFUSED, LEASE_LOST, NO_PRESENTATION_CONTEXT, NodeError
+from dicomnode.net.commitment import request_commitment
+from dicomnode.net.query import list_instances
 from tests.wire.peers import (
     EXPLICIT_LE,
     IMPLICIT_LE,
@@ -187,6 +189,19 @@ def test_dcmrecv_that_takes_no_class_of_ours_says_so_and_rejects_nothing(tmp_pat
         )
     assert heard == [{SEG: False}]
     assert (outcome.outcome, outcome.fault and outcome.fault.fault) == ("refused", NO_PRESENTATION_CONTEXT)
+
+
+@pytest.mark.parametrize("tool", ["dcmrecv", "storescp"])
+def test_who_only_stores_says_that_it_answers_no_questions(tmp_path: Path, tool: str) -> None:
+    """DCMTK's rejects an association of which it takes no context at all."""
+    port = free_port()
+    with running([program(tool), "-od", str(tmp_path), str(port)], port):
+        with pytest.raises(NodeError) as no_query:
+            list_instances(peer_at(port), "DICOMNODE", STUDY, series=["1.2.4"])
+        with pytest.raises(NodeError) as no_commitment:
+            request_commitment(peer_at(port), "DICOMNODE", "2.25.1", [("1.2.3", "1.2.4")])
+    assert no_query.value.fault is NO_PRESENTATION_CONTEXT
+    assert no_commitment.value.fault is COMMITMENT_REFUSED
 
 
 def rejecting(without_reason: bool, echoes: bool) -> Callable[[evt.Event], None]:

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +17,6 @@ from pynetdicom import AE, evt
 
 from dicomnode.faults import (
     COMMITMENT_NOT_REPORTED,
-    COMMITMENT_REFUSED,
     NO_PRESENTATION_CONTEXT,
     PEER_UNREACHABLE,
     QUERY_FAILED,
@@ -35,8 +33,7 @@ from dicomnode.net import (
     find_series,
     report_commitment,
 )
-from dicomnode.net.commitment import request_commitment
-from dicomnode.net.query import list_instances, matches, open_find, series_count, told
+from dicomnode.net.query import matches, open_find, series_count, told
 from tests.wire.earlier import web_server
 from tests.wire.peers import (
     EXPLICIT_LE,
@@ -44,8 +41,6 @@ from tests.wire.peers import (
     VERIFICATION,
     free_port,
     peer_at,
-    program,
-    running,
     socket_peer,
 )
 
@@ -55,19 +50,6 @@ FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 COMMITMENT = "1.2.840.10008.1.20.1"
 STUDY = "1.2.3"
 THERE = {"1.2.3.1": 3, "1.2.3.2": 2}
-
-
-@pytest.mark.parametrize("tool", ["dcmrecv", "storescp"])
-def test_who_only_stores_says_that_it_answers_no_questions(tmp_path: Path, tool: str) -> None:
-    """DCMTK's rejects an association of which it takes no context at all."""
-    port = free_port()
-    with running([program(tool), "-od", str(tmp_path), str(port)], port):
-        with pytest.raises(NodeError) as no_query:
-            list_instances(peer_at(port), "DICOMNODE", STUDY, series=["1.2.4"])
-        with pytest.raises(NodeError) as no_commitment:
-            request_commitment(peer_at(port), "DICOMNODE", "2.25.1", [("1.2.3", "1.2.4")])
-    assert no_query.value.fault is NO_PRESENTATION_CONTEXT
-    assert no_commitment.value.fault is COMMITMENT_REFUSED
 
 
 @contextmanager

@@ -125,7 +125,7 @@ class Courier(Clerk):
         return event
 
     def _follows(self, task: TaskRecord) -> Sequence[NewTask]:
-        """Ask whether it keeps what it stored; where it cannot be asked, its answers are all that is known."""
+        """Ask whether it keeps what it stored; where it cannot be asked, its answers must do."""
         uids = [one.record.sop_instance_uid for one in self._journal.unconfirmed(task)]
         if uids and self._destination.confirm != "status" and self._destination.folder is None:
             return [confirm_task(task)]
