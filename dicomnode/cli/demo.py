@@ -207,7 +207,7 @@ def _watch(journal: Journal, node: DemoNode, progress: Bars) -> list[StudyRecord
     """Follow the studies until all have come to an end."""
     from dicomnode.journal import StudyState, TaskKind, TaskState
 
-    ended = {StudyState.DONE, StudyState.REFUSED, StudyState.FAILED, StudyState.UNCONFIRMED}
+    ended = {StudyState.DONE, StudyState.REFUSED, StudyState.FAILED}
     end = time.monotonic() + _LONGEST_S
     state = "nothing arrived"
     while time.monotonic() < end and node.alive:

@@ -101,4 +101,6 @@ name = "archive"
 ae_title = "{archive.ae_title}"
 host = "{archive.host}"
 port = {archive.port}
+# An archive that does not know this node's port takes a request for commitment and cannot answer it
+confirm_wait_s = 3.0
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -85,7 +86,13 @@ def test_two_workers_share_the_studies_and_analyse_none_twice(tmp_path):
     two = {"devices": ["cpu", "cpu"], "runtime": "onnxruntime"}
     with running_node(tmp_path / "node", [fine], NOWHERE, analyse=two) as node:
         until(lambda: len(node.lines("engine.ready")) == 2, "both are warm", 60)
+        workers = [one["pid"] for one in node.lines("process.started") if one["process"][:6] == "worker"]
+        for pid in workers:  # all the work is there when they begin: a quick one would have it alone
+            os.kill(pid, signal.SIGSTOP)
         uids = [_sent(node, series(tmp_path / f"ct{n}", n)) for n in range(1, 13)]
+        node.wait_for_all(uids, states={StudyState.QUEUED})
+        for pid in workers:
+            os.kill(pid, signal.SIGCONT)
         for uid in uids:
             assert node.wait_for(uid, states=ANALYSED).state is StudyState.DELIVERING
         with node.journal() as journal:

@@ -81,7 +81,7 @@ def test_dciodvfy_and_dsrdump_find_nothing_in_a_report_of_nothing(
 def test_the_judges_take_a_report_that_names_others_and_objects_that_are_for_a_look(tmp_path: Path) -> None:
     paths = {}
     profile = ReportProfile(for_a_look=True)
-    for one in make_objects(findings(Series(extra=ASCII)), profile, SALT, None, EARLIER):
+    for one in make_objects(findings(Series(extra=ASCII)), profile, SALT, replaces=EARLIER):
         paths[one.kind] = tmp_path / f"{one.kind}.dcm"
         paths[one.kind].write_bytes(one.content)
     assert {kind: tools.dciodvfy(path) for kind, path in paths.items()} == {"SEG": [], "SR": []}

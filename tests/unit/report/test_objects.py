@@ -305,7 +305,7 @@ def test_a_report_is_complete_preliminary_and_unverified(report: Dataset) -> Non
 
 def test_a_report_names_those_that_it_takes_the_place_of_and_says_so() -> None:
     (series,) = {one.series_instance_uid for one in EARLIER[:2]}
-    made = {one.kind: one for one in make_objects(findings(), ReportProfile(), SALT, None, EARLIER)}
+    made = {one.kind: one for one in make_objects(findings(), ReportProfile(), SALT, replaces=EARLIER)}
     (study,) = _read(made["SR"]).PredecessorDocumentsSequence
     assert study.StudyInstanceUID == findings().sources[0].study_instance_uid
     named = {
@@ -324,7 +324,7 @@ def test_a_report_names_those_that_it_takes_the_place_of_and_says_so() -> None:
 def test_a_report_that_names_others_is_another_object_and_its_segmentation_is_the_same() -> None:
     without = _made(findings())
     named = [
-        {one.kind: one for one in make_objects(findings(), ReportProfile(), SALT, None, EARLIER[:count])}
+        {one.kind: one for one in make_objects(findings(), ReportProfile(), SALT, replaces=EARLIER[:count])}
         for count in (1, 2)
     ]
     assert "PredecessorDocumentsSequence" not in _read(without["SR"])
@@ -333,7 +333,7 @@ def test_a_report_that_names_others_is_another_object_and_its_segmentation_is_th
 
 
 def test_highdicom_reads_a_report_that_names_others() -> None:
-    made = {one.kind: one for one in make_objects(findings(), ReportProfile(), SALT, None, EARLIER)}
+    made = {one.kind: one for one in make_objects(findings(), ReportProfile(), SALT, replaces=EARLIER)}
     read = sr.EnhancedSR.from_dataset(_read(made["SR"]))
     assert len(read.content.get_volumetric_roi_measurement_groups()) == 3
     evidence = {uid for _, _, uid, _ in read.get_evidence()}
