@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,23 @@ if TYPE_CHECKING:
     from dicomnode.phantom import DemoStudy
 
 _REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def peers_close_their_sockets() -> None:
+    """Let pynetdicom's servers, which are the peers here, close a socket whose other end was faster.
+
+    Its own leaves it to the collector then (3.0.4), which fails any test that happens to run at that time.
+    """
+    from pynetdicom.transport import AssociationSocket
+
+    def shut_down(this: AssociationSocket) -> None:
+        if this.socket is not None:
+            with suppress(OSError):
+                this.socket.shutdown(socket.SHUT_RDWR)
+            this.socket.close()
+
+    AssociationSocket._shutdown_socket = shut_down
 
 
 @pytest.fixture(scope="session")

@@ -123,13 +123,8 @@ class OrthancArchive(GivenArchive):
             "DicomAlwaysAllowGet": False,
             "DicomModalities": {
                 "sender": {"AET": _CALLING_AE, "Host": _LOOPBACK, "Port": 104},
-                # Its port is not known yet, so no commitment could be reported to it: it is to ask by query
-                "node": {
-                    "AET": "DICOMNODE",
-                    "Host": _LOOPBACK,
-                    "Port": 104,
-                    "AllowStorageCommitment": False,
-                },
+                # Its port is not known yet: no commitment can be reported to it
+                "node": {"AET": "DICOMNODE", "Host": _LOOPBACK, "Port": 104},
             },
             "UnknownSopClassAccepted": True,
         }

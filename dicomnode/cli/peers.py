@@ -24,8 +24,8 @@ def unreadable_secrets(settings: Settings) -> tuple[list[Problem], list[str]]:
 
     Gives the problems, and notes on what was not looked at.
     """
-    from dicomnode.deliver import login_of, trust_of
     from dicomnode.net import Peer, WebPeer
+    from dicomnode.net.login import login_of, trust_of
     from dicomnode.serve.asking.fetching import peer_to_ask
 
     problems: list[Problem] = []

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dicomnode.deliver.dimse import send_files
     from dicomnode.deliver.hours import opens_at
     from dicomnode.deliver.outcome import FileOutcome
-    from dicomnode.deliver.plan import Decision, decide, login_of, peer_of, trust_of
+    from dicomnode.deliver.plan import Decision, decide, peer_of
     from dicomnode.deliver.push import PushFailure, PushResult, push_study
     from dicomnode.deliver.readback import ReadBack, differing_tags, read_back
     from dicomnode.deliver.retry import next_try_s
@@ -23,7 +23,7 @@ _HOMES = {
     "dimse": ("send_files",),
     "hours": ("opens_at",),
     "outcome": ("FileOutcome",),
-    "plan": ("Decision", "decide", "login_of", "peer_of", "trust_of"),
+    "plan": ("Decision", "decide", "peer_of"),
     "push": ("PushFailure", "PushResult", "push_study"),
     "readback": ("ReadBack", "differing_tags", "read_back"),
     "retry": ("next_try_s",),
@@ -39,7 +39,6 @@ __all__ = [
     "Route",
     "decide",
     "differing_tags",
-    "login_of",
     "next_try_s",
     "opens_at",
     "peer_of",
@@ -47,7 +46,6 @@ __all__ = [
     "read_back",
     "route_to",
     "send_files",
-    "trust_of",
 ]
 
 __getattr__ = lazy_face(__name__, _HOMES)

@@ -10,7 +10,8 @@ from typing import Literal
 from dicomnode.deliver.outcome import FileOutcome
 from dicomnode.deliver.retry import next_try_s
 from dicomnode.faults import SENDER_NOT_KNOWN, NodeError
-from dicomnode.net import Login, Peer, Trust, is_ae_title
+from dicomnode.net import Peer, is_ae_title
+from dicomnode.net.login import trust_of
 from dicomnode.settings import DestinationSettings
 from dicomnode.values import Sender
 
@@ -41,18 +42,6 @@ def peer_of(destination: DestinationSettings, sender: Sender | None = None) -> P
         port=destination.port,
         timeout_s=destination.timeout_s,
         trust=trust_of(destination) if destination.tls else None,
-    )
-
-
-def login_of(destination: DestinationSettings) -> Login:
-    """Who this node is to the destination's web service."""
-    return Login(user=destination.user, password=destination.password, token=destination.token)
-
-
-def trust_of(destination: DestinationSettings) -> Trust:
-    """What TLS to the destination is made with."""
-    return Trust(
-        ca_file=destination.ca_file, certificate=destination.certificate, key=destination.certificate_key
     )
 
 

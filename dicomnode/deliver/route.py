@@ -14,11 +14,12 @@ from typing import Protocol
 from dicomnode.deliver.by_web import WebRoute
 from dicomnode.deliver.dimse import send_files
 from dicomnode.deliver.outcome import FileOutcome
-from dicomnode.deliver.plan import login_of, peer_of, trust_of
+from dicomnode.deliver.plan import peer_of
 from dicomnode.deliver.sending import OnNegotiated, OnOutcome
 from dicomnode.deliver.to_folder import FolderRoute
 from dicomnode.net import Peer, WebPeer, probe
 from dicomnode.net.commitment import CommitmentAnswer, request_commitment
+from dicomnode.net.login import login_of, trust_of
 from dicomnode.net.query import list_instances
 from dicomnode.net.rate import Rate
 from dicomnode.settings import DestinationSettings

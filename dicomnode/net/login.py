@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from dicomnode.faults import WEB_SECRET_UNREADABLE, NodeError
-from dicomnode.settings import read_protected, read_secret
+from dicomnode.settings import DestinationSettings, QuerySettings, read_protected, read_secret
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9\-._~+/]+=*")  # RFC 6750 section 2.1
 
@@ -108,3 +108,13 @@ def _reason(error: OSError | ValueError) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     return str(error)
+
+
+def login_of(entry: QuerySettings | DestinationSettings) -> Login:
+    """Who this node is to the web service that an entry of dicomnode.toml names."""
+    return Login(user=entry.user, password=entry.password, token=entry.token)
+
+
+def trust_of(entry: QuerySettings | DestinationSettings) -> Trust:
+    """What TLS to the peer of an entry is made with."""
+    return Trust(ca_file=entry.ca_file, certificate=entry.certificate, key=entry.certificate_key)

@@ -11,6 +11,7 @@ from pydicom import Dataset
 
 from dicomnode.faults import REPORT_FAILED, NodeError
 from dicomnode.report.fields.derived_images import build_derived_images
+from dicomnode.report.fields.left_out import MOST_IMAGES
 from dicomnode.report.fields.parametric_maps import build_parametric_maps
 from dicomnode.report.guard import check_labelmap, check_segmentation
 from dicomnode.report.guard_contours import check_presentation_state, check_structure_set
@@ -24,6 +25,7 @@ from dicomnode.report.pages.captures import build_captures
 from dicomnode.report.pages.document import build_document
 from dicomnode.report.pages.pixels import SourcePixels
 from dicomnode.report.segmentation.binary import build_segmentation
+from dicomnode.report.segmentation.encoding import LongDataset
 from dicomnode.report.segmentation.labelmap import build_labelmap
 from dicomnode.report.sr import build_report
 from dicomnode.report.uids import ResultUids
@@ -51,7 +53,6 @@ _PLACE: Final[Mapping[Kind, int]] = MappingProxyType(
         "IMAGES": 20,  # and on, one for each derived image
     }
 )
-_MOST_IMAGES: Final = 70
 
 
 def _no_pixels() -> SourcePixels | None:
@@ -127,6 +128,9 @@ class _Run:
             apply_identity(one, self.imprint, uids, kind)
         self.made[kind] = self.made.get(kind, ()) + built
         objects = [_object(kind, one) for one in built]
+        for one in built:
+            if isinstance(one, LongDataset):
+                one.tail = ()  # its pixels stand in the bytes; others only refer to it
         self.objects += objects
         return [one.content for one in objects]
 
@@ -176,7 +180,7 @@ def _write_structure_set(run: _Run) -> None:
 
 
 def _write_images(run: _Run) -> None:
-    for further, image in enumerate(run.imprint.findings.images[:_MOST_IMAGES]):
+    for further, image in enumerate(run.imprint.findings.images[:MOST_IMAGES]):
         uids, number = run.series("IMAGES", f"derived image {image.label}", further)
         build = lambda: build_derived_images(run.imprint, uids, number, image)  # noqa: B023, E731  called now
         run.keep("IMAGES", uids, build)

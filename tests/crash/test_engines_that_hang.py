@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,27 @@ def _no_process_holds(folder) -> bool:
     inodes = {f"{path.stat().st_ino}" for path in folder.rglob("*") if path.is_file()}
     lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
     return not any(line.split()[-3].rpartition(":")[2] in inodes for line in lines)
+
+
+def _stop_between_transactions(pid: int, path: Path) -> None:
+    """Stop a process, but not while it holds the journal, as everybody else would wait for it then."""
+
+    def is_stopped() -> bool:
+        os.kill(pid, signal.SIGSTOP)
+        until(lambda: _state_of(pid) == "T", "the process is stopped")
+        with closing(sqlite3.connect(path, timeout=0.5)) as journal:
+            try:
+                journal.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                os.kill(pid, signal.SIGCONT)
+                return False
+            return True
+
+    until(is_stopped, "the process is stopped and holds nothing")
+
+
+def _state_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
 
 
 @pytest.mark.long
@@ -88,7 +111,7 @@ def test_two_workers_share_the_studies_and_analyse_none_twice(tmp_path):
         until(lambda: len(node.lines("engine.ready")) == 2, "both are warm", 60)
         workers = [one["pid"] for one in node.lines("process.started") if one["process"][:6] == "worker"]
         for pid in workers:  # all the work is there when they begin: a quick one would have it alone
-            os.kill(pid, signal.SIGSTOP)
+            _stop_between_transactions(pid, node.folder / "store" / "journal.sqlite")
         uids = [_sent(node, series(tmp_path / f"ct{n}", n)) for n in range(1, 13)]
         node.wait_for_all(uids, states={StudyState.QUEUED})
         for pid in workers:

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 from dicomnode.faults import FETCH_INCOMPLETE, FETCH_LATE, NO_PRESENTATION_CONTEXT, QUERY_FAILED, NodeError
 from dicomnode.journal import ExpectedPrior, Journal
-from dicomnode.net import Login, Meter, Peer, Trust, WebPeer, get_series, move_series, retrieve_series
+from dicomnode.net import Meter, Peer, WebPeer, get_series, move_series, retrieve_series
+from dicomnode.net.login import login_of, trust_of
 from dicomnode.receive import FetchedDoor
 from dicomnode.settings import QuerySettings, Settings
 from dicomnode.store import Store
@@ -28,9 +29,7 @@ _WITHOUT_GET: Final = (NO_PRESENTATION_CONTEXT, QUERY_FAILED)
 def peer_to_ask(query: QuerySettings) -> AnyPeer:
     """The peer of a [[query]]: a DICOMweb service where it has a url."""
     if query.url:
-        login = Login(user=query.user, password=query.password, token=query.token)
-        trust = Trust(ca_file=query.ca_file, certificate=query.certificate, key=query.certificate_key)
-        return WebPeer(query.name, query.url, query.timeout_s, login, trust)
+        return WebPeer(query.name, query.url, query.timeout_s, login_of(query), trust_of(query))
     return Peer(query.name, query.ae_title.strip(), query.host, query.port, query.timeout_s)
 
 

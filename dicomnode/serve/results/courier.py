@@ -12,6 +12,7 @@ from typing import Final
 from dicomnode.deliver import FileOutcome, Route, decide, opens_at, route_to
 from dicomnode.faults import BUG, OUTSIDE_HOURS, RESULTS_HELD, SEND_UNREADABLE, NodeError
 from dicomnode.journal import (
+    RELEASED_BY,
     Closed,
     Event,
     Journal,
@@ -26,7 +27,6 @@ from dicomnode.journal import (
 from dicomnode.net.rate import Rate
 from dicomnode.serve.deciding.plan import confirm_task, report_again
 from dicomnode.serve.results.confirming import Confirming
-from dicomnode.serve.results.released import is_released
 from dicomnode.serve.results.taken import NEWS, class_of_images, what_it_gets
 from dicomnode.serve.work.clerk import Clerk, Post, owner_name
 from dicomnode.serve.work.pulse import Pulse
@@ -87,7 +87,9 @@ class Courier(Clerk):
         return super()._claim() if self._destination.hold else None
 
     def _is_held(self, task: TaskRecord) -> bool:
-        return self._destination.hold and task.kind is TaskKind.DELIVER and not is_released(task)
+        """Whether a person has to let it go first; what takes results back is not held."""
+        is_free = bool(task.payload.get(RELEASED_BY)) or is_of_retraction(task.engine)
+        return self._destination.hold and task.kind is TaskKind.DELIVER and not is_free
 
     def _sender(self, task: TaskRecord) -> Sender | None:
         """Who sent the study, where results go back there."""
@@ -127,7 +129,7 @@ class Courier(Clerk):
     def _follows(self, task: TaskRecord) -> Sequence[NewTask]:
         """Ask whether it keeps what it stored; where it cannot be asked, its answers must do."""
         uids = [one.record.sop_instance_uid for one in self._journal.unconfirmed(task)]
-        if uids and self._destination.confirm != "status" and self._destination.folder is None:
+        if uids and self._destination.confirm != "status":
             return [confirm_task(task)]
         if uids:
             self._journal.confirm(task, uids, "status", datetime.now(UTC))
