@@ -35,13 +35,13 @@ demo: $(RUN)  ## a study goes in over DICOM, the results come back
 	@$(BIN)/dicomnode demo
 
 test: $(DEV) tools  ## all tests but the longest (make long) and those of PixelMed and OHIF's libraries (make judges)
-	@$(BIN)/pytest -n auto --dist loadgroup -m "not pixelmed and not cornerstone and not long"
+	@scripts/tests.sh -m "not pixelmed and not cornerstone and not long"
 
 long: $(DEV) tools  ## the tests that take half a minute each and more
-	@$(BIN)/pytest -n auto --dist loadgroup -m "long and not pixelmed and not cornerstone"
+	@scripts/tests.sh -m "long and not pixelmed and not cornerstone"
 
 fast: $(DEV)
-	@$(BIN)/pytest -q -n auto tests/unit
+	@scripts/tests.sh -q tests/unit
 
 check: style fast  ## formatting, lint, types, floors, fast tests
 
@@ -53,7 +53,7 @@ style: $(DEV)
 
 judges: $(DEV)  ## every object on every fixture before every judge (installs Java and PixelMed where it may)
 	@scripts/tools.sh judges
-	@$(BIN)/pytest -n auto --dist loadgroup tests/judges
+	@scripts/tests.sh tests/judges
 
 bench: $(DEV)  ## the figures of docs/benchmarks.md
 	@$(BIN)/python -m tests.bench.walk

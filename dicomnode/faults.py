@@ -619,7 +619,8 @@ WEB_NOT_TRUSTED = _row(
 CORRECTION_OUTDATED = _row(
     "DN-2520",
     "Instance {sop_instance_uid} came again as it was before its correction; it stays corrected.",
-    "If the correction was wrong, correct the instance once more at its source: a sender may have had an old copy.",
+    "If the correction was wrong, correct the instance once more at its source: a sender may have had an old copy. "
+    "Where it had followed a merge that was undone, have that sent the other way round (ADT^A40).",
     severity=Severity.WARNING,
 )
 REJECTION_NOTE_UNREADABLE = _row(
@@ -644,7 +645,8 @@ RESULTS_REJECTED = _row(
     "DN-2524",
     "Its results were taken back, or rejected by a note of somebody else (DCM {codes}), and nothing was "
     "corrected since that could put that right: they are not sent again.",
-    "Nothing to do if they were wrong. To have the study analysed again: `dicomnode retry STUDY --retracted "
+    "Nothing to do if they were wrong. What was of the wrong one (DCM 113038) is made anew when all images come with "
+    "another (0010,0020) or (0008,0050). To have the study analysed again: `dicomnode retry STUDY --retracted "
     "--by NAME`.",
     severity=Severity.WARNING,
 )
@@ -687,6 +689,13 @@ ID_LEFT_OUT = _row(
     "DN-2535",
     "{source} merges patients, but does not say which ID follows that of this study, so the study stays as it is.",
     "Where it should follow, have the message sent again with the new ID of that issuer and type in PID-3.",
+    severity=Severity.WARNING,
+)
+REPLACED_ID_CAME = _row(
+    "DN-2536",
+    "Images came again under the (0010,0020) that an HL7 message had replaced; the results keep the new one.",
+    "Nothing to do where the sender had not heard of the message. Where the merge was undone, have that sent the "
+    "other way round (ADT^A40 from the new ID to the old one): the results are written again.",
     severity=Severity.WARNING,
 )
 
@@ -1185,6 +1194,12 @@ REGISTRATION_FAILED = _row(
     "Look at both series: they must show the same part of one patient. Without a match nothing is compared.",
     severity=Severity.WARNING,
 )
+NOT_COMPARED = _row(
+    "DN-4184",
+    "Lesions are not compared with those of the earlier study for input {name!r}: {reason}.",
+    "Look at the earlier series: the engine runs on it as on the current one, and must find there what it needs.",
+    severity=Severity.WARNING,
+)
 SOURCE_UNKNOWN = _row(
     "DN-4200",
     "{path} is nothing that an engine can be made of: {reason}.",
@@ -1402,6 +1417,21 @@ REPORT_FAILED = _row(
     "DN-5004",
     "The {kind} object cannot be made: {error}.",
     "Report this as a bug; the findings are kept and nothing needs to be analysed again.",
+    retry=Retry.NEEDS_PERSON,
+)
+IDENTITY_UNSURE = _row(
+    "DN-5005",
+    "No result object can be made: an HL7 message said whose the study is, and the images cannot be shown to be of "
+    "whom it meant.",
+    "Compare the images with the message, and correct them at their source; where they are of the same one, have the "
+    "message (ADT^A40 or A08) sent again. Then `dicomnode retry STUDY`.",
+    retry=Retry.NEEDS_PERSON,
+)
+NOTHING_MADE = _row(
+    "DN-5006",
+    "No result object can be made of what was found: {why}.",
+    "The findings are kept. Name more kinds in [[destination]] objects (SR and SC can be made of every source), or "
+    "allow the next best there (fallback = true); then `dicomnode retry STUDY`.",
     retry=Retry.NEEDS_PERSON,
 )
 

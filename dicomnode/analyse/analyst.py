@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -11,26 +11,26 @@ import numpy as np
 import scipy
 import structlog
 
-from dicomnode.analyse.algorithms import ALGORITHMS
 from dicomnode.analyse.analysis import Analysis
-from dicomnode.analyse.clock import MEASURING, PREPARING, Clock, Stage
+from dicomnode.analyse.checks import check_package, refuse
+from dicomnode.analyse.clock import COMPARING, MEASURING, PREPARING, Clock, Stage
+from dicomnode.analyse.compare import Between, compared, not_compared, not_looked_for
 from dicomnode.analyse.device_path import DeviceStudy, MakeRoom, device_path, no_room, run_network_on_device
 from dicomnode.analyse.fitting import empty_inputs, network_problems
-from dicomnode.analyse.laying import compared, looked_at
+from dicomnode.analyse.laying import looked_at, named_priors
 from dicomnode.analyse.networks import run_network
-from dicomnode.analyse.numbers import Numbers, number
+from dicomnode.analyse.numbers import number
 from dicomnode.analyse.occasion import Occasion
 from dicomnode.analyse.parallel import cores
 from dicomnode.analyse.pictures import Given, make_pictures_ready
-from dicomnode.analyse.preparations import check_packages
-from dicomnode.analyse.ready import make_ready
-from dicomnode.analyse.register import check_registers
-from dicomnode.analyse.segments import Placed, place
+from dicomnode.analyse.ran import Ran
+from dicomnode.analyse.ready import Ready, make_ready
+from dicomnode.analyse.segments import place
 from dicomnode.analyse.sheared import as_scanned, straightened
 from dicomnode.analyse.steps import Chain, Result, run_algorithm
 from dicomnode.device.cuda import ends_process
-from dicomnode.engine import EnginePackage, RuntimeWish, Session, StepSpec, open_session
-from dicomnode.faults import MANIFEST_WRONG, NO_LUNGS, NodeError
+from dicomnode.engine import EnginePackage, InputSpec, RuntimeWish, Session, StepSpec, open_session
+from dicomnode.faults import NO_LUNGS, NodeError, Retry
 from dicomnode.values import (
     FindingKind,
     Findings,
@@ -39,7 +39,6 @@ from dicomnode.values import (
     Progress,
     Provenance,
     Refusal,
-    Remark,
     RemarkKind,
     Source,
     Volume,
@@ -89,13 +88,13 @@ class Analyst:
         self._threads = threads
         self._node_version = node_version
         self._log = structlog.get_logger("dicomnode.analyse")
-        _check(package)
+        check_package(package)
         self._wish, self._watch, self._make_room = wish, watch, make_room
         self._sessions: dict[str, Session] = {}
         try:
             for step in package.manifest.networks:
                 self._open(step)
-            _refuse(
+            refuse(
                 package,
                 [
                     problem
@@ -141,18 +140,59 @@ class Analyst:
         Findings of outcome FINDINGS, NO_FINDINGS or NOT_ANALYSED; each says in its remarks what a reader must
         know. Raises NodeError when the machine or a network fails, KeyError when an input is not given.
         """
-        with cores(self._threads):
-            if isinstance(self.path, str):
-                return self._analyse(analysis, progress, None)
-            with self.path.study() as study:
-                return self._analyse(analysis, progress, study)
-
-    def _analyse(self, analysis: Analysis, progress: Progress, study: DeviceStudy | None) -> Findings:
         manifest = self.package.manifest
         clock = Clock()
         given = Given.of(manifest, analysis.volumes)
         if isinstance(given, Refusal):
-            return self._finish(analysis, _refused(given), _Chained({}, study), clock)
+            return self._finish(analysis, Ran(refusal=given, where=self._where(None)), clock)
+        with cores(self._threads):
+            ran = self._run_chain(given, analysis, clock, progress)
+            if manifest.compared is not None and ran.refusal is None:
+                ran = self._compared(manifest.compared, ran, given, analysis, progress)
+                clock.took(COMPARING)
+        return self._finish(analysis, ran, clock)
+
+    def _compared(
+        self, spec: InputSpec, now: Ran, given: Given, analysis: Analysis, progress: Progress
+    ) -> Ran:
+        """Run the chain on the prior as on the first input, and tell what became of each lesion since.
+
+        What is wrong with the prior is no failure of this study, unless its engine requires one. What may
+        pass is one: another try may compare.
+        """
+        manifest = self.package.manifest
+        if spec.name not in now.registered or not_looked_for(manifest, now) is not None:
+            return now  # there is no prior, or nothing to compare with it: it has been said why
+        first, volume = manifest.input[0].name, given.volumes[spec.name]
+        try:
+            then = self._run_chain(Given({first: volume}, {}), analysis, Clock(), progress)
+        except NodeError as error:
+            if error.fault.retry is not Retry.NEVER or ends_process(error):
+                raise
+            then = Ran(refusal=error.refusal)
+        reason = not_looked_for(manifest, then)
+        if reason is not None:
+            return not_compared(spec, now, reason)
+        days = analysis.days.get(spec.name, 0)
+        between = Between(
+            now=given.volumes[first],
+            then=volume,
+            registration=now.registered[spec.name],
+            days=days if days > 0 else None,
+        )
+        return compared(manifest, now, then, between)
+
+    def _run_chain(self, given: Given, analysis: Analysis, clock: Clock, progress: Progress) -> Ran:
+        """Prepare what is given, run all steps on it, and describe what they found."""
+        if isinstance(self.path, str):
+            return self._run_steps(given, analysis, clock, progress, None)
+        with self.path.study() as study:
+            return self._run_steps(given, analysis, clock, progress, study)
+
+    def _run_steps(
+        self, given: Given, analysis: Analysis, clock: Clock, progress: Progress, study: DeviceStudy | None
+    ) -> Ran:
+        manifest = self.package.manifest
         volume = given.volumes[manifest.input[0].name]
         volumes = straightened(given.volumes)
         if given.pictures:
@@ -161,7 +201,7 @@ class Analyst:
             ready = make_ready(manifest, volumes, progress, study)
         clock.took(PREPARING)
         if isinstance(ready, Refusal):
-            return self._finish(analysis, _refused(ready), _Chained({}, study), clock)
+            return Ran(refusal=ready, where=self._where(study))
         chain = Chain(
             package=self.package,
             images=ready.images,
@@ -172,26 +212,37 @@ class Analyst:
             progress=progress,
             part=clock.part,
         )
-        chained = _Chained(chain.results, study, ready.told)
         for step in manifest.step:
             result = self._run(chain, step, study)
             clock.took(step.name)
             chain.results[step.name] = result
             if result.nothing is not None:
-                return self._finish(analysis, _not_analysed(result), chained, clock)
-        occasion = Occasion(
+                refusal = NO_LUNGS.refusal(reason=result.nothing)
+                return replace(self._ran(ready, chain, study), refusal=refusal)
+        results = as_scanned(chain.results, volume.grid)
+        occasion = self._occasion(analysis, volume)
+        placed = place(manifest, results, volume, occasion, progress, given.plane_of(manifest))
+        numbers = number(manifest, results, volume)
+        clock.took(MEASURING)
+        numbers.remarks[:0] = ready.remarks
+        return replace(self._ran(ready, chain, study), placed=placed, numbers=numbers)
+
+    def _ran(self, ready: Ready, chain: Chain, study: DeviceStudy | None) -> Ran:
+        return Ran(
+            steps=tuple(remark for result in chain.results.values() for remark in result.remarks),
+            told=ready.told,
+            registered=ready.registered,
+            where=self._where(study),
+        )
+
+    def _occasion(self, analysis: Analysis, volume: Volume) -> Occasion:
+        return Occasion(
             salt=analysis.salt,
             study_version=analysis.study_version,
             engine_digest=self.package.digest,
             study_instance_uid=volume.study_instance_uid,
             first_slice=f"{volume.frames[0].sop_instance_uid}:{volume.frames[0].frame_number}",
         )
-        results = as_scanned(chain.results, volume.grid)
-        placed = place(manifest, results, volume, occasion, progress, given.plane_of(manifest))
-        numbers = number(manifest, results, volume)
-        clock.took(MEASURING)
-        numbers.remarks[:0] = ready.remarks
-        return self._finish(analysis, _Described(placed, numbers), chained, clock)
 
     def _run(self, chain: Chain, step: StepSpec, study: DeviceStudy | None) -> Result:
         if step.network is None:
@@ -206,14 +257,12 @@ class Analyst:
             return run_network(chain, step, session)
         return run_network_on_device(chain, step, session, study)
 
-    def _finish(self, analysis: Analysis, described: _Described, chained: _Chained, clock: Clock) -> Findings:
+    def _finish(self, analysis: Analysis, ran: Ran, clock: Clock) -> Findings:
         manifest = self.package.manifest
         volume = analysis.volumes[manifest.input[0].name]
-        placed, numbers = described.placed, described.numbers
-        remarks = [remark for result in chained.results.values() for remark in result.remarks]
-        remarks += [*placed.remarks, *numbers.remarks, *analysis.remarks]
-        remarks += compared(manifest, analysis.told, chained.told)
-        outcome = self._outcome(described)
+        placed, numbers = ran.placed, ran.numbers
+        remarks = [*ran.remarks, *analysis.remarks, *named_priors(manifest, analysis.told, ran.told)]
+        outcome = self._outcome(ran)
         self.stages = clock.stages
         self._log.debug(
             "analysis.done",
@@ -232,7 +281,7 @@ class Analyst:
                 for spec in manifest.volumes
                 if spec.prior is None
             ),
-            provenance=self._provenance(chained, analysis.told),
+            provenance=self._provenance(ran, analysis.told),
             made_at=analysis.made_at,
             study_version=analysis.study_version,
             segments=placed.segments,
@@ -244,15 +293,16 @@ class Analyst:
             images=tuple(numbers.images),
             features=tuple(numbers.features),
             frame_scores=tuple(numbers.frame_scores),
-            earlier=looked_at(analysis.earlier, chained.told),
+            earlier=looked_at(analysis.earlier, ran.told),
+            changes=ran.changes,
         )
 
-    def _outcome(self, described: _Described) -> Outcome:
+    def _outcome(self, ran: Ran) -> Outcome:
         """Tell how it ended: an engine that looks for something has found something when it has found one.
 
         Where it found nothing and did not look for all that it should, nobody may read that nothing is there.
         """
-        placed, numbers = described.placed, described.numbers
+        placed, numbers = ran.placed, ran.numbers
         seeks = any(one.kind == _LESION or one.what in _SOUGHT for one in self.package.manifest.output)
         lesions = any(segment.kind == FindingKind.LESION for segment in placed.segments)
         found = bool(lesions or placed.regions or any(one.present for one in numbers.classifications))
@@ -264,9 +314,10 @@ class Analyst:
             return Outcome.FINDINGS
         remarks = (*placed.remarks, *numbers.remarks)
         unseen = any(remark.kind == RemarkKind.NOT_ANALYSED for remark in remarks)
+        unseen = unseen or ran.refusal is not None
         return Outcome.NOT_ANALYSED if unseen else Outcome.NO_FINDINGS
 
-    def _provenance(self, chained: _Chained, told: Mapping[str, str]) -> Provenance:
+    def _provenance(self, ran: Ran, told: Mapping[str, str]) -> Provenance:
         manifest = self.package.manifest
         sessions = list(self._sessions.values())
         here = f"numpy {np.__version__}, scipy {scipy.__version__}"
@@ -281,9 +332,9 @@ class Analyst:
             device=", ".join(dict.fromkeys(one.device for one in sessions)) or "CPU",
             node_version=self._node_version,
             details=_details({name: one.provenance for name, one in self._sessions.items()})
-            | self._where(chained.study)
+            | dict(ran.where)
             | dict(told)
-            | dict(chained.told),
+            | dict(ran.told),
         )
 
     def _where(self, study: DeviceStudy | None) -> dict[str, str]:
@@ -304,32 +355,6 @@ def _details(sessions: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
         else:
             details |= {f"{step}: {name}": told[name] for step, told in sessions.items() if name in told}
     return details
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Chained:
-    """What the steps found so far, on which device, and how further volumes were laid over the first one."""
-
-    results: Mapping[str, Result]
-    study: DeviceStudy | None
-    told: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Described:
-    """All that is said of what the steps found."""
-
-    placed: Placed
-    numbers: Numbers
-
-
-def _not_analysed(result: Result) -> _Described:
-    return _refused(NO_LUNGS.refusal(reason=result.nothing))
-
-
-def _refused(refusal: Refusal) -> _Described:
-    remark = Remark(kind=RemarkKind.NOT_ANALYSED, text=refusal.text, code=refusal.code)
-    return _Described(Placed(remarks=(remark,)), Numbers())
 
 
 def _source(name: str, volume: Volume | Picture) -> Source:
@@ -353,48 +378,3 @@ def _source(name: str, volume: Volume | Picture) -> Source:
         headers=volume.headers,
         repairs=volume.repairs,
     )
-
-
-def _check(package: EnginePackage) -> None:
-    """Refuse what the manifest's own rules cannot see: names that this room does not know."""
-    for given in package.manifest.input:
-        check_packages(package.manifest.name, given.prepare)
-        if given.register != "none":
-            check_registers(package.manifest.name)
-    problems = []
-    for step in package.manifest.step:
-        if step.network is not None:
-            problems.extend(_window_problems(step))
-        elif step.algorithm not in ALGORITHMS:
-            problems.append(f"step {step.name}: algorithm is one of {', '.join(ALGORITHMS)}")
-        else:
-            problems.extend(_parameter_problems(step))
-    _refuse(package, problems)
-
-
-def _refuse(package: EnginePackage, problems: list[str]) -> None:
-    if problems:
-        raise NodeError(MANIFEST_WRONG, path=package.folder / "engine.toml", problems="; ".join(problems))
-
-
-def _window_problems(step: StepSpec) -> list[str]:
-    size, multiple = step.window.size_kji, step.crop.multiple if step.crop else 1
-    if size is None:
-        return []
-    problems = []
-    if not all(side == 1 or side % multiple == 0 for side in size):
-        problems.append(f"step {step.name}: sides of a window are multiples of {multiple}, got {list(size)}")
-    if len(step.heads) > 1 and any(head.interpret == "boxes" for head in step.heads):
-        problems.append(f'step {step.name}: boxes and other heads go together with window = "whole" only')
-    return problems
-
-
-def _parameter_problems(step: StepSpec) -> list[str]:
-    known = ALGORITHMS[step.algorithm or ""].parameters
-    problems = []
-    for name, value in step.parameters.items():
-        if name not in known:
-            problems.append(f"step {step.name}: parameters are {', '.join(known)}, not {name}")
-        elif isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-            problems.append(f"step {step.name}: {name} is a number above 0, got {value!r}")
-    return problems

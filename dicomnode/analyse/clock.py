@@ -9,6 +9,7 @@ from typing import Final
 
 PREPARING: Final = "preparing"
 MEASURING: Final = "measuring"
+COMPARING: Final = "comparing"  # the whole chain, run on an earlier study
 GATHER: Final = "gather"  # parts of a network's step: cropping and stacking what it takes,
 INFER: Final = "infer"  # the network with its windows and their blending,
 INTERPRET: Final = "interpret"  # and what its outputs mean

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dicomnode.analyse.register import register
+from dicomnode.analyse.register import Registration, register
 from dicomnode.analyse.resample import Prepared
 from dicomnode.engine import InputSpec, Manifest
 from dicomnode.faults import NEEDS_REGISTRATION, NO_PRIOR, REGISTRATION_FAILED
@@ -14,11 +14,15 @@ from dicomnode.values import EarlierSeries, Progress, Refusal, Remark, RemarkKin
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Laid:
-    """images: by name of the further input, None for a prior that there is not. told: how it was done."""
+    """images: by name of the further input, None for a prior that there is not. told: how it was done.
+
+    registered: how those of another Frame of Reference lie over the first one.
+    """
 
     images: Mapping[str, Prepared | None]
     remarks: tuple[Remark, ...]
     told: Mapping[str, str]
+    registered: Mapping[str, Registration]
 
 
 def lay(manifest: Manifest, volumes: Mapping[str, Volume], progress: Progress) -> Laid | Refusal:
@@ -29,6 +33,7 @@ def lay(manifest: Manifest, volumes: Mapping[str, Volume], progress: Progress) -
     images: dict[str, Prepared | None] = {}
     remarks: list[Remark] = []
     told: dict[str, str] = {}
+    registered: dict[str, Registration] = {}
     own = volumes[manifest.volumes[0].name]
     for spec in manifest.volumes[1:]:
         if spec.prior is not None and spec.name not in volumes:
@@ -43,6 +48,7 @@ def lay(manifest: Manifest, volumes: Mapping[str, Volume], progress: Progress) -
         found = register(own, volume, spec.register, progress)
         if not isinstance(found, str):
             told[_how(spec.name)] = found.words
+            registered[spec.name] = found
             images[spec.name] = Prepared(volume.voxels, found.grid_of(volume.grid, own.grid))
             continue
         failed = _failed(manifest, spec, found)
@@ -51,10 +57,10 @@ def lay(manifest: Manifest, volumes: Mapping[str, Volume], progress: Progress) -
         images[spec.name] = None
         text = NO_PRIOR.text(name=spec.name, reason=failed.text.rstrip("."))
         remarks.append(Remark(kind=RemarkKind.QUALITY, text=text, code=failed.code))
-    return Laid(images=images, remarks=tuple(remarks), told=told)
+    return Laid(images=images, remarks=tuple(remarks), told=told, registered=registered)
 
 
-def compared(manifest: Manifest, given: Mapping[str, str], laid: Mapping[str, str]) -> list[Remark]:
+def named_priors(manifest: Manifest, given: Mapping[str, str], laid: Mapping[str, str]) -> list[Remark]:
     """Say which earlier study each prior is of that an engine got: without that a change means nothing.
 
     given, laid: what is told of the priors that were taken, and of how they were laid over the current study.

@@ -12,6 +12,7 @@ from dicomnode.analyse.grids import Float32
 from dicomnode.analyse.laying import lay
 from dicomnode.analyse.onto import onto
 from dicomnode.analyse.prepare import prepare, prepare_image
+from dicomnode.analyse.register import Registration
 from dicomnode.analyse.resample import Prepared
 from dicomnode.analyse.tag_numbers import NoNumberError, numbers_of
 from dicomnode.analyse.together import prepare_together
@@ -29,7 +30,7 @@ class Ready:
     """What the networks of one analysis are fed from.
 
     images: by name of the [[input]], float32 (k, j, i), all on one grid: `grid`. rows: float32 (n,), of tags.
-    told: how further volumes were registered, for the provenance.
+    told: how further volumes were registered, for the provenance; registered: the same for who computes.
     """
 
     images: Mapping[str, Prepared]
@@ -37,6 +38,7 @@ class Ready:
     rows: Mapping[str, Float32]
     remarks: tuple[Remark, ...] = ()
     told: Mapping[str, str] = field(default_factory=dict)
+    registered: Mapping[str, Registration] = field(default_factory=dict)
 
 
 class Images(Protocol):
@@ -95,11 +97,18 @@ def make_ready(
     else:
         grid = images.prepare(first.name, own, first.prepare, progress)
     for spec in further:
-        if not spec.beside_first:
+        if not (spec.beside_first or spec.is_compared):
             image, said = _further(spec, laid.images[spec.name], grid, progress)
             images.bring(spec.name, prepare_image(image, spec.prepare, progress), _ONTO_FIRST)
             remarks += said
-    return Ready(images=images.mapping, grid=grid, rows=rows.rows, remarks=tuple(remarks), told=laid.told)
+    return Ready(
+        images=images.mapping,
+        grid=grid,
+        rows=rows.rows,
+        remarks=tuple(remarks),
+        told=laid.told,
+        registered=laid.registered,
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

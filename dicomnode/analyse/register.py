@@ -15,7 +15,7 @@ import numpy as np
 from dicomnode.analyse.register_images import WorkingImage, corners_lps_mm, working_image
 from dicomnode.analyse.register_search import Search, Turn, inverse, one_thread
 from dicomnode.faults import PREPARATION_NEEDS, NodeError
-from dicomnode.values import Grid, Progress, Volume, no_progress
+from dicomnode.values import Grid, PointLps, Progress, Volume, no_progress
 from dicomnode.values.geometry import Float64, read_only
 
 Kind = Literal["rigid", "affine"]
@@ -55,6 +55,11 @@ class Registration:
     def grid_of(self, moving: Grid, fixed: Grid) -> Grid:
         """Return the grid of the moving volume as it lies in the patient space of the fixed one."""
         return Grid(moving.shape_kji, self.moved_lps @ moving.affine_lps, fixed.frame_of_reference_uid)
+
+    def point(self, moving_lps_mm: PointLps) -> PointLps:
+        """Return where a point of the moving volume lies in the patient space of the fixed one."""
+        x, y, z = self.moved_lps[:3, :3] @ np.array(moving_lps_mm) + self.moved_lps[:3, 3]
+        return float(x), float(y), float(z)
 
     @property
     def words(self) -> str:

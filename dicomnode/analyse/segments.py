@@ -77,8 +77,6 @@ def place(
         remarks.extend(desk.remarks)
         if not pieces and not boxes:
             remarks.extend(_none_found(output, result))
-    if plane is not None and segments:
-        remarks.append(_not_sent(segments))
     return Placed(segments=tuple(segments), regions=tuple(regions), remarks=tuple(remarks))
 
 
@@ -245,14 +243,6 @@ def _not_in_mm(manifest: Manifest, plane: PicturePlane) -> tuple[frozenset[str],
         return frozenset(), []
     text = f"Not measured, as the size of a pixel in the patient is not known: {', '.join(asked)}."
     return frozenset(asked), [Remark(kind=RemarkKind.LIMIT, text=text)]
-
-
-def _not_sent(segments: Sequence[Segment]) -> Remark:
-    labels = ", ".join(dict.fromkeys(one.label for one in segments))
-    text = (
-        f"Kept in the findings, not yet in DICOM: outlines of {labels}; the report has the box around each."
-    )
-    return Remark(kind=RemarkKind.LIMIT, text=text)
 
 
 def _left_out(manifest: Manifest, volume: Volume) -> tuple[frozenset[str], list[Remark]]:

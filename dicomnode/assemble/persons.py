@@ -13,7 +13,7 @@ from dicomnode.assemble.attributes import many, text_of, value_of
 from dicomnode.assemble.dataset import base_tag
 from dicomnode.store.foreign import UNREADABLE_ITEMS
 from dicomnode.store.names import UTF_8, Name, read_name
-from dicomnode.store.persons import KEYWORDS
+from dicomnode.store.persons import KEYWORDS, plain_date
 
 READ: Final = (*KEYWORDS, "PatientSex")
 _NAME: Final = base_tag(tag_for_keyword("PatientName") or 0)
@@ -26,9 +26,9 @@ _WRITTEN: Final = tuple(
 class PersonKeys(NamedTuple):
     """Hashes of the issuer of the Patient ID, of Patient's Name as it may be read, of the date of birth.
 
-    issuer: "" where there is none. written: of all that says whose it is, with Patient's Sex and without the
-    name: headers that have the same one say the same. "" where there is no Patient ID, or a value cannot be
-    read.
+    issuer, birth_date: "" where there is none. written: of all that says whose it is, with Patient's Sex and
+    without the name: headers that have the same one say the same. "" where there is no Patient ID, or a value
+    cannot be read.
     """
 
     issuer: str = ""
@@ -45,10 +45,11 @@ def patient_key(dataset: Dataset) -> str:
 def person_keys(dataset: Dataset) -> PersonKeys:
     """Return the hashes of what says who it is beside Patient ID. Call it within `quiet()`."""
     issuer = text_of(dataset, "IssuerOfPatientID")
+    birth_date = plain_date(text_of(dataset, "PatientBirthDate"))
     return PersonKeys(
         issuer=issuer and hashed(issuer),
         name=_name(dataset).hidden(hashed),
-        birth_date=hashed(text_of(dataset, "PatientBirthDate")),
+        birth_date=birth_date and hashed(birth_date),
         written=_written(dataset),
     )
 

@@ -49,6 +49,8 @@ def check(
         problems = [*problems, *located_ones, *_installation()]
         if probe:
             destinations, sources = probe_destinations(settings), probe_sources(settings)
+    elif probe:
+        notes.append("With a configuration that is wrong no peer was asked: mend it, then probe again.")
     silent = any(peer["problem"] for peer in (*destinations, *sources))
     broken = bool(problems) or any(engine["problem"] for engine in engines)
     if as_json:
@@ -152,7 +154,9 @@ def _show(problems: list[Problem], engines: list[dict[str, Any]]) -> None:
 
 
 def _gets(destination: dict[str, Any]) -> str:
-    """Say what a destination that answers would get."""
+    """Say what a destination without a problem would get."""
+    if not destination["asked"]:
+        return "was not asked: who gets it is known when a study comes"
     if destination["gets"] is None:
         return "answers; what it takes is known when something is sent"
     instead = [f"{other or 'nothing'} instead of {kind}" for kind, other in destination["instead"].items()]

@@ -101,7 +101,7 @@ name = "archive"
 ae_title = "{archive.ae_title}"
 host = "{archive.host}"
 port = {archive.port}
-# An archive that does not know this node's port takes a request for commitment and does not answer it, or hangs up
+# An archive that does not know this node takes a request for commitment and does not answer it, or hangs up
 confirm_wait_s = 3.0
 retry_first_s = 1.0
 """

@@ -54,6 +54,9 @@ def init(
     console.print("  1. set [[sender]] and [[destination]] in it", markup=False)
     console.print(f"  2. dicomnode check --config {config} --probe", markup=False)
     console.print(f"  3. dicomnode serve --config {config}", markup=False)
+    console.print(
+        "dicomnode init --for orthanc, or dcm4chee, prints what to set at the archive.", markup=False
+    )
 
 
 def add_to(app: typer.Typer) -> None:

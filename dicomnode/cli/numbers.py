@@ -1,4 +1,4 @@
-"""The JSON of results that have no voxels of a segment: boxes, classes, numbers, maps, images, features."""
+"""The JSON of results that have no voxels of a segment: boxes, classes, numbers, maps, images, changes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from dicomnode.values import (
+        Change,
         Classification,
         DerivedImage,
         FeatureVector,
@@ -88,6 +89,22 @@ def _frame(one: FrameScore) -> dict[str, Any]:
     }
 
 
+def _change(one: Change) -> dict[str, Any]:
+    return {
+        "kind": one.kind.value,
+        "label": one.label,
+        "centre_lps_mm": [round(x, _DIGITS) for x in one.centre_lps_mm],
+        "earlier_volume_ml": _rounded(one.earlier_volume_mm3, 1000.0),
+        "percent": _rounded(one.percent),
+        "days": one.days,
+        "doubling_days": _rounded(one.doubling_days),
+    }
+
+
+def _rounded(value: float | None, per: float = 1.0) -> float | None:
+    return None if value is None else round(value / per, _DIGITS)
+
+
 Kind = Callable[["Findings"], Sequence[Any]]
 Row = Callable[[Any], dict[str, Any]]
 # Key of the JSON → what of the Findings it lists, and how one entry is written
@@ -98,4 +115,5 @@ NUMBERS: Final[Mapping[str, tuple[Kind, Row]]] = {
     "images": (lambda findings: findings.images, _image),
     "features": (lambda findings: findings.features, _features),
     "frame_scores": (lambda findings: findings.frame_scores, _frame),
+    "changes": (lambda findings: findings.changes, _change),
 }

@@ -79,8 +79,8 @@ def _unreadable(where: str, peer: WebPeer) -> list[Problem]:
 def probe_destinations(settings: Settings) -> list[dict[str, Any]]:
     """Ask each destination whether it is there, and which of its objects it would get, as far as it tells.
 
-    gets: kinds of objects, null where that is not known before something is sent. instead: what it would get
-    for a kind that it refuses, null for nothing.
+    asked: false of senders, who are known when a study comes. gets: kinds of objects, null where that is not
+    known before something is sent. instead: what it would get for a kind that it refuses, null for nothing.
     """
     return [_probed(destination, settings) for destination in settings.destination]
 
@@ -93,11 +93,12 @@ def _probed(to: DestinationSettings, settings: Settings) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "name": to.name,
         "address": address,
+        "asked": not to.to_sender,
         "problem": None,
         "gets": None,
         "instead": {},
     }
-    if to.to_sender:  # who that is, is known when a study comes
+    if to.to_sender:
         return entry | {"address": f"who sent a study, port {to.port}"}
     try:
         taken = route_to(to, settings.node.ae_title).takes(classes_for(to.objects))

@@ -24,7 +24,7 @@ _SHOWN = 30
 
 
 def release(
-    by: Annotated[str, typer.Option("--by", help="Who lets them go: your name, for the audit.")],
+    by: Annotated[str, typer.Option("--by", help="Who releases them: your name, for the audit.")],
     study: Annotated[
         str | None,
         typer.Argument(help="Study Instance UID or accession number; without it, all of --destination."),
@@ -34,15 +34,20 @@ def release(
     ] = None,
     consent: Annotated[
         int | None,
-        typer.Option("--yes-release", metavar="N", help="Without a study: ask nothing; N studies are held."),
+        typer.Option(
+            "--yes-release",
+            metavar="N",
+            help="Without a study: ask nothing; N is the number of studies that wait.",
+        ),
     ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Let the results of a study go that wait at [[destination]] hold = true.
+    """Send the results of a study that wait for a person: their [[destination]] says hold = true.
 
-    `dicomnode why STUDY` shows what was found; `dicomnode retract STUDY --by NAME` ends them instead. Without
-    a study, all that is held for a destination goes, once its number of studies is confirmed.
+    `dicomnode studies` lists the studies, `dicomnode why STUDY` shows what was found;
+    `dicomnode retract STUDY --by NAME` takes it back instead. Without a study, all that waits for
+    --destination is sent; you are asked first, or say with --yes-release how many studies you expect.
     """
     name = named(by)
     settings = open_settings(config)

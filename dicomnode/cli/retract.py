@@ -103,9 +103,10 @@ def retract(
 ) -> int:
     """Take results back: of a study, an engine, a version of it, some days; archives that have them are told.
 
-    Each gets a rejection note (IHE IOCM) a study. What is not sent yet is not sent any more. A study alone is
-    taken back whole, with what is under way of it. What comes later is analysed as ever: set an engine to
-    mode = "off" first, or install another version of it.
+    Each of these archives gets one rejection note (IHE IOCM) for each study. What is not sent yet is not sent
+    any more. A study that is named without an engine or days is taken back whole, and what is under way of it
+    ends. Studies that come later are analysed as before: set the engine to mode = "off" first, or install
+    another version of it. --dry-run shows what would be taken back.
     """
     from dicomnode.cli.retracting import Retraction, run
 

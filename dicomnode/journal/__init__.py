@@ -11,6 +11,7 @@ from dicomnode.journal.closing import SHORTFALL, THEN, Closing, Incomplete
 from dicomnode.journal.confirmations import AskedCommitment, Unconfirmed
 from dicomnode.journal.corrections import Correction, HeaderCorrection, RejectionNote
 from dicomnode.journal.evidence import EvidenceKind, EvidenceRecord, OpenStudy, SourceAnswer
+from dicomnode.journal.finish import Overtaken
 from dicomnode.journal.identities import Identity, IdentityChange, PatientKey
 from dicomnode.journal.instances import KEY_OBJECTS
 from dicomnode.journal.journal import Journal
@@ -83,6 +84,7 @@ __all__ = [
     "NoticeKind",
     "ObjectRecord",
     "OpenStudy",
+    "Overtaken",
     "PatientKey",
     "ReadIds",
     "Reference",

@@ -55,11 +55,6 @@ class Correcting:
         with reading(self._engine) as connection:
             return versions.same_images_since(connection, study_uid, version)
 
-    def corrected_alone_since(self, study_uid: str, version: int) -> int:
-        """The first version since which headers were corrected, and nothing else is new."""
-        with reading(self._engine) as connection:
-            return versions.corrected_alone_since(connection, study_uid, version)
-
     def rejected_answers(self, study_uid: str) -> dict[tuple[str, int], RejectedAnswer]:
         """Results that others reject, or that a person took back by engine: by (engine, version)."""
         with reading(self._engine) as connection:

@@ -19,13 +19,12 @@ from dicomnode.journal.lost_priors import lose_corrected_prior, lose_rejected_pr
 from dicomnode.journal.records import ReadIds
 from dicomnode.journal.retraction import Retracted
 from dicomnode.journal.versions import (
-    WRONG_ORDER,
     CorrectionKind,
     add,
     left,
     locked,
+    named_another_since,
     reopen,
-    taken_back_as,
 )
 from dicomnode.values import Instance
 
@@ -39,7 +38,8 @@ class HeaderCorrection:
 
     keywords: of the attributes that differ. is_renaming: they say whose it is and under which number, and
     no engine looks at them. as_told: keywords of what says now what a message had told of the study.
-    added: of what said nothing before. of_another: of what names another patient or order than before.
+    undoes: it says the Patient ID again from before that message. added: of what said nothing before.
+    of_another: of what names another patient or order than before. returns: it named that one earlier.
     """
 
     instance: Instance
@@ -47,16 +47,33 @@ class HeaderCorrection:
     keywords: tuple[str, ...]
     is_renaming: bool
     as_told: frozenset[str] = frozenset()
+    undoes: bool = False
     added: frozenset[str] = frozenset()
     of_another: frozenset[str] = frozenset()
+    returns: bool = False
 
     @property
     def is_cure(self) -> bool:
         """Whether it may put right what was of the wrong patient or order: it names another one now.
 
-        Not where it follows a message: that had said that the two are one person, or more of the same one.
+        Not where it follows a message, or undoes that: the message had said that the two are one person. And
+        not where it goes back to who was named before, who may be the wrong one.
         """
-        return not self.of_another <= self.as_told
+        return not self.undoes and not self.returns and not self.of_another <= self.as_told
+
+    @property
+    def goes_back(self) -> bool:
+        """Whether it names again who was named before, and no merge was undone by that."""
+        return self.returns and not self.undoes
+
+    @property
+    def anew(self) -> frozenset[str]:
+        """Keywords in which it has the last word on what messages told of the study.
+
+        Not in what says as they did. What a message told of the ID before does not hold for another Patient
+        ID; for the images that still have that one it goes on, but where it is undone.
+        """
+        return frozenset(self.keywords) - self.as_told - (frozenset() if self.undoes else {"PatientID"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,19 +121,24 @@ def _correct_headers(
     if "AccessionNumber" in keywords:
         values["accession_number"] = news[-1].ids.accession_number
     is_renaming = all(one.is_renaming for one in news)
-    is_cure = any(one.is_cure for one in news)
-    ended = _ended_by(connection, study_uid, is_renaming=is_renaming, is_cure=is_cure)
+    before: int = locked(connection, study_uid).version
     version = reopen(connection, study_uid, now, values)
+    cures_below = _mark_others(connection, study_uid, news, version)
     add(
         connection, study_uid, version, now,
         kind=CorrectionKind.HEADER, keywords=keywords, is_renaming=is_renaming,
-        code=WRONG_ORDER if is_cure else "",
+        anew=sorted({keyword for one in news for keyword in one.anew}), cures_below=cures_below,
     )  # fmt: skip
+    ended = _ended_by(connection, study_uid, before, is_renaming=is_renaming, cures_below=cures_below)
+    if any(one.goes_back for one in news) and studies.was_of_another(connection, study_uid):
+        ended = list(dict.fromkeys([*ended, studies.WRONG_ORDER]))
     if ended:
         retraction.retract_study(connection, study_uid, version, now)
+    known = studies.taken_back_as(connection, study_uid, version)
     for code in ended:
-        add(connection, study_uid, version, now, kind=CorrectionKind.RETRACTED, code=code)
-    text = sentences.corrected(len(news), keywords, version)
+        if code not in known:
+            add(connection, study_uid, version, now, kind=CorrectionKind.RETRACTED, code=code)
+    text = sentences.corrected(len(news), keywords, version, of_another=studies.WRONG_ORDER in ended)
     events.append(
         connection, study_uid, now, "study.corrected", text,
         version=version, instances=len(news), keywords=", ".join(keywords),
@@ -148,16 +170,46 @@ def _enter_files(
     return news
 
 
-def _ended_by(connection: Connection, study_uid: str, *, is_renaming: bool, is_cure: bool) -> list[str]:
-    """Codes by which a study was taken back, as far as these hold for its corrected headers, too.
+def _mark_others(
+    connection: Connection, study_uid: str, news: Iterable[HeaderCorrection], version: int
+) -> int:
+    """Write which images name another patient or order by now; give below which version that is a cure.
+
+    0 where it is none yet: as long as one image names the wrong one, results of it may.
+    """
+    others = [one for one in news if one.is_cure]
+    returned = [one for one in news if one.goes_back]
+    for of, value in ((others, version), (returned, None)):
+        for one in of:
+            connection.execute(
+                update(_instance)
+                .where(
+                    _instance.c.study_instance_uid == study_uid,
+                    _instance.c.sop_instance_uid == one.instance.sop_instance_uid,
+                )
+                .values(another_in=value)
+            )
+    return named_another_since(connection, study_uid) if others else 0
+
+
+def _ended_by(
+    connection: Connection, study_uid: str, before: int, *, is_renaming: bool, cures_below: int
+) -> list[str]:
+    """Codes by which a version was taken back, as far as these hold for its corrected headers, too.
 
     What was of the wrong patient or order is so until another one is named; anything else is no better under
     another name. Where no image is left, there is nothing to make results of.
     """
-    codes = taken_back_as(connection, study_uid, locked(connection, study_uid).version)
+    codes = studies.taken_back_as(connection, study_uid, before)
     if not left(connection, study_uid):
         return codes
-    return [code for code in dict.fromkeys(codes) if (not is_cure if code == WRONG_ORDER else is_renaming)]
+    since = studies.of_another_since(connection, study_uid, before)
+    is_cured = since is not None and since < cures_below
+    return [
+        code
+        for code in dict.fromkeys(codes)
+        if (not is_cured if code == studies.WRONG_ORDER else is_renaming)
+    ]
 
 
 def _correct_modalities(connection: Connection, study_uid: str, news: Iterable[HeaderCorrection]) -> None:
@@ -205,7 +257,9 @@ def _reject(connection: Connection, note: RejectionNote, now: datetime) -> None:
 
 def _set_aside(connection: Connection, note: RejectionNote, count: int, now: datetime) -> None:
     study_uid = note.study_instance_uid
-    version = reopen(connection, study_uid, now)
+    version: int = locked(connection, study_uid).version
+    if studies.of_another_since(connection, study_uid, version) is None:
+        version = reopen(connection, study_uid, now)
     text = sentences.rejected(count, note.meaning, note.code, version)
     events.append(
         connection, study_uid, now, "study.rejected", text,

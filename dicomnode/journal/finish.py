@@ -11,7 +11,16 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from dicomnode.faults import NodeError
-from dicomnode.journal import confirmations, deliveries, events, results, sentences, studies, tasks
+from dicomnode.journal import (
+    confirmations,
+    deliveries,
+    events,
+    identities,
+    results,
+    sentences,
+    studies,
+    tasks,
+)
 from dicomnode.journal.records import (
     Maker,
     NewDelivery,
@@ -25,9 +34,16 @@ from dicomnode.journal.transitions import FINISHING, Event, IllegalTransition, T
 from dicomnode.values import Verdict
 
 
+class Overtaken(Exception):  # noqa: N818  no error: what was made is made again
+    """The study was corrected while something was made that depends on whose it is."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """How a try ended. not_before: of the next try, for FAILED. deliveries None: see `Journal.finish`."""
+    """How a try ended. not_before: of the next try, for FAILED. deliveries None: see `Journal.finish`.
+
+    after: as there.
+    """
 
     event: Event
     error: NodeError | None = None
@@ -40,6 +56,7 @@ class Ending:
     deliveries: Sequence[NewDelivery] | None = None
     notes: Sequence[Note] = ()
     payload: Mapping[str, Scalar] | None = None
+    after: int | None = None
 
     @property
     def wanted(self) -> list[NewDelivery]:
@@ -55,10 +72,13 @@ class Ending:
 
 
 def finish(connection: Connection, task: TaskRecord, ending: Ending, now: datetime) -> None:
-    """Write the end of a try; raises NodeError(LEASE_LOST), and then nothing is written."""
+    """Write the end of a try; raises NodeError(LEASE_LOST) or Overtaken, and then nothing is written."""
     if ending.event not in FINISHING:
         raise IllegalTransition(f"a worker does not end a task with {ending.event}")
     row = tasks.held(connection, task)
+    study_uid = task.study_instance_uid
+    if ending.after is not None and identities.newest_correction(connection, study_uid) != ending.after:
+        raise Overtaken(f"task {task.id}")
     if ending.verdicts:
         results.replace_verdicts(connection, task, ending.verdicts)
     if ending.finding_path is not None:

@@ -37,7 +37,8 @@ class IdentityChange:
 class Identity:
     """What messages said of whose a version is. path: of the record in the store.
 
-    corrected: keywords of what headers have said anew since; of these the headers have the last word.
+    corrected: keywords of what headers have said since, otherwise than was told; of these they have the last
+    word.
     """
 
     path: Path
@@ -45,10 +46,10 @@ class Identity:
 
 
 class Record(NamedTuple):
-    """What a message said of whose a study is, in a file of the store; and when it was entered."""
+    """What a message said of whose a study is, in a file of the store. of: images that had come by then."""
 
     path: Path
-    at: datetime
+    of: frozenset[str]
 
 
 class PatientKey(NamedTuple):
@@ -135,8 +136,9 @@ def _is_reported(connection: Connection, study_uid: str, version: int) -> bool:
 def identity(connection: Connection, study_uid: str, version: int) -> Identity | None:
     """What messages said of whose a version of a study is; None where its headers alone say it.
 
-    Headers that were corrected since have the last word, each attribute for itself. With another Patient ID
-    they end all that was said: it was said of the one before.
+    Headers that were corrected since have the last word, each attribute for itself, but where they say as the
+    message had told. What undoes it, by the Patient ID from before, ends all that was told; of which images
+    the rest was told, their headers say (`store.persons`).
     """
     rows = connection.execute(
         select(_correction)
@@ -151,7 +153,7 @@ def identity(connection: Connection, study_uid: str, version: int) -> Identity |
     for row in rows:
         if row.kind == CorrectionKind.IDENTITY:
             return Identity(path=Path(row.path), corrected=frozenset(corrected))
-        corrected.update(row.keywords)
+        corrected.update(row.anew)
         if "PatientID" in corrected:
             return None
     return None
@@ -168,7 +170,15 @@ def newest_record(connection: Connection, study_uid: str) -> Record | None:
         .order_by(_correction.c.id.desc())
         .limit(1)
     ).first()
-    return None if row is None else Record(path=Path(row.path), at=row.at)
+    if row is None:
+        return None
+    of = connection.execute(
+        select(schema.instance.c.sop_instance_uid).where(
+            schema.instance.c.study_instance_uid == study_uid,
+            schema.instance.c.first_received_at <= row.at,
+        )
+    ).scalars()
+    return Record(path=Path(row.path), of=frozenset(of))
 
 
 def newest_correction(connection: Connection, study_uid: str) -> int:

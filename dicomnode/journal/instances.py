@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Table, func, insert, select, update
 
-from dicomnode.journal import events, priors, schema, sentences, superseding
+from dicomnode.journal import events, priors, schema, sentences, studies, superseding
 from dicomnode.journal.records import Arriving, Note, ReadIds
 from dicomnode.journal.studies import GROUP
 from dicomnode.journal.study_state import StudyState
@@ -82,10 +82,17 @@ def _add_to_study(
     ).first()
     rejected = _rejected_before(connection, study_uid, new)
     late = len(rejected)
+    to_analyse = _to_analyse(new, rejected)
     if row is None:
         version = _begin_study(connection, study_uid, new, now, prior)
-    elif prior is not None or (row.complete_at is not None and not _to_analyse(new, rejected)):
+    elif prior is not None or (row.complete_at is not None and not to_analyse):
         version = row.version  # what a note sets aside begins one by itself
+    elif studies.of_another_since(connection, study_uid, row.version) is not None:
+        version = row.version
+        text = sentences.came_taken_back(to_analyse)
+        events.append(
+            connection, study_uid, now, "study.stays_taken_back", text, version=version, instances=to_analyse
+        )
     else:
         version = _continue_study(connection, row, new, now)
     _add_series(connection, study_uid, new)
@@ -96,9 +103,9 @@ def _add_to_study(
         events.append(connection, study_uid, now, "instances.rejected", text, instances=late, version=version)
 
 
-def _to_analyse(new: Sequence[Entry], rejected: Collection[str]) -> bool:
-    """Whether there is something to look at: what is set aside is not, nor is a note without an image."""
-    return any(
+def _to_analyse(new: Sequence[Entry], rejected: Collection[str]) -> int:
+    """How much there is to look at: what is set aside is not, nor is a note without an image."""
+    return sum(
         instance.sop_class_uid != KEY_OBJECTS and instance.sop_instance_uid not in rejected
         for instance, _ in new
     )
@@ -240,6 +247,7 @@ def _row(instance: Instance, version: int) -> dict[str, Any]:
         "series_instance_uid": instance.series_instance_uid,
         "sop_class_uid": instance.sop_class_uid,
         "study_version": version,
+        "first_received_at": instance.received_at,
     }
 
 

@@ -278,6 +278,7 @@ class Journal(Correcting, Delivering):
         deliveries: Sequence[NewDelivery] | None = None,
         notes: Sequence[Note] = (),
         payload: Mapping[str, Scalar] | None = None,
+        after: int | None = None,
     ) -> None:
         """End a try, with all that it has made and what follows from it; the study's state follows too.
 
@@ -285,7 +286,9 @@ class Journal(Correcting, Delivering):
         COMMITTED, why there is no result. maker: of the Findings at `finding_path`; None where only they
         say it. deliveries: which destination shall get which object; None: all `objects` go to the
         destination of each new DELIVER task. payload: of the task from now on; None: as it is.
-        Raises NodeError(LEASE_LOST) when another worker has the task; then nothing is written.
+        after: the study's newest correction when it was read whose it was; None: that does not matter.
+        Raises NodeError(LEASE_LOST) when another worker has the task, and Overtaken when the study was
+        corrected since `after`; then nothing is written.
         """
         ending = Ending(
             event=event,
@@ -299,6 +302,7 @@ class Journal(Correcting, Delivering):
             deliveries=deliveries,
             notes=notes,
             payload=payload,
+            after=after,
         )
         with writing(self._engine) as connection:
             finish(connection, task, ending, now)

@@ -119,6 +119,10 @@ instance: Final = Table(
     Column("called_ae", String(16), nullable=False),
     Column("address", String(64), nullable=False),
     Column("study_version", Integer, nullable=False),
+    # Of the first file of it; `received_at` is of the one that it has, which a correction replaces
+    Column("first_received_at", UtcTime, nullable=False),
+    # The version in which its header came to name another patient or order, by no message; NULL: never
+    Column("another_in", Integer),
     ForeignKeyConstraint(
         ["study_instance_uid", "series_instance_uid"],
         ["series.study_instance_uid", "series.series_instance_uid"],
@@ -212,6 +216,10 @@ correction: Final = Table(
     Column("is_renaming", Boolean, nullable=False),
     Column("code", String(16), nullable=False),
     Column("path", Text, nullable=False),
+    # Of headers: those of the keywords that say otherwise than messages had told
+    Column("anew", JSON, nullable=False),
+    # What was made of versions before this one and is of the wrong patient or order, is put right by it
+    Column("cures_below", Integer, nullable=False),
     ForeignKeyConstraint(["study_instance_uid"], ["study.study_instance_uid"]),
     Index("ix_correction_study", "study_instance_uid", "study_version"),
 )

@@ -73,6 +73,12 @@ _THEN: Final[Mapping[str, str]] = {
     AGAIN: "Its images are those of the version before.",
 }
 
+_STAYS: Final = (
+    "The study stays taken back as of the wrong patient or order (DCM 113038) until all images come again "
+    "with another Patient ID or Accession Number, or a person says that it is right: dicomnode retry STUDY "
+    "--retracted --by NAME."
+)
+
 _NAMED: Final = 12  # attributes in a sentence; the event's facts have all
 
 _NOTICE: Final[Mapping[str, str]] = {
@@ -191,12 +197,13 @@ def notice(kind: str, calling_ae: str, status: str, references: int) -> str:
     return f"{named}{f' ({status.lower()})' if status else ''} names {_count(references, 'image')}."
 
 
-def corrected(count: int, keywords: Sequence[str], version: int) -> str:
-    """Images came again with another header."""
+def corrected(count: int, keywords: Sequence[str], version: int, *, of_another: bool = False) -> str:
+    """Images came again with another header. of_another: of a study that is of the wrong patient still."""
     images = "An image came" if count == 1 else f"{count} images came"
+    stays = f" {_STAYS}" if of_another else ""
     return (
         f"{images} again with the same pixels and another header: {_some(keywords)}. "
-        f"The old files are kept in the history; this is version {version}."
+        f"The old files are kept in the history; this is version {version}.{stays}"
     )
 
 
@@ -218,6 +225,12 @@ def rejected(count: int, meaning: str, code: str, version: int) -> str:
 def returned() -> str:
     """A result has come that the node itself made."""
     return "An object of our own came back: nothing is analysed again for it."
+
+
+def came_taken_back(count: int) -> str:
+    """Images have come to a study whose results are of the wrong patient or order."""
+    come = "comes" if count == 1 else "come"
+    return f"{_count(count, 'image')} {come} after the results were taken back. {_STAYS}"
 
 
 def came_rejected(count: int) -> str:

@@ -21,6 +21,8 @@ _task: Final = schema.task
 RETRACTION: Final = "(retraction"
 # Variables of one statement: SQLite takes 32 766, PostgreSQL 65 535
 GROUP: Final = 500
+# Of CID 7010: results of the wrong patient or order, for which the right one is the cure
+WRONG_ORDER: Final = "113038"
 
 
 def settle_state(connection: Connection, study_uid: str, now: datetime) -> StudyState:
@@ -94,17 +96,41 @@ def _facts(connection: Connection, row: Row[Any]) -> StudyFacts:
 
 def is_retracted(connection: Connection, study_uid: str, version: int) -> bool:
     """Whether the results of this version of a study were taken back."""
+    return bool(taken_back_as(connection, study_uid, version))
+
+
+def taken_back_as(connection: Connection, study_uid: str, version: int) -> list[str]:
+    """Codes by which the results of a version were taken back, in that order; none: they were not."""
     table = schema.correction.c
-    found = connection.execute(
-        select(table.id)
+    codes = connection.execute(
+        select(table.code)
         .where(
             table.study_instance_uid == study_uid,
             table.study_version == version,
             table.kind == "retracted",
         )
-        .limit(1)
-    ).first()
-    return found is not None
+        .order_by(table.id)
+    ).scalars()
+    return list(codes)
+
+
+def of_another_since(connection: Connection, study_uid: str, version: int) -> int | None:
+    """Since which version the results of a study are taken back as of the wrong patient or order.
+
+    None where they are not. Whatever comes then joins the version that was taken back, until its images name
+    another one, or a person has it analysed again: nothing else tells that it is right now.
+    """
+    since = None
+    while version > 0 and WRONG_ORDER in taken_back_as(connection, study_uid, version):
+        since, version = version, version - 1
+    return since
+
+
+def was_of_another(connection: Connection, study_uid: str) -> bool:
+    """Whether results of any version of a study were taken back as of the wrong patient or order."""
+    table = schema.correction.c
+    of = (table.study_instance_uid == study_uid, table.kind == "retracted", table.code == WRONG_ORDER)
+    return connection.execute(select(table.id).where(*of).limit(1)).first() is not None
 
 
 def last_arrival(row: Row[Any]) -> datetime:

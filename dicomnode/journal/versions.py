@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
 
 from dicomnode.journal import events, instances, priors, retraction, schema, sentences, studies
 from dicomnode.journal.study_state import StudyState
@@ -32,11 +32,9 @@ class CorrectionKind(StrEnum):
     SUPERSEDED = "superseded"  # the results of earlier versions were
     ANSWER = "answer"  # the results of some engines were
     PRIOR = priors.LOST  # an earlier study that results were made with may not be used any more
+    AGAIN = "again"  # nothing: a person has seen that it is right
 
 
-# Of CID 7010: results of the wrong patient or order, for which the right one is the cure. It is the code of a
-# HEADER, too, that names another one
-WRONG_ORDER: Final = "113038"
 # Nothing is being made of a study in these
 _SETTLED: Final = frozenset(
     {
@@ -54,7 +52,6 @@ _BEGINS: Final = (
     CorrectionKind.IDENTITY,
     CorrectionKind.PRIOR,
 )
-_OF_HEADERS: Final = (CorrectionKind.HEADER, CorrectionKind.IDENTITY)
 
 
 def reopen(
@@ -82,34 +79,33 @@ def reopen(
 
 def left(connection: Connection, study_uid: str) -> int:
     """Instances that are not set aside, beside the notes themselves."""
-    found: int = connection.execute(
-        select(func.count()).where(
-            _instance.c.study_instance_uid == study_uid,
-            _instance.c.sop_class_uid != instances.KEY_OBJECTS,
-            _instance.c.sop_instance_uid.not_in(retraction.aside(study_uid)),
-        )
-    ).scalar_one()
+    found: int = connection.execute(select(func.count()).where(*_usable(study_uid))).scalar_one()
     return found
 
 
-def taken_back_as(connection: Connection, study_uid: str, version: int) -> list[str]:
-    """Codes by which the results of a version were taken back, in that order; none: they were not."""
-    codes = connection.execute(
-        select(_correction.c.code)
-        .where(
-            _correction.c.study_instance_uid == study_uid,
-            _correction.c.study_version == version,
-            _correction.c.kind == CorrectionKind.RETRACTED,
-        )
-        .order_by(_correction.c.id)
-    ).scalars()
-    return list(codes)
+def _usable(study_uid: str) -> tuple[ColumnElement[bool], ...]:
+    return (
+        _instance.c.study_instance_uid == study_uid,
+        _instance.c.sop_class_uid != instances.KEY_OBJECTS,
+        _instance.c.sop_instance_uid.not_in(retraction.aside(study_uid)),
+    )
+
+
+def named_another_since(connection: Connection, study_uid: str) -> int:
+    """The version since which all images that may be used name another patient or order than before.
+
+    0 where one of them does not. What was made of versions before that, of the wrong one, is cured.
+    """
+    found: int | None = connection.execute(
+        select(func.min(func.coalesce(_instance.c.another_in, 0))).where(*_usable(study_uid))
+    ).scalar_one()
+    return found or 0
 
 
 class RejectedAnswer(NamedTuple):
     """By what the results of an analysis were rejected by others, or taken back here. codes: of CID 7010.
 
-    cured: those of the codes that may have been put right since, by headers that name another one.
+    cured: those of the codes that were put right since, by headers that name another one, or by a person.
     """
 
     codes: frozenset[str]
@@ -123,7 +119,7 @@ class RejectedAnswer(NamedTuple):
     @property
     def is_anothers(self) -> bool:
         """Whether they are of the wrong patient or order still, whatever else was corrected."""
-        return WRONG_ORDER in self.codes - self.cured
+        return studies.WRONG_ORDER in self.codes - self.cured
 
 
 def rejected_answers(connection: Connection, study_uid: str) -> dict[tuple[str, int], RejectedAnswer]:
@@ -155,19 +151,15 @@ def rejected_answers(connection: Connection, study_uid: str) -> dict[tuple[str, 
         codes[row.engine, row.study_version].add(row.taken_back)
     cured = _last_cure(connection, study_uid) if codes else 0
     return {
-        of: RejectedAnswer(frozenset(found), frozenset({WRONG_ORDER} if of[1] < cured else ()))
+        of: RejectedAnswer(frozenset(found), frozenset({studies.WRONG_ORDER} if of[1] < cured else ()))
         for of, found in codes.items()
     }
 
 
 def _last_cure(connection: Connection, study_uid: str) -> int:
-    """The last version in which headers came that name another patient or order; 0: there was none."""
+    """The version below which what was of the wrong patient or order has been put right; 0: nothing was."""
     found: int | None = connection.execute(
-        select(func.max(_correction.c.study_version)).where(
-            _correction.c.study_instance_uid == study_uid,
-            _correction.c.kind == CorrectionKind.HEADER,
-            _correction.c.code == WRONG_ORDER,
-        )
+        select(func.max(_correction.c.cures_below)).where(_correction.c.study_instance_uid == study_uid)
     ).scalar_one()
     return found or 0
 
@@ -185,6 +177,7 @@ def reanalyse(connection: Connection, study_uid: str, by: str, now: datetime) ->
     if priors.mark(connection, study_uid) is not None:
         return None
     version = reopen(connection, study_uid, now)
+    add(connection, study_uid, version, now, kind=CorrectionKind.AGAIN, cures_below=version)
     code = ", ".join(codes)
     events.append(
         connection, study_uid, now, "study.reanalysed", sentences.reanalysed(by, code, version),
@@ -201,7 +194,7 @@ def _ended_with(connection: Connection, study_uid: str, version: int) -> list[st
         made.study_instance_uid == study_uid, made.engine.not_like(f"{studies.RETRACTION}%")
     )
     last = connection.execute(newest).scalar_one()
-    codes = set(taken_back_as(connection, study_uid, version))
+    codes = set(studies.taken_back_as(connection, study_uid, version))
     for (_, of), rejected in rejected_answers(connection, study_uid).items():
         codes |= rejected.codes if of == last else set()
     return sorted(codes)
@@ -218,17 +211,6 @@ def same_images_since(connection: Connection, study_uid: str, version: int) -> i
         of = _begun_by(connection, study_uid, first)
         taken_back = studies.is_retracted(connection, study_uid, first - 1)
         if not of or not all(is_renaming for _, is_renaming in of) or taken_back:
-            return first
-        first -= 1
-    return first
-
-
-def corrected_alone_since(connection: Connection, study_uid: str, version: int) -> int:
-    """The first version since which nothing came or went, and no person asked: headers were corrected."""
-    first = version
-    while first > 1:
-        of = _begun_by(connection, study_uid, first)
-        if not of or not all(kind in _OF_HEADERS for kind, _ in of):
             return first
         first -= 1
     return first
@@ -264,7 +246,15 @@ def locked(connection: Connection, study_uid: str) -> Row[Any]:
 
 def add(connection: Connection, study_uid: str, version: int, now: datetime, **values: Any) -> int:
     """Write a correction; give its number."""
-    row = {"keywords": [], "is_renaming": False, "path": "", "code": ""} | values
+    row = {
+        "keywords": [],
+        "is_renaming": False,
+        "path": "",
+        "code": "",
+        "anew": [],
+        "cures_below": 0,
+        **values,
+    }
     done = connection.execute(
         insert(_correction).values(study_instance_uid=study_uid, study_version=version, at=now, **row)
     )

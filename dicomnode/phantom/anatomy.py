@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Final, Literal
 
 import numpy as np
@@ -31,6 +33,7 @@ from dicomnode.values import Grid, Mask, derive_uid
 
 Size = Literal["full", "small"]
 
+_AS_DRAWN: Final[Mapping[str, float]] = MappingProxyType({})
 _SEGMENTS: Final = 14  # branches that a tree has before the small ones
 _AIRWAY_MM: Final = 2.0  # bronchi from this radius on (segmental) are no part of the lung's truth
 
@@ -74,11 +77,20 @@ class Thorax:
     nodules: tuple[PlantedNodule, ...]
 
 
-def thorax(seed: int, size: Size = "full", *, nodules: bool = True, scanner: Scanner | None = None) -> Thorax:
+def thorax(
+    seed: int,
+    size: Size = "full",
+    *,
+    nodules: bool = True,
+    scaled: Mapping[str, float] = _AS_DRAWN,
+    scanner: Scanner | None = None,
+) -> Thorax:
     """Make the phantom of `seed`: a supine adult, arms up, from above the apices to the upper abdomen.
 
     size: "full" is 224 slices of 1.25 mm, 384² pixels of 0.9 mm; "small" is 112 × 138 × 138 voxels of 2.5 mm.
-    nodules: False leaves them out and changes nothing else. The same arguments give the same voxels.
+    nodules: False leaves them out and changes nothing else. scaled: by label of a nodule, so many times its
+    diameter, 0 for one that is not there; as of one patient on two days. The same arguments give the same
+    voxels.
     """
     form = _FORMS[size]
     grid = _grid(form, str(seed), size, "with nodules" if nodules else "without")
@@ -101,11 +113,27 @@ def thorax(seed: int, size: Size = "full", *, nodules: bool = True, scanner: Sca
     planted = []
     if nodules:
         stream = _stream(seed, "surface")
-        planted = [plant(voxels, grid, plan, f"nodule-{n + 1}", stream) for n, plan in enumerate(plans)]
+        planted = _planted(voxels, grid, plans, scaled, stream)
     paint_layers(voxels, reader, [lumen_layer(chest)])
     right, left = _truth(reader, chest.lungs, lumina)
     image = acquire(voxels, form.spacing_kji_mm[2], scanner or Scanner(), seed)
     return Thorax(seed, size, image, grid, right, left, tuple(planted))
+
+
+def _planted(
+    voxels: Float32, grid: Grid, plans: list[Plan], scaled: Mapping[str, float], rng: np.random.Generator
+) -> list[PlantedNodule]:
+    """Plant the nodules; one that is left out is planted into a copy, so that the others stay as they are."""
+    planted = []
+    for number, plan in enumerate(plans, start=1):
+        label = f"nodule-{number}"
+        times = scaled.get(label, 1.0)
+        if times > 0:
+            larger = replace(plan, diameter_mm=plan.diameter_mm * times)
+            planted.append(plant(voxels, grid, larger, label, rng))
+        else:
+            plant(voxels.copy(), grid, plan, label, rng)
+    return planted
 
 
 @dataclass(frozen=True, eq=False)

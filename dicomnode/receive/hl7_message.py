@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from dicomnode.faults import MESSAGE_UNWANTED, MESSAGE_WRONG, NodeError
+from dicomnode.values import is_text
 
 _VERSION: Final = re.compile(r"2\.[2-9](\.\d)?")
 _DATE: Final = re.compile(r"\d{8}")
@@ -248,7 +249,7 @@ def _successor(old: PatientNumber, new: tuple[PatientNumber, ...], sender: str) 
 
 
 def _is_line(text: str) -> bool:
-    return len(text) <= _ID_MAX and text.isprintable() and "\\" not in text
+    return len(text) <= _ID_MAX and is_text(text)
 
 
 def _values(message: Message, pid: tuple[str, ...], sender: str) -> dict[str, str]:
@@ -285,6 +286,6 @@ def _name(message: Message, value: str, sender: str) -> str:
     family, given, middle, suffix, prefix = [*message.components(value), *[""] * 5][:5]
     parts = ["" if part == _DELETED else part for part in (family, given, middle, prefix, suffix)]
     name = "^".join(parts).rstrip("^")
-    if len(name) > _NAME_MAX or any(not p.isprintable() or set(p) & set("^=\\") for p in parts):
+    if len(name) > _NAME_MAX or any(not is_text(p) or set(p) & set("^=") for p in parts):
         raise NodeError(MESSAGE_WRONG, sender=sender, problem="PID-5 cannot stand in a DICOM header")
     return name

@@ -17,9 +17,9 @@ from pydicom.dataelem import RawDataElement
 from dicomnode.faults import SOURCES_DISAGREE, NodeError
 from dicomnode.report.characters import read_encoded, read_unicode, terms_of
 from dicomnode.report.cleaning import element_of, tag_of, written, wrong
-from dicomnode.store.foreign import UNREADABLE_ITEMS
+from dicomnode.report.frame_places import Places, numbers_of, places_of_frames
 from dicomnode.store.names import UTF_8, Name, read_name
-from dicomnode.store.persons import KEYWORDS, NO_RENAMING, Person, Renaming, difference
+from dicomnode.store.persons import KEYWORDS, NO_RENAMING, Person, Renaming, difference, plain_date
 from dicomnode.values import Findings, Float64, Grid, Source
 from dicomnode.values.geometry import ALIKE_COSINES, ALIKE_SPACING, axes_of
 
@@ -37,6 +37,11 @@ EQUAL_MM: Final = 1e-6
 
 # Two slices are of one stack where both are like a third, which need not be in it; and a little for rounding
 _TWICE: Final = 2.01
+
+# How far a frame may lie off its slice of the grid: a part of the distance, of a pixel, or mm of tiny pixels.
+# Slices of real scanners jitter; what `assemble` tolerates is less, and there is a little for rounding
+_NEAR: Final = 0.26
+_NEAR_MM: Final = 0.025
 
 _READ: Final = (
     *_PERSON,
@@ -68,16 +73,7 @@ class SourceInstance:
 
     def numbers(self, keyword: str, count: int) -> Float64:
         """`count` numbers of a DS element. Raises NodeError(SOURCE_HEADER_WRONG) if there are others."""
-        element = element_of(self.header, keyword)
-        if element is None or element.is_empty:
-            raise wrong(keyword, "missing")
-        try:
-            values = np.array(element.value, dtype=np.float64, ndmin=1)
-        except UNREADABLE_ITEMS:
-            raise wrong(keyword, "not valid") from None
-        if values.shape != (count,) or not np.isfinite(values).all():
-            raise wrong(keyword, "not valid")
-        return values
+        return numbers_of(self.header, keyword, count)
 
 
 def read_instances(source: Source) -> tuple[SourceInstance, ...]:
@@ -123,8 +119,13 @@ def check_agreement(
             continue
         _agree(own, _SPACE, otherwise)
         _expect(own[0], "FrameOfReferenceUID", source.grid.frame_of_reference_uid)
-        if not is_multi_frame(source):  # else the geometry stands with the frames: the guard checks it
-            _agree_in_geometry(own, source.grid)
+        if is_multi_frame(source):
+            # Results say of its frames what the grid says, not what they say themselves: none else compares
+            places = places_of_frames(source.frames, [one.header for one in own])
+            _agree_in_position(places, source.grid)
+        else:
+            places = _places(own)
+        _agree_in_geometry(places, source.grid)
 
 
 def _agree_in_person(instances: Sequence[SourceInstance], otherwise: str, renaming: Renaming) -> None:
@@ -137,21 +138,21 @@ def _agree_in_person(instances: Sequence[SourceInstance], otherwise: str, renami
     ]
     if not differing:
         return  # equal bytes: almost always, and the texts need not be decoded
-    said = _PERSON if renaming.former else differing
-    persons = [_person(one, said, otherwise) for one in different.values()]
+    said = _PERSON if renaming.told else differing
+    persons = [person_in(one, otherwise, said) for one in different.values()]
     differs = difference(renaming.of(persons))
     if differs is not None:
         raise _disagree(differs[0])
 
 
-def _person(instance: SourceInstance, keywords: Collection[str], otherwise: str) -> Person:
-    """Return what a header says of its patient in some attributes."""
+def person_in(instance: SourceInstance, otherwise: str, keywords: Collection[str] = _PERSON) -> Person:
+    """Return what a header says of its patient, in some attributes."""
     said = {keyword: _decoded(instance, keyword, otherwise) for keyword in keywords if keyword != _NAME}
     return Person(
         patient_id=said.get("PatientID", ""),
         issuer=said.get("IssuerOfPatientID", ""),
         name=_name(instance, otherwise) if _NAME in keywords else Name(),
-        birth_date=said.get("PatientBirthDate", ""),
+        birth_date=plain_date(said.get("PatientBirthDate", "")),
     )
 
 
@@ -163,15 +164,32 @@ def _agree(instances: Sequence[SourceInstance], keywords: Iterable[str], otherwi
             raise _disagree(keyword)
 
 
-def _agree_in_geometry(instances: Sequence[SourceInstance], grid: Grid) -> None:
+def _places(instances: Sequence[SourceInstance]) -> Places:
+    """Where images of one frame lie. Their positions are not looked at here: results repeat them."""
+    return Places(
+        np.array([one.numbers("ImagePositionPatient", 3) for one in instances]),
+        np.array([one.numbers("ImageOrientationPatient", 6) for one in instances]),
+        np.array([one.numbers("PixelSpacing", 2) for one in instances]),
+    )
+
+
+def _agree_in_position(places: Places, grid: Grid) -> None:
+    """Refuse frames that lie elsewhere than the slices of the grid, k ascending."""
+    k = np.arange(len(places.positions_lps_mm))
+    off = places.positions_lps_mm - grid.to_lps_mm(np.column_stack((k, 0 * k, 0 * k)))
+    along_mm = off @ grid.normal_lps
+    beside_mm = np.linalg.norm(off - np.outer(along_mm, grid.normal_lps), axis=1)
+    near_mm = max(_NEAR * min(grid.spacing_kji_mm[1:]), _NEAR_MM)
+    if np.abs(along_mm).max() > _NEAR * grid.slice_distance_mm or beside_mm.max() > near_mm:
+        raise _disagree("ImagePositionPatient")
+
+
+def _agree_in_geometry(places: Places, grid: Grid) -> None:
     """Refuse slices that make no volume together, or whose grid is another one.
 
     What `assemble` tolerates within a stack is tolerated here: else the analysis is lost at its end.
     """
-    for one in instances:
-        one.numbers("ImagePositionPatient", 3)
-    cosines = np.array([one.numbers("ImageOrientationPatient", 6) for one in instances])
-    spacings = np.array([one.numbers("PixelSpacing", 2) for one in instances])
+    cosines, spacings = places.cosines, places.spacings_ji_mm
     axes, lengths_mm = axes_of(cosines[0]), np.array(grid.spacing_kji_mm[1:])
     along = grid.affine_lps[:3, :2] / lengths_mm[::-1]
     apart = np.ptp(cosines, axis=0).max() > _TWICE * ALIKE_COSINES

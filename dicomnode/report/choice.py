@@ -49,7 +49,10 @@ NEXT_BEST: Final[Mapping[Kind, tuple[Kind, ...]]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a destination gets. instead: of a wanted kind that it refuses, what it gets; None: nothing."""
+    """What a destination gets.
+
+    instead: of a wanted kind that it refuses, or that cannot be made, what it gets; None: nothing.
+    """
 
     kinds: tuple[Kind, ...]
     instead: Mapping[Kind, Kind | None]
@@ -61,8 +64,11 @@ def choose(
     *,
     fallback: bool = True,
     classes: Mapping[Kind, str] = SOP_CLASSES,
+    impossible: Collection[Kind] = (),
 ) -> Choice:
     """Choose the kinds of objects. refused: SOP Class UIDs that the destination does not take.
+
+    impossible: kinds that cannot be made of the source (`possible`).
 
     classes: what each kind would be of. That of IMAGES depends on their source, and an archive may take the
     source only: of an Enhanced CT come CT images. Without fallback all that is wanted is made, and the
@@ -72,12 +78,12 @@ def choose(
         return Choice(tuple(wanted), MappingProxyType({}))
     kinds: dict[Kind, None] = {}
     instead: dict[Kind, Kind | None] = {}
+    without = {kind for kind, uid in classes.items() if uid in refused} | set(impossible)
     for kind in wanted:
-        if classes.get(kind) not in refused:
+        if kind not in without:
             kinds[kind] = None
             continue
-        others = NEXT_BEST.get(kind, ())
-        instead[kind] = next((one for one in others if classes.get(one) not in refused), None)
+        instead[kind] = next((one for one in NEXT_BEST.get(kind, ()) if one not in without), None)
     for one in instead.values():
         if one is not None:
             kinds[one] = None

@@ -21,7 +21,7 @@ from pydicom.valuerep import PersonName, validate_value
 from dicomnode.faults import SOURCE_HEADER_WRONG, NodeError
 from dicomnode.report.shared_modules import IDENTIFYING, TRIAL, TYPE_2
 from dicomnode.store.foreign import UNREADABLE_ITEMS
-from dicomnode.values import is_valid_uid
+from dicomnode.values import is_text, is_valid_uid
 
 _ENUMERATED: Final = {  # PS3.3 C.7.1.1, C.7.2.2
     "PatientSex": ("M", "F", "O"),
@@ -232,8 +232,7 @@ def _is_valid(vr: str, keyword: str, value: object) -> bool:
         validate_value(vr, value, RAISE)
     except ValueError:
         return False
-    # Control characters and backslashes break the value in two or the reader in one
-    return vr not in ("LO", "SH", "PN", "CS", "AE") or text.isprintable()
+    return vr not in ("LO", "SH", "PN", "CS", "AE") or is_text(text)
 
 
 def _is_date(text: str) -> bool:

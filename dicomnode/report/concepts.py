@@ -51,6 +51,7 @@ FAILED: Final = Code("111224", "DCM", "Failed")
 # ── What is said of a finding ─────────────────────────────────────────────────────────────────────
 LESION: Final = Code("52988006", "SCT", "Lesion")  # where an engine did not say what it looked for
 ANATOMICAL_STRUCTURE: Final = Code("91723000", "SCT", "Anatomical Structure")
+LATERALITY: Final = Code("272741003", "SCT", "Laterality")
 PRESENT: Final = Code("52101004", "SCT", "Present")  # CID 240
 ABSENT: Final = Code("272519000", "SCT", "Absent")
 PROBABILITY: Final = Code("122157", "DCM", "Probability")  # of a class

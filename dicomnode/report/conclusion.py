@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from dicomnode.faults import RANGE_NOT_SEEN
+from dicomnode.report.changes import change_summary
 from dicomnode.report.key_frames import key_frames
 from dicomnode.report.wording import inside, joined, number_text, percent, place_text, sentence, size_text
 from dicomnode.values import (
@@ -45,6 +46,7 @@ def conclusion(findings: Findings, numbers: ImageNumbers) -> list[str]:
     """
     placed = "; ".join(_placed(findings))
     told = [sentence(placed)] if placed else []
+    told += change_summary(findings)
     told += [_classification(one) for one in findings.classifications]
     told += [_measurement(one) for one in findings.measurements]
     told += list(_frame_scores(findings, numbers))
@@ -86,7 +88,8 @@ def _placed(findings: Findings) -> Iterator[str]:
     places = [one.type.meaning for one in findings.regions]
     for meaning in dict.fromkeys(places):
         yield f"{meaning.lower()}: {places.count(meaning)} marked without outline"
-    yield from _missing(findings, told=bool(lesions or places))
+    # Several outputs of an engine may look for the same in one place
+    yield from dict.fromkeys(_missing(findings, told=bool(lesions or places)))
 
 
 def _segmented(organs: Sequence[Segment], findings: Findings) -> str:
@@ -104,7 +107,8 @@ def _missing(findings: Findings, *, told: bool) -> Iterator[str]:
             continue
         told = True
         meaning = remark.type.meaning.lower()
-        yield f"no {meaning} marked" if remark.kind is RemarkKind.NO_FINDING else f"{meaning} not looked for"
+        said = f"no {meaning} marked" if remark.kind is RemarkKind.NO_FINDING else f"{meaning} not looked for"
+        yield f"{said} ({remark.site.meaning.lower()})" if remark.site else said
     if not told and not findings.classifications and findings.segments:
         if findings.outcome is Outcome.NO_FINDINGS:
             yield "no lesion marked"

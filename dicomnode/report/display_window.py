@@ -5,7 +5,8 @@ Findings carry no window, so the choice follows from the unit of the voxels and 
 - Hounsfield units: the lesion that is shown decides by its type and site; else all that was found or looked
   for must speak for one organ. Lung 1500/-600, brain 80/40, bone 1800/400; everything else, and several
   organs together, is shown in the soft tissue window 400/40 (width/level, HU).
-- Any other unit (MR, PET): from the 1st to the 99.5th percentile of the voxels. It has no scale of its own.
+- Any other unit (MR, PET): from the 1st to the 99.5th percentile of the voxels above the lowest value, which
+  is that of padding and of what was masked. It has no scale of its own.
 
 Words of the codes' meanings are compared, not their values: engines bring codes of their own schemes.
 """
@@ -14,16 +15,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
+from dicomnode.report.wording import plain_number
 from dicomnode.values import Code, FindingKind, Findings, Region, Segment, Volume
 from dicomnode.values.codes import HOUNSFIELD
 
 _PERCENTILES: Final = (1.0, 99.5)
-_PLANES: Final = 32  # of a volume are enough for its percentiles
-_STEP: Final = 4  # … and every fourth row and column
+_PLANES: Final = 32  # so many are enough for percentiles
+_LINES: Final = 128  # … and so many rows and columns of each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +44,7 @@ class DisplayWindow:
 
     def __str__(self) -> str:
         width, level = self.high - self.low, (self.high + self.low) / 2
-        return f"{self.name}, width {width:.4g}, level {level:.4g}"
+        return f"{self.name}, width {plain_number(width)}, level {plain_number(level)}"
 
 
 SOFT_TISSUE: Final = DisplayWindow.centred("soft tissue window", 400.0, 40.0)
@@ -64,7 +67,9 @@ _BY_WORDS: Final = (
 
 def window_for(volume: Volume, findings: Findings, target: Segment | Region | None) -> DisplayWindow:
     """Choose the window that `target` (None: the whole) is shown in."""
-    return window_in_hounsfield(findings, target) if volume.unit == HOUNSFIELD else _of_its_range(volume)
+    return (
+        window_in_hounsfield(findings, target) if volume.unit == HOUNSFIELD else window_between(volume.voxels)
+    )
 
 
 def window_in_hounsfield(findings: Findings, target: Segment | Region | None) -> DisplayWindow:
@@ -96,7 +101,10 @@ def _spoken(codes: Iterable[Code]) -> DisplayWindow | None:
     )
 
 
-def _of_its_range(volume: Volume) -> DisplayWindow:
-    some = volume.voxels[:: max(1, volume.voxels.shape[0] // _PLANES), ::_STEP, ::_STEP]
-    low, high = (float(one) for one in np.percentile(some, _PERCENTILES))
+def window_between(planes: NDArray[Any]) -> DisplayWindow:
+    """Return the window by percentiles of numbers that have no scale of their own, shape (k, j, i)."""
+    k, j, i = (max(1, n // most) for n, most in zip(planes.shape, (_PLANES, _LINES, _LINES), strict=True))
+    some = planes[::k, ::j, ::i]
+    above = some[some > some.min()]
+    low, high = (float(one) for one in np.percentile(above if above.size else some, _PERCENTILES))
     return DisplayWindow(name="window by percentiles", low=low, high=max(high, low + 1e-6))

@@ -36,14 +36,18 @@ def references_to(imprint: Imprint, slices: Iterable[int]) -> list[FrameReferenc
     return list(together.values())
 
 
-def image_region(imprint: Imprint, graphic: str, corners: Float64, k: int) -> sr.ImageRegion:
-    """Write coordinates (n, 2) of column and row on slice or frame k as the region of a planar group."""
+def image_region(imprint: Imprint, graphic: str, corners: Float64, *slices: int) -> sr.ImageRegion:
+    """Write coordinates (n, 2) of column and row on a slice, or on frames of one image.
+
+    For a planar group, which has one region (TID 1410 row 5): of several frames it holds for each.
+    """
     from highdicom import sr  # noqa: PLC0415  heavy
 
+    (reference,) = references_to(imprint, slices)
     return sr.ImageRegion(
         graphic_type=graphic,
         graphic_data=corners,
-        source_image=sr.SourceImageForRegion(*reference_to(imprint, k)),
+        source_image=sr.SourceImageForRegion(*reference),
     )
 
 

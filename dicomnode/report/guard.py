@@ -12,16 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from io import BytesIO
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 
+from dicomnode.report.guard_object import check_object, equal, grid_of
 from dicomnode.report.guard_reading import Bits, Encoded, Place, read_head, read_labels
 from dicomnode.report.mismatch import differs, guarded
-from dicomnode.store.foreign import quiet
 from dicomnode.values import FindingKind, Findings, Float64, Grid, Mask, Segment
 from dicomnode.values.codes import LEFT, RIGHT
 
@@ -123,7 +122,7 @@ def check_segmentation(
     where the source's header says it.
     Raises NodeError(GEOMETRY_GUARD) with the first difference.
     """
-    grid = _grid_of(findings)
+    grid = grid_of(findings)
     read: list[_Read] = []
     for content in contents:
         seg = read_head(content)
@@ -147,7 +146,7 @@ def check_labelmap(
     empty_frames: whether slices without labels may have a frame. patient_id: as there. Raises
     NodeError(GEOMETRY_GUARD) as `check_segmentation`.
     """
-    grid = _grid_of(findings)
+    grid = grid_of(findings)
     seg = read_head(content)
     _check_object(seg, findings, grid, _LABELMAP, patient_id)
     described = {int(item.SegmentNumber): item for item in seg.SegmentSequence}
@@ -174,37 +173,18 @@ def check_labelmap(
     _check_all(read, findings, grid)
 
 
-def _grid_of(findings: Findings) -> Grid:
-    grid = findings.sources[0].grid
-    if grid is None:
-        raise differs("there is a segmentation, and no volume that it could be of")
-    return grid
-
-
 def _check_object(
     seg: Dataset, findings: Findings, grid: Grid, wanted: Mapping[str, str], told: str | None
 ) -> None:
+    check_object(seg, findings, wanted["SOP Class"], told)
     _, rows, columns = grid.shape_kji
     for what, found, expected in (
-        ("SOP Class", seg.SOPClassUID, wanted["SOP Class"]),
         ("transfer syntax", seg.file_meta.TransferSyntaxUID, wanted["transfer syntax"]),
-        ("study", seg.StudyInstanceUID, findings.sources[0].study_instance_uid),
         ("frame of reference", seg.FrameOfReferenceUID, grid.frame_of_reference_uid),
         ("segmentation type", seg.SegmentationType, wanted["segmentation type"]),
         ("rows and columns", (seg.Rows, seg.Columns), (rows, columns)),
     ):
-        if found != expected:
-            raise differs(f"its {what} is {found}, expected {expected}")
-    # An ID beyond ASCII may stand in another character set than the source's: other bytes, the same ID
-    patient_id = _source_patient_id(findings) if told is None else told
-    if patient_id.isascii() and str(seg.PatientID or "").strip() != patient_id:
-        raise differs("it is of another patient")
-
-
-def _source_patient_id(findings: Findings) -> str:
-    with quiet():  # of a character set that does not exist: not looked at here
-        source = dcmread(BytesIO(findings.sources[0].headers.encoded[0]), specific_tags=["PatientID"])
-        return str(source.get("PatientID") or "").strip()
+        equal(what, found, expected)
 
 
 def _frames(seg: Dataset, encoded: Encoded) -> list[tuple[int, Place]]:
@@ -219,7 +199,7 @@ def _decode(
     seg: Dataset, content: bytes, segments: Sequence[Segment], findings: Findings, *, empty_frames: bool
 ) -> list[_Read]:
     """Place every frame, compare it with the slice it lies on, and add it up per segment."""
-    grid = _grid_of(findings)
+    grid = grid_of(findings)
     read = [_Read() for _ in segments]
     encoded = Encoded(content)
     frames, slice_of = _frames(seg, encoded), _SliceOf(grid)

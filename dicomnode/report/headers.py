@@ -11,22 +11,22 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta, timezone
-from types import MappingProxyType
 from typing import Final
 
 import numpy as np
 from pydicom import Dataset
 from pydicom.valuerep import format_number_as_ds
 
-from dicomnode.faults import NodeError
+from dicomnode.faults import IDENTITY_UNSURE, NodeError
 from dicomnode.report.agreement import (
     EQUAL_MM,
     SourceInstance,
     check_agreement,
     is_multi_frame,
+    person_in,
     read_instances,
 )
-from dicomnode.report.characters import as_it_is, read_unicode, terms_of
+from dicomnode.report.characters import as_it_is, read_encoded, read_unicode, terms_of
 from dicomnode.report.cleaning import Cleaning, element_of, tag_of
 from dicomnode.report.shared_modules import IDENTIFYING, SHARED, TYPE_2
 from dicomnode.store.names import UTF_8
@@ -47,7 +47,6 @@ _LOSSY: Final = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyIm
 _OFFSET: Final = re.compile(r"([+-])(0\d|1[0-4])([0-5]\d)")  # PS3.3 C.12.1.1.8: &ZZXX, -1200 to +1400
 
 _INTEGER: Final = re.compile(r"[+-]?\d{1,11}")
-_AS_IN_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 _DS_MAX: Final = 16  # characters, PS3.5 6.2
 _Numbers = tuple[list[str], list[str]]  # Image Orientation (Patient), Pixel Spacing
 _EQUAL_COSINES: Final = 1e-5  # six decimals; a corner of 500 mm does not move by more than 0.005 mm
@@ -58,6 +57,7 @@ class Heading:
     """What results take from the headers of their sources.
 
     shared: attributes of patient and study, clean, to be written in ISO_IR 192.
+    told_id: the Patient ID of these where a message told it, None where a header says it.
     equipment: that made the images of the first source, clean; BodyPartExamined stands here too.
     stubs: one an instance, of each source: what it is and where it lies, nothing of the patient.
     Those of the first source say Rows and Columns 1: the writer packs pixels itself (`segmentation`).
@@ -72,6 +72,7 @@ class Heading:
     offset: timezone | None
     numbers: dict[str, int]
     notes: tuple[str, ...]
+    told_id: str | None = None
 
     @property
     def modality(self) -> str:
@@ -83,20 +84,22 @@ def read_heading(findings: Findings, otherwise: str = UTF_8, renaming: Renaming 
     """Read, check and clean the headers of all sources of `findings`.
 
     otherwise: character set of headers that declare none and are not UTF-8. renaming: what messages told of
-    the patient, which takes the place of what the headers say; these must agree all the same, but for those
+    the patient, which takes the place of what his headers say; these must agree all the same, but for those
     of whom the messages say that it is one patient.
     Raises NodeError: SOURCES_DISAGREE where instances are not of one patient, study, series or geometry;
-    SOURCE_HEADER_WRONG where what a result cannot do without is missing or invalid.
+    SOURCE_HEADER_WRONG where what a result cannot do without is missing or invalid; IDENTITY_UNSURE where
+    the messages may be of another patient.
     """
     with as_it_is():
         instances = [read_instances(source) for source in findings.sources]
         check_agreement(findings, instances, otherwise, renaming)
         first, assumed = read_unicode(findings.sources[0].headers.encoded[0], otherwise)
-        patient = first
-        if assumed or not terms_of(instances[0][0].header):
-            patient = _telling(findings, instances, otherwise) or first
+        patient = instances[0][0]
+        if assumed or not terms_of(patient.header):
+            patient = _telling(findings, instances, otherwise) or patient
+        told = _told_of(patient, otherwise, renaming)
         cleaning = Cleaning()
-        shared = cleaning.copy(_with_identity(patient, renaming.told), SHARED)
+        shared = cleaning.copy(_with_identity(read_unicode(patient.encoded, otherwise)[0], told), SHARED)
         equipment = cleaning.copy(first, _EQUIPMENT)
         lossy = cleaning.copy(first, _LOSSY)
         stubs = tuple(
@@ -109,25 +112,35 @@ def read_heading(findings: Findings, otherwise: str = UTF_8, renaming: Renaming 
             offset=_offset(first),
             numbers=_numbers(instances[0]),
             notes=tuple(note for note in (assumed, *cleaning.notes) if note),
+            told_id=told.get("PatientID"),
         )
 
 
-def check_patient(
-    header: bytes, otherwise: str = UTF_8, identity: Mapping[str, str] = _AS_IN_HEADERS
-) -> None:
-    """Refuse a header, a Part 10 file, that no result can be made with since it does not say whose it is.
+def check_patient(header: bytes, otherwise: str = UTF_8, renaming: Renaming = NO_RENAMING) -> None:
+    """Refuse a header, a Part 10 file, that no result can be made with since it is not known whose it is.
 
-    So as `read_heading` refuses it: raises NodeError(SOURCE_HEADER_WRONG). otherwise: as there.
-    identity: what messages told.
+    So as `read_heading` refuses it: raises NodeError(SOURCE_HEADER_WRONG, IDENTITY_UNSURE). otherwise,
+    renaming: as there.
     """
     with as_it_is():
+        told = _told_of(SourceInstance(header, read_encoded(header)), otherwise, renaming)
         first, _ = read_unicode(header, otherwise)
-        Cleaning().copy(_with_identity(first, identity), IDENTIFYING)
+        Cleaning().copy(_with_identity(first, told), IDENTIFYING)
+
+
+def _told_of(instance: SourceInstance, otherwise: str, renaming: Renaming) -> Mapping[str, str]:
+    """What messages told of the patient of an image; nothing where it is of somebody else."""
+    if not renaming.told:
+        return {}
+    person = person_in(instance, otherwise)
+    if renaming.may_be_told_of(person):
+        raise NodeError(IDENTITY_UNSURE)
+    return renaming.told_of(person)
 
 
 def _telling(
     findings: Findings, instances: Sequence[Sequence[SourceInstance]], otherwise: str
-) -> Dataset | None:
+) -> SourceInstance | None:
     """A header of the same study that tells its character set, where the first one does not."""
     tried = {tuple(terms_of(instances[0][0].header)), ()}
     study_uid = findings.sources[0].study_instance_uid
@@ -135,9 +148,8 @@ def _telling(
         terms = tuple(terms_of(one.header))
         if terms not in tried:
             tried.add(terms)
-            header, assumed = read_unicode(one.encoded, otherwise)
-            if assumed is None:
-                return header
+            if read_unicode(one.encoded, otherwise)[1] is None:
+                return one
     return None
 
 

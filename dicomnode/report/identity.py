@@ -28,6 +28,7 @@ from dicomnode.values import Code, Findings, Provenance
 MANUFACTURER: Final = "dicomnode"
 OWN_SCHEME: Final = "99DICOMNODE"
 NOT_CLINICAL: Final = "Not for clinical use"
+NOT_WITHOUT_REVIEW: Final = "AI result, not for diagnosis without review."
 FOR_A_LOOK: Final = f"Made for a look at findings that the node kept, and not delivered. {NOT_CLINICAL}."
 _WITHOUT_TEXT: Final = frozenset({"PerFrameFunctionalGroupsSequence"})  # long, and numbers and UIDs only
 _LO_MAX: Final = 64  # characters of an LO, PS3.5 6.2
@@ -58,6 +59,12 @@ class Imprint:
         return made_at.astimezone(self.heading.offset) if self.heading.offset else made_at
 
     @property
+    def mark(self) -> str:
+        """What every object says of what it may be used for, see `mark_of`; for a look, that it was that."""
+        look = f"{FOR_A_LOOK} " if self.for_a_look else ""
+        return f"{look}{mark_of(self.findings)}"
+
+    @property
     def serial_number(self) -> str:
         """Device Serial Number: names this installation."""
         return device_serial(self.salt)
@@ -67,6 +74,18 @@ class Imprint:
         made_by = self.findings.provenance
         mark = f"{NOT_CLINICAL}: " if self.for_a_look else ""
         return f"{mark}{made_by.engine} {made_by.version} {kind}"[:_LO_MAX]
+
+
+def mark_of(findings: Findings) -> str:
+    """What every object and every page says of its use: the same words everywhere.
+
+    What holds for all results first, then what the engine says of its own use; nothing is added that might
+    contradict that.
+    """
+    use = findings.provenance.use
+    if NOT_WITHOUT_REVIEW.rstrip(".").lower() in use.lower():
+        return use
+    return f"{NOT_WITHOUT_REVIEW} {use}".strip()
 
 
 def apply_identity(result: Dataset, imprint: Imprint, uids: ResultUids, kind: str) -> None:
@@ -145,7 +164,7 @@ def _contributing(imprint: Imprint, kind: str) -> Sequence[Dataset]:
         acquisition = _item(ACQUISITION_EQUIPMENT, "Acquired the source images")
         acquisition.update({e.tag: e for e in source if e.keyword != "BodyPartExamined"})
         items.append(acquisition)
-    node = _item(PROCESSING_EQUIPMENT, _how(made_by))
+    node = _item(PROCESSING_EQUIPMENT, f"{imprint.mark} {_how(made_by)}")
     node.Manufacturer = MANUFACTURER
     node.ManufacturerModelName = made_by.engine[:_LO_MAX]
     node.SoftwareVersions = software_versions(made_by)
@@ -180,7 +199,7 @@ def _scheme(designator: str) -> Dataset:
 
 
 def _how(made_by: Provenance) -> str:
-    return f"{made_by.title}; {made_by.runtime}, {made_by.precision}, {made_by.device}. {made_by.use}"
+    return f"{made_by.title}; {made_by.runtime}, {made_by.precision}, {made_by.device}."
 
 
 def _item(purpose: Code, description: str) -> Dataset:

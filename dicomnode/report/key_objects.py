@@ -14,7 +14,7 @@ import numpy as np
 from pydicom import Dataset
 
 from dicomnode.report.concepts import OF_INTEREST
-from dicomnode.report.identity import FOR_A_LOOK, Imprint
+from dicomnode.report.identity import FOR_A_LOOK, Imprint, mark_of
 from dicomnode.report.key_frames import KeyFrames, key_frames
 from dicomnode.report.selection_document import Selection, build_selection
 from dicomnode.report.sentences import largest_slice, of_region, of_segment
@@ -123,4 +123,4 @@ def _description(imprint: Imprint, keys: Sequence[_Key], more: int, made: Sequen
     named = [str(one.get("SeriesDescription") or one.Modality) for one in made]
     if named:
         told.append(f"With them: {', '.join(dict.fromkeys(named))}.")
-    return "\n".join((*told, imprint.findings.provenance.use))
+    return "\n".join((*told, mark_of(imprint.findings)))

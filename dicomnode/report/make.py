@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final, TypeVar
 
@@ -14,20 +14,25 @@ from dicomnode.report.fields.derived_images import build_derived_images
 from dicomnode.report.fields.left_out import MOST_IMAGES
 from dicomnode.report.fields.parametric_maps import build_parametric_maps
 from dicomnode.report.guard import check_labelmap, check_segmentation
-from dicomnode.report.guard_contours import check_presentation_state, check_structure_set
+from dicomnode.report.guard_contours import check_structure_set
+from dicomnode.report.guard_graphics import check_presentation_state
 from dicomnode.report.headers import read_heading
 from dicomnode.report.identity import Imprint, apply_identity, to_bytes
 from dicomnode.report.key_objects import build_key_objects
 from dicomnode.report.objects import EarlierReport, Kind, ReportProfile, ResultObject
-from dicomnode.report.outlines.presentation_states import build_presentation_states
+from dicomnode.report.outlines.pixel_window import lacks_window, with_window_of
+from dicomnode.report.outlines.presentation_states import build_presentation_states, greys_to_draw_on
+from dicomnode.report.outlines.source_greys import SourceGreys
 from dicomnode.report.outlines.structure_set import build_structure_set
+from dicomnode.report.outlines.whereabouts import of_outlines
 from dicomnode.report.pages.captures import build_captures
 from dicomnode.report.pages.document import build_document
 from dicomnode.report.pages.pixels import SourcePixels
+from dicomnode.report.possible import Possible, check_something_is_made, possible
 from dicomnode.report.segmentation.binary import build_segmentation
 from dicomnode.report.segmentation.encoding import LongDataset
 from dicomnode.report.segmentation.labelmap import build_labelmap
-from dicomnode.report.sr import build_report
+from dicomnode.report.sr import Beside, build_report
 from dicomnode.report.uids import ResultUids
 from dicomnode.store.foreign import strict
 from dicomnode.store.persons import NO_RENAMING, Renaming
@@ -70,12 +75,13 @@ def make_objects(
     """Make the objects that a profile wants of some Findings; the same call always gives the same bytes.
 
     A segmentation is made where there are segments, a report always ("nothing found" and "not analysed" are
-    results too). Segmentations and outlines are read back by code that did not write them, and compared with
+    results too). What the source does not allow is replaced by the next best, where the profile wants that.
+    Segmentations and outlines are read back by code that did not write them, and compared with
     the Findings.
     renaming: what messages told of the patient, which takes the place of what the headers say. replaces:
     reports that the new one takes the place of, which names them. pixels: gives what was looked at, for pages
-    with pictures; called at most once, and only where there are pages.
-    Raises NodeError: SOURCES_DISAGREE, SOURCE_HEADER_WRONG, GEOMETRY_GUARD, REPORT_FAILED.
+    with pictures, and for outlines on images that bring no window; called at most once, and only for these.
+    Raises NodeError: SOURCES_DISAGREE, SOURCE_HEADER_WRONG, GEOMETRY_GUARD, REPORT_FAILED, NOTHING_MADE.
     """
     heading = read_heading(findings, profile.assumed_character_set, renaming)
     if heading.notes:
@@ -83,10 +89,13 @@ def make_objects(
             "header.left_out", study=findings.sources[0].study_instance_uid, notes=list(heading.notes)
         )
     imprint = Imprint(findings, heading, salt, profile.for_a_look, replaces)
-    run = _Run(imprint, profile, pixels, renaming.told.get("PatientID"))
+    makes = possible(findings, profile)
+    run = _Run(imprint, profile, pixels, heading.told_id, makes)
     for kind, write in _WRITERS.items():
-        if kind in profile.kinds:
+        if kind in makes.kinds:
             write(run)
+    if not run.objects:
+        check_something_is_made(findings, profile, makes)
     return tuple(run.objects)
 
 
@@ -94,9 +103,14 @@ class _Run:
     """What was made of some Findings so far: data sets by kind, and the objects that they became."""
 
     def __init__(
-        self, imprint: Imprint, profile: ReportProfile, pixels: PixelsOf, patient_id: str | None
+        self,
+        imprint: Imprint,
+        profile: ReportProfile,
+        pixels: PixelsOf,
+        patient_id: str | None,
+        makes: Possible,
     ) -> None:
-        self.imprint, self.profile = imprint, profile
+        self.imprint, self.profile, self.makes = imprint, profile, makes
         self.patient_id = patient_id  # that a message told
         self.made: dict[Kind, tuple[Dataset, ...]] = {}
         self.objects: list[ResultObject] = []
@@ -121,18 +135,21 @@ class _Run:
         findings, salt = self.imprint.findings, self.imprint.salt
         return ResultUids.of(findings, salt, kind, f"{about}, series {number}{mark}"), number
 
-    def keep(self, kind: Kind, uids: ResultUids, build: Callable[[], Sequence[Dataset]]) -> list[bytes]:
-        """Build the instances of a series, give them their identity, and keep them; give their bytes."""
-        built = tuple(_written(kind, build))
-        for one in built:
+    def keep(self, kind: Kind, uids: ResultUids, build: Callable[[], Iterable[Dataset]]) -> list[bytes]:
+        """Build the instances of a series, give them their identity, and keep them; give their bytes.
+
+        One after the other: of an object that is built, pixels and bytes are there at once.
+        """
+        contents = []
+        instances = iter(_written(kind, build))
+        while (one := _written(kind, lambda: next(instances, None))) is not None:
             apply_identity(one, self.imprint, uids, kind)
-        self.made[kind] = self.made.get(kind, ()) + built
-        objects = [_object(kind, one) for one in built]
-        for one in built:
+            self.made[kind] = (*self.made.get(kind, ()), one)
+            self.objects.append(_object(kind, one))
+            contents.append(self.objects[-1].content)
             if isinstance(one, LongDataset):
                 one.tail = ()  # its pixels stand in the bytes; others only refer to it
-        self.objects += objects
-        return [one.content for one in objects]
+        return contents
 
 
 def _write_segmentation(run: _Run) -> None:
@@ -163,9 +180,21 @@ def _write_labelmap(run: _Run) -> None:
 
 
 def _write_presentation_states(run: _Run) -> None:
-    uids, number = run.series("GSPS", "outlines")
-    for content in run.keep("GSPS", uids, lambda: build_presentation_states(run.imprint, uids, number)):
-        check_presentation_state(content, run.imprint.findings)
+    imprint = run.imprint
+    greys = _written("GSPS", lambda: greys_to_draw_on(imprint.findings))
+    if greys is not None and lacks_window(imprint, greys):
+        greys = _in_a_window(run, greys)
+    window = f", in {greys.of_pixels}" if greys is not None and greys.of_pixels else ""
+    uids, number = run.series("GSPS", f"outlines{window}")
+    for content in run.keep("GSPS", uids, lambda: build_presentation_states(imprint, uids, number, greys)):
+        check_presentation_state(content, run.imprint.findings, patient_id=run.patient_id)
+
+
+def _in_a_window(run: _Run, greys: SourceGreys) -> SourceGreys:
+    pixels = run.pixels
+    if pixels is None:
+        return greys
+    return _written("GSPS", lambda: with_window_of(greys, pixels, run.imprint.findings))
 
 
 def _write_maps(run: _Run) -> None:
@@ -176,7 +205,7 @@ def _write_maps(run: _Run) -> None:
 def _write_structure_set(run: _Run) -> None:
     uids, number = run.series("RTSTRUCT", "contours")
     for content in run.keep("RTSTRUCT", uids, lambda: build_structure_set(run.imprint, uids, number)):
-        check_structure_set(content, run.imprint.findings)
+        check_structure_set(content, run.imprint.findings, patient_id=run.patient_id)
 
 
 def _write_images(run: _Run) -> None:
@@ -201,8 +230,18 @@ def _write_report(run: _Run) -> None:
     about += [f"replaces {one.sop_instance_uid}" for one in imprint.replaces]
     about += ["in patient space"] if profile.spatial == "3d" else []
     about += [f"for {profile.viewer}"] if profile.viewer else []
-    uids, number = run.series("SR", ", ".join(about))
-    run.keep("SR", uids, lambda: [build_report(imprint, uids, number, segmentations, profile, companions)])
+    told = of_outlines(imprint.findings, run.makes.impossible, _shown_by(run))
+    uids, number = run.series("SR", ", ".join((*about, *told)))
+    beside = Beside(segmentations=segmentations, companions=companions, told=told)
+    run.keep("SR", uids, lambda: [build_report(imprint, uids, number, profile, beside)])
+
+
+def _shown_by(run: _Run) -> list[Kind]:
+    """Kinds of objects that hold outlines; pages, which have no more than one view, of pictures alone."""
+    kinds: list[Kind] = [kind for kind in ("SEG", "LABELMAP", "RTSTRUCT", "GSPS") if run.made.get(kind)]
+    pages: list[Kind] = [kind for kind in ("SC", "PDF") if kind in run.makes.kinds]
+    flat = run.imprint.findings.sources[0].plane is not None
+    return kinds + (pages if flat and pages and run.pixels is not None else [])
 
 
 def _write_document(run: _Run) -> None:

@@ -13,7 +13,7 @@ from dicomnode.values import Code, Findings, Measurement, PointLps, Segment
 from dicomnode.values.codes import CUBIC_MILLIMETRE, MILLIMETRE
 
 # Decimals by unit: what a measurement can carry
-_DECIMALS: Final = {"mm3": 1, "ml": 3, "cm3": 3, "mm": 1, "mm2": 1, "[hnsf'U]": 1, "%": 1}
+_DECIMALS: Final = {"mm3": 1, "ml": 3, "cm3": 3, "mm": 1, "mm2": 1, "[hnsf'U]": 1, "%": 1, "d": 0}
 _OTHER_DECIMALS: Final = 4
 _LEAST_DIGITS: Final = 2  # of a small number: 0.0432 mm is not 0.0 mm
 _MOST_DIGITS: Final = 9  # with sign, point and exponent within the 16 characters of a DS (PS3.5 6.2)

@@ -15,7 +15,9 @@ Kind = Literal["SEG", "LABELMAP", "SR", "GSPS", "SC", "PM", "RTSTRUCT", "PDF", "
 class ReportProfile:
     """What a destination gets, and how.
 
-    kinds: objects wanted. series_number: of the segmentations; that of the reports is one higher.
+    kinds: objects wanted. fallback: whether the next best is made of one that its source does not allow.
+    refused: kinds that the destination does not take, none of which is made instead.
+    series_number: of the segmentations; that of the reports is one higher.
     assumed_character_set: of source headers that declare none and are not UTF-8 (0008,0005).
     for_a_look: they are for people who look at what the node kept, not for an archive; each of them says so.
     spatial: where regions of volumes stand in reports: "2d", on an image (Enhanced SR, which most viewers
@@ -34,6 +36,8 @@ class ReportProfile:
     viewer: Literal["", "cornerstone"] = ""
     frames_max: int = 0
     empty_frames: bool = False
+    fallback: bool = True
+    refused: frozenset[Kind] = frozenset()
 
     def __post_init__(self) -> None:
         if not self.kinds:

@@ -209,6 +209,27 @@ class Panel:
         """Write a text at x, y; anchor as Pillow names it. It is drawn last and in full sharpness."""
         self._texts.append((at, text, anchor, colour, size))
 
+    def written(self) -> list[tuple[float, float, float, float]]:
+        """Where texts stand so far: left, top, right and bottom of each, with its edge."""
+        return [self.box_of(at, text, anchor, size) for at, text, anchor, _, size in self._texts]
+
+    def box_of(
+        self, at: tuple[float, float], text: str, anchor: str, size: int = 13
+    ) -> tuple[float, float, float, float]:
+        """What a text takes where it is written at x, y."""
+        pen = ImageDraw.Draw(self._fine)
+        edge = self._edge
+        return pen.textbbox(at, text, font=self.lettering.of(size), anchor=anchor, stroke_width=edge)
+
+    def draw_leader(self, start: tuple[float, float], stop: tuple[float, float], colour: Rgb) -> None:
+        """Draw a thin line (x, y) from something to its name."""
+        self._line(ImageDraw.Draw(self._fine), [start, stop], colour, 0.8)
+
+    @property
+    def _edge(self) -> int:
+        """Pixels of the dark edge around letters."""
+        return ceil(self.lettering.times)
+
     def write_letters(self) -> None:
         """Write at each edge where it lies in the patient, as far as that is known."""
         (x, y), (left, right, top, bottom) = self.extract.size, self.view.letters
@@ -241,7 +262,7 @@ class Panel:
                 fill=colour,
                 font=self.lettering.of(size),
                 anchor=anchor,
-                stroke_width=ceil(self.lettering.times),
+                stroke_width=self._edge,
                 stroke_fill=(0, 0, 0),
             )
         return panel

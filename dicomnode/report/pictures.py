@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from dicomnode.report.conclusion import conclusion
+from dicomnode.report.identity import mark_of
 from dicomnode.report.legend import draw_legend, entries_of
 from dicomnode.report.panels import BACKGROUND, FAINT, PLAIN, Extract, Lettering, Panel, font
 from dicomnode.report.patient_views import View
@@ -25,8 +26,6 @@ from dicomnode.report.sentences import site_text
 from dicomnode.report.wording import percent, position, volume_text
 from dicomnode.values import Findings, Region, RegionKind, RemarkKind, Segment, Volume
 from dicomnode.values.colours import Rgb
-
-NOT_FOR_CLINICAL_USE: Final = "Research and engineering. Not for clinical use."
 
 _PANEL: Final = 460  # pixels
 _LOW_PANEL: Final = 380  # height of a magnified panel
@@ -191,8 +190,7 @@ def _caption(scene: Scene, findings: Findings) -> list[tuple[str, Rgb, int]]:
         lines.append((_numbers(scene.target, scene), PLAIN, 15))
     lines += [(line, PLAIN, 15) for line in _wrapped(_said(findings), 15)]
     lines.append((f"{made_by.engine} {made_by.version}, {made_by.title}; {scene.window}", FAINT, 13))
-    lines.append((NOT_FOR_CLINICAL_USE, WARNING, 15))
-    return lines
+    return lines + [(line, WARNING, 15) for line in _wrapped(mark_of(findings), 15)]
 
 
 def _said(findings: Findings) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from dicomnode.report.concepts import coded
+from dicomnode.report.concepts import LATERALITY, coded
 from dicomnode.report.frame_references import image_region
 from dicomnode.report.identity import Imprint
 from dicomnode.report.picture_regions import region_on_picture
@@ -50,9 +50,21 @@ def _in_space(region: Region, cut_lps_mm: Float64, frame_of_reference_uid: str) 
 
 
 def finding_sites(site: Code | None, laterality: Code | None) -> list[sr.FindingSite] | None:
-    """Write where in the body a finding lies, with its side."""
+    """Write where in the body a finding lies, with its side; a side alone is written by `side_alone`."""
     from highdicom import sr  # noqa: PLC0415  heavy
 
     if site is None:
         return None
     return [sr.FindingSite(coded(site), laterality=coded(laterality) if laterality else None)]
+
+
+def side_alone(site: Code | None, laterality: Code | None) -> list[sr.QualitativeEvaluation] | None:
+    """Write the side of a finding without a site: TID 1419 and TID 1501 have it below Finding Site only.
+
+    So it is a qualitative evaluation of the group, whose concept the templates leave open.
+    """
+    from highdicom import sr  # noqa: PLC0415  heavy
+
+    if site is not None or laterality is None:
+        return None
+    return [sr.QualitativeEvaluation(coded(LATERALITY), coded(laterality))]

@@ -26,10 +26,12 @@ from pydicom.uid import (
 from dicomnode.report.concepts import VOLUME
 from dicomnode.report.fields.left_out import left_out
 from dicomnode.report.headers import Heading
+from dicomnode.report.identity import mark_of
 from dicomnode.report.measured import measured_of, rounded
+from dicomnode.report.picture_regions import frames_text
 from dicomnode.report.volume_regions import on_slice
 from dicomnode.report.wording import inside, joined, number_text, percent, place_text, sentence, size_text
-from dicomnode.values import Findings, Measurement, Region, RegionKind, Segment
+from dicomnode.values import Change, Findings, Measurement, Region, RegionKind, Segment
 from dicomnode.values.codes import HOUNSFIELD
 
 _WORDS: Final[Mapping[str, str]] = MappingProxyType(
@@ -55,7 +57,7 @@ def comments(findings: Findings, heading: Heading) -> list[str]:
         f"with {made_by.runtime}, precision {made_by.precision}, device {made_by.device}, "
         f"dicomnode {made_by.node_version}."
     )
-    return [*remarks(findings), made_by.use, provenance, *of_sources(findings, heading)]
+    return [*remarks(findings), mark_of(findings), provenance, *of_sources(findings, heading)]
 
 
 def remarks(findings: Findings) -> list[str]:
@@ -73,7 +75,8 @@ def of_sources(findings: Findings, heading: Heading) -> list[str]:
 def of_segment(segment: Segment, findings: Findings, heading: Heading) -> str:
     """A segment in a sentence: what and where it is, its numbers, and the image that shows it best."""
     best = _image(largest_slice(segment), findings, heading)
-    shown = f", largest {best}" if best else ""
+    frames = frames_text(segment, findings)
+    shown = f"{f', {frames}' if frames else ''}{f', largest {best}' if best else ''}"
     centre = f", centre {place_text(segment.centre_lps_mm, findings)}"
     return f"{_named(segment)}{_numbers(segment, findings)}{_score(segment.score)}{shown}{centre}."
 
@@ -137,7 +140,7 @@ def _score(score: float | None) -> str:
     return "" if score is None else f", score {percent(score)}"
 
 
-def site_text(found: Segment | Region) -> str:
+def site_text(found: Segment | Region | Change) -> str:
     """Where it lies, after a comma: ", right lung", ", right", or nothing."""
     side = found.laterality.meaning.lower() if found.laterality else ""
     site = found.site.meaning.lower() if found.site else ""

@@ -10,11 +10,13 @@ analysis ended and whose TEXT items (row 14) hold remarks, provenance and use. T
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pydicom import Dataset
 
 from dicomnode.report import concepts as c
+from dicomnode.report.changes import change_sentences
 from dicomnode.report.conclusion import conclusion
 from dicomnode.report.identity import FOR_A_LOOK, MANUFACTURER, Imprint
 from dicomnode.report.objects import ReportProfile
@@ -32,29 +34,48 @@ _PLAIN: Final = ReportProfile()
 _VALUE_TYPE: Final = 0x0040A040
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Beside:
+    """What was made of the same Findings before the report.
+
+    segmentations: the objects that its groups refer to, see `numbered`. companions: the others that it names.
+    told: sentences on what was made and what was not.
+    """
+
+    segmentations: Sequence[Dataset] = ()
+    companions: Sequence[Dataset] = ()
+    told: Sequence[str] = ()
+
+    @property
+    def objects(self) -> list[Dataset]:
+        """All of them."""
+        return [*self.segmentations, *self.companions]
+
+
+_ALONE: Final = Beside()
+
+
 def build_report(
     imprint: Imprint,
     uids: ResultUids,
     series_number: int,
-    segmentations: Sequence[Dataset],
     profile: ReportProfile = _PLAIN,
-    companions: Sequence[Dataset] = (),
+    beside: Beside = _ALONE,
 ) -> Dataset:
-    """Write the report of the Findings; segmentations: the objects its groups refer to, see `numbered`.
+    """Write the report of the Findings.
 
     It is the root of all results of a run: the evidence is complete, with every source instance, the
-    segmentations and the companions, which are the other objects made of the same Findings (0040,A375). Where
+    objects beside it, which are made of the same Findings (0040,A375). Where
     it takes the place of earlier reports it names them (Predecessor Documents Sequence, PS3.3 C.17.2). Images
     of priors are Pertinent Other Evidence (0040,A385): they are of another procedure.
     """
     from highdicom import sr  # noqa: PLC0415  heavy
 
     stubs = [stub for own in imprint.heading.stubs for stub in own]
-    others = [*segmentations, *companions]
-    content = _content(GroupWriter(imprint, uids, numbered(segmentations), profile), others)[0]
+    content = _content(GroupWriter(imprint, uids, numbered(beside.segmentations), profile), beside)[0]
     in_space = any(element.value == "SCOORD3D" for element in content.iterall() if element.tag == _VALUE_TYPE)
     report = (sr.Comprehensive3DSR if in_space else sr.EnhancedSR)(
-        evidence=[*stubs, *others, *_of_priors(imprint.findings)],
+        evidence=[*stubs, *beside.objects, *_of_priors(imprint.findings)],
         content=content,
         series_instance_uid=uids.series,
         series_number=series_number,
@@ -97,7 +118,7 @@ def _earlier(imprint: Imprint) -> list[Dataset]:
     return earlier
 
 
-def _content(groups: GroupWriter, others: Sequence[Dataset]) -> sr.MeasurementReport:
+def _content(groups: GroupWriter, beside: Beside) -> sr.MeasurementReport:
     from highdicom import sr  # noqa: PLC0415  heavy
 
     imprint = groups.imprint
@@ -110,7 +131,7 @@ def _content(groups: GroupWriter, others: Sequence[Dataset]) -> sr.MeasurementRe
             sr.CodedConcept.from_code(c.coded(c.ENGLISH))
         ),
     )
-    report[0].ContentSequence.append(_words(imprint, others))
+    report[0].ContentSequence.append(_words(imprint, beside))
     return report
 
 
@@ -130,7 +151,7 @@ def _device(imprint: Imprint) -> sr.ObserverContext:
     )
 
 
-def _words(imprint: Imprint, others: Sequence[Dataset]) -> sr.ContainerContentItem:
+def _words(imprint: Imprint, beside: Beside) -> sr.ContainerContentItem:
     """How the analysis ended, and every sentence of the report."""
     from highdicom import sr  # noqa: PLC0415  heavy
 
@@ -144,11 +165,11 @@ def _words(imprint: Imprint, others: Sequence[Dataset]) -> sr.ContainerContentIt
     told = [of_segment(one, findings, heading) for one in findings.segments if one not in organs]
     told += [of_region(region, findings, heading) for region in findings.regions]
     told += [of_organ(one, findings) for one in organs]
-    texts += [(c.FINDING, text) for text in told]
+    texts += [(c.FINDING, text) for text in (*change_sentences(findings), *told)]
     if imprint.replaces:
         texts.append((c.COMMENT, _replacement(len(imprint.replaces))))
-    texts += [(c.COMMENT, text) for text in comments(findings, heading)]
-    texts.append((c.COMMENT, made_with([str(one.SOPClassUID) for one in others])))
+    texts += [(c.COMMENT, text) for text in (*beside.told, *comments(findings, heading))]
+    texts.append((c.COMMENT, made_with([str(one.SOPClassUID) for one in beside.objects])))
     container = sr.ContainerContentItem(c.coded(c.QUALITATIVE_EVALUATIONS), relationship_type=contains)
     container.ContentSequence = sr.ContentSequence(
         [

@@ -1,7 +1,8 @@
 """The measurement groups of a TID 1500 report: one for each thing found, or for what was not.
 
-A segment that is in a Segmentation object is a volumetric group that refers to it (TID 1411); what lies on a
-picture, and a point or shape of a volume, is a planar group with its coordinates (TID 1410); everything else
+A segment that is in a Segmentation object is a volumetric group that refers to it (TID 1411); one that is in
+none, what lies on a picture, and a point or shape of a volume are planar groups with coordinates (TID 1410);
+everything else
 is a group without region (TID 1501). The algorithm is named in each number (TID 4019 below TID 300), where
 template checkers accept it; only groups without numbers name it themselves.
 """
@@ -22,7 +23,8 @@ from dicomnode.report.key_frames import KeyFrames, key_frames
 from dicomnode.report.measured import measured_of
 from dicomnode.report.objects import ReportProfile
 from dicomnode.report.picture_regions import pictures_looked_at, region_of_segment
-from dicomnode.report.regions import finding_sites, image_region_of
+from dicomnode.report.regions import finding_sites, image_region_of, side_alone
+from dicomnode.report.segment_regions import outline_of_segment
 from dicomnode.report.sr_numbers import NumberWriter, percent
 from dicomnode.report.uids import ResultUids
 from dicomnode.values import (
@@ -72,9 +74,10 @@ class GroupWriter:
         groups += self._of_study(findings.measurements)
         absent = [one for one in findings.remarks if one.kind is RemarkKind.NO_FINDING]
         # A class below its threshold already says "absent", and of what
-        groups += [self._absent(one) for one in absent if one.type or not findings.classifications]
+        told = [one for one in absent if one.type or not findings.classifications]
+        groups += [self._absent(one) for one in _once(told)]
         unseen = [one for one in findings.remarks if one.kind is RemarkKind.NOT_ANALYSED and one.type]
-        groups += [self._status(c.NOT_ATTEMPTED, one) for one in unseen]
+        groups += [self._status(c.NOT_ATTEMPTED, one) for one in _once(unseen)]
         if unseen and findings.outcome is Outcome.NOT_ANALYSED:
             return groups
         return groups + self._ending(groups, said=bool(absent or findings.classifications))
@@ -98,8 +101,8 @@ class GroupWriter:
         # Of an organ, the organ itself is the site: that is where its side stands
         site = segment.site or (segment.type if segment.kind is FindingKind.ANATOMY else None)
         tracking = sr.TrackingIdentifier(uid=segment.tracking_uid, identifier=segment.tracking_id)
-        sites = finding_sites(site, segment.laterality)
-        region = region_of_segment(self.imprint, segment)
+        sites, side = finding_sites(site, segment.laterality), side_alone(site, segment.laterality)
+        region = self._region_of(number, segment)
         if region is not None:
             return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
                 tracking,
@@ -108,10 +111,7 @@ class GroupWriter:
                 finding_sites=sites,
                 algorithm_id=None if measurements else self._numbers.algorithm(segment.algorithm),
                 measurements=measurements or None,
-            )
-        if number not in self.segments:
-            return sr.MeasurementsAndQualitativeEvaluations(
-                tracking, finding_type=c.coded(segment.type), finding_sites=sites, measurements=measurements
+                qualitative_evaluations=side,
             )
         return sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
             tracking,
@@ -119,6 +119,18 @@ class GroupWriter:
             finding_type=c.coded(segment.type),
             finding_sites=sites,
             measurements=measurements,
+            qualitative_evaluations=side,
+        )
+
+    def _region_of(self, number: int, segment: Segment) -> sr.ImageRegion | sr.ImageRegion3D | None:
+        """Where a segment lies that is in no segmentation beside the report."""
+        if number in self.segments:
+            return None
+        flat = self.imprint.findings.sources[0].plane is not None
+        return (
+            region_of_segment(self.imprint, segment)
+            if flat
+            else outline_of_segment(self.imprint, segment, self.profile.spatial)
         )
 
     def _reference(self, segmentation: Dataset, number: int) -> sr.ReferencedSegment:
@@ -140,6 +152,7 @@ class GroupWriter:
         measurements = self._numbers.numbers(region.measurements, region.score, region.algorithm)
         tracking = sr.TrackingIdentifier(uid=region.tracking_uid, identifier=region.tracking_id)
         algorithm = None if measurements else self._numbers.algorithm(region.algorithm)
+        side = side_alone(region.site, region.laterality)
         where = image_region_of(self.imprint, region, self.profile.spatial)
         if where is not None:
             return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
@@ -149,6 +162,7 @@ class GroupWriter:
                 finding_sites=finding_sites(region.site, region.laterality),
                 algorithm_id=algorithm,
                 measurements=measurements or None,
+                qualitative_evaluations=side,
             )
         return sr.MeasurementsAndQualitativeEvaluations(
             tracking,
@@ -156,6 +170,7 @@ class GroupWriter:
             finding_sites=finding_sites(region.site, region.laterality),
             algorithm_id=algorithm,
             measurements=measurements or None,
+            qualitative_evaluations=side,
         )
 
     def _classification(self, one: Classification) -> Group:
@@ -195,14 +210,17 @@ class GroupWriter:
     def _absent(self, remark: Remark) -> Group:
         wanted = remark.type or c.LESION
         return self._group(
-            f"no {wanted.meaning.lower()}", finding=wanted, site=remark.site, answer=(wanted, c.ABSENT)
+            f"no {wanted.meaning.lower()}{_at(remark.site)}",
+            finding=wanted,
+            site=remark.site,
+            answer=(wanted, c.ABSENT),
         )
 
     def _status(self, status: Code, of: Remark | None = None) -> Group:
         """How the analysis ended, of all or of what a remark speaks of."""
         if of is None or of.type is None:
             return self._group(status.meaning.lower(), answer=(c.DETECTIONS, status))
-        tracked = f"{of.type.meaning.lower()} {status.meaning.lower()}"
+        tracked = f"{of.type.meaning.lower()}{_at(of.site)} {status.meaning.lower()}"
         return self._group(tracked, finding=of.type, site=of.site, answer=(c.DETECTIONS, status))
 
     def _group(
@@ -239,3 +257,15 @@ class GroupWriter:
     @property
     def _numbers(self) -> NumberWriter:
         return NumberWriter(self.imprint.findings.provenance)
+
+
+def _once(remarks: Sequence[Remark]) -> list[Remark]:
+    """Leave out what says the same of the same place: groups of one tracking UID are one finding."""
+    first: dict[tuple[Code | None, Code | None], Remark] = {}
+    for one in remarks:
+        first.setdefault((one.type, one.site), one)
+    return list(first.values())
+
+
+def _at(site: Code | None) -> str:
+    return f", {site.meaning.lower()}" if site else ""

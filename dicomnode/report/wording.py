@@ -6,13 +6,21 @@ x, y and z, else R, A and F.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
 from dicomnode.values import Code, Findings, PointLps, Segment
-from dicomnode.values.codes import HOUNSFIELD, NO_UNIT
+from dicomnode.values.codes import CUBIC_MILLIMETRE, DAY, HOUNSFIELD, NO_UNIT
 
 _MM3_PER_ML: Final = 1000.0
+_MM2_PER_CM2: Final = 100.0
+_MANY: Final = 1000.0  # mm2 or mm3, from where on a larger unit is read more easily
+_DIGITS: Final = 4
+_GROUPED_FROM: Final = 5  # digits
+_NO_BREAK_SPACE: Final = "\u00a0"
+_SQUARE_MILLIMETRE: Final = Code("mm2", "UCUM", "mm2")
+_LARGER: Final = {_SQUARE_MILLIMETRE: (_MM2_PER_CM2, "cm2"), CUBIC_MILLIMETRE: (_MM3_PER_ML, "ml")}
 
 
 def position(point: PointLps) -> str:
@@ -36,13 +44,13 @@ def place_text(point: PointLps, findings: Findings) -> str:
 
 
 def size_text(segment: Segment, findings: Findings) -> str:
-    """The volume of a segment, or of a picture its area: "12.3 ml", "120 mm2", "1200 pixels"."""
+    """The volume of a segment, or of a picture its area: "12.3 ml", "120 mm2", "18.9 cm2", "1200 pixels"."""
     source = findings.sources[0]
     if source.plane is None or source.grid is None:
         return volume_text(volume_mm3(segment, findings))
     if source.plane.spacing_ji_mm is None or source.grid.shape_kji[0] > 1:
-        return f"{segment.mask.count} pixels"
-    return f"{segment.mask.count * source.grid.voxel_mm3:.4g} mm2"
+        return f"{_grouped(str(segment.mask.count))} pixels"
+    return number_text(segment.mask.count * source.grid.voxel_mm3, _SQUARE_MILLIMETRE)
 
 
 def volume_mm3(segment: Segment, findings: Findings) -> float:
@@ -61,9 +69,32 @@ def volume_text(volume_mm3: float) -> str:
 
 
 def number_text(value: float, unit: Code) -> str:
-    """A number of four digits with its unit; without one where it has none (UCUM "1")."""
-    words = {NO_UNIT: "", HOUNSFIELD: " HU"}
-    return f"{value:.4g}{words.get(unit, f' {unit.value}')}"
+    """A number of four digits with its unit; without one where it has none (UCUM "1").
+
+    Areas and volumes are in cm2 and ml where they have a thousand mm2 or mm3.
+    """
+    if unit in _LARGER and abs(value) >= _MANY:
+        part, word = _LARGER[unit]
+        return f"{plain_number(value / part)} {word}"
+    words = {NO_UNIT: "", HOUNSFIELD: " HU", DAY: " days"}
+    return f"{plain_number(value)}{words.get(unit, f' {unit.value}')}"
+
+
+def plain_number(value: float) -> str:
+    """A number with four digits at least, and no exponent: "0.000123", "12.35", "18 912"."""
+    if not math.isfinite(value):
+        return str(value)
+    before_point = math.floor(math.log10(abs(value))) if value else 0
+    text = f"{value:.{max(0, _DIGITS - 1 - before_point)}f}"
+    whole, _, part = text.partition(".")
+    part = part.rstrip("0")
+    return f"{_grouped(whole)}.{part}" if part else _grouped(whole.replace("-0", "0"))
+
+
+def _grouped(whole: str) -> str:
+    """A whole number in groups of three digits from five on; a comma is a decimal point to half the world."""
+    sign, digits = ("-", whole[1:]) if whole.startswith("-") else ("", whole)
+    return whole if len(digits) < _GROUPED_FROM else sign + f"{int(digits):,}".replace(",", _NO_BREAK_SPACE)
 
 
 def percent(part: float) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 
 from dicomnode.assemble import DecoderPool, Stack, read_studies
 from dicomnode.faults import BUG, DEVICE_OUT, NodeError
-from dicomnode.journal import Event, Journal, Maker, TaskKind, TaskRecord
+from dicomnode.journal import Event, Journal, Maker, Overtaken, TaskKind, TaskRecord
 from dicomnode.serve.analysing.again import FINDINGS_OF, findings_again
 from dicomnode.serve.analysing.ahead import AheadOfAnalysis
 from dicomnode.serve.analysing.analysis import Beside, Occasion, analyse_stack, decoder_limits, not_analysed
@@ -28,7 +28,7 @@ from dicomnode.serve.work.clerk import Clerk, Post, owner_name
 from dicomnode.serve.work.pulse import Pulse
 from dicomnode.settings import Settings
 from dicomnode.store import Store, read_provenance
-from dicomnode.values import Findings
+from dicomnode.values import Findings, Outcome
 
 _LEASE_S: Final = 30.0
 # Claiming waits for the journal, which others may hold for some seconds
@@ -115,9 +115,20 @@ class Worker(Clerk):
             raise NodeError(BUG, where="analyse", error="a task without an engine")
         again = findings_again(task, self._journal)
         if again is not None:
-            return self._commit(task, again, int(task.payload[FINDINGS_OF] or 0))
+            return self._commit(task, again, taken_over_of=int(task.payload[FINDINGS_OF] or 0))
+        while True:
+            after = self._journal.newest_correction(task.study_instance_uid)
+            findings = remarked(self._found(task, task.engine, pulse), task)
+            # What an engine found does not depend on whose it is; why nothing was looked at may
+            is_of_whom = findings.outcome is Outcome.NOT_ANALYSED
+            try:
+                return self._commit(task, findings, after=after if is_of_whom else None)
+            except Overtaken:
+                continue
+
+    def _found(self, task: TaskRecord, engine: str, pulse: Pulse) -> Findings:
         began = time.monotonic()
-        analyst = self.engines.get(engine_of(task.engine))
+        analyst = self.engines.get(engine_of(engine))
         pulse.facts["load_s"] = round(time.monotonic() - began, 2)
         stack, others = self._stacks_of(task, every=bool(analyst.package.manifest.beside))
         renaming = renaming_of(task.study_instance_uid, task.study_version, self._journal)
@@ -129,27 +140,39 @@ class Worker(Clerk):
         )
         refusal = refusal_of(task)
         if refusal is not None:
-            findings = not_analysed(analyst.package, stack, refusal, occasion)
-        else:
-            if report_tasks(self._settings, task):  # in shadow nothing is reported
-                check_reportable(stack, renaming.told)
-            priors = priors_of(analyst.package.manifest, task, self._journal)
-            beside = Beside(others=others, priors=priors)
-            findings, _ = analyse_stack(analyst, stack, occasion, pulse.progress, self._ahead.slices, beside)
-        return self._commit(task, remarked(findings, task))
+            return not_analysed(analyst.package, stack, refusal, occasion)
+        if report_tasks(self._settings, task):  # in shadow nothing is reported
+            check_reportable(stack, renaming)
+        priors = priors_of(analyst.package.manifest, task, self._journal)
+        beside = Beside(others=others, priors=priors)
+        findings, _ = analyse_stack(analyst, stack, occasion, pulse.progress, self._ahead.slices, beside)
+        return findings
 
-    def _commit(self, task: TaskRecord, findings: Findings, taken_over_of: int | None = None) -> Event:
+    def _commit(
+        self,
+        task: TaskRecord,
+        findings: Findings,
+        *,
+        taken_over_of: int | None = None,
+        after: int | None = None,
+    ) -> Event:
+        """Keep Findings and let reports be written. after, and Overtaken: as of `Journal.finish`."""
         path = self._store.save_findings(findings)
         # Of what is kept there: another worker may have been first, with another package
         made_by = read_provenance(path)
-        self._journal.finish(
-            task,
-            Event.COMMITTED,
-            datetime.now(UTC),
-            finding_path=path,
-            maker=Maker(made_by.version, made_by.engine_digest, taken_over_of),
-            new_tasks=report_tasks(self._settings, task),
-        )
+        try:
+            self._journal.finish(
+                task,
+                Event.COMMITTED,
+                datetime.now(UTC),
+                finding_path=path,
+                maker=Maker(made_by.version, made_by.engine_digest, taken_over_of),
+                new_tasks=report_tasks(self._settings, task),
+                after=after,
+            )
+        except Overtaken:
+            self._store.drop_findings(path)
+            raise
         return Event.COMMITTED
 
     def _stacks_of(self, task: TaskRecord, *, every: bool) -> tuple[Stack, list[Stack]]:

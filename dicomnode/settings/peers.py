@@ -22,7 +22,8 @@ Orthanc: what to set there (Orthanc 1.10 or newer)
    it says to a request for storage commitment: whether it keeps the results.
 
 2. /etc/orthanc/dicomnode.lua: each series goes to the node when nothing new of it has come for
-   StableAge seconds. Results (SEG, SR) stay: sent back, they would come round again.
+   StableAge seconds. What came from the node stays, and so does every SEG and SR: sent on, results would
+   come round again.
 
 {script}
 3. Restart Orthanc, then look whether the two reach each other:
@@ -46,7 +47,8 @@ Orthanc: what to set there (Orthanc 1.10 or newer)
 # SendToModality() takes instances only (Orthanc 1.10.1): for a series it says Success and sends nothing
 _LUA: Final = """\
      function OnStableSeries(seriesId, tags, metadata)
-        if tags['Modality'] ~= 'SEG' and tags['Modality'] ~= 'SR' then
+        local ours = metadata['RemoteAET'] == AE-OF-THE-NODE
+        if not ours and tags['Modality'] ~= 'SEG' and tags['Modality'] ~= 'SR' then
            local job = { Resources = { seriesId }, Synchronous = false }
            RestApiPost('/modalities/dicomnode/store', DumpJson(job, true))
         end
@@ -82,7 +84,10 @@ dcm4chee-arc: what to set there (5.x, page Configuration; by LDAP the names in b
 5. Results come back into the same study by C-STORE to AE title {archive}. Nothing is to be set for that,
    unless the archive's Network AE lists Accepted Calling AE titles: then add {ae_title} there.
    This node asks for storage commitment whether they are kept; the archive reports to the host and port
-   of step 1. Else it asks by C-FIND.
+   of step 1, and refuses such a request of an AE that is not registered. Else it asks by C-FIND.
+
+This follows the documentation of dcm4chee-arc (Export-Rule, DICOM-Exporter); it was not tried with a running
+one. Send one study, and look under Monitoring > Export and with `dicomnode why`.
 
 {here}"""
 
@@ -108,7 +113,8 @@ def _orthanc(settings: Settings) -> str:
         "LuaScripts": ["/etc/orthanc/dicomnode.lua"],
     }
     modality = "".join(f"     {line}\n" for line in json.dumps(entry, indent=2).splitlines()[1:-1])
-    return _ORTHANC.format(modality=modality, script=_LUA, here=_here(settings, "orthanc", "ORTHANC", 4242))
+    script = _LUA.replace("AE-OF-THE-NODE", json.dumps(settings.node.ae_title.strip()))
+    return _ORTHANC.format(modality=modality, script=script, here=_here(settings, "orthanc", "ORTHANC", 4242))
 
 
 def _dcm4chee(settings: Settings) -> str:

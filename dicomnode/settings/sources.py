@@ -12,11 +12,17 @@ from dicomnode.settings.keys import (
     NAME,
     PORT,
     POSITIVE,
-    SECRET_OR_EMPTY,
-    USER_OR_EMPTY,
-    WEB_OR_EMPTY,
     key,
     needed,
+)
+from dicomnode.settings.login_keys import (
+    ca_file_key,
+    certificate_shown_key,
+    password_key,
+    private_key_key,
+    token_key,
+    url_key,
+    user_key,
 )
 
 
@@ -31,34 +37,13 @@ class QuerySettings:
     ae_title: str = key("", "Its AE title; empty with a url.", AE_TITLE_OR_EMPTY)
     host: str = key("", "Its host name or IP address; empty with a url.")
     port: int = key(104, "Its port.", PORT)
-    url: str = key(
-        "", "Root of its DICOMweb service, as https://pacs/dicom-web; empty: C-FIND.", WEB_OR_EMPTY
-    )
-    user: str = key(
-        "", "With a url: the name to log in with (HTTP Basic); empty: no such login.", USER_OR_EMPTY
-    )
-    password: str = key(
-        "",
-        "Where its password is, as file:/etc/dicomnode/pacs.password (mode 0600) or credential:NAME (systemd "
-        "LoadCredential=).",
-        SECRET_OR_EMPTY,
-    )
-    token: str = key(
-        "",
-        "Where a bearer token is that it wants instead, as for password; read again for each request.",
-        SECRET_OR_EMPTY,
-    )
-    ca_file: Path | None = key(
-        None,
-        "With a url: certificates that the server's own is checked against, as of the hospital's own authority; "
-        "empty: those of the system.",
-    )
-    certificate: Path | None = key(
-        None, "With a url: certificate (PEM) that this node shows the server; empty: none."
-    )
-    certificate_key: Path | None = key(
-        None, "Its private key (PEM, mode 0600, without a passphrase); empty: it stands in `certificate`."
-    )
+    url: str = url_key("; empty: C-FIND.")
+    user: str = user_key()
+    password: str = password_key()
+    token: str = token_key()
+    ca_file: Path | None = ca_file_key("With a url", "the server's")
+    certificate: Path | None = certificate_shown_key("With a url", "the server")
+    certificate_key: Path | None = private_key_key()
     timeout_s: float = key(10.0, "Longest wait for an answer; without one, the quiet time decides.", POSITIVE)
     ask_after_s: float = key(
         20.0,

@@ -13,12 +13,18 @@ from dicomnode.settings.keys import (
     NOT_NEGATIVE,
     PORT,
     POSITIVE,
-    SECRET_OR_EMPTY,
-    USER_OR_EMPTY,
-    WEB_OR_EMPTY,
     Rule,
     key,
     needed,
+)
+from dicomnode.settings.login_keys import (
+    ca_file_key,
+    certificate_shown_key,
+    password_key,
+    private_key_key,
+    token_key,
+    url_key,
+    user_key,
 )
 
 _HOURS: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d")
@@ -48,36 +54,13 @@ class DestinationSettings:
     tls: bool = key(
         False, "Whether the association goes over TLS (PS3.15 B.12), as ca_file and certificate say."
     )
-    url: str = key(
-        "",
-        "Root of its DICOMweb service, as https://pacs/dicom-web, for STOW-RS; empty: C-STORE.",
-        WEB_OR_EMPTY,
-    )
-    user: str = key(
-        "", "With a url: the name to log in with (HTTP Basic); empty: no such login.", USER_OR_EMPTY
-    )
-    password: str = key(
-        "",
-        "Where its password is, as file:/etc/dicomnode/pacs.password (mode 0600) or credential:NAME (systemd "
-        "LoadCredential=).",
-        SECRET_OR_EMPTY,
-    )
-    token: str = key(
-        "",
-        "Where a bearer token is that it wants instead, as for password; read again for each request.",
-        SECRET_OR_EMPTY,
-    )
-    ca_file: Path | None = key(
-        None,
-        "With https or tls: certificates that the archive's own is checked against, as of the hospital's own "
-        "authority; empty: those of the system.",
-    )
-    certificate: Path | None = key(
-        None, "With https or tls: certificate (PEM) that this node shows the archive; empty: none."
-    )
-    certificate_key: Path | None = key(
-        None, "Its private key (PEM, mode 0600, without a passphrase); empty: it stands in `certificate`."
-    )
+    url: str = url_key(", for STOW-RS; empty: C-STORE.")
+    user: str = user_key()
+    password: str = password_key()
+    token: str = token_key()
+    ca_file: Path | None = ca_file_key("With https or tls", "the archive's")
+    certificate: Path | None = certificate_shown_key("With https or tls", "the archive")
+    certificate_key: Path | None = private_key_key()
     folder: Path | None = key(
         None, "A folder that gets the results as files, in folders by study and series; empty: none."
     )
@@ -93,8 +76,8 @@ class DestinationSettings:
     )
     fallback: bool = key(
         True,
-        "Whether it gets the next best kind instead of one whose SOP Class it refuses: GSPS for SEG, SC for GSPS, "
-        "PDF for SR …; false: the delivery waits for a person.",
+        "Whether it gets the next best kind instead of one whose SOP Class it refuses, or that cannot be made of a "
+        "picture: GSPS for SEG, SC for GSPS, PDF for SR …; false: the delivery waits for a person.",
     )
     viewer: Literal["", "cornerstone"] = key(
         "",

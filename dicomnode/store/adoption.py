@@ -122,13 +122,17 @@ def _as_it_is(root: Path, instance: Instance, *, otherwise: Literal["new", "same
     return Adoption(instance=instance, outcome="corrected", change=change, replaced=mark(earlier[-1]))
 
 
-def change_since(root: Path, instance: Instance, known: Mark) -> Difference | None:
-    """Tell how an instance differs from what it was when its file had this mark; None if it never had.
+def file_then(root: Path, instance: Instance, known: Mark) -> Path | None:
+    """Find the file that an instance was when it had this mark; None if it never had. Raises OSError."""
+    return next((path for path in before(root, instance.path) if mark(path) == known), None)
 
-    Raises OSError.
-    """
-    earlier = next((path for path in before(root, instance.path) if mark(path) == known), None)
-    return None if earlier is None else difference(instance.path, earlier)
+
+def never_before(root: Path, instance: Instance, keywords: frozenset[str]) -> frozenset[str]:
+    """Which of these name another patient or order than any earlier file of an instance. Raises OSError."""
+    for path in before(root, instance.path):
+        change = difference(instance.path, path)
+        keywords &= frozenset() if change is None else change.of_another
+    return keywords
 
 
 def mark_of(instance: Instance) -> Mark:

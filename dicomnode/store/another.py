@@ -1,53 +1,42 @@
 """Another patient, another order: which corrected headers name one, and which only say more of the same.
 
-Archives write into what they have an issuer, a birth date or an accession number where the scanner wrote
-none, and names in capitals or in ideographic writing too: that is still the same patient and order.
+Results of the wrong patient or order go out again by themselves only where nobody can doubt that the header
+names another one: by another Patient ID, or another Accession Number. A name is put right for the same
+patient as often as for another, so that a name, a birth date or a sex is for a person to look at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
+
+from dicomnode.store.names import plain
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-_NAME: Final = "PatientName"
-_REQUESTS: Final = "RequestAttributesSequence"
-_NAMING: Final = ("PatientID", _NAME, "PatientBirthDate", "PatientSex", "AccessionNumber", _REQUESTS)
-# By which an item of Request Attributes (PS3.3 10.6) names the order
-_OF_ORDER: Final = ("AccessionNumber", "RequestedProcedureID", "ScheduledProcedureStepID")
-
-# What is said by parts (groups of a name, numbers of an order); a part that is not there says nothing
-_Said = Mapping[str, frozenset[str]]
+_NAMING: Final = ("PatientID", "AccessionNumber")
 
 
 def of_another(one: Dataset, other: Dataset, keywords: Collection[str]) -> frozenset[str]:
     """Which of these attributes name another patient or order in one header than in the other.
 
-    They do where both say something, and nothing of it is the same.
+    They do where both say something, and it is not the same number (`is_same_number`).
     """
-    return frozenset(
-        keyword
+    said = {
+        keyword: [str(header.get(keyword) or "").strip() for header in (one, other)]
         for keyword in _NAMING
-        if keyword in keywords and _contradict(_said(one, keyword), _said(other, keyword))
+        if keyword in keywords
+    }
+    return frozenset(
+        keyword for keyword, values in said.items() if all(values) and not is_same_number(*values)
     )
 
 
-def _contradict(one: _Said, other: _Said) -> bool:
-    return any(one[part].isdisjoint(other[part]) for part in one.keys() & other.keys())
+def is_same_number(one: str, other: str) -> bool:
+    """Tell whether two texts are one number, which systems write with spaces, zeros before it, capitals."""
+    return _digits(one) == _digits(other)
 
 
-def _said(header: Dataset, keyword: str) -> _Said:
-    value = header.get(keyword)
-    if keyword == _REQUESTS:
-        found = {part: [item.get(part) for item in value or ()] for part in _OF_ORDER}
-    elif keyword == _NAME:  # alphabetic, ideographic and phonetic group (PS3.5 6.2.1)
-        groups = str(value or "").casefold().split("=")
-        found = {str(number): [group.rstrip("^ ")] for number, group in enumerate(groups)}
-    else:
-        found = {keyword: [value]}
-    texts = {
-        part: frozenset(str(one or "").strip() for one in values) - {""} for part, values in found.items()
-    }
-    return {part: said for part, said in texts.items() if said}
+def _digits(text: str) -> str:
+    return plain(text).replace(" ", "").lstrip("0")

@@ -28,8 +28,9 @@ from dicomnode.values import Findings, Provenance, Remark
 log = structlog.get_logger("dicomnode.store")
 
 # 2: maps, derived images, feature vectors, scores of slices, intervals, details of the provenance, priors
-SCHEMA: Final = 2
-_READ: Final = (1, 2)  # what 2 has more may be missing: its defaults say "none"
+# 3: changes since an earlier study
+SCHEMA: Final = 3
+_READ: Final = (1, 2, 3)  # what a later one has more may be missing: its defaults say "none"
 _JSON: Final = "findings.json"
 _BLOBS: Final = "blobs.bin"
 _SUFFIX: Final = ".findings"
@@ -117,8 +118,7 @@ def _tree(archive: zipfile.ZipFile) -> dict[str, Any]:
 
 def _check_schema(found: object) -> None:
     if found not in _READ:
-        known = " and ".join(str(schema) for schema in _READ)
-        raise Undecodable(f"it has schema {found}, this version knows {known}")
+        raise Undecodable(f"it has schema {found}, this version knows {_READ[0]} to {_READ[-1]}")
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:

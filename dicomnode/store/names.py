@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
-from typing import Final
+from typing import Final, TypeVar
 from unicodedata import normalize
 
 UTF_8: Final = "ISO_IR 192"
@@ -22,11 +22,14 @@ ASSUMED: Final = "ISO_IR 100"
 DAMAGED: Final = "\ufffd"
 """What a decoder puts where bytes make no character."""
 
-Reading = tuple[str, ...]
-"""What the bytes of a name may mean: its component groups, in form NFC of Unicode; "" for one left out."""
+Reading = tuple[tuple[str, ...], ...]
+"""What the bytes of a name may mean: the components of its groups, by `_plain`, () for a group left out."""
+
+_Part = TypeVar("_Part", str, tuple[str, ...])
 
 _ESCAPE: Final = "\x1b"
 _DELIMITERS: Final = frozenset(b"^=")  # PS3.5 6.1.2.5.3: behind these the first set holds again
+_NEEDED: Final = 2  # family and given name; middle name, prefix and suffix are left out by many
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +42,18 @@ class Name:
 
     declared: bool = False
     written: str = ""
-    readings: frozenset[Reading] = frozenset({("",)})
+    readings: frozenset[Reading] = frozenset({()})
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is said: the attribute is of Type 2, and what is not known contradicts nothing."""
+        return not any(self.readings)
 
     def hidden(self, by: Callable[[str], str]) -> Name:
         """Return what compares as this name does, of texts that `by` has made unreadable."""
-        readings = (tuple(group and by(group) for group in one) for one in self.readings)
+        readings = (
+            tuple(tuple(part and by(part) for part in group) for group in one) for one in self.readings
+        )
         return Name(self.declared, by(self.written), frozenset(readings))
 
 
@@ -66,7 +76,7 @@ def read_name(written: bytes, terms: Sequence[str], assumed: str = ASSUMED) -> N
 
 def may_be_one(names: Iterable[Name]) -> bool:
     """Tell whether nothing speaks against it that these are the name of one person, each with each."""
-    distinct = set(names)
+    distinct = {one for one in names if not one.is_empty}
     if len(distinct) < 2 or frozenset.intersection(*(one.readings for one in distinct)):
         return True
     return all(_may_be_one(one, other) for one, other in combinations(distinct, 2))
@@ -80,11 +90,19 @@ def _may_be_one(one: Name, other: Name) -> bool:
 
 
 def _agree(one: Reading, other: Reading) -> bool:
-    """Tell whether two readings are equal; where both have an alphabetic group, in the groups of both."""
-    if not one[0] or not other[0]:
-        return one == other
-    pairs = enumerate(zip(one, other, strict=False))
-    return all(mine == theirs or (number > 0 and not (mine and theirs)) for number, (mine, theirs) in pairs)
+    """Tell whether two readings are equal in the groups that both have, of which the alphabetic is one.
+
+    Or neither has it.
+    """
+    both = [(mine, theirs) for mine, theirs in zip(one, other, strict=False) if mine and theirs]
+    alphabetic = bool(one and one[0]), bool(other and other[0])
+    return len(set(alphabetic)) == 1 and bool(both) and all(_agree_in_group(*pair) for pair in both)
+
+
+def _agree_in_group(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Tell whether family and given name are equal, and of the other components those that both have."""
+    later = zip(one[_NEEDED:], other[_NEEDED:], strict=False)
+    return one[:_NEEDED] == other[:_NEEDED] and all(a == b or not (a and b) for a, b in later)
 
 
 def _groups(text: str) -> Reading:
@@ -92,8 +110,21 @@ def _groups(text: str) -> Reading:
 
     What holds an escape sequence is not read in its own set: which of its bytes are delimiters is not known.
     """
-    text = normalize("NFC", text).rstrip("^= ")
-    return (text,) if _ESCAPE in text else tuple(group.rstrip("^ ") for group in text.split("="))
+    if _ESCAPE in text:
+        return ((normalize("NFC", text).rstrip("^= "),),)
+    groups = [_without_end([plain(part) for part in group.split("^")]) for group in text.split("=")]
+    return _without_end(groups)
+
+
+def plain(text: str) -> str:
+    """Return a text as all have it who write it: without capitals, wide letters, and spaces beyond one."""
+    return " ".join(normalize("NFKC", normalize("NFKC", text).casefold()).split())
+
+
+def _without_end(parts: Sequence[_Part]) -> tuple[_Part, ...]:
+    """Leave out the empty ones behind the last that says something."""
+    said = max((number for number, one in enumerate(parts, start=1) if one), default=0)
+    return tuple(parts[:said])
 
 
 def _decoded(written: bytes, terms: Sequence[str]) -> str | None:

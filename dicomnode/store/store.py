@@ -15,11 +15,12 @@ import structlog
 
 from dicomnode.faults import OBJECT_CONFLICT, SEALED_FILE_DAMAGED, STORE_WRITE_FAILED, NodeError
 from dicomnode.store import layout
-from dicomnode.store.adoption import Adoption, adopt_all, change_since
+from dicomnode.store.adoption import Adoption, adopt_all, file_then, never_before
 from dicomnode.store.disk import Disk
 from dicomnode.store.history import Mark
 from dicomnode.store.identity_file import save_identity
 from dicomnode.store.ids import InstanceIds
+from dicomnode.store.likeness import difference
 from dicomnode.store.local import require_local
 from dicomnode.store.part import SEALED_SUFFIX, PartFile
 from dicomnode.store.pool import NamePool
@@ -205,13 +206,26 @@ class Store:
         with _disk_errors(self.root):
             return adopt_all(self._disk, self.root, entries)
 
-    def change_since(self, instance: Instance, mark: Mark) -> Difference | None:
-        """Tell how an instance differs from what it was when its file had this mark; None if it never had.
+    def file_then(self, instance: Instance, mark: Mark) -> Path | None:
+        """Find the file that a corrected instance was when it had this mark; None if it never had.
 
         Raises NodeError(STORE_WRITE_FAILED).
         """
         with _disk_errors(self.root):
-            return change_since(self.root, instance, mark)
+            return file_then(self.root, instance, mark)
+
+    def change_since(self, instance: Instance, then: Path) -> Difference | None:
+        """Tell how an instance differs from what it was in another file. Raises NodeError as `file_then`."""
+        with _disk_errors(self.root):
+            return difference(instance.path, then)
+
+    def never_before(self, instance: Instance, keywords: frozenset[str]) -> frozenset[str]:
+        """Which of these name another patient or order than any earlier file of an instance.
+
+        Raises NodeError(STORE_WRITE_FAILED).
+        """
+        with _disk_errors(self.root):
+            return never_before(self.root, instance, keywords)
 
     def settle(self, *sealed: SealedFile) -> None:
         """Take adopted files out of `incoming/`; one that has left already is fine."""
@@ -230,6 +244,11 @@ class Store:
 
         with _disk_errors(self.root):
             return save_findings(self._disk, self.root, findings)
+
+    def drop_findings(self, path: Path) -> None:
+        """Take away Findings that the journal does not know. Raises NodeError(STORE_WRITE_FAILED)."""
+        with _disk_errors(self.root):
+            self._disk.unlink(path)
 
     def load_findings(self, path: Path) -> Findings:
         """Read kept Findings; raises NodeError(FINDINGS_UNREADABLE)."""

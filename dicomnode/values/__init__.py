@@ -13,6 +13,9 @@ from dicomnode.values.lazy import lazy_face
 if TYPE_CHECKING:
     from dicomnode.values.codes import Code
     from dicomnode.values.findings import (
+        LEAST_CHANGE_PERCENT,
+        Change,
+        ChangeKind,
         Classification,
         EarlierSeries,
         FindingKind,
@@ -42,12 +45,16 @@ if TYPE_CHECKING:
     from dicomnode.values.picture import Picture, PicturePlane, Pixels
     from dicomnode.values.progress import Progress, no_progress
     from dicomnode.values.study import FACT_TAGS, Fact, Refusal, SeriesFacts, SetAside, Verdict
+    from dicomnode.values.texts import is_text
     from dicomnode.values.uids import derive_uid, is_valid_uid
     from dicomnode.values.volume import Repair, SourceFrame, SourceHeaders, Volume
 
 _HOMES = {
     "codes": ("Code",),
     "findings": (
+        "LEAST_CHANGE_PERCENT",
+        "Change",
+        "ChangeKind",
         "Classification",
         "EarlierSeries",
         "FindingKind",
@@ -84,6 +91,7 @@ _HOMES = {
         "SetAside",
         "Verdict",
     ),
+    "texts": ("is_text",),
     "uids": (
         "derive_uid",
         "is_valid_uid",
@@ -98,6 +106,9 @@ _HOMES = {
 
 __all__ = [
     "FACT_TAGS",
+    "LEAST_CHANGE_PERCENT",
+    "Change",
+    "ChangeKind",
     "ClassProbability",
     "Classification",
     "Code",
@@ -138,6 +149,7 @@ __all__ = [
     "Verdict",
     "Volume",
     "derive_uid",
+    "is_text",
     "is_valid_uid",
     "no_progress",
 ]

@@ -56,6 +56,7 @@ MILLIMETRE: Final = Code("mm", "UCUM", "mm")
 MILLILITRE: Final = Code("ml", "UCUM", "ml")
 CUBIC_MILLIMETRE: Final = Code("mm3", "UCUM", "mm3")
 PERCENT: Final = Code("%", "UCUM", "%")
+DAY: Final = Code("d", "UCUM", "day")
 
 _UNIT_WORDS: Final = {HOUNSFIELD: "HU", SUV_BODY_WEIGHT: "SUVbw", COUNTS: "counts"}
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Final
 
 from dicomnode.values.codes import Code
 from dicomnode.values.geometry import Grid
@@ -238,13 +239,68 @@ class EarlierSeries:
     instances: tuple[ReferencedInstance, ...]
 
 
+class ChangeKind(StrEnum):
+    """What became of a lesion between an earlier study and this one."""
+
+    MEASURED = "measured"  # found in both, with a volume in both
+    FOUND_IN_BOTH = "found-in-both"  # without an outline in one of them
+    NEW = "new"  # not found then, though its place was imaged
+    NOT_IMAGED_THEN = "not-imaged-then"
+    NOT_FOUND_NOW = "not-found-now"  # found then, and its place is imaged now
+    NOT_IMAGED_NOW = "not-imaged-now"
+
+
+LEAST_CHANGE_PERCENT: Final = 25.0
+"""A volume that changed by less may be the same, measured again.
+
+Two scans of a nodule within minutes give volumes that differ by up to 25 %; the British Thoracic Society
+calls more than that growth (Callister and others, Thorax 70 Suppl 2 (2015) ii1), and so did the NELSON
+trial. Of 233 stable nodules in screening, 95 % were within 27 % (Marchianò and others, Radiology 2009).
+"""
+
+_ONLY_THEN: Final = (ChangeKind.NOT_FOUND_NOW, ChangeKind.NOT_IMAGED_NOW)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """How a lesion changed since the earlier study that the same engine was run on, too.
+
+    label: of the segment or region found now; None of what was found only then. centre_lps_mm: in the space
+    of this study, of what was found only then where it would lie now. earlier_volume_mm3: None where it had
+    no outline or was not found. percent: of volume, 100 × (now / then - 1). days: between the studies, None
+    where not known. doubling_days: None of what did not grow by more than repeated measurement differs.
+    """
+
+    kind: ChangeKind
+    type: Code
+    centre_lps_mm: PointLps
+    label: str | None = None
+    site: Code | None = None
+    laterality: Code | None = None
+    earlier_volume_mm3: float | None = None
+    percent: float | None = None
+    days: int | None = None
+    doubling_days: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.label is None) != (self.kind in _ONLY_THEN):
+            raise ValueError(f"Change.label is that of what was found now, got {self.label!r} of {self.kind}")
+        if (self.percent is None) == (self.kind is ChangeKind.MEASURED):
+            raise ValueError(f"Change.percent belongs to what was measured twice, got {self.percent!r}")
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether a volume changed by more than the same one does when it is measured again."""
+        return self.percent is not None and abs(self.percent) >= LEAST_CHANGE_PERCENT
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Findings:
     """All that one engine says of one study version.
 
     sources[0] is the series whose grid the masks are in; further ones were looked at with it. earlier: the
-    priors that it was compared with. made_at: time-zone aware; from the journal's clock, so that doing the
-    work again gives the same dates.
+    priors that it was compared with. changes: of lesions, since one of them. made_at: time-zone aware; from
+    the journal's clock, so that doing the work again gives the same dates.
     """
 
     outcome: Outcome
@@ -262,6 +318,7 @@ class Findings:
     features: tuple[FeatureVector, ...] = ()
     frame_scores: tuple[FrameScore, ...] = ()
     earlier: tuple[EarlierSeries, ...] = ()
+    changes: tuple[Change, ...] = ()
 
     def __post_init__(self) -> None:
         if self.made_at.tzinfo is None:

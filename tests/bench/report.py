@@ -118,7 +118,7 @@ def _build(imprint: Imprint, kind: str, way: str) -> Callable[[], Dataset]:
     uids = uids_of(imprint.findings, kind)
     if way == "ours":
         writer = build_segmentation if kind == "BINARY" else build_labelmap
-        return lambda: writer(imprint, uids, SERIES_NUMBER)[0]
+        return lambda: next(iter(writer(imprint, uids, SERIES_NUMBER)))
     sources, pixels = plain_sources(imprint), plain_pixels(imprint.findings)
     return lambda: plain(imprint, uids, sources, pixels, kind=kind)
 

@@ -85,16 +85,21 @@ _ZONE: Final = Allowed(
 DRTDUMP: Final = (_ZONE,)
 DCMPSCHK: Final = (
     _ZONE,
-    Allowed("names in UTF-8", re.compile(r", Type PN$"), "DCMTK counts bytes, PS3.5 6.2 characters"),
+    Allowed(
+        "names and descriptions in UTF-8",
+        re.compile(r", Type PN$|StudyDescription \(0008,1030\), Type LO$"),
+        "DCMTK takes bytes for characters (PS3.5 6.2), some of them for control characters",
+    ),
 )
 PIXELMED: Final = (
     Allowed(
-        "evaluation of the whole study",
+        "evaluation of the whole study, side without a site",
         re.compile(
             r"CODE \((27925004,SCT,\"Nodule\"|52988006,SCT,\"Lesion\"|233604007,SCT,\"Pneumonia\""
-            r"|111064,DCM,\"Summary of Detections\")\): Content Item not in template"
+            r"|111064,DCM,\"Summary of Detections\"|272741003,SCT,\"Laterality\")\)"
+            r": Content Item not in template"
         ),
-        "its templates are of 2022: groups about a whole study had no free evaluation yet",
+        "its templates are of 2022: groups had no free evaluation yet",
     ),
     Allowed(
         "radiography among the procedures",

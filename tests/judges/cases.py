@@ -35,7 +35,8 @@ ON_A_PICTURE: Final[tuple[Kind, ...]] = ("SR", "GSPS", "SC", "PDF", "KOS")
 
 _JAPANESE = {
     "SpecificCharacterSet": ["", "ISO 2022 IR 87"],
-    "PatientName": "Yamada^Tarou=山田^太郎=やまだ^たろう",
+    "PatientName": "Yamada^Tarou=山田　太郎=やまだ　たろう",  # the wide space is usual there
+    "StudyDescription": "胸部　ＣＴ",
     "ReferringPhysicianName": "",
     "InstitutionName": "",
 }
@@ -197,7 +198,9 @@ FIXTURES: Final[Mapping[str, Fixture]] = MappingProxyType(
         "anisotropic": Fixture(_series(Series(spacing_kji_mm=(5.0, 0.5, 1.25))), _everything),
         "multi-frame": Fixture(lambda folder: enhanced(folder, "oblique", legacy=False), _everything),
         "Japanese": Fixture(_series(Series(extra=_JAPANESE)), _everything),
-        "Latin-1": Fixture(_series(Series(extra={"PatientName": "Müller-Öztürk^José Ñandú"})), _everything),
+        "Latin-1": Fixture(
+            _series(Series(extra={"PatientName": "Müller-Öztürk\u00a0Nuñez^José Ñandú"})), _everything
+        ),
         "minimal header": Fixture(_series(Series(edit=_without)), _everything, bare=True),
         "MR": Fixture(_series(Series(plane="sagittal", extra=MR | _WINDOW)), _everything),
         "CR": Fixture(_film, _on_the_film, ON_A_PICTURE),

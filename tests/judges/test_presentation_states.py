@@ -12,14 +12,18 @@ import pytest
 from PIL import Image
 from pydicom import Dataset, dcmread
 
+from dicomnode.report import SourcePixels
 from dicomnode.values import Findings, Grid, Mask, PicturePlane, Source, SourceFrame, SourceHeaders
-from tests.fixtures.pictures import cine, mammogram, radiograph
+from dicomnode.values.codes import BECQUEREL_PER_ML
+from tests.fixtures.pictures import cine, computed_radiograph, mammogram, radiograph
 from tests.judges import tools
 from tests.judges.test_report_iod import ASCII, CONTENTS, HEADERS
 from tests.unit.report.kinds import KINDS
 from tests.unit.report.outlines.finished import written
 from tests.unit.report.outlines.rasterising import filled
 from tests.unit.report.outlines.reading import lines_of
+from tests.unit.report.outlines.test_pixel_window import of_mr, of_pet, of_values, spot_on
+from tests.unit.report.pages.paged import read_pictures
 from tests.unit.report.real import enhanced_source, findings_of, read_series, reader_mask
 from tests.unit.report.sources import PLANES, Series, findings, header_bytes, part_10
 
@@ -36,8 +40,8 @@ def checked(path: Path) -> list[str]:
     return tools.dcmpschk(path)
 
 
-def state(folder: Path, found: Findings) -> Path:
-    (content,) = written("GSPS", found)
+def state(folder: Path, found: Findings, pixels: SourcePixels | None = None) -> Path:
+    (content,) = written("GSPS", found, pixels=pixels)
     path = folder / "gsps.dcm"
     path.write_bytes(content)
     return path
@@ -193,6 +197,63 @@ def test_dcmtk_shows_a_clip_in_its_own_window_on_each_frame(tmp_path: Path) -> N
     for frame in (1, 4, 12):
         wanted = windowed(ds.pixel_array[frame - 1].astype(float), 60, 121)
         assert np.abs(rendered(image, path, frame) - wanted).max() <= 1.01
+
+
+# ── Without a window of their own ─────────────────────────────────────────────────────────────────
+_CONTRAST = 40  # standard deviation of 256 greys; of a ramp from black to white it is 74
+_FLAT = 5
+
+VOLUMES: dict[str, tuple[Series, float, dict[str, object]]] = {
+    "MR": (of_mr(), 1.0, {}),
+    "MR with a rescale": (of_mr(RescaleSlope="0.5", RescaleIntercept="100", RescaleType="US"), 0.5, {}),
+    "PET with rescales of their own": (of_pet("BQML", "2", "3"), 2.0, {"unit": BECQUEREL_PER_ML}),
+}
+
+
+@pytest.mark.parametrize("name", VOLUMES)
+def test_dcmtk_shows_volumes_without_a_window_in_that_of_their_voxels(name: str, tmp_path: Path) -> None:
+    series, slope, changes = VOLUMES[name]
+    slopes = [float(ds.get("RescaleSlope", 1)) for ds in series.datasets()]
+    values = np.stack([one * by for one, by in zip(series.voxels() + 900.0, slopes, strict=True)])
+    assert slopes[0] == slope
+
+    def stored(ds: Dataset, k: int) -> None:
+        assert series.edit is not None
+        series.edit(ds, k)
+        ds.PixelData = (series.voxels()[k] + 900).astype(np.int16).tobytes()
+
+    shown = replace(series, edit=stored)
+    pixels = of_values(shown, values + float(series.datasets()[0].get("RescaleIntercept", 0)), **changes)
+    path = state(tmp_path, findings(shown), pixels)
+    assert held(path) == []
+    assert checked(path) == []
+    files = images(tmp_path, shown.datasets())
+    assert np.std([rendered(image, path) for image in files]) > _CONTRAST
+    (tmp_path / "without").mkdir()
+    without = state(tmp_path / "without", findings(shown))
+    assert np.std([rendered(image, without) for image in files]) < _FLAT, "so it would be without a window"
+
+
+@pytest.mark.parametrize("tags", [{}, {"WindowCenter": "40", "WindowWidth": "80"}], ids=["none", "its own"])
+def test_dcmtk_shows_a_radiograph_with_and_without_a_window(tags: dict[str, str], tmp_path: Path) -> None:
+    ds = computed_radiograph(**tags)
+    pixels = SourcePixels(read_pictures(tmp_path / "read", ds))
+    path = state(tmp_path, spot_on(pixels), pixels)
+    assert held(path) == []
+    image = tmp_path / "radiograph.dcm"
+    ds.save_as(image, enforce_file_format=True)
+    assert np.std(rendered(image, path)) > _CONTRAST
+
+
+def test_dcmtk_shows_a_film_without_a_window_with_bone_white(tmp_path: Path) -> None:
+    ds = radiograph()
+    ds.PixelData = (ds.pixel_array + np.arange(30, dtype=np.uint16)[:, None]).clip(0, 4095).tobytes()
+    pixels = SourcePixels(read_pictures(tmp_path / "read", ds))
+    path = state(tmp_path, spot_on(pixels), pixels)
+    image = tmp_path / "film.dcm"
+    ds.save_as(image, enforce_file_format=True)
+    shown = rendered(image, path)
+    assert shown[5:10, 20:28].min() > 200 > 50 > np.median(shown)
 
 
 # ── Real series ───────────────────────────────────────────────────────────────────────────────────

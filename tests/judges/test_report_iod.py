@@ -318,6 +318,7 @@ def test_pixelmed_finds_the_template_kept_in_every_kind_of_report(tmp_path: Path
         "failed": not_analysed(outcome=Outcome.FAILED),
         # Without organs: PixelMed takes all groups of a report for the template of the first
         "unseen": replace(KINDS["organs, and a lesion not looked for"][0], segments=()),
+        "grown": replace(KINDS["lesions, and what became of them since an earlier study"][0], regions=()),
     }
     paths = []
     for name, found in reports.items():

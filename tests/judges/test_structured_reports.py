@@ -12,9 +12,11 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from dicomnode.report import ReportProfile, make_objects
-from dicomnode.values import Findings
+from dicomnode.values import Findings, Mask, Outcome
+from tests.fixtures.pictures import cine
 from tests.judges import tools
 from tests.unit.report.kinds import KINDS
+from tests.unit.report.pages.paged import on_pictures, read_pictures
 from tests.unit.report.real import enhanced_source
 from tests.unit.report.sources import NODULE, PLANES, SALT, Series, findings
 from tests.unit.report.test_structured_reports import at, items, with_regions
@@ -68,6 +70,10 @@ def test_the_judges_find_nothing_in_a_report_on_the_whole_study(
     kind: str, groups: int, tmp_path: Path
 ) -> None:
     _held(_report(tmp_path, KINDS[kind][0]), groups)
+
+
+def test_the_judges_find_nothing_in_a_report_on_what_became_of_lesions(tmp_path: Path) -> None:
+    _held(_report(tmp_path, KINDS["lesions, and what became of them since an earlier study"][0]), 3)
 
 
 def _of_nodules(found: Findings) -> Findings:
@@ -189,3 +195,22 @@ def test_cornerstone_sees_nothing_of_a_report_that_was_not_made_for_it(tmp_path:
     """Why the option is there; when it sees them without, the option can go."""
     series = Series()
     assert _annotations(series, _report(tmp_path, with_regions(series))) == []
+
+
+def test_the_judges_take_a_side_without_a_site(tmp_path: Path) -> None:
+    found = findings()
+    nodule = replace(found.segments[2], site=None)
+    path = _report(tmp_path, replace(found, segments=(nodule,)))
+    _held(path, 1)
+    assert tools.pixelmed([path], tmp_path) == {path: []}
+
+
+def test_the_judges_take_a_region_on_several_frames_of_a_clip(tmp_path: Path) -> None:
+    (clip,) = read_pictures(tmp_path / "clip", cine())
+    mask = np.zeros(clip.grid.shape_kji, dtype=bool)
+    mask[2:6, 4:8, 5:9] = True
+    facts = {"centre_lps_mm": (6.5, 5.5, 3.5), "long_axis_lps_mm": None, "measurements": ()}
+    segment = replace(findings().segments[2], mask=Mask.from_array(mask), **facts)
+    path = _report(tmp_path, on_pictures((clip,), outcome=Outcome.FINDINGS, segments=(segment,)))
+    _held(path, 1)
+    assert tools.pixelmed([path], tmp_path) == {path: []}

@@ -288,6 +288,7 @@ def workshop(tmp_path_factory):
     return get
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CASES)
 def test_an_engine_gives_the_masks_that_monai_gives(name, workshop, tmp_path):
     case, ready = CASES[name], workshop(name)

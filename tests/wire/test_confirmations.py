@@ -82,6 +82,7 @@ def test_by_what_it_is_known_that_each_archive_keeps_it(tmp_path: Path, engine: 
         assert [len(archive.taken) for archive in archives] == [1] * len(WAYS)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("offers", [{"commits": "later"}, {"commits": "same"}], ids=["later", "same"])
 def test_what_an_archive_lost_after_its_success_is_found_out_and_sent_again(
     tmp_path: Path, engine: Path, offers: dict[str, object]
@@ -98,6 +99,7 @@ def test_what_an_archive_lost_after_its_success_is_found_out_and_sent_again(
         assert "objects.lost" in events(node, uid)
 
 
+@pytest.mark.long
 def test_an_archive_that_loses_again_and_again_needs_a_person(tmp_path: Path, engine: Path) -> None:
     with (
         running_archive([ENHANCED_SR], loses=3, commits="same") as archive,
@@ -114,6 +116,7 @@ def test_an_archive_that_loses_again_and_again_needs_a_person(tmp_path: Path, en
         assert len(archive.taken) == 4
 
 
+@pytest.mark.long
 def test_a_commitment_that_never_comes_is_asked_for_by_query(tmp_path: Path, engine: Path) -> None:
     with (
         running_archive([ENHANCED_SR], commits="never") as archive,
@@ -124,6 +127,7 @@ def test_a_commitment_that_never_comes_is_asked_for_by_query(tmp_path: Path, eng
         assert confirmed_by(node, uid) == ["query"]
 
 
+@pytest.mark.long
 def test_an_answer_comes_through_after_the_node_was_killed(tmp_path: Path, engine: Path) -> None:
     with (
         running_archive([ENHANCED_SR], commits="never") as archive,

@@ -41,6 +41,7 @@ def dicomnode(*arguments: object) -> dict[str, object]:
     return found
 
 
+@pytest.mark.long
 def test_a_study_is_corrected_merged_and_taken_back_and_the_archive_follows(tmp_path: Path) -> None:
     files = series(tmp_path / "ct", 1)
     hl7 = free_port()

@@ -50,6 +50,7 @@ def _document(out: Path, *arguments: str, **environ: str) -> dict:
     return json.loads(stdout)
 
 
+@pytest.mark.long
 def test_the_demonstration_delivers_into_orthanc_and_finds_the_planted_nodules(tmp_path):
     program("Orthanc")
     document = _document(tmp_path / "out", XDG_CACHE_HOME=str(tmp_path / "cache"))

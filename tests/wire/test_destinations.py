@@ -91,6 +91,7 @@ def another_time() -> str:
     return f"{begin}-{end}"
 
 
+@pytest.mark.long
 def test_every_kind_of_destination_gets_its_results_and_no_other_holds_them_up(
     tmp_path: Path, engine: Path
 ) -> None:
@@ -172,6 +173,7 @@ def node_says(node: Node, uid: str, words: str) -> bool:
         )
 
 
+@pytest.mark.long
 def test_results_go_back_to_each_sender_and_a_dead_one_holds_up_nobody(tmp_path: Path, engine: Path) -> None:
     """Two scanners at one address, on one port: what is called says who is meant."""
     with ExitStack() as stack:

@@ -54,11 +54,11 @@ THERE = {"1.2.3.1": 3, "1.2.3.2": 2}
 
 @contextmanager
 def find_scp(
-    counted: bool, last: int = 0x0000, sop_class: str = FIND, whole: int | None = None
+    counted: bool, last: int = 0x0000, sop_class: str = FIND, whole: int | None = None, times: int = 1
 ) -> Iterator[Peer]:
     """An archive with `THERE`; counted: whether it fills Number of Series Related Instances.
 
-    whole: Number of Study Related Instances, if it fills that.
+    whole: Number of Study Related Instances, if it fills that. times: how often it lists the study.
     """
     entity = AE("ARCHIVE")
     entity.add_supported_context(sop_class, [EXPLICIT_LE, IMPLICIT_LE])
@@ -66,7 +66,7 @@ def find_scp(
     def answer(event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
         asked = event.identifier
         if asked.QueryRetrieveLevel == "STUDY":
-            if asked.StudyInstanceUID == STUDY:
+            for _ in range(times if asked.StudyInstanceUID == STUDY else 0):
                 match = Dataset()
                 match.QueryRetrieveLevel, match.StudyInstanceUID = "STUDY", STUDY
                 match.NumberOfStudyRelatedInstances = whole
@@ -110,6 +110,11 @@ def test_an_archive_that_cuts_its_answers_off_without_a_word_has_no_count(counte
         count_instances(peer, "DICOMNODE", STUDY)
     assert caught.value.fault is QUERY_FAILED
     assert "of 6 images of the study it lists 5" in str(caught.value)
+
+
+def test_a_study_that_an_archive_lists_twice_has_its_images_once() -> None:
+    with find_scp(True, whole=5, times=2) as peer:
+        assert count_instances(peer, "DICOMNODE", STUDY).instances == 5
 
 
 def test_an_archive_that_cannot_answer_is_a_failure_and_never_a_count_of_none() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -49,6 +50,7 @@ def referenced(found: Dataset) -> set[str]:
     }
 
 
+@pytest.mark.long
 def test_each_archive_gets_the_best_that_it_takes_and_no_report_names_what_it_has_not(tmp_path: Path) -> None:
     engine = bright_engine(tmp_path / "engine" / "bright")
     with ExitStack() as stack:
@@ -74,7 +76,10 @@ def test_each_archive_gets_the_best_that_it_takes_and_no_report_names_what_it_ha
             sources = {str(dcmread(file).SOPInstanceUID) for file in files}
             for one in found:
                 assert referenced(one) <= set(archive.objects) | sources, f"{name}: {one.SOPClassUID}"
-        assert len(first.taken) == len(first.objects) * 2, "two destinations, the same objects"
+        tries = tasks(node, uid)["archive"].attempt + tasks(node, uid)["all"].attempt
+        arrived = Counter(first.taken)
+        assert min(arrived.values()) >= 2, "two destinations, the same objects"
+        assert tries > 2 or max(arrived.values()) == 2, "none is sent again that was answered"
 
         check_strict(node, uid, strict)
         check_nothing(node, uid, nothing)

@@ -200,6 +200,7 @@ def test_a_prior_that_only_the_archive_has_is_fetched_laid_over_and_named(
         check_compared(node, results, chests.now)
 
 
+@pytest.mark.long
 def test_a_prior_comes_from_a_web_archive_that_wants_a_login(
     tmp_path: Path, growth: Path, chests: Chests
 ) -> None:
@@ -212,6 +213,7 @@ def test_a_prior_comes_from_a_web_archive_that_wants_a_login(
         check_compared(node, results, chests.now)
 
 
+@pytest.mark.long
 def test_a_login_that_cannot_be_read_is_a_reason_in_the_result_and_in_why(
     tmp_path: Path, growth: Path, chests: Chests
 ) -> None:

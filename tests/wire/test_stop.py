@@ -24,6 +24,7 @@ def _study(files) -> str:
     return str(dcmread(files[0], stop_before_pixels=True).StudyInstanceUID)
 
 
+@pytest.mark.long
 def test_an_association_that_is_open_at_sigterm_may_finish_its_study(tmp_path, small_phantom, lungs_engine):
     files = small_phantom.files[:SENT]
     entity = AE("SCANNER")
@@ -55,6 +56,7 @@ def test_an_association_that_does_not_end_is_aborted_in_time(tmp_path, lungs_eng
         until(lambda: association.is_aborted, "it is told")
 
 
+@pytest.mark.long
 def test_an_analysis_that_runs_at_sigterm_is_finished_where_there_is_time(
     tmp_path, small_phantom, lungs_engine
 ):
@@ -72,6 +74,7 @@ def test_an_analysis_that_runs_at_sigterm_is_finished_where_there_is_time(
         assert len(archive.stored) == len(set(archive.stored)) == 2
 
 
+@pytest.mark.long
 def test_an_analysis_that_has_no_time_at_sigterm_is_given_back_and_done_after_the_next_start(tmp_path):
     """The engine never comes to an end; that of the next start, of the same name, does."""
     engine, files = tmp_path / "engine", series(tmp_path / "ct", 1)

@@ -110,6 +110,7 @@ def end_step(association: Association, files: Sequence[Path]) -> None:
     assert association.send_n_set(ds, STEP, "1.9.1")[0].Status == 0
 
 
+@pytest.mark.long
 def test_p6_the_count_of_the_archive_tells_what_is_missing_and_when_all_is_here(
     tmp_path: Path, files: list[Path]
 ) -> None:
@@ -129,6 +130,7 @@ def test_p6_the_count_of_the_archive_tells_what_is_missing_and_when_all_is_here(
             assert deciding(node, uid) == [(EvidenceKind.COUNT, done.complete_evidence)]
 
 
+@pytest.mark.long
 def test_p6_what_never_comes_is_analysed_without_and_the_result_says_so(
     tmp_path: Path, files: list[Path]
 ) -> None:
@@ -181,6 +183,7 @@ def test_p3_a_procedure_step_decides_and_is_named(tmp_path: Path, files: list[Pa
         assert deciding(node, uid) == [(EvidenceKind.STEP, done.complete_evidence)]
 
 
+@pytest.mark.long
 def test_a_notice_that_was_acknowledged_survives_a_killed_node(tmp_path: Path, files: list[Path]) -> None:
     uid = study_of(files)
     with node_for(tmp_path) as node:
@@ -196,6 +199,7 @@ def test_a_notice_that_was_acknowledged_survives_a_killed_node(tmp_path: Path, f
         assert done.complete_evidence == "6 of 6 images, by the procedure step of SCANNER"
 
 
+@pytest.mark.long
 def test_an_incomplete_study_is_still_incomplete_after_a_kill_and_not_forgotten(
     tmp_path: Path, files: list[Path]
 ) -> None:
@@ -239,6 +243,7 @@ class Reports:
         self._server.shutdown()
 
 
+@pytest.mark.long
 def test_p34_a_commitment_request_is_answered_truthfully_on_a_new_association(
     tmp_path: Path, files: list[Path]
 ) -> None:

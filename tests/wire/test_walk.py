@@ -116,6 +116,7 @@ def test_results_wait_for_an_archive_that_is_down_and_arrive_when_it_is_back(
             assert len(archive.stored) == 2
 
 
+@pytest.mark.long
 def test_a_late_image_makes_a_new_version_whose_report_in_the_archive_names_the_one_before(
     tmp_path, small_phantom, lungs_engine
 ):
@@ -161,6 +162,7 @@ def test_a_sender_that_is_not_configured_is_rejected_and_the_log_says_how_to_let
         assert 'ae_title = "STRANGER"' in json.dumps(node.lines()).replace('\\"', '"')
 
 
+@pytest.mark.long
 def test_a_shadow_engine_keeps_its_findings_and_sends_nothing(tmp_path, small_phantom, lungs_engine):
     with (
         store_scp(contexts=RESULTS) as archive,

@@ -171,6 +171,7 @@ def test_a_study_for_which_memory_is_short_is_tried_again_and_the_worker_lives_o
         assert node.lines("process.ended") == []
 
 
+@pytest.mark.long
 def test_one_worker_works_on_each_of_two_devices(tmp_path):
     environment = gpu_environment(tmp_path, DEVICES=2)
     engine = mean_engine(tmp_path / "mean")

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from dicomnode.engine.manifest.consistent_outputs import check_outputs
 from dicomnode.engine.manifest.consistent_pictures import check_pictures
-from dicomnode.engine.manifest.consistent_priors import check_registered
+from dicomnode.engine.manifest.consistent_priors import check_compared, check_registered
 from dicomnode.engine.manifest.consistent_steps import check_steps
 from dicomnode.engine.manifest.entries import exactly_one, given
 from dicomnode.engine.manifest.inputs import InputSpec, Preference, Requirement, TagNumber
@@ -30,6 +30,7 @@ def check_manifest(manifest: Manifest, table: Mapping[str, Any]) -> list[Problem
         *_name(manifest),
         *_inputs(manifest.input),
         *check_registered(manifest.input),
+        *check_compared(manifest),
         *check_pictures(manifest),
         *_unread(manifest),
         *check_steps(manifest),
@@ -92,7 +93,7 @@ def _unread(manifest: Manifest) -> Iterator[Problem]:
     read = {source for step in manifest.step for feed in step.inputs.values() for source in feed.of}
     for number, spec in enumerate(manifest.input[1:], start=2):
         again = spec.name in [one.name for one in manifest.input[: number - 1]]
-        if spec.name not in read and not again:
+        if spec.name not in read and not again and not spec.is_compared:
             hint = f'Name it in [step.inputs], such as image = {{ of = ["{spec.name}"] }}, or take it out.'
             expected = "the name of an input that a step reads; no step reads it"
             yield Problem(key=f"input[{number}].name", value=spec.name, expected=expected, hint=hint)

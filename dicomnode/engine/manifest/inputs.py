@@ -94,11 +94,18 @@ class PriorSpec:
     """[input.prior]: the input is of an earlier study of the same patient, the latest that holds its rules.
 
     Archives that are asked for it are named by [[query]] of dicomnode.toml. Where none comes, a network sees
-    a volume in which there is `outside` alone, and the results say why.
+    a volume in which there is `outside` alone, and the results say why. With compare no network sees it: the
+    first input's `prepare` and all steps run on it as they do on the first input, and of each lesion the
+    results say how it changed. Then it is the only further volume, and its own `prepare` is empty.
     """
 
     months_at_most: float = key(36.0, "An older study is none.", POSITIVE)
     required: bool = key(False, "Whether a study without a prior is not analysed.")
+    compare: bool = key(
+        False,
+        "Whether the steps run on the prior as they do on the first input: its lesions are paired with those "
+        "found now, and the results say how each changed.",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +153,11 @@ class InputSpec:
     )
     picture: PictureSpec | None = key(None, "Of a picture or cine: its colours, values and orientation.")
     tags: tuple[TagNumber, ...] = key((), 'Of kind "tags": the numbers, in the order of the vector.')
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether it is a prior that the steps run on, for its lesions."""
+        return self.prior is not None and self.prior.compare
 
     @property
     def is_picture(self) -> bool:

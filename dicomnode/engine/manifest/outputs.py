@@ -27,6 +27,8 @@ Measure = Literal[
     "short_axis_mm",
     "equivalent_diameter_mm",
 ]
+VOLUMES: Final[tuple[Measure, ...]] = ("volume_mm3", "volume_ml")
+"""Measures that a change of volume is told by."""
 
 
 @dataclass(frozen=True, slots=True)

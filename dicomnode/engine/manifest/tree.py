@@ -247,6 +247,11 @@ class Manifest:
         """The inputs that are series of an earlier study of the patient."""
         return tuple(one for one in self.volumes[1:] if one.prior is not None)
 
+    @property
+    def compared(self) -> InputSpec | None:
+        """The prior that all steps run on for its lesions; None where there is none."""
+        return next((one for one in self.priors if one.is_compared), None)
+
     def of_head(self, step: str, head: str = "") -> tuple[OutputSpec, ...]:
         """Return the outputs that a head of a step gives, in their order."""
         owner = self.step_named(step).head_named(head)

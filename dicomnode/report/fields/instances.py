@@ -10,7 +10,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dicomnode.report.concepts import code_item
-from dicomnode.report.identity import FOR_A_LOOK, Imprint
+from dicomnode.report.identity import FOR_A_LOOK, Imprint, mark_of
 from dicomnode.report.uids import ResultUids
 from dicomnode.values import Code
 
@@ -62,9 +62,9 @@ def set_derivation(instance: Dataset, imprint: Imprint, what: str, how: Code | N
 
 
 def spoken(imprint: Imprint, *sentences: str) -> str:
-    """Sentences for people, with what the engine says of its use at the end."""
+    """Sentences for people, with what it may be used for at the end."""
     look = (FOR_A_LOOK,) if imprint.for_a_look else ()
-    return " ".join(one for one in (*look, *sentences, imprint.findings.provenance.use) if one)
+    return " ".join(one for one in (*look, *sentences, mark_of(imprint.findings)) if one)
 
 
 def label_word(label: str, otherwise: str) -> str:

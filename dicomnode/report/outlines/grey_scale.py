@@ -1,7 +1,8 @@
 """How the grey values of the images are shown: the first half of a presentation state (PS3.4 N.2.1).
 
 In Hounsfield units by the window that a radiologist sets for what was found; of any other kind of image by
-its own window or table, as its reader opens it without us: nothing else is known of its values here.
+its own window or table, as its reader opens it without us; where it has none, by that of its pixels, if they
+are at hand (`pixel_window`).
 
 A presentation state knows one rescale for all its images (PS3.3 C.11.1). Where theirs differ (PET), it has
 none, and each window is given in stored values.
@@ -10,6 +11,7 @@ none, and each window is given in stored values.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from pydicom import Dataset
@@ -48,11 +50,11 @@ def windows(
     """Return the windows of all images: one where they agree, else one for each sort of images."""
     from highdicom.pr import SoftcopyVOILUTTransformation  # noqa: PLC0415  heavy
 
-    shown = _by_words(imprint, greys)
+    shown = window_by_words(imprint, greys)
     common = _common(greys)
     sorts: dict[Window, list[int]] = {}
     for k, (rescale, own) in enumerate(zip(greys.rescales, greys.windows, strict=True)):
-        window = own if shown is None else _of_display(shown)
+        window = (own or greys.of_pixels) if shown is None else _of_display(shown)
         if window is not None and common is None and greys.modality_table is None:
             window = _in_stored_values(window, rescale)
         if window is not None:
@@ -64,9 +66,9 @@ def windows(
             window_width=_short(window.width),
             voi_lut_function=window.function,
         )
-        if shown is not None:
+        if window.words:
             # The library's own argument takes a word letter by letter
-            item.WindowCenterWidthExplanation = [shown.name]
+            item.WindowCenterWidthExplanation = [window.words]
         if len(on) < len(greys.windows):
             setattr(item, _REFERENCES, _references(slices, on))
         items.append(item)
@@ -91,7 +93,7 @@ def target_of(findings: Findings) -> Segment | Region | None:
     return max(findings.regions, key=lambda one: one.score or 0.0, default=None)
 
 
-def _by_words(imprint: Imprint, greys: SourceGreys) -> DisplayWindow | None:
+def window_by_words(imprint: Imprint, greys: SourceGreys) -> DisplayWindow | None:
     """Return the window for what was found, None of images that are not in Hounsfield units."""
     if imprint.heading.modality != "CT" or not all(one and one.type == "HU" for one in greys.rescales):
         return None
@@ -103,7 +105,7 @@ def _common(greys: SourceGreys) -> Rescale | None:
 
 
 def _of_display(window: DisplayWindow) -> Window:
-    return Window(centre=(window.low + window.high) / 2, width=window.high - window.low)
+    return Window(centre=(window.low + window.high) / 2, width=window.high - window.low, words=window.name)
 
 
 def _in_stored_values(window: Window, rescale: Rescale | None) -> Window | None:
@@ -114,15 +116,12 @@ def _in_stored_values(window: Window, rescale: Rescale | None) -> Window | None:
         return None
     centre, width = window.centre, window.width
     if window.function == "LINEAR":  # from c - 0.5 - (w - 1) / 2 on, for w - 1: PS3.3 C.11.2.1.2.1
-        return Window(
+        return replace(
+            window,
             centre=(centre - 0.5 - rescale.intercept) / rescale.slope + 0.5,
             width=(width - 1) / rescale.slope + 1,
         )
-    return Window(
-        centre=(centre - rescale.intercept) / rescale.slope,
-        width=width / rescale.slope,
-        function=window.function,
-    )
+    return replace(window, centre=(centre - rescale.intercept) / rescale.slope, width=width / rescale.slope)
 
 
 def _references(slices: PlacedSlices, on: Sequence[int]) -> list[Dataset]:

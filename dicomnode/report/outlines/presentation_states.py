@@ -19,10 +19,11 @@ from pydicom import Dataset
 from pydicom.uid import CTImageStorage
 
 from dicomnode.report.colours import coloured
-from dicomnode.report.identity import FOR_A_LOOK, MANUFACTURER, Imprint
+from dicomnode.report.free_places import Box
+from dicomnode.report.identity import MANUFACTURER, Imprint
 from dicomnode.report.outlines.drawn_slices import MOST_BYTES, DrawnSegment, drawn
 from dicomnode.report.outlines.grey_scale import add_tables, modality_transformation, windows
-from dicomnode.report.outlines.labels import PlacedText, SliceTexts
+from dicomnode.report.outlines.labels import Notice, PlacedText, SliceTexts, notice_of
 from dicomnode.report.outlines.marks import Mark, marks_of
 from dicomnode.report.outlines.outlines import Ring
 from dicomnode.report.outlines.placed import PlacedSlices
@@ -31,7 +32,7 @@ from dicomnode.report.sentences import site_text
 from dicomnode.report.uids import ResultUids
 from dicomnode.report.volume_regions import line_on_slice
 from dicomnode.report.wording import percent, size_text
-from dicomnode.values import Findings, Float64, Region, Segment
+from dicomnode.values import FindingKind, Findings, Float64, Region, Segment
 from dicomnode.values.colours import Rgb, next_colour
 
 if TYPE_CHECKING:
@@ -44,47 +45,58 @@ _LINE_BREAK: Final = "\r\n"
 _MOST_POINTS: Final = 8000  # of one object: a value has at most 65,534 bytes (PS3.5 7.1.2), a point 8
 _HALF: Final = 0.5
 _WHITE: Final = 65535  # P-Value, for displays without colour (C.10.7)
-_NOTICE_BOX: Final = (0.02, 0.94, 0.98, 0.99)  # of the displayed area
 _OF_STAND_INS: Final = ("SOPClassUID", "SamplesPerPixel", "Rows", "Columns")
 _NOTICE_COLOUR: Final = (255, 196, 70)
 
 
-def build_presentation_states(imprint: Imprint, uids: ResultUids, series_number: int) -> tuple[Dataset, ...]:
-    """Write one presentation state of all images of the first source.
+def greys_to_draw_on(findings: Findings) -> SourceGreys | None:
+    """Read what the images of the first source look like.
 
-    () where nothing has a place on an image, and of colour images, which the object cannot refer to. Outlines
-    take 8 MiB at most, see `drawn_slices`: what is left out is said beside the finding.
+    None where there is nothing to draw: nothing has a place on an image, or the images are in colour, which
+    the object cannot refer to.
     """
-    findings = imprint.findings
     source = findings.sources[0]
     if source.grid is None or not (findings.segments or findings.regions):
-        return ()
+        return None
     greys = read_greys(source)
-    if greys.is_colour:
+    return None if greys.is_colour else greys
+
+
+def build_presentation_states(
+    imprint: Imprint, uids: ResultUids, series_number: int, greys: SourceGreys | None
+) -> tuple[Dataset, ...]:
+    """Write one presentation state of all images of the first source; () without `greys_to_draw_on`.
+
+    Outlines take 8 MiB at most, see `drawn_slices`: what is left out is said beside the finding.
+    """
+    if greys is None:
         return ()
+    findings = imprint.findings
     slices = PlacedSlices(imprint)
-    layers = _Layers(imprint, slices)
-    layers.add_segments(drawn(coloured(findings.segments), MOST_BYTES))
-    layers.add_regions(findings.regions)
-    layers.add_notice(_notice(imprint))
+    layers = _Layers(imprint, slices, drawn(coloured(findings.segments), MOST_BYTES))
+    layers.add_segments()
+    layers.add_regions()
+    layers.add_notice()
     return (_written(imprint, uids, series_number, greys, slices, layers),)
 
 
-def _notice(imprint: Imprint) -> str:
+def _notice(imprint: Imprint, slices: PlacedSlices) -> Notice:
     made_by = imprint.findings.provenance
-    words = FOR_A_LOOK if imprint.for_a_look else made_by.use
-    return f"{made_by.engine} {made_by.version}: {words}"[:_ST_MAX]
+    return notice_of(f"{made_by.engine} {made_by.version}: {imprint.mark}", slices.grid)
 
 
 class _Layers:
     """Graphic layers and annotations in the making; the later ones lie above."""
 
-    def __init__(self, imprint: Imprint, slices: PlacedSlices) -> None:
+    def __init__(self, imprint: Imprint, slices: PlacedSlices, segments: Sequence[DrawnSegment]) -> None:
         self.layers: list[pr.GraphicLayer] = []
         self.annotations: list[pr.GraphicAnnotation] = []
         self._imprint, self._slices = imprint, slices
         self._images = [_stand_in(stub, imprint) for stub in imprint.heading.stubs[0]]
         self._image_of = {str(image.SOPInstanceUID): image for image in self._images}
+        self._segments = segments
+        self._marks = [list(marks_of(one, slices.grid)) for one in imprint.findings.regions]
+        self._notice = _notice(imprint, slices)
         self._texts: dict[int, SliceTexts] = {}
         self._colours: list[Rgb] = []
 
@@ -93,9 +105,10 @@ class _Layers:
         """All images, as the library wants to see them."""
         return self._images
 
-    def add_segments(self, segments: Sequence[DrawnSegment]) -> None:
+    def add_segments(self) -> None:
         """Draw each segment in a layer of its own: outlines, axes, and a text on the key slice."""
-        for one in segments:
+        texts_of = self._placed_by_rank()
+        for number, one in enumerate(self._segments):
             segment = one.segment
             layer = self._layer(
                 segment.label, f"{segment.type.meaning}{site_text(segment)}", segment.colour_rgb
@@ -112,16 +125,24 @@ class _Layers:
                 axis = None if ends is None else line_on_slice(ends, self._slices.grid)
                 if axis is not None and np.ptp(axis.corners, axis=0).max() > 0:
                     objects.setdefault(axis.k, []).append(_line(axis.corners, segment))
-            text = self._place(one.key, _segment_lines(one, self._imprint.findings), _around(one))
+            text = texts_of[number]
             for k in sorted({*objects, one.key}):
-                texts = [_text(text, segment)] if k == one.key else []
+                texts = [_text(text, segment)] if text is not None and k == one.key else []
                 self._annotate(k, layer, objects.get(k, []), texts)
 
-    def add_regions(self, regions: Sequence[Region]) -> None:
+    def _placed_by_rank(self) -> dict[int, PlacedText | None]:
+        """The texts of segments by their numbers: lesions choose their places first, the surest of all."""
+        ranked = sorted(range(len(self._segments)), key=lambda n: _rank(self._segments[n].segment))
+        findings = self._imprint.findings
+        return {
+            n: self._place(one.key, _segment_lines(one, findings), _around(one))
+            for n, one in ((n, self._segments[n]) for n in ranked)
+        }
+
+    def add_regions(self) -> None:
         """Draw each region in a layer of its own, all in one colour; its text stands on its middle slice."""
         colour = next_colour(self._colours)
-        for region in regions:
-            marks = list(marks_of(region, self._slices.grid))
+        for region, marks in zip(self._imprint.findings.regions, self._marks, strict=True):
             if not marks:
                 continue
             layer = self._layer(region.label, f"{region.type.meaning}{site_text(region)}", colour)
@@ -132,19 +153,22 @@ class _Layers:
             text = self._place(key, _region_lines(region), np.concatenate([m.corners for m in on[key]]))
             for k in sorted(on):
                 objects = [_line(mark.corners, region, mark.graphic) for mark in on[k]]
-                self._annotate(k, layer, objects, [_text(text, region)] if k == key else [])
+                texts = [_text(text, region)] if text is not None and k == key else []
+                self._annotate(k, layer, objects, texts)
 
-    def add_notice(self, words: str) -> None:
-        """Write what holds for all images at the lower edge of each."""
+    def add_notice(self) -> None:
+        """Write what holds for all images at the lower edge of each; above it, how many have no text."""
         from highdicom import pr  # noqa: PLC0415  heavy
 
         layer = self._layer("NOTICE", "Who made it, and what it is for", _NOTICE_COLOUR)
-        text = pr.TextObject(
-            text_value=words, units="DISPLAY", bounding_box=_NOTICE_BOX, text_justification="LEFT"
-        )
-        notice = pr.GraphicAnnotation(self._images, layer, text_objects=[text])
+        words = _on_display(_LINE_BREAK.join(self._notice.lines), self._notice.box)
+        notice = pr.GraphicAnnotation(self._images, layer, text_objects=[words])
         notice.ReferencedImageSequence.clear()  # it applies to all images
         self.annotations.append(notice)
+        for k, texts in sorted(self._texts.items()):
+            if texts.left_out:
+                more = f"+ {texts.left_out} more: see the layers"
+                self._annotate(k, layer, [], [_on_display(more, self._notice.more)])
 
     def _layer(self, name: str, description: str, colour: Rgb) -> pr.GraphicLayer:
         from highdicom import pr  # noqa: PLC0415  heavy
@@ -171,8 +195,18 @@ class _Layers:
             free = f"{wanted[: _CS_MAX - len(str(number)) - 1].rstrip()} {number}"
         return free
 
-    def _place(self, k: int, lines: Sequence[str], points: Float64) -> PlacedText:
-        return self._texts.setdefault(k, SliceTexts(self._slices.grid)).place(lines, points)
+    def _place(self, k: int, lines: Sequence[str], points: Float64) -> PlacedText | None:
+        if k not in self._texts:
+            self._texts[k] = SliceTexts(self._slices.grid, self._notice, self._lines_on(k))
+        return self._texts[k].place(lines, points)
+
+    def _lines_on(self, k: int) -> Iterator[Float64]:
+        """All outlines on a slice, and all that is drawn of regions."""
+        for one in self._segments:
+            for ring in one.rings.get(k, ()):
+                yield np.concatenate([ring, ring[:1]]) + _HALF
+        for marks in self._marks:
+            yield from (mark.corners for mark in marks if mark.k == k)
 
     def _annotate(
         self,
@@ -183,6 +217,8 @@ class _Layers:
     ) -> None:
         from highdicom import pr  # noqa: PLC0415  heavy
 
+        if not objects and not texts:
+            return
         reference = self._slices.reference(k)
         image = self._image_of[str(reference.ReferencedSOPInstanceUID)]
         annotation = pr.GraphicAnnotation([image], layer, graphic_objects=objects, text_objects=texts)
@@ -297,6 +333,11 @@ def _name(found: Segment | Region) -> str:
     return f"{found.label}: {found.type.meaning}{site_text(found)}"
 
 
+def _rank(segment: Segment) -> tuple[bool, float, int]:
+    """Lesions first, of these the surest, of equally sure ones the largest."""
+    return segment.kind is not FindingKind.LESION, -(segment.score or 0.0), -segment.mask.count
+
+
 def _around(one: DrawnSegment) -> Float64:
     """Points on the key slice that its text stands beside: of the largest outline, or of the centre."""
     rings = one.rings.get(one.key)
@@ -336,6 +377,14 @@ def _text(placed: PlacedText, found: Segment | Region) -> pr.TextObject:
         text_justification="LEFT",
         tracking_id=found.tracking_id,
         tracking_uid=found.tracking_uid,
+    )
+
+
+def _on_display(words: str, box: Box) -> pr.TextObject:
+    from highdicom import pr  # noqa: PLC0415  heavy
+
+    return pr.TextObject(
+        text_value=words[:_ST_MAX], units="DISPLAY", bounding_box=box, text_justification="LEFT"
     )
 
 

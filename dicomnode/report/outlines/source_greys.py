@@ -15,6 +15,7 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.tag import Tag
 
 from dicomnode.report.characters import as_it_is, read_encoded
+from dicomnode.report.display_window import DisplayWindow
 from dicomnode.store.foreign import UNREADABLE_ITEMS
 from dicomnode.values import Source
 
@@ -22,6 +23,7 @@ _TABLES: Final = ("ModalityLUTSequence", "VOILUTSequence")
 _GROUPS: Final = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 _RESCALE: Final = "PixelValueTransformationSequence"
 _WINDOW: Final = "FrameVOILUTSequence"
+_MAPPING: Final = "RealWorldValueMappingSequence"
 _READ: Final = tuple(
     Tag(tag_for_keyword(keyword) or 0)
     for keyword in (
@@ -31,12 +33,16 @@ _READ: Final = tuple(
         "SamplesPerPixel",
         "PhotometricInterpretation",
         "PixelAspectRatio",
+        "BitsStored",
+        "PixelRepresentation",
+        "Units",
         "RescaleSlope",
         "RescaleIntercept",
         "RescaleType",
         "WindowCenter",
         "WindowWidth",
         "VOILUTFunction",
+        _MAPPING,
         *_TABLES,
         *_GROUPS,
     )
@@ -54,11 +60,19 @@ class Rescale:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """A window as it stands in a header, in rescaled values; function: (0028,1056)."""
+    """A window as it stands in a header, in rescaled values; function: (0028,1056), words: (0028,1055)."""
 
     centre: float
     width: float
     function: str = "LINEAR"
+    words: str = ""
+
+    @classmethod
+    def between(cls, shown: DisplayWindow) -> Window:
+        """Black up to the lowest value shown, white from the highest one on: PS3.3 C.11.2.1.2.1."""
+        return cls(
+            centre=(shown.low + shown.high + 1) / 2, width=shown.high - shown.low + 1, words=shown.name
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -66,7 +80,9 @@ class SourceGreys:
     """Of each slice: rescale, window and table of the image itself, None where it has none.
 
     rescales, windows: by slice. modality_table, display_table: items of Modality LUT and VOI LUT Sequence, of
-    a source of one instance. is_colour, dark_is_more (MONOCHROME1), aspect (rows to columns): of the first.
+    a source of one instance. is_colour, dark_is_more (MONOCHROME1), aspect (rows to columns), units
+    (0054,1001), is_mapped (to real world values), bits and is_signed of stored values: of the first.
+    of_pixels: the window of images that have none, see `pixel_window`.
     """
 
     rescales: tuple[Rescale | None, ...]
@@ -76,6 +92,21 @@ class SourceGreys:
     is_colour: bool
     dark_is_more: bool
     aspect: tuple[int, int]
+    units: str
+    is_mapped: bool
+    bits: int
+    is_signed: bool
+    of_pixels: Window | None = None
+
+    @property
+    def reach(self) -> tuple[float, float]:
+        """From where to where the values of an image can reach, after its table or rescale."""
+        if self.modality_table is not None:
+            return 0.0, float(2 ** int(self.modality_table.LUTDescriptor[2]) - 1)
+        low = -(2 ** (self.bits - 1)) if self.is_signed else 0
+        scale = self.rescales[0] or Rescale()
+        ends = [scale.slope * stored + scale.intercept for stored in (low, low + 2**self.bits - 1)]
+        return min(ends), max(ends)
 
 
 def read_greys(source: Source) -> SourceGreys:
@@ -96,10 +127,24 @@ def read_greys(source: Source) -> SourceGreys:
             windows=tuple(windows),
             modality_table=tables[0],
             display_table=tables[1],
-            is_colour=_value(first, "SamplesPerPixel") not in (None, 1),
+            is_colour=_is_colour(first),
             dark_is_more=_value(first, "PhotometricInterpretation") == "MONOCHROME1",
             aspect=_aspect(first),
+            units=str(_value(first, "Units") or "").strip().upper(),
+            is_mapped=_MAPPING in first,
+            bits=int(next(iter(_numbers(first, "BitsStored")), 0)),
+            is_signed=_value(first, "PixelRepresentation") == 1,
         )
+
+
+def is_in_colour(source: Source) -> bool:
+    """Tell it of the first header of `source` alone."""
+    with as_it_is():
+        return _is_colour(read_encoded(source.headers.encoded[0], _READ))
+
+
+def _is_colour(header: Dataset) -> bool:
+    return _value(header, "SamplesPerPixel") not in (None, 1)
 
 
 def _value(header: Dataset, keyword: str) -> object:
@@ -131,6 +176,8 @@ def _group(header: Dataset, macro: str, number: int | None) -> Dataset | None:
 
 def _rescale(header: Dataset) -> Rescale | None:
     slope, intercept = _numbers(header, "RescaleSlope"), _numbers(header, "RescaleIntercept")
+    if not _value(header, "RescaleIntercept"):  # missing or empty: read as 0, as with the voxels
+        intercept = [0.0]
     if len(slope) != 1 or len(intercept) != 1 or slope[0] == 0:
         return None
     kind = str(_value(header, "RescaleType") or "").strip()

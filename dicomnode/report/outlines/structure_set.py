@@ -21,7 +21,7 @@ from pydicom.valuerep import format_number_as_ds
 
 from dicomnode.report.colours import coloured
 from dicomnode.report.concepts import ARTIFICIAL_INTELLIGENCE, code_item
-from dicomnode.report.identity import MANUFACTURER, NOT_CLINICAL, Imprint
+from dicomnode.report.identity import MANUFACTURER, Imprint
 from dicomnode.report.outlines.outlines import Ring, slices_of
 from dicomnode.report.outlines.placed import PlacedSlices, decimal_strings, reference_of
 from dicomnode.report.sentences import site_text
@@ -109,8 +109,7 @@ def _empty(imprint: Imprint, uids: ResultUids, series_number: int, contours: Ite
     cut = sum(one.cut for one in contours)
     regions = "1 region has" if cut == 1 else f"{cut} regions have"
     more = f" {regions} too many points and no contours." if cut else ""
-    mark = f" {NOT_CLINICAL}." if imprint.for_a_look else ""
-    result.StructureSetDescription = f"{made_by.title}. {made_by.use}{mark}{more}"[:_ST_MAX]
+    result.StructureSetDescription = f"{made_by.title}. {imprint.mark}{more}"[:_ST_MAX]
     result.StructureSetDate = made_at.strftime("%Y%m%d")
     result.StructureSetTime = made_at.strftime("%H%M%S.%f")
     return result

@@ -228,6 +228,8 @@ class _Story:
                 story += self._figure(figure)
         if words.table.rows:
             story += [_heading("Findings"), _table(words.table)]
+        if words.changes:
+            story += [_heading("Since the earlier study"), *map(_item, words.changes)]
         story += self._lesions([one for one in figures if one.found is not None])
         if words.remarks:
             story += [_heading("Remarks and limits"), *map(_item, words.remarks)]

@@ -20,7 +20,7 @@ from dicomnode.report.pages.pixels import SourcePixels
 from dicomnode.report.pages.sheet import GAP, INNER, ROW, SMALL, TEXT, Sheet
 from dicomnode.report.pages.shown import Shown
 from dicomnode.report.pages.volume_views import (
-    COLUMNS,
+    Montage,
     lesion_views,
     montage,
     montage_slices,
@@ -51,6 +51,7 @@ _CONCLUSION: Final = 22
 _FEWEST_ROWS: Final = 4  # of the table on the first page, if there are so many
 _FOR_REMARKS: Final = 150  # pixels that are kept free for remarks there
 _CAPTION: Final = 36  # below the images on the first page
+_UNNAMED_LINES: Final = 2  # on what the key images have no room to name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -92,7 +93,8 @@ def _texts(imprint: Imprint, words: Words, pixels: SourcePixels | None) -> tuple
     ending = _ending(words)
     kept_free = sum(sheet.height_of(text, SMALL) for text in ending) + 10
     rows = words.table.rows
-    for_remarks = sum(sheet.height_of_item(one) for one in words.remarks) + (ROW if words.remarks else 0)
+    remarks = (*words.changes, *words.remarks)
+    for_remarks = sum(sheet.height_of_item(one) for one in remarks) + (ROW if remarks else 0)
     for_texts = kept_free + for_remarks + (ROW * (len(rows) + 1) + 20 if rows else 0)
     shows, description = _look(sheet, imprint, words, pixels, sheet.room - for_texts - _CAPTION)
     fit = len(rows)
@@ -102,7 +104,7 @@ def _texts(imprint: Imprint, words: Words, pixels: SourcePixels | None) -> tuple
         sheet.table(words.table, rows[:fit])
     note_at, without_page = sheet.y, _without_page(imprint, words, pixels)
     sheet.skip(2 * ROW if without_page or fit < len(rows) else 4)
-    left = _write_remarks(sheet, words.remarks, kept_free)
+    left = _write_remarks(sheet, remarks, kept_free)
     sheet.sink(kept_free - 10)
     for text in ending:
         sheet.text(text, size=SMALL, colour=FAINT)
@@ -211,11 +213,20 @@ def _montage(imprint: Imprint, words: Words, volume: Volume, slices: Sequence[tu
     window = window_name(volume, imprint.findings, None)
     sheet.text(f"Key images. {window[0].upper()}{window[1:]}.", size=TEXT)
     sheet.skip(4)
-    tiles = montage(imprint, volume, slices)
-    for n in range(0, len(tiles), COLUMNS):
-        sheet.images(tiles[n : n + COLUMNS])
+    made = montage(imprint, volume, slices, sheet.room)
+    if made.unnamed:
+        made = montage(imprint, volume, slices, sheet.room - _UNNAMED_LINES * sheet.height_of("", SMALL))
+        sheet.text(_unnamed(made), size=SMALL, colour=FAINT, most=_UNNAMED_LINES)
+    for row in made.rows:
+        sheet.images(row)
     shows = tuple(Shown(0, k) for k, _ in slices)
     return Page(sheet=sheet, description=_OF_SLICES, shows=shows, is_montage=True)
+
+
+def _unnamed(made: Montage) -> str:
+    """What the tiles have no room to name."""
+    told = [f"{', '.join(names)} ({slice_name})" for slice_name, names in made.unnamed.items()]
+    return f"Not named here, but in the table of findings: {'; '.join(told)}." if told else ""
 
 
 def _picture(imprint: Imprint, words: Words, pixels: SourcePixels, shown: Shown) -> Page:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -11,13 +11,14 @@ from PIL import Image
 
 from dicomnode.report.colours import coloured
 from dicomnode.report.identity import Imprint
+from dicomnode.report.pages.names import Names
 from dicomnode.report.pages.pixels import SourcePixels
 from dicomnode.report.pages.shown import Shown
 from dicomnode.report.pages.typeface import plain, writable
-from dicomnode.report.pages.words import Found, colours_of, key_slice, slice_name
+from dicomnode.report.pages.words import Found, colours_of, key_slice, lesions_of, slice_name
 from dicomnode.report.panels import Extract, Lettering, Panel
 from dicomnode.report.patient_views import View
-from dicomnode.report.pictures import draw_shape, on_panel
+from dicomnode.report.pictures import Corners, draw_shape, on_panel
 from dicomnode.report.scene import Box, box_of
 from dicomnode.report.wording import percent
 from dicomnode.values import Picture, Pixels, Segment
@@ -28,7 +29,8 @@ _WIDE: Final = 1.9
 _OPPOSITE: Final = {"L": "R", "R": "L", "A": "P", "P": "A", "H": "F", "F": "H"}
 _PERCENTILES: Final = (1.0, 99.5)
 _BESIDE_POINT: Final = 17  # pixels: the arms of the cross stay free
-_TOP: Final = 60  # … at the top, where other texts stand
+_TOP: Final = 30  # pixels from the top, below what the frame is called
+_NAME: Final = 14  # size of names
 _BLACK: Final = 0.1  # of what a screen shows: nobody sees anything in less
 _ENOUGH: Final = 100_000  # pixels are enough for percentiles
 
@@ -67,13 +69,13 @@ def picture_panel(imprint: Imprint, pixels: SourcePixels, shown: Shown, size: tu
     middle = ((view.shape[0] - 1) / 2, (view.shape[1] - 1) / 2)
     panel = Panel(view, Extract(middle, scale, (width, height)), Lettering(plain, _LETTERS))
     panel.draw_pixels(toned(picture.frames[shown.frame]))
-    if shown.source == 0:
-        _draw_findings(panel, imprint, shown.frame)
     panel.write_letters()
     if picture.plane.spacing_ji_mm is not None:
         panel.draw_scale()
     if name := frame_name(imprint, picture, shown):
         panel.write((8, 6), name, "la")
+    if shown.source == 0:
+        _draw_findings(panel, imprint, shown.frame)
     return panel.finished()
 
 
@@ -120,26 +122,51 @@ def _draw_findings(panel: Panel, imprint: Imprint, frame: int) -> None:
     segments = coloured(findings.segments)
     for segment in segments:
         panel.draw_contour(segment, frame, _WIDE)
-    on_it: list[Found] = [one for one in findings.regions if key_slice(one, findings) == frame]
-    for found in (*on_it, *(one for one in segments if _is_on(one, frame))):
-        box = box_of(found, grid)
-        if not isinstance(found, Segment):
-            draw_shape(panel, found, box, colours[found.label])
-        _name(panel, found, box, colours[found.label])
+    on_it = [one for one in findings.regions if key_slice(one, findings) == frame]
+    shown: list[tuple[Found, Box]] = []
+    for region in on_it:
+        shown.append((region, box_of(region, grid)))
+        draw_shape(panel, region, box_of(region, grid), colours[region.label])
+    shown += [(one, of_it) for one in segments if (of_it := _box_on(one, frame)) is not None]
+    # The surest choose their places first
+    rank = {one.label: n for n, one in enumerate(lesions_of(findings))}
+    shown.sort(key=lambda one: rank.get(one[0].label, len(rank)))
+    _name_all(panel, [(found, _with_air(panel, box)) for found, box in shown], colours)
 
 
-def _name(panel: Panel, found: Found, box: Box, colour: Rgb) -> None:
-    """Write what it is called, above it or below where there is no room."""
-    (x0, y0), (_, y1) = on_panel(panel, box)
-    away = _BESIDE_POINT if y1 - y0 < 1 else 5
-    above = y0 > _TOP
-    at = (max(2.0, x0), y0 - away if above else y1 + away)
-    panel.write(at, writable(found.label), "ls" if above else "la", colour, 14)
+def _name_all(panel: Panel, shown: Sequence[tuple[Found, Corners]], colours: Mapping[str, Rgb]) -> None:
+    """Write what findings are called, in their order, and how many there is no room for."""
+    names, more_at = Names(panel, _NAME), (8, _TOP)
+    names.keep_for_more(more_at)
+    for _, (low, high) in shown:
+        names.avoid((*low, *high))
+    named = [
+        names.write(writable(found.label), colours[found.label], (*low, *high))
+        for found, (low, high) in shown
+    ]
+    names.write_more(more_at, named.count(False))
 
 
-def _is_on(segment: Segment, frame: int) -> bool:
-    start, stop = segment.mask.box_kji[0]
-    return start <= frame < stop and bool(segment.mask.crop()[frame - start].any())
+def _with_air(panel: Panel, box: Box) -> Corners:
+    """Upper left and lower right corner of a finding on a panel; of a point those of the cross around it."""
+    (x0, y0), (x1, y1) = on_panel(panel, box)
+    air = _BESIDE_POINT if max(x1 - x0, y1 - y0) < 1 else 0
+    return (x0 - air, y0 - air), (x1 + air, y1 + air)
+
+
+def _box_on(segment: Segment, frame: int) -> Box | None:
+    """What a segment takes of a frame; None where it is not on it."""
+    (start, stop), (top, _), (left, _) = segment.mask.box_kji
+    if not start <= frame < stop:
+        return None
+    on_it = segment.mask.crop()[frame - start]
+    rows, columns = (np.flatnonzero(on_it.any(axis=axis)) for axis in (1, 0))
+    if not rows.size:
+        return None
+    ends = [
+        (float(low) + one[0] - 0.5, float(low) + one[-1] + 0.5) for low, one in ((top, rows), (left, columns))
+    ]
+    return (frame - 0.5, frame + 0.5), ends[0], ends[1]
 
 
 def _view(picture: Picture) -> View:

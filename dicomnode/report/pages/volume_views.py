@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from dicomnode.report.identity import Imprint
+from dicomnode.report.pages.names import Names
 from dicomnode.report.pages.sheet import GAP, INNER
 from dicomnode.report.pages.typeface import plain, writable
 from dicomnode.report.pages.words import Found, key_slice, lesions_of, slice_name
@@ -24,9 +25,10 @@ _THIRD: Final = (INNER - 2 * GAP) // 3
 _WIDE: Final = 1.9  # pixels of a contour: seen at half the size
 _LETTERS: Final = 1.45  # times as large as in the pictures of `dicomnode try`
 
-COLUMNS, ROWS = 4, 3  # of a montage
-TILES: Final = COLUMNS * ROWS
-_TILE: Final = ((INNER - (COLUMNS - 1) * GAP) // COLUMNS, 276)
+TILES: Final = 12  # of a montage at most
+_ARRANGED: Final = ((1, 1), (2, 1), (2, 2), (3, 2), (3, 3), (4, 3))  # columns and rows
+_WIDEST: Final = 1.5  # times as wide as high is a tile at most
+_SAID, _NEXT = (6, 5), 22  # where the first text of a tile stands, and pixels from one to the next
 _AROUND_MM: Final = 15.0  # beside what was found that a tile shows …
 _LEAST_MM: Final = 150.0  # … and at least this much
 
@@ -108,33 +110,57 @@ def montage_slices(imprint: Imprint, lesions: Sequence[Found]) -> list[tuple[int
     return [(k, writable(told[k])) for k in order]
 
 
-def montage(imprint: Imprint, volume: Volume, slices: Sequence[tuple[int, str]]) -> list[Image.Image]:
-    """Draw a tile for each slice, all of the same part of the volume, with frames around lesions."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Montage:
+    """Rows of tiles. unnamed: by the name of its slice, the lesions of a tile that had no room for them."""
+
+    rows: tuple[tuple[Image.Image, ...], ...]
+    unnamed: Mapping[str, tuple[str, ...]]
+
+
+def montage(imprint: Imprint, volume: Volume, slices: Sequence[tuple[int, str]], height: int) -> Montage:
+    """Draw a tile for each slice, all of the same part of the volume, with frames around lesions.
+
+    They are as large as their number allows. height: of the room for all of them.
+    """
+    columns, rows = next(one for one in _ARRANGED if one[0] * one[1] >= len(slices))
+    high = (height - rows * GAP) // rows
+    size = min((INNER - (columns - 1) * GAP) // columns, round(_WIDEST * high)), high
     scene = replace(scene_of(volume, imprint.findings, None), target=None)
     view = next(one for one in scene.views if one.axes[2] == 0)
-    extract = _extract(scene, view)
-    lesions = {one.label for one in lesions_of(imprint.findings)}
-    tiles = []
+    extract = _extract(scene, view, size)
+    ranked = [one.label for one in lesions_of(imprint.findings)]
+    tiles, unnamed = [], {}
     for k, told in slices:
         _, j, i = scene.centre_kji
         here = replace(scene, centre_kji=(k, j, i))
         panel = draw_panel(here, view, extract, _WIDE / 1.3, Lettering(plain, _LETTERS * 0.9))
-        for found in here.found:
-            if found.label in lesions and here.cuts(found, view):
-                _frame(panel, here, found)
-        panel.write((6, 5), slice_name(imprint, k), "la")
-        panel.write((6, 27), told, "la")
+        for n, text in enumerate((slice_name(imprint, k), told)):
+            panel.write((_SAID[0], _SAID[1] + n * _NEXT), text, "la")
+        cut = {one.label: one for one in here.found if here.cuts(one, view)}
+        left_out = _name_lesions(panel, here, [cut[label] for label in ranked if label in cut])
+        if left_out:
+            unnamed[slice_name(imprint, k)] = tuple(left_out)
         tiles.append(panel.finished())
-    return tiles
+    in_rows = (tuple(tiles[n : n + columns]) for n in range(0, len(tiles), columns))
+    return Montage(tuple(in_rows), unnamed)
 
 
-def _frame(panel: Panel, scene: Scene, found: Found) -> None:
-    """Frame a lesion on a tile and name it, above the frame or below where there is no room."""
-    low, high = frame_on(panel, scene.box_of(found))
-    panel.draw_corners(low, high, scene.colour_of(found))
-    above = low[1] > 70
-    at = ((low[0] + high[0]) / 2, low[1] - 4 if above else high[1] + 4)
-    panel.write(at, writable(found.label), "ms" if above else "ma", scene.colour_of(found), 12)
+def _name_lesions(panel: Panel, scene: Scene, lesions: Sequence[Found]) -> list[str]:
+    """Frame lesions on a tile and name them in their order; gives those that there is no room to name."""
+    names, more_at = Names(panel), (_SAID[0], _SAID[1] + _NEXT)
+    frames = [frame_on(panel, scene.box_of(found)) for found in lesions]
+    names.keep_for_more(more_at)
+    for found, (low, high) in zip(lesions, frames, strict=True):
+        panel.draw_corners(low, high, scene.colour_of(found))
+        names.avoid((*low, *high))
+    left_out = [
+        writable(found.label)
+        for found, (low, high) in zip(lesions, frames, strict=True)
+        if not names.write(writable(found.label), scene.colour_of(found), (*low, *high))
+    ]
+    names.write_more(more_at, len(left_out))
+    return left_out
 
 
 def _of_lesions(lesions: Sequence[Found], findings: Findings) -> list[int]:
@@ -168,8 +194,8 @@ def _spread(start: int, stop: int, most: int) -> list[int]:
     return sorted({int(k) for k in np.rint(np.linspace(start, stop - 1, count))})
 
 
-def _extract(scene: Scene, view: View) -> Extract:
-    """The part of the plane with everything that was found, and some air around it."""
+def _extract(scene: Scene, view: View, size: tuple[int, int]) -> Extract:
+    """The part of the plane with everything that was found, and some air around it; size: of the panel."""
     ends = np.array([[-0.5, n - 0.5] for n in view.shape])
     spacing = np.array(view.spacing_mm)
     if scene.found:
@@ -183,5 +209,5 @@ def _extract(scene: Scene, view: View) -> Extract:
         ends = np.clip(np.stack((low - lacking, high + lacking), axis=1), ends[:, :1], ends[:, 1:])
     down_mm, right_mm = (ends[:, 1] - ends[:, 0]) * spacing
     row, column = (float(middle) for middle in ends.mean(axis=1))
-    scale = min(_TILE[0] / float(right_mm), _TILE[1] / float(down_mm))
-    return Extract((row, column), scale, _TILE)
+    scale = min(size[0] / float(right_mm), size[1] / float(down_mm))
+    return Extract((row, column), scale, size)

@@ -12,12 +12,12 @@ from typing import Final
 import numpy as np
 
 from dicomnode.report import concepts as c
+from dicomnode.report.changes import change_sentences, change_word
 from dicomnode.report.colours import coloured
 from dicomnode.report.conclusion import conclusion
-from dicomnode.report.identity import FOR_A_LOOK, NOT_CLINICAL, Imprint
+from dicomnode.report.identity import FOR_A_LOOK, Imprint, mark_of
 from dicomnode.report.measured import measured_of, rounded
 from dicomnode.report.pages.typeface import REPLACED, WHY_REPLACED, writable
-from dicomnode.report.pictures import NOT_FOR_CLINICAL_USE
 from dicomnode.report.scene import box_of
 from dicomnode.report.sentences import remarks, site_text
 from dicomnode.report.wording import inside, number_text, percent, place_text, size_text
@@ -53,13 +53,15 @@ class Table:
 class Words:
     """Every text of the pages, in letters that can be written.
 
-    marks: what it may be used for. lesions: what gets a page of its own, in this order.
+    marks: what it may be used for. changes: of lesions since an earlier study. lesions: what gets a page of
+    its own, in this order.
     """
 
     title: str
     engine: str
     marks: tuple[str, ...]
     conclusion: tuple[str, ...]
+    changes: tuple[str, ...]
     remarks: tuple[str, ...]
     provenance: tuple[tuple[str, str], ...]
     table: Table
@@ -68,7 +70,7 @@ class Words:
     @property
     def replaced(self) -> str:
         """A sentence where letters had to be replaced, else nothing."""
-        said = (self.title, *self.conclusion, *self.remarks)
+        said = (self.title, *self.conclusion, *self.changes, *self.remarks)
         cells = (cell for row in self.table.rows for cell in row.cells)
         return WHY_REPLACED if any(REPLACED in text for text in (*said, *cells)) else ""
 
@@ -81,6 +83,7 @@ def words_of(imprint: Imprint) -> Words:
         engine=writable(f"{made_by.engine} {made_by.version}"),
         marks=tuple(writable(mark) for mark in _marks(imprint)),
         conclusion=tuple(writable(text) for text in conclusion(findings, imprint.heading.numbers)),
+        changes=tuple(writable(text) for text in change_sentences(findings)),
         remarks=tuple(writable(text) for text in remarks(findings)),
         provenance=tuple((name, writable(value)) for name, value in _provenance(findings)),
         table=_table(imprint),
@@ -152,11 +155,9 @@ def colours_of(findings: Findings) -> dict[str, Rgb]:
 
 # ── Who says it ───────────────────────────────────────────────────────────────────────────────────
 def _marks(imprint: Imprint) -> list[str]:
-    """What it may be used for: the engine's own words, and that of the node where they do not say it."""
-    use = imprint.findings.provenance.use
-    said = NOT_CLINICAL.lower() in use.lower()
-    marks = [FOR_A_LOOK] if imprint.for_a_look else []
-    return [*marks, use if said else f"{use} {NOT_FOR_CLINICAL_USE}".strip()]
+    """What it may be used for: what every object says, and of a look that it is one."""
+    look = [FOR_A_LOOK] if imprint.for_a_look else []
+    return [*look, mark_of(imprint.findings)]
 
 
 def _provenance(findings: Findings) -> list[tuple[str, str]]:
@@ -200,6 +201,7 @@ def _table(imprint: Imprint) -> Table:
         ("Finding", lambda one: one.label),
         ("What and where", headline),
         (_size_name(findings), lambda one: _size(one, findings)),
+        ("Change", lambda one: change_word(one, findings)),
         ("Long axis", lambda one: _axis(one, findings)),
         ("Mean", lambda one: _mean(one, findings)),
         ("Score", lambda one: "" if one.score is None else percent(one.score)),

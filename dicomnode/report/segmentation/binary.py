@@ -7,7 +7,7 @@ series.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from pydicom import Dataset
@@ -36,17 +36,18 @@ def build_segmentation(
     *,
     frames_max: int = 0,
     empty_frames: bool = False,
-) -> tuple[LongDataset, ...]:
-    """Write the segments of the Findings on the frames of their first source; () where there are none.
+) -> Iterator[LongDataset]:
+    """Write the segments of the Findings on the frames of their first source; nothing where there are none.
 
-    Each object holds whole segments, numbered from 1, in the order of the Findings (`numbered`).
+    Each object holds whole segments, numbered from 1, in the order of the Findings (`numbered`). It is made
+    when it is asked for: the pixels of all together may be more than memory holds twice.
     frames_max: frames in an object, 0 for no such limit; a single segment is never divided. empty_frames:
     whether each segment has a frame for every slice, or only for those where it has voxels.
     Raises ValueError where two slices of the source lie at one place.
     """
     findings = imprint.findings
     if not findings.segments or findings.sources[0].plane is not None:
-        return ()
+        return
     every = range(len(findings.sources[0].frames))
     slices_with = [list(every) if empty_frames else occupied(one.mask) for one in findings.segments]
     most = _frames_most(findings.segments[0], frames_max)
@@ -61,10 +62,8 @@ def build_segmentation(
         syntax=ExplicitVRLittleEndian,
     )
     segments = coloured(findings.segments)
-    return tuple(
-        _object(writer, segments[part], slices_with[part], Instance(number=n, of=len(parts)))
-        for n, part in enumerate(parts, start=1)
-    )
+    for n, part in enumerate(parts, start=1):
+        yield _object(writer, segments[part], slices_with[part], Instance(number=n, of=len(parts)))
 
 
 def numbered(objects: Sequence[Dataset]) -> Mapping[int, tuple[Dataset, int]]:

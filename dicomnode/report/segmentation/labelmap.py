@@ -9,7 +9,7 @@ Source: PS3.3 C.8.20.2 (since 2024d), PS3.5 A.4.2.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
@@ -23,7 +23,7 @@ from dicomnode.report.segmentation.bits import occupied, overlap
 from dicomnode.report.segmentation.encoding import SEQUENCE_END, UNDEFINED, LongDataset, element_head
 from dicomnode.report.segmentation.frames import PIXEL_DATA, Frame, FrameWriter
 from dicomnode.report.segmentation.head import HeadWriter, Instance
-from dicomnode.report.segmentation.run_lengths import Labels, encode_frame
+from dicomnode.report.segmentation.run_lengths import Labels, encode_bands
 from dicomnode.report.segmentation.slices import slices_of
 from dicomnode.report.uids import ResultUids
 from dicomnode.values import Mask
@@ -62,16 +62,31 @@ def build_labelmap(
     head, sample = writer.write(coloured(findings.segments), planes, Instance())
     head.NumberOfFrames = len(planes)
     groups = FrameWriter(slices, sample).groups(Frame((index,), k) for index, k in enumerate(planes, start=1))
-    pixels = encapsulate([encode_frame(_labels(masks, k)) for k in planes])
+    pixels = encapsulate([_frame(masks, k) for k in planes])
     head.tail = (groups, element_head(PIXEL_DATA, "OB", UNDEFINED), pixels, SEQUENCE_END)
     return (head,)
 
 
-def _labels(masks: Sequence[Mask], k: int) -> Labels:
-    """Slice `k` of the whole grid (rows, columns): the number of the segment of each voxel, or 0."""
-    size = masks[0].shape_kji[1:]
+def _frame(masks: Sequence[Mask], k: int) -> bytes:
+    """Encode slice `k` of the whole grid: the number of the segment of each voxel, or 0."""
+    here = [(n, one) for n, one in enumerate(masks, start=1) if one.box_kji[0][0] <= k < one.box_kji[0][1]]
+    bands = _bands(one.box_kji[1] for _, one in here)
+    rows, columns = masks[0].shape_kji[1:]
+    size = (sum(stop - start for start, stop in bands), columns)
     labels: Labels = np.zeros(size, np.uint8) if len(masks) < 1 << 8 else np.zeros(size, np.uint16)
-    for number, mask in enumerate(masks, start=1):
-        if mask.box_kji[0][0] <= k < mask.box_kji[0][1]:
-            labels[mask.slices_kji[1:]][mask.plane(k)] = number
-    return labels
+    for number, mask in here:
+        top, bottom = mask.box_kji[1]
+        above = sum(min(stop, top) - start for start, stop in bands if start < top)  # rows of bands
+        labels[above : above + bottom - top, mask.slices_kji[2]][mask.plane(k)] = number
+    return encode_bands(labels, bands, rows)
+
+
+def _bands(boxes: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Rows that boxes take, those that touch joined."""
+    bands: list[tuple[int, int]] = []
+    for start, stop in sorted(boxes):
+        if bands and start <= bands[-1][1]:
+            bands[-1] = (bands[-1][0], max(stop, bands[-1][1]))
+        else:
+            bands.append((start, stop))
+    return bands

@@ -44,13 +44,14 @@ def taken_over(
     must be the same but for whose they are, and the engine, its stack and all else that it is given too. A
     search for priors is left out then, unless what it goes by was corrected, or a prior is lost. What a note
     of somebody else rejects is not made again; where what was corrected may be the cure, it is made anew.
-    What is of the wrong patient or order waits for that cure also where an engine sees other headers.
+    What is of the wrong patient or order waits for that cure also where an engine sees other images.
     """
     study_uid, version = task.study_instance_uid, task.study_version
     rejected = journal.rejected_answers(study_uid)
-    anothers = _of_another(rejected, journal, task)
-    following = Following([], {one.engine: anothers[one.engine] for one in new if one.engine in anothers})
-    others = [one for one in new if one.engine not in anothers]
+    anothers = _of_another(rejected, task)
+    named = {one.engine: engine_of(one.engine) for one in new if one.engine is not None}
+    following = Following([], {name: anothers[of] for name, of in named.items() if of in anothers})
+    others = [one for one in new if one.engine not in following.rejected]
     first = journal.same_images_since(study_uid, version)
     if first == version:
         following.tasks.extend(others)
@@ -83,17 +84,12 @@ def taken_over(
     return following
 
 
-def _of_another(
-    rejected: Mapping[tuple[str, int], RejectedAnswer], journal: Journal, task: TaskRecord
-) -> dict[str, str]:
-    """Engines whose answer is of the wrong patient or order still: but for headers, nothing is new since."""
-    if not any(answer.is_anothers for answer in rejected.values()):
-        return {}
-    since = journal.corrected_alone_since(task.study_instance_uid, task.study_version)
+def _of_another(rejected: Mapping[tuple[str, int], RejectedAnswer], task: TaskRecord) -> dict[str, str]:
+    """Engines whose answer is of the wrong patient or order still, whatever has come since."""
     return {
-        engine: ", ".join(sorted(answer.codes))
-        for (engine, version), answer in rejected.items()
-        if answer.is_anothers and since <= version < task.study_version
+        engine_of(name): ", ".join(sorted(answer.codes))
+        for (name, version), answer in rejected.items()
+        if answer.is_anothers and version < task.study_version
     }
 
 

@@ -115,6 +115,7 @@ def analyse_stack(
         remarks=(*unseen_remarks(stack, beside.others), *priors.remarks(package.manifest)),
         told=priors.told,
         earlier=priors.earlier,
+        days=priors.days,
         salt=occasion.salt,
         study_version=occasion.study_version,
         made_at=occasion.made_at,

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
 
 from dicomnode.assemble import Stack, encode_headers, other_person
 from dicomnode.report import ReportProfile, check_patient
 from dicomnode.store.persons import NO_RENAMING, Renaming
 from dicomnode.values import Refusal
 
-_AS_IN_HEADERS: Final[Mapping[str, str]] = {}
 
+def check_reportable(stack: Stack, renaming: Renaming = NO_RENAMING) -> None:
+    """Refuse images that no report can be made on, since it is not known whose they are.
 
-def check_reportable(stack: Stack, identity: Mapping[str, str] = _AS_IN_HEADERS) -> None:
-    """Refuse images that no report can be made on, since they do not say whose they are.
-
-    identity: what messages say of the patient, which takes the place of what the headers say. Raises
-    NodeError: SOURCE_HEADER_WRONG as the report does, FILE_UNREADABLE, HEADER_DAMAGED.
+    renaming: what messages said of the patient. Raises NodeError: SOURCE_HEADER_WRONG and IDENTITY_UNSURE as
+    the report does, FILE_UNREADABLE, HEADER_DAMAGED.
     """
     (first,) = encode_headers(stack.headers[:1]).encoded
-    check_patient(first, ReportProfile().assumed_character_set, identity)
+    check_patient(first, ReportProfile().assumed_character_set, renaming)
 
 
 def of_two_persons(inputs: Mapping[str, Stack], renaming: Renaming = NO_RENAMING) -> Refusal | None:

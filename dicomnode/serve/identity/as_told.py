@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -11,46 +12,87 @@ from dicomnode.faults import STORE_WRITE_FAILED, NodeError
 from dicomnode.journal import Journal
 from dicomnode.serve.identity.patient_header import read_patient_header
 from dicomnode.serve.logs import fault_facts
-from dicomnode.store import load_identity
+from dicomnode.store import load_former, load_identity
+from dicomnode.store.another import is_same_number
+from dicomnode.store.persons import KEYWORDS, NO_RENAMING, Renaming, is_said_alike, person_of
 from dicomnode.values import Instance
 
 log = structlog.get_logger("dicomnode.serve")
+
+_ID: Final = "PatientID"
+
+
+class Follows(NamedTuple):
+    """How a corrected header follows a message. as_told, undoes: as of `HeaderCorrection`."""
+
+    as_told: frozenset[str] = frozenset()
+    undoes: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
     """What the newest message on a study said of its patient, and the SOP Instance UIDs that it was said of.
 
-    Not of images that were received after it: what those say instead was not known to it.
+    Not of images that came first after it: what those say was not known to it.
     """
 
-    values: Mapping[str, str]
-    of: frozenset[str]
+    renaming: Renaming = NO_RENAMING
+    of: frozenset[str] = field(default=frozenset())
+    record: str = ""  # the name of its file, which tells nothing of the patient
 
-    def said_by(self, corrected: Instance) -> frozenset[str]:
-        """Keywords of what the header of a corrected image says now as the message had said it.
+    def replaced_id_of(self, image: Instance) -> bool:
+        """Tell whether an image says the Patient ID that was replaced. Raises NodeError as `followed_by`."""
+        return image.sop_instance_uid in self.of and _header(image.path).get(_ID) in self._replaced
 
-        Raises NodeError: STORE_WRITE_FAILED where the disk does not give the image.
+    @property
+    def _replaced(self) -> set[str]:
+        return {values.get(_ID, "") for values in self.renaming.former} - {self.renaming.told.get(_ID, "")}
+
+    def followed_by(self, corrected: Instance, then: Path | None) -> Follows:
+        """Say how the header of an image follows the message, that was of its patient before too.
+
+        then: the file before its correction; None where there is none any more. Raises NodeError:
+        STORE_WRITE_FAILED where the disk does not give the files.
         """
-        if corrected.sop_instance_uid not in self.of:
-            return frozenset()
-        try:
-            header = read_patient_header(corrected.path) or {}
-        except NodeError as error:
-            raise NodeError(STORE_WRITE_FAILED, path=corrected.path, error=error) from error
-        return frozenset(keyword for keyword, value in self.values.items() if header.get(keyword) == value)
+        if corrected.sop_instance_uid not in self.of or then is None:
+            return Follows()
+        before, now = _header(then), _header(corrected.path)
+        person = person_of(before)
+        if not self.renaming.told_of(person) and self.renaming.former:
+            return Follows()  # it was of somebody else
+        told = self.renaming.told
+        has_replaced = now.get(_ID) in self._replaced
+        undoes = has_replaced and before.get(_ID) == told.get(_ID)
+        as_told = {keyword for keyword, value in told.items() if _alike(keyword, now.get(keyword, ""), value)}
+        if has_replaced and not undoes:  # of several merges it follows an earlier one
+            as_told.add(_ID)
+        return Follows(frozenset(as_told), undoes)
 
 
 def newest_told(study_uid: str, journal: Journal) -> Told:
     """What was told of a study; nothing where its record cannot be read. Raises NodeError(JOURNAL_FAILED)."""
     record = journal.newest_record(study_uid)
-    values: dict[str, str] = {}
-    if record is not None:
-        try:
-            values = load_identity(record.path)
-        except NodeError as error:
-            log.warning("hl7.record_unread", study=study_uid, **fault_facts(error))
-    if record is None or not values:
-        return Told(values={}, of=frozenset())
-    of = {one.sop_instance_uid for one in journal.instances(study_uid) if one.received_at <= record.at}
-    return Told(values=values, of=frozenset(of))
+    if record is None:
+        return Told()
+    try:
+        renaming = Renaming(told=load_identity(record.path), former=load_former(record.path))
+    except NodeError as error:
+        log.warning("hl7.record_unread", study=study_uid, **fault_facts(error))
+        return Told()
+    return Told(renaming=renaming, of=record.of, record=record.path.name)
+
+
+def _header(path: Path) -> dict[str, str]:
+    try:
+        return read_patient_header(path) or {}
+    except NodeError as error:
+        raise NodeError(STORE_WRITE_FAILED, path=path, error=error) from error
+
+
+def _alike(keyword: str, said: str, told: str) -> bool:
+    """Tell whether a header says what was told, in whatever spelling; what it leaves out it does not say."""
+    if keyword == _ID:
+        return is_same_number(said, told)
+    if keyword in KEYWORDS and said:
+        return is_said_alike(keyword, person_of({keyword: said}), person_of({keyword: told}))
+    return said == told

@@ -30,7 +30,7 @@ from dicomnode.serve.identity.patient_header import read_patient_header
 from dicomnode.serve.identity.whose import renaming_of
 from dicomnode.serve.logs import fault_facts
 from dicomnode.store import Store
-from dicomnode.store.persons import KEYWORDS
+from dicomnode.store.persons import KEYWORDS, person_of
 
 log = structlog.get_logger("dicomnode.serve")
 
@@ -207,10 +207,12 @@ class Patients:
                 break
         if header is None and failed is not None:
             raise failed
-        told = renaming_of(study_uid, self._journal.study(study_uid).version, self._journal)
+        renaming = renaming_of(study_uid, self._journal.study(study_uid).version, self._journal)
+        told = renaming.told_of(person_of(header or {}))
         self._failing.pop(study_uid, None)
         self._told.discard(study_uid)
-        return _Known(header=header or {}, told=told.told, former=tuple(told.former), after=after)
+        former = tuple(renaming.former) if told else ()
+        return _Known(header=header or {}, told=told, former=former, after=after)
 
 
 def _of_one_study(error: NodeError) -> NodeError:

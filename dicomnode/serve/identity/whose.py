@@ -10,7 +10,7 @@ from dicomnode.journal import Journal
 from dicomnode.net import Patient, day_of, time_of
 from dicomnode.serve.identity.patient_header import read_patient_header
 from dicomnode.store import load_former, load_identity
-from dicomnode.store.persons import NO_RENAMING, Renaming
+from dicomnode.store.persons import NO_RENAMING, Renaming, person_of
 from dicomnode.values import Instance
 
 
@@ -32,44 +32,32 @@ def who_and_when(instance: Instance, journal: Journal) -> WhoAndWhen | None:
     return whose(instance, told_now(instance.study_instance_uid, journal))
 
 
-def told_now(study_uid: str, journal: Journal) -> dict[str, str]:
-    """What messages say of the patient of a study as it is now: as `told_of`."""
-    return told_of(study_uid, journal.study(study_uid).version, journal)
+def told_now(study_uid: str, journal: Journal) -> Renaming:
+    """What messages say of the patient of a study as it is now: as `renaming_of`."""
+    return renaming_of(study_uid, journal.study(study_uid).version, journal)
 
 
-def whose(instance: Instance, told: Mapping[str, str]) -> WhoAndWhen | None:
+def whose(instance: Instance, told: Renaming) -> WhoAndWhen | None:
     """Do `who_and_when` for an image of a study of which it is known what messages `told` of it."""
     header = read_patient_header(instance.path)
     if header is None:
         return None
-    now = {**header, **told}
+    now = {**header, **told.told_of(person_of(header))}
     before, patient = _patient(header), _patient(now)
     if before != patient and before.patient_id:
         patient = replace(patient, former=before)
     return WhoAndWhen(patient=patient, day=day_of(header["StudyDate"]), at=time_of(header["StudyTime"]))
 
 
-def told_of(study_uid: str, version: int, journal: Journal) -> dict[str, str]:
-    """What messages say of the patient of a version: keyword → value that takes the place of the headers'.
-
-    Without what a corrected header has said anew since. Raises NodeError(IDENTITY_UNREADABLE).
-    """
-    return dict(renaming_of(study_uid, version, journal).told)
-
-
 def renaming_of(study_uid: str, version: int, journal: Journal) -> Renaming:
-    """Return what messages said of the patient of a version, as `told_of`, and who that was before."""
+    """Return what messages said of the patient of a version. Raises NodeError(IDENTITY_UNREADABLE)."""
     told = journal.identity(study_uid, version)
     if told is None:
         return NO_RENAMING
-    values = load_identity(told.path)
-    return Renaming(
-        told={keyword: value for keyword, value in values.items() if keyword not in told.corrected},
-        former=load_former(told.path),
-    )
+    return Renaming(told=load_identity(told.path), former=load_former(told.path), corrected=told.corrected)
 
 
-def _patient(values: dict[str, str]) -> Patient:
+def _patient(values: Mapping[str, str]) -> Patient:
     return Patient(
         patient_id=values["PatientID"],
         issuer=values["IssuerOfPatientID"],

@@ -12,14 +12,17 @@ import structlog
 from dicomnode.faults import (
     CORRECTION_OUTDATED,
     REJECTION_NOTE_UNREADABLE,
+    REPLACED_ID_CAME,
     STORE_WRITE_FAILED,
     Fault,
     NodeError,
 )
 from dicomnode.journal import KEY_OBJECTS, Correction, HeaderCorrection, Journal, Note, RejectionNote
+from dicomnode.journal.records import Scalar
 from dicomnode.serve.identity.as_told import newest_told
 from dicomnode.store import Adoption, InstanceIds, Store
 from dicomnode.store.adoption import mark_of
+from dicomnode.store.likeness import Difference
 from dicomnode.values import is_valid_uid
 from dicomnode.values.rejection import REJECTIONS
 
@@ -63,21 +66,25 @@ def _headers(
         mark = marks[study_uid].get(uid, first[study_uid, uid])
         if change is None or mark == mark_of(adoption.instance):
             continue  # the journal has it already
-        is_renaming, added, of_another = change.is_renaming, change.added, change.of_another
-        if mark != adoption.replaced:
-            since = store.change_since(adoption.instance, mark)
+        is_further = mark != adoption.replaced
+        told = told_of[study_uid]
+        then = store.file_then(adoption.instance, mark) if is_further or told.of else None
+        if is_further:
+            since = None if then is None else store.change_since(adoption.instance, then)
             # Where it is not in the history, an engine may have seen what it was
-            change, is_renaming = since or change, since is not None and since.is_renaming
-            added = frozenset() if since is None else since.added
-            of_another = frozenset() if since is None else since.of_another
+            change = since or Difference(is_correction=True, keywords=change.keywords)
+        follows = told.followed_by(adoption.instance, then)
+        named = change.of_another
         yield HeaderCorrection(
             instance=adoption.instance,
             ids=ids,
             keywords=change.keywords,
-            is_renaming=is_renaming,
-            added=added,
-            of_another=of_another,
-            as_told=told_of[study_uid].said_by(adoption.instance),
+            is_renaming=change.is_renaming,
+            added=change.added,
+            of_another=named,
+            returns=bool(named) and store.never_before(adoption.instance, named) != named,
+            as_told=follows.as_told,
+            undoes=follows.undoes,
         )
 
 
@@ -102,6 +109,24 @@ def outdated_notes(adoptions: Iterable[Adoption]) -> list[tuple[str, Note]]:
         for adoption in adoptions
         if adoption.outcome == "outdated"
     ]
+
+
+def replaced_id_notes(adoptions: Iterable[Adoption], journal: Journal) -> list[tuple[str, Note]]:
+    """Tell of studies whose images came once more under an ID that a message had replaced: once a message.
+
+    Raises NodeError(STORE_WRITE_FAILED, JOURNAL_FAILED).
+    """
+    again = {one.instance.study_instance_uid: one.instance for one in adoptions if one.outcome == "same"}
+    notes: list[tuple[str, Note]] = []
+    for study_uid, image in again.items():
+        told = newest_told(study_uid, journal)
+        if told.replaced_id_of(image):
+            fault = REPLACED_ID_CAME
+            log.warning("instance.replaced_id", code=fault.code, study=study_uid)
+            facts: dict[str, Scalar] = {"code": fault.code, "record": told.record}
+            text = f"{fault.text()} {fault.remedy} ({fault.code})"
+            notes.append((study_uid, Note(what="instance.replaced_id", text=text, facts=facts)))
+    return notes
 
 
 def told(fault: Fault, sop_instance_uid: str) -> str:

@@ -11,7 +11,7 @@ import structlog
 
 from dicomnode.faults import DUPLICATE_CONFLICT, STORE_WRITE_FAILED, NodeError
 from dicomnode.journal import KEY_OBJECTS, Arrival, Journal, Note
-from dicomnode.serve.intake.corrections import corrections_of, outdated_notes, told
+from dicomnode.serve.intake.corrections import corrections_of, outdated_notes, replaced_id_notes, told
 from dicomnode.store import Adoption, InstanceIds, SealedFile, Store, read_ids
 
 log = structlog.get_logger("dicomnode.serve")
@@ -35,7 +35,8 @@ def ingest(store: Store, journal: Journal, now: datetime) -> int:
         entries = list(zip(instances, (ids for _, ids in readable), strict=True))
         adopted = [(adoption, ids) for adoption, (_, ids) in zip(adoptions, readable, strict=True)]
         corrections, unreadable = corrections_of(adopted, store, journal)
-        notes = [*_conflicts(adoptions), *outdated_notes(adoptions), *unreadable]
+        again = [*outdated_notes(adoptions), *replaced_id_notes(adoptions, journal)]
+        notes = [*_conflicts(adoptions), *again, *unreadable]
         journal.add_instances(entries, now, notes, corrections, _arrivals(readable))
         store.settle(*(sealed for sealed, _ in readable))
     return len(waiting)

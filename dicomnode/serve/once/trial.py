@@ -157,7 +157,7 @@ def _walk_study(
     volumes: dict[tuple[str, int], Summary | Refusal] = {}
     results: list[EngineResult] = []
     for choice in dispatch.choices:
-        check_reportable(choice.stack, plan.occasion.renaming.told)
+        check_reportable(choice.stack, plan.occasion.renaming)
         began = time.perf_counter()
         analyst = Analyst(
             choice.package,

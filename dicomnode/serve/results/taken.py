@@ -16,6 +16,7 @@ from pydicom.uid import Comprehensive3DSRStorage
 from dicomnode.journal import Journal, ObjectRecord
 from dicomnode.report import Choice, choose
 from dicomnode.report.choice import SOP_CLASSES
+from dicomnode.report.objects import Kind
 from dicomnode.settings import DestinationSettings
 
 # What a destination refused is asked for again after so long: somebody may have allowed it there
@@ -26,10 +27,15 @@ NEWS: Final = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Gets:
-    """What a destination gets. choice: kinds of objects. in_space: its reports have coordinates in space."""
+    """What a destination gets.
+
+    choice: kinds of objects. in_space: its reports have coordinates in space. refused: kinds that it does not
+    take, wanted or not.
+    """
 
     choice: Choice
     in_space: bool
+    refused: frozenset[Kind]
 
     def holds(self, one: ObjectRecord) -> bool:
         """Whether an object that stands in the outbox would be made like that now."""
@@ -60,4 +66,4 @@ def what_it_gets(
         choice = choose(to.objects, refused, fallback=to.fallback, classes=classes)
         if choice.kinds:
             break
-    return Gets(choice, in_space)
+    return Gets(choice, in_space, frozenset(kind for kind, uid in classes.items() if uid in refused))

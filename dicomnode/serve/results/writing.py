@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -13,6 +14,7 @@ from dicomnode.faults import BUG, DESTINATION_UNKNOWN, NOTHING_TAKEN, NodeError
 from dicomnode.journal import Event, Journal, Note, ObjectRecord, TaskRecord, is_of_retraction, place_of
 from dicomnode.report import Choice, ReportProfile, ResultObject, SourcePixels, make_objects
 from dicomnode.report.fields.technique import technique_of
+from dicomnode.report.possible import possible
 from dicomnode.serve.analysing.analysis import decoder_limits
 from dicomnode.serve.analysing.looked_at import looked_at
 from dicomnode.serve.deciding.plan import deliver_task
@@ -44,17 +46,11 @@ class ResultWriter:
         destination = self._destination(task)
         findings = self._store.load_findings(self._finding(task))
         gets = self._gets(destination, task, findings)
+        profile = _profile(destination, gets, number)
         with put_aside(findings, self._store):
             made = make_objects(
                 findings,
-                ReportProfile(
-                    kinds=gets.choice.kinds,
-                    series_number=number,
-                    spatial="3d" if gets.in_space else "2d",
-                    viewer=destination.viewer,
-                    frames_max=destination.frames_maximum,
-                    empty_frames=destination.empty_frames,
-                ),
+                profile,
                 self._store.salt,
                 renaming_of(task.study_instance_uid, task.study_version, self._journal),
                 replaced_reports(task, findings, self._journal),
@@ -66,7 +62,10 @@ class ResultWriter:
             datetime.now(UTC),
             objects=[self._kept(one, task) for one in made],
             new_tasks=[deliver_task(task)],
-            notes=_instead(gets.choice, destination.name),
+            notes=[
+                *_instead(gets.choice, destination.name),
+                *_not_possible(findings, profile, made, destination.name),
+            ],
         )
         return Event.COMMITTED
 
@@ -130,6 +129,19 @@ class ResultWriter:
         raise NodeError(BUG, where="report", error="the findings are not in the journal")
 
 
+def _profile(destination: DestinationSettings, gets: Gets, series_number: int) -> ReportProfile:
+    return ReportProfile(
+        kinds=gets.choice.kinds,
+        series_number=series_number,
+        spatial="3d" if gets.in_space else "2d",
+        viewer=destination.viewer,
+        frames_max=destination.frames_maximum,
+        empty_frames=destination.empty_frames,
+        fallback=destination.fallback,
+        refused=gets.refused if destination.fallback else frozenset(),
+    )
+
+
 def _instead(choice: Choice, destination: str) -> list[Note]:
     """Tell which kinds of objects a destination gets instead of what it refuses."""
     return [
@@ -139,4 +151,22 @@ def _instead(choice: Choice, destination: str) -> list[Note]:
             facts={"destination": destination, "kind": kind, "instead": other},
         )
         for kind, other in choice.instead.items()
+    ]
+
+
+def _not_possible(
+    findings: Findings, profile: ReportProfile, made: Sequence[ResultObject], destination: str
+) -> list[Note]:
+    """Tell which kinds of objects the source does not allow, and what the destination gets instead."""
+    if {one.kind for one in made} >= set(profile.kinds):
+        return []
+    makes = possible(findings, profile)
+    return [
+        Note(
+            what="objects.instead",
+            text=f"No {kind} can be made: {why}. "
+            f"{destination} gets {makes.instead[kind] or 'nothing'} instead.",
+            facts={"destination": destination, "kind": kind, "instead": makes.instead[kind]},
+        )
+        for kind, why in makes.impossible.items()
     ]

@@ -163,6 +163,7 @@ def test_a_registration_that_cannot_be_is_refused() -> None:
         Registration(kind="rigid", moved_lps=np.zeros((4, 4)), error_mm=0.0, overlap=1.0, information=1.0)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize(("degrees", "shift_mm"), MOTIONS[:1])
 def test_a_known_motion_of_a_real_chest_is_found_within_a_voxel(

@@ -1,4 +1,6 @@
-"""Half a JPEG stream is never an image, also where the other half is said to have been its end."""
+"""Half a JPEG stream is never an image, also where the other half is said to have been its end; nor is one
+and a half.
+"""
 
 from __future__ import annotations
 
@@ -109,11 +111,7 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize("case", list(ENDS))
-def test_how_an_image_ends_does_not_hide_whether_it_does(case):
-    pixels, options = ENDS[case]
-    stream = baseline(pixels, **options)
-
+def decoder_of(pixels: np.ndarray):
     def decode(content: bytes, plugin: str):
         colours = pixels.ndim == 3
         return get_decoder(JPEGBaseline8Bit).as_array(
@@ -133,6 +131,13 @@ def test_how_an_image_ends_does_not_hide_whether_it_does(case):
             pixel_keyword="PixelData",
         )
 
+    return decode
+
+
+@pytest.mark.parametrize("case", list(ENDS))
+def test_how_an_image_ends_does_not_hide_whether_it_does(case):
+    pixels, options = ENDS[case]
+    stream, decode = baseline(pixels, **options), decoder_of(pixels)
     found, _ = decode_whole(decode, stream, syntax=JPEGBaseline8Bit, plugin="pillow")
     assert found.shape == pixels.shape
     for lacking in range(1, 6):
@@ -141,7 +146,69 @@ def test_how_an_image_ends_does_not_hide_whether_it_does(case):
             decode_whole(decode, cut, syntax=JPEGBaseline8Bit, plugin="pillow")
 
 
-@pytest.mark.parametrize("more", [b"", b"\0\0\0\0", b"\xff\xff\xff"], ids=["plain", "zeros", "fill bytes"])
+# T.81 B.1.1.2: fill bytes; F.1.2.3: ones, here a byte of them more than need be, and a zero stuffed after FF
+PADDING = {
+    "none": b"",
+    "a zero": b"\0",
+    "a word of zeros": b"\0\0\0\0",
+    "fill bytes": b"\xff\xff\xff",
+    "a zero and a fill byte": b"\0\xff",
+    "ones": b"\x7f",
+    "ones that are stuffed": b"\xff\0",
+}
+
+
+FLAT = np.full((64, 48), 200, dtype=np.uint8)
+PADDED = ENDS | {"of one grey": (FLAT, {"optimize": True})}  # with codes of 1 bit: zeros are blocks
+
+
+@pytest.mark.parametrize("more", PADDING.values(), ids=PADDING)
+@pytest.mark.parametrize("case", list(PADDED))
+def test_padding_before_and_after_the_end_is_no_damage_however_the_image_ends(case, more):
+    pixels, options = PADDED[case]
+    stream, decode = baseline(pixels, **options), decoder_of(pixels)
+    expected, _ = decode_whole(decode, stream, syntax=JPEGBaseline8Bit, plugin="pillow")
+    for after in (b"", b"\0", b"\xff\xda and other words"):
+        padded = stream[:-2] + more + EOI + after
+        found, _ = decode_whole(decode, padded, syntax=JPEGBaseline8Bit, plugin="pillow")
+        assert np.array_equal(found, expected)
+
+
+BLACK_BELOW = np.where(np.arange(64)[:, None] < 40, SHADES, 0).astype(np.uint8)
+COLOURS_OVER_BLACK = np.where(np.arange(64)[:, None, None] < 40, COLOURS, 0).astype(np.uint8)
+LENGTHENED = {
+    "lossless": STREAMS["lossless"][1],
+    "lossless colours": STREAMS["lossless colours"][1],
+    "baseline": STREAMS["baseline"][1],
+    "baseline, black below": baseline(BLACK_BELOW),  # what is left over are blocks of 6 bits: bytes in all
+    "baseline, black below, tables of its own": baseline(BLACK_BELOW, optimize=True),
+    "baseline with restarts": STREAMS["baseline with restarts"][1],
+    "baseline colours": STREAMS["baseline colours"][1],
+    "baseline of shared colours": STREAMS["baseline of shared colours"][1],
+    "baseline of shared colours, black below": baseline(COLOURS_OVER_BLACK, subsampling=2),
+}
+
+
+@pytest.mark.parametrize("part", [0.2, 0.35, 0.5])
+@pytest.mark.parametrize("case", list(LENGTHENED))
+def test_a_stream_with_a_part_of_its_data_twice_is_refused(tmp_path, case, part):
+    """All that follows has moved: no pixel of it is where it was."""
+    stream = LENGTHENED[case]
+    scan = stream.rindex(b"\xff\xda") + 20
+    at = scan + int((len(stream) - 2 - scan) * part)
+    twice = stream[:at] + stream[at - 100 : at] + stream[at:]
+    with pytest.raises(UndecodableError, match=r"go on after its image|end before its image does"):
+        decoded(tmp_path, case.split(",")[0], twice)
+
+
+@pytest.mark.parametrize("case", ["lossless", "baseline with restarts", "baseline, progressive"])
+def test_a_few_bytes_too_many_that_are_no_padding_are_refused(tmp_path, case):
+    _, stream = STREAMS[case]
+    with pytest.raises(UndecodableError, match="go on after its image"):
+        decoded(tmp_path, case, stream[:-2] + b"\x12\x34\x56\x78\x9a" + EOI)
+
+
+@pytest.mark.parametrize("more", PADDING.values(), ids=PADDING)
 @pytest.mark.parametrize("case", list(STREAMS))
 def test_a_whole_stream_is_an_image_also_with_bytes_too_many_at_its_end(tmp_path, case, more):
     _, stream = STREAMS[case]
@@ -231,20 +298,22 @@ def test_half_a_slice_is_refused_by_a_decoder_process_too(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("said", "is_broken", "passed_on"),
+    ("said", "is_broken", "bytes_left", "passed_on"),
     [
-        (b"Corrupt JPEG data: premature end of data segment\n", True, b""),
-        (b"Corrupt JPEG data: 3 extraneous bytes before marker 0xd9\n", False, b""),
-        (b"Corrupt JPEG data: 3 extraneous bytes before marker 0xd0\n", True, b""),
-        (b"another thread\nCorrupt JPEG data: bad Huffman code\n", True, b"another thread\n"),
-        (b"", False, b""),
+        (b"Corrupt JPEG data: premature end of data segment\n", True, 0, b""),
+        (b"Corrupt JPEG data: 3 extraneous bytes before marker 0xd9\n", False, 3, b""),
+        (b"Corrupt JPEG data: 3 extraneous bytes before marker 0xd0\n", True, 0, b""),
+        (b"another thread\nCorrupt JPEG data: bad Huffman code\n", True, 0, b"another thread\n"),
+        (b"", False, 0, b""),
     ],
 )
-def test_what_libjpeg_says_is_heard_and_what_others_say_is_passed_on(capfd, said, is_broken, passed_on):
+def test_what_libjpeg_says_is_heard_and_what_others_say_is_passed_on(
+    capfd, said, is_broken, bytes_left, passed_on
+):
     heard = Heard()
     with listening(heard):
         say(said)
-    assert heard.is_broken == is_broken
+    assert (heard.is_broken, heard.bytes_left) == (is_broken, bytes_left)
     assert capfd.readouterr().err.encode() == passed_on
 
 

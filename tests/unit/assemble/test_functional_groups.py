@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -14,6 +15,7 @@ from pydicom.uid import (
 )
 
 from dicomnode.assemble import load_volume, macros, read_studies, source_of
+from dicomnode.assemble.functional_groups import frames_of
 from dicomnode.assemble.headers import read_headers
 from dicomnode.phantom import SeriesForm, write_enhanced, write_series
 from dicomnode.store.foreign import quiet
@@ -271,6 +273,37 @@ def test_what_frames_share_is_taken_apart_once(tmp_path, monkeypatch):
     assert taken.count("PlaneOrientationSequence") == 1  # and its bytes are those of the shared group
     assert taken.count("MRDiffusionSequence") == 3
     assert taken.count("RealWorldValueMappingSequence") == 2
+
+
+def test_what_is_remembered_of_groups_stays_bounded_and_right(tmp_path, monkeypatch):
+    monkeypatch.setattr(macros, "_REMEMBERED", 4)
+    sizes = []
+
+    class Watched(dict):
+        def __setitem__(self, key, value):
+            super().__setitem__(key, value)
+            sizes.append(len(self))
+
+    class Lifting(macros.Lifting):
+        def __init__(self):
+            super().__init__()
+            self._seen = Watched()
+
+    monkeypatch.setattr("dicomnode.assemble.functional_groups.Lifting", Lifting)
+    headers = headers_of(enhanced([float(z) for z in range(30)]), tmp_path)
+    assert [header.position_lps_mm[2] for header in headers] == list(range(30))
+    assert len(sizes) > 4
+    assert max(sizes) == 4
+
+
+@pytest.mark.parametrize("keyword", ["PatientID", "IssuerOfPatientID"])
+def test_a_group_says_of_no_frame_whose_it_is(tmp_path, keyword):
+    """The object says it, once for all its frames."""
+    content = [{"FrameContentSequence": [item(StackID=str(n), **{keyword: f"ELSE-{n}"})]} for n in range(4)]
+    (path,) = write_all([enhanced(Z, frames=content, **{keyword: "OWN"})], tmp_path)
+    frames = list(frames_of(dcmread(path, stop_before_pixels=True)))
+    assert [frame.StackID for frame in frames] == ["0", "1", "2", "3"]
+    assert {frame[keyword].value for frame in frames} == {"OWN"}
 
 
 def test_groups_that_are_no_sequence_of_data_sets_are_a_refusal(tmp_path):

@@ -54,7 +54,7 @@ def with_(**values):
     ],
 )
 def test_a_slice_of_another_person_is_refused_before_any_analysis(tmp_path, keyword, value, tag):
-    datasets = Series(tags={"IssuerOfPatientID": "HOSP"}).datasets()
+    datasets = Series(tags={"IssuerOfPatientID": "HOSP", "PatientBirthDate": "19700102"}).datasets()
     setattr(datasets[-1], keyword, value)
     write_all(datasets, tmp_path)
     refusal = refusal_in(tmp_path)

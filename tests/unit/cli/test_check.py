@@ -246,3 +246,22 @@ def test_a_source_that_does_not_answer_is_told_with_probe_only(checked, config, 
     (source,) = json.loads(out)["sources"]
     assert (source["name"], source["address"]) == ("pacs", "https://127.0.0.1:1/dicom-web")
     assert "DN-25" in source["problem"]
+
+
+def test_a_sender_that_results_go_back_to_is_not_said_to_answer(run, config):  # noqa: F811
+    config.write_text(config.read_text() + '\n[[destination]]\nname = "back"\nto_sender = true\n')
+    _, out, _ = run("check", "--config", config, "--probe")
+    said = " ".join(out.split())
+    assert "was not asked: who gets it is known when a study comes" in said
+    assert "answers;" not in said
+
+
+def test_where_the_configuration_is_wrong_it_is_said_that_no_peer_was_asked(run, config):  # noqa: F811
+    say(config, "[store]\n", "[store]\nreserve = 1\n")
+    status, out, _ = run("check", "--config", config, "--probe", "--json")
+    assert status == 10
+    document = json.loads(out)
+    assert document["destinations"] == []
+    assert any("no peer was asked" in note for note in document["notes"])
+    _, out, _ = run("check", "--config", config, "--json")
+    assert not any("no peer was asked" in note for note in json.loads(out)["notes"])

@@ -244,7 +244,7 @@ def test_try_tells_every_series_and_writes_what_it_made(run, small_phantom, lung
     assert set(document) == {
         "schema", "study_instance_uid", "state", "series", "set_aside", "verdicts", "findings",
         "regions", "classifications", "measurements", "maps", "images", "features", "frame_scores",
-        "remarks", "provenance", "objects", "timings_s",
+        "changes", "remarks", "provenance", "objects", "timings_s",
     }  # fmt: skip
     ((stack,),) = [series["stacks"] for series in document["series"]]
     assert stack["volume"]["shape_kji"] == [112, 138, 138]

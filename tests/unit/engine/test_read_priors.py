@@ -80,6 +80,77 @@ def test_no_series_of_the_study_itself_is_taken_for_a_prior(tmp_path: Path) -> N
     assert match_further(manifest, [first, second], first) == {}
 
 
+COMPARED = 'register = "rigid"\n[input.prior]\ncompare = true\n'
+LESIONS = f"""
+[[output]]
+segment = "nodule"
+step = "net"
+kind = "lesion"
+category = {LESION}
+type = {LESION}
+tracking = "Nodule {{number}}"
+"""
+VOLUME = 'measure = ["volume_ml"]\n'
+
+
+def comparing(
+    folder: Path,
+    prior: str = COMPARED,
+    *,
+    first: str = CT,
+    more: str = "",
+    of: str = "ct",
+    output: str = LESIONS + VOLUME,
+) -> Manifest:
+    """An engine that segments lesions, and is run on an earlier study, too."""
+    shape = [1, 1, "k", "j", "i"]
+    network = onnx_bytes([node("Abs", ["a"], ["y"])], [("a", shape)], [("y", shape, FLOAT)])
+    keys = f'inputs = {{ a = ["{of}"] }}\ninterpret = "sigmoid"'
+    body = step(keys=keys, gate="shape = [1, 1, 8, 8, 8]") + output
+    given = PRIOR.replace("outside = -1000.0\n", "")
+    return engine(folder / "e", body, {"net.onnx": network}, first + more + given + prior).manifest
+
+
+def test_a_prior_that_the_steps_run_on_is_read_by_none_of_them(tmp_path: Path) -> None:
+    manifest = comparing(tmp_path)
+    assert manifest.compared is manifest.input[1]
+    assert manifest.priors == (manifest.input[1],)
+    assert loaded(tmp_path / "other", 'register = "rigid"', "[input.prior]").compared is None
+
+
+OTHER = """
+[[input]]
+name = "pet"
+kind = "volume"
+require = [{ tag = "Modality", equals = "PT" }]
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "key", "says"),
+    [
+        ({"prior": "[input.prior]\ncompare = true\n"}, "input[2].register", "rigid"),
+        ({"prior": f"outside = -1000.0\n{COMPARED}"}, "input[2].outside", "as the first input is"),
+        ({"prior": f'prepare = [{{ orient = "LPS" }}]\n{COMPARED}'}, "input[2].prepare", "as the first"),
+        ({"prior": f"beside_first = true\n{COMPARED}"}, "input[2].beside_first", "as the first input is"),
+        ({"of": "before"}, "input[2].prior.compare", "an input that no step reads"),
+        ({"more": OTHER, "of": "pet"}, "input[3].prior.compare", "it has nothing for pet"),
+        ({"prior": COMPARED + PRIOR.replace("before", "older") + COMPARED}, "compare", "nothing for older"),
+        ({"output": LESIONS}, "input[2].prior.compare", "a lesion and has its volume measured"),
+        ({"output": LESIONS.replace('"lesion"', '"tissue"') + VOLUME}, "compare", "is a lesion"),
+        ({"first": CT.replace("volume", "picture")}, "input[2].prior.compare", 'of kind "volume"'),
+        ({"prior": COMPARED.replace("true", '"yes"')}, "compare", "true or false"),
+    ],
+)
+def test_a_prior_that_cannot_be_compared_is_refused(
+    tmp_path: Path, how: dict[str, str], key: str, says: str
+) -> None:
+    with pytest.raises(NodeError) as error:
+        comparing(tmp_path, **how)
+    assert key in str(error.value)
+    assert says in str(error.value)
+
+
 SPEC = InputSpec(
     name="before",
     kind="volume",

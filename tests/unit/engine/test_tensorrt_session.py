@@ -7,12 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.fixtures.cuda_driver.build import environment
 from tests.fixtures.tensorrt.fetched import need_pycuda
 
 TESTS = Path(__file__).with_name("tensorrt_session.py")
 
 
+@pytest.mark.long
 def test_the_session_keeps_the_contract_and_uses_tensorrt_as_it_wants_to_be_used():
     need_pycuda()
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(TESTS)]

@@ -36,10 +36,10 @@ def tell(journal: Journal, *keywords: str, path: Path = RECORD, after: int | Non
     return journal.correct_identity(STUDY, change, NOON)
 
 
-def correct(journal: Journal, *keywords: str, digest: str = "f") -> None:
-    """An image comes again with another header."""
-    image = replace(instance(0), digest=digest * 16, received_at=later(5))
-    correction = HeaderCorrection(instance=image, ids=Ids(), keywords=keywords, is_renaming=True)
+def correct(journal: Journal, *keywords: str, digest: str = "f", number: int = 0, **more: object) -> None:
+    """An image comes again with another header. more: of the correction."""
+    image = replace(instance(number), digest=digest * 16, received_at=later(5))
+    correction = HeaderCorrection(instance=image, ids=Ids(), keywords=keywords, is_renaming=True, **more)
     journal.add_instances([], later(5), corrections=[correction])
 
 
@@ -49,15 +49,35 @@ def correct(journal: Journal, *keywords: str, digest: str = "f") -> None:
         (["PatientName"], frozenset({"PatientName"})),
         (["PatientBirthDate", "PatientSex"], frozenset({"PatientBirthDate", "PatientSex"})),
         (["IssuerOfPatientID"], frozenset({"IssuerOfPatientID"})),
-        (["PatientID"], None),
-        (["PatientID", "PatientName"], None),
+        (["PatientID"], frozenset()),
+        (["PatientID", "PatientName"], frozenset({"PatientName"})),
     ],
 )
 def test_a_corrected_header_has_the_last_word_on_what_it_says_anew(journal, keywords, left):
     tell(journal, "PatientID", "PatientName")
     correct(journal, *keywords)
-    told = None if left is None else Identity(path=RECORD, corrected=left)
-    assert journal.identity(STUDY, 1) == told
+    assert journal.identity(STUDY, 1) == Identity(path=RECORD, corrected=left)
+
+
+def test_what_follows_a_message_leaves_all_that_was_told(journal):
+    tell(journal, "PatientID", "PatientName")
+    correct(journal, "PatientID", "PatientName", as_told=frozenset({"PatientID", "PatientName"}))
+    assert journal.identity(STUDY, 1) == Identity(path=RECORD, corrected=frozenset())
+
+
+def test_what_undoes_a_message_ends_all_that_was_told(journal):
+    tell(journal, "PatientID", "PatientName")
+    correct(journal, "PatientID", undoes=True)
+    assert journal.identity(STUDY, 1) is None
+
+
+def test_a_message_is_told_of_the_images_that_had_come_first_however_often_they_are_corrected(journal):
+    tell(journal, "PatientID")
+    receive(journal, 1, first=7, at=later(9))
+    correct(journal, "PatientID", digest="a")
+    record = journal.newest_record(STUDY)
+    assert record is not None
+    assert record.of == {instance(n).sop_instance_uid for n in range(3)}
 
 
 def test_corrections_of_headers_add_up_until_the_next_message(journal):

@@ -295,6 +295,52 @@ def test_a_journal_of_before_says_when_an_engine_found_what_a_later_version_took
     ]
 
 
+def test_a_journal_of_before_keeps_what_was_put_right_and_asks_again_whose_studies_are(path: Path) -> None:
+    at = "2026-03-01T12:00:00.000000Z"
+    engine = connect(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(migrate._FOLDER))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0008")
+        for uid in ("1.2.3", "1.2.4"):
+            connection.exec_driver_sql(
+                "INSERT INTO study (study_instance_uid, accession_number, version, state, calling_ae, "
+                "first_received_at, last_received_at, last_added_at, patient_key) "
+                f"VALUES ('{uid}', 'A17', 3, 'done', 'CT1', '{at}', '{at}', '{at}', 'key')"
+            )
+        connection.exec_driver_sql("INSERT INTO series VALUES ('1.2.3', '1.2.3.1', 'CT')")
+        connection.exec_driver_sql(
+            "INSERT INTO instance VALUES ('1.2.3', '1.2.3.1.1', '1.2.3.1', '1.2', '1.2', '/1', 1, 'd', "
+            f"'{at}', 'CT1', 'NODE', '10.0.0.7', 1)"
+        )
+        for version, kind, code, keywords in (
+            (2, "header", "113038", '["PatientID"]'),
+            (3, "header", "", '["PatientWeight"]'),
+            (3, "identity", "", '["PatientName"]'),
+        ):
+            connection.exec_driver_sql(
+                "INSERT INTO correction (study_instance_uid, study_version, at, kind, keywords, is_renaming, "
+                f"code, path) VALUES ('1.2.3', {version}, '{at}', '{kind}', '{keywords}', 0, '{code}', '')"
+            )
+        connection.exec_driver_sql(
+            "INSERT INTO event (at, study_instance_uid, what, text, facts) "
+            f"VALUES ('{at}', '1.2.4', 'study.reanalysed', 'x', '{{\"version\": 3}}')"
+        )
+    engine.dispose()
+    open_at(path).close()
+    assert ask(path, "SELECT first_received_at, another_in FROM instance") == [(at, None)]
+    found = ask(path, "SELECT study_instance_uid, kind, anew, cures_below FROM correction ORDER BY id")
+    assert found == [
+        ("1.2.3", "header", '["PatientID"]', 2),
+        ("1.2.3", "header", '["PatientWeight"]', 0),
+        ("1.2.3", "identity", '["PatientName"]', 0),
+        ("1.2.4", "again", "[]", 3),
+    ]
+    keys = ask(path, "SELECT study_instance_uid, patient_key FROM study ORDER BY 1")
+    assert keys == [("1.2.3", None), ("1.2.4", "key")]
+
+
 def test_who_opens_a_journal_waits_for_who_is_making_it(path: Path) -> None:
     done = threading.Event()
 

@@ -502,6 +502,7 @@ def test_weights_that_are_a_program_are_not_run(form, tmp_path):
     assert not canary.exists()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_weights_of_another_network_and_networks_that_cannot_be_are_named(tmp_path):
     needed("monai")

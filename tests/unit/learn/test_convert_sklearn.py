@@ -108,6 +108,7 @@ def test_a_classifier_becomes_an_engine_on_attributes(tmp_path):
     assert [one.what for one in package.manifest.output] == ["classification", "classification"]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_an_outlier_detector_scores_strange_cases_high(tmp_path):
     path = saved(tmp_path / "strange.skops", MODELS["isolation forest"][1], "anomaly")

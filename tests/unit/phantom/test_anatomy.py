@@ -182,6 +182,18 @@ def test_without_nodules_nothing_else_changes(small: Thorax) -> None:
     assert not (changed & ~ndimage.binary_dilation(near, iterations=3)).any()
 
 
+def test_a_nodule_of_another_size_and_one_that_is_not_there_change_nothing_else(small: Thorax) -> None:
+    later = thorax(SEED, "small", scaled={"nodule-1": 1.2, "nodule-3": 0.0})
+    first, others = small.nodules[0], [small.nodules[1], small.nodules[3]]
+    assert [one.label for one in later.nodules] == ["nodule-1", "nodule-2", "nodule-4"]
+    assert later.nodules[0].volume_mm3 == pytest.approx(1.2**3 * first.volume_mm3, rel=0.05)
+    assert later.nodules[0].centre_lps_mm == pytest.approx(first.centre_lps_mm, abs=1.5)
+    assert [one.mask for one in later.nodules[1:]] == [one.mask for one in others]
+    near = small.nodules[2].mask.to_array() | later.nodules[0].mask.to_array()
+    changed = np.abs(later.voxels.astype(int) - small.voxels) > 20
+    assert not (changed & ~ndimage.binary_dilation(near, iterations=3)).any()
+
+
 @pytest.mark.parametrize("seed", range(1, 9))
 def test_every_seed_plants_a_solid_nodule_of_10_mm_free_in_each_lung(seed: int) -> None:
     affine = np.diag((2.5, 2.5, 2.5, 1.0))

@@ -6,7 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from dicomnode.analyse.concepts import OF_CHANGES
 from dicomnode.values import (
+    Change,
+    ChangeKind,
     Classification,
     ClassProbability,
     Code,
@@ -24,7 +27,7 @@ from dicomnode.values import (
     ScalarMap,
 )
 from dicomnode.values.codes import HOUNSFIELD, LEFT, NO_UNIT
-from tests.unit.report.sources import LUNG, NODULE, findings, not_analysed, nothing_found
+from tests.unit.report.sources import BEFORE, LUNG, NODULE, findings, not_analysed, nothing_found
 
 PNEUMONIA = Code("233604007", "SCT", "Pneumonia")
 ANOMALY = Code("ANOMALY", "99DICOMNODE", "Anomaly")
@@ -91,6 +94,44 @@ _FEATURES = FeatureVector(
     label="radiomics", names=("f0", "f1"), values=np.zeros(2, dtype=np.float32), algorithm="a"
 )
 _LOOKED = Outcome.NO_FINDINGS
+_GREW = Change(
+    kind=ChangeKind.MEASURED,
+    type=NODULE,
+    centre_lps_mm=(-2.5, -95.0, -300.0),
+    label="nodule-1",
+    earlier_volume_mm3=20.0,
+    percent=75.0,
+    days=365,
+    doubling_days=452.1,
+)
+_UNPAIRED = replace(
+    _GREW, kind=ChangeKind.NEW, percent=None, doubling_days=None, earlier_volume_mm3=None, label="nodule-3"
+)
+_GROWN = replace(
+    _NODULE,
+    measurements=(
+        *_NODULE.measurements,
+        *(
+            Measurement(name=name, concept=of.code, value=value, unit=of.unit)
+            for (name, of), value in zip(OF_CHANGES.items(), (0.02, 20.0, 75.0, 365.0, 452.1), strict=True)
+            if name != "earlier_volume_ml"
+        ),
+    ),
+)
+_CHANGES = (
+    _GREW,
+    replace(_UNPAIRED, kind=ChangeKind.FOUND_IN_BOTH, label="nodule-2"),
+    _UNPAIRED,
+    replace(
+        _UNPAIRED,
+        kind=ChangeKind.NOT_FOUND_NOW,
+        label=None,
+        site=LUNG,
+        laterality=LEFT,
+        earlier_volume_mm3=1234.0,
+    ),
+    replace(_UNPAIRED, kind=ChangeKind.NOT_IMAGED_NOW, label=None, days=None, centre_lps_mm=(1.0, 2.0, 3.0)),
+)
 
 BOTH = "Right lung (1.79 ml) and left lung (1.39 ml) segmented"
 NOT_SAID = "This is not a statement that nothing is there."
@@ -107,11 +148,11 @@ KINDS: dict[str, tuple[Findings, list[str]]] = {
     ),
     "organs, and nothing of what was looked for": (
         replace(_PLAIN, segments=_ORGANS, outcome=_LOOKED, remarks=(ABSENT,)),
-        [f"{BOTH}; no nodule marked."],
+        [f"{BOTH}; no nodule marked (lung)."],
     ),
     "organs, and a lesion not looked for": (
         replace(_PLAIN, segments=_ORGANS, outcome=Outcome.NOT_ANALYSED, remarks=(UNSEEN,)),
-        [f"{BOTH}; nodule not looked for. {NOT_SAID}"],
+        [f"{BOTH}; nodule not looked for (lung). {NOT_SAID}"],
     ),
     "organs, and nobody says what was not looked for": (
         replace(_PLAIN, segments=_ORGANS, outcome=Outcome.NOT_ANALYSED),
@@ -123,7 +164,7 @@ KINDS: dict[str, tuple[Findings, list[str]]] = {
     ),
     "one lesion found, another not looked for": (
         replace(_PLAIN, segments=(_NODULE,), remarks=(replace(UNSEEN, type=PNEUMONIA),)),
-        ["Nodule: 1 marked (35 mm3); pneumonia not looked for."],
+        ["Nodule: 1 marked (35 mm3); pneumonia not looked for (lung)."],
     ),
     "two lesions": (
         replace(_PLAIN, segments=(_NODULE, replace(_NODULE, label="nodule-2", tracking_uid="1.2.5"))),
@@ -132,6 +173,13 @@ KINDS: dict[str, tuple[Findings, list[str]]] = {
     "tissue": (
         replace(_PLAIN, segments=(replace(_ORGANS[0], kind=FindingKind.TISSUE),)),
         ["Right lung (1.79 ml) segmented."],
+    ),
+    "lesions, and what became of them since an earlier study": (
+        replace(_PLAIN, segments=(_GROWN,), regions=(_SPOT, _BOX), changes=_CHANGES, earlier=(BEFORE,)),
+        [
+            "Nodule: 1 marked (35 mm3); nodule: 2 marked without outline.",
+            "Lesions, compared with 365 days before: 1 grown, 1 new, 1 not found now, 2 not compared.",
+        ],
     ),
     "points and boxes": (
         replace(_PLAIN, regions=(_SPOT, _BOX)),
@@ -189,7 +237,7 @@ KINDS: dict[str, tuple[Findings, list[str]]] = {
         replace(_PLAIN, images=(_MADE,), features=(_FEATURES,)),
         ["Image made: noise reduced, 28 × 20 × 12 voxels.", "Features radiomics: 2 numbers."],
     ),
-    "nothing found": (nothing_found(), ["No nodule marked."]),
+    "nothing found": (nothing_found(), ["No nodule marked (lung)."]),
     "nothing found, and no word more": (replace(_PLAIN, outcome=_LOOKED), ["No lesion marked."]),
     "done, and nothing to tell": (_PLAIN, ["The analysis was done."]),
     "not analysed": (not_analysed(), [f"The study was not analysed. {NOT_SAID}"]),

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis.strategies import floats, sampled_from
 
 from dicomnode.report.conclusion import conclusion
 from dicomnode.report.headers import read_heading
-from dicomnode.report.wording import joined, number_text, sentence, volume_text
-from dicomnode.values import Findings, SourceFrame
-from dicomnode.values.codes import HOUNSFIELD, MILLIMETRE, NO_UNIT
-from tests.unit.report.kinds import KINDS
-from tests.unit.report.sources import findings
+from dicomnode.report.wording import joined, number_text, sentence, size_text, volume_text
+from dicomnode.values import Code, Findings, Mask, Outcome, PicturePlane, Remark, SourceFrame
+from dicomnode.values.codes import CUBIC_MILLIMETRE, HOUNSFIELD, MILLILITRE, MILLIMETRE, NO_UNIT
+from tests.unit.report.kinds import ABSENT, KINDS, UNSEEN
+from tests.unit.report.sources import LUNG, findings
 
+LIVER = Code("10200004", "SCT", "Liver")
 _OF_NO_FINDING = {"outcome", "sources", "earlier", "provenance", "made_at", "study_version", "remarks"}
 
 
@@ -69,6 +73,70 @@ def test_numbers_carry_the_unit_that_people_know() -> None:
     assert number_text(-812.3456, HOUNSFIELD) == "-812.3 HU"
     assert number_text(0.25, NO_UNIT) == "0.25"
     assert number_text(7.0, MILLIMETRE) == "7 mm"
+
+
+SQUARE_MILLIMETRE = Code("mm2", "UCUM", "mm2")
+PLAIN = [
+    (0.0, NO_UNIT, "0"),
+    (-0.0, NO_UNIT, "0"),
+    (0.00001234, NO_UNIT, "0.00001234"),
+    (999.96, NO_UNIT, "1000"),
+    (1234.5, HOUNSFIELD, "1234 HU"),
+    (9999.6, NO_UNIT, "10\u00a0000"),
+    (-1_234_567.0, NO_UNIT, "-1\u00a0234\u00a0567"),
+    (999.9, SQUARE_MILLIMETRE, "999.9 mm2"),
+    (1000.0, SQUARE_MILLIMETRE, "10 cm2"),
+    (18_912.0, SQUARE_MILLIMETRE, "189.1 cm2"),
+    (-18_912.0, SQUARE_MILLIMETRE, "-189.1 cm2"),
+    (999.9, CUBIC_MILLIMETRE, "999.9 mm3"),
+    (18_912.0, CUBIC_MILLIMETRE, "18.91 ml"),
+    (12_345.6, MILLILITRE, "12\u00a0346 ml"),
+]
+
+
+@pytest.mark.parametrize(("value", "unit", "text"), PLAIN)
+def test_large_and_small_numbers_are_written_out_and_large_sizes_in_larger_units(
+    value: float, unit: Code, text: str
+) -> None:
+    assert number_text(value, unit) == text
+
+
+@given(value=floats(-1e12, 1e12), unit=sampled_from([NO_UNIT, SQUARE_MILLIMETRE, MILLILITRE]))
+def test_no_number_has_an_exponent_and_each_is_right_to_four_digits(value: float, unit: Code) -> None:
+    text = number_text(value, unit)
+    number, _, written = text.partition(" ")
+    assert "e" not in number
+    times = 100.0 if written == "cm2" else 1.0
+    assert float(number.replace("\u00a0", "")) * times == pytest.approx(value, rel=5.001e-4, abs=1e-300)
+
+
+def test_the_area_of_a_finding_on_a_large_film_is_in_square_centimetres() -> None:
+    plane = PicturePlane(spacing_ji_mm=(0.15, 0.15))
+    source = replace(findings().sources[0], grid=plane.grid((1, 2000, 2400)), plane=plane)
+    mask = np.zeros((1, 2000, 2400), dtype=bool)
+    mask[0, 400:1600, 300:1000] = True
+    lung = replace(findings().segments[0], mask=Mask.from_array(mask), measurements=())
+    film = findings(sources=(source,), segments=(lung,))
+    assert size_text(lung, film) == "189 cm2"
+    pixels = replace(source, plane=replace(plane, spacing_ji_mm=None))
+    assert size_text(lung, replace(film, sources=(pixels,))) == "840\u00a0000 pixels"
+
+
+SITED = replace(ABSENT, site=LUNG), replace(ABSENT, site=LIVER)
+# What was looked for and is not there, and what is said of it
+NOT_THERE = [
+    ((replace(ABSENT, site=None),), "No nodule marked."),
+    (SITED[:1], "No nodule marked (lung)."),
+    (SITED, "No nodule marked (lung); no nodule marked (liver)."),
+    ((*SITED, *SITED), "No nodule marked (lung); no nodule marked (liver)."),
+    ((replace(UNSEEN, site=LUNG),), "Nodule not looked for (lung)."),
+]
+
+
+@pytest.mark.parametrize(("remarks", "said"), NOT_THERE)
+def test_what_is_not_there_is_said_with_its_place_and_once(remarks: tuple[Remark, ...], said: str) -> None:
+    found = findings(segments=(), outcome=Outcome.NO_FINDINGS, remarks=remarks)
+    assert conclusion(found, {}) == [said]
 
 
 def test_sentences_begin_with_a_capital_and_end_once() -> None:

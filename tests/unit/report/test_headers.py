@@ -9,8 +9,9 @@ import pytest
 from pydicom import Dataset
 from pydicom.dataelem import DataElement
 
-from dicomnode.faults import SOURCE_HEADER_WRONG, SOURCES_DISAGREE, NodeError
+from dicomnode.faults import IDENTITY_UNSURE, SOURCE_HEADER_WRONG, SOURCES_DISAGREE, NodeError
 from dicomnode.report.headers import check_patient, read_heading
+from dicomnode.store.persons import Renaming
 from dicomnode.values import Findings, SourceHeaders
 from tests.unit.report.sources import Series, findings, not_analysed, wrong_element
 
@@ -110,10 +111,15 @@ def test_a_wrong_optional_value_is_left_out_and_noted(keyword: str, value: str) 
         ("AccessionNumber", "A234567890123456"),
         ("PatientWeight", "81.50"),
         ("PatientComments", ""),
+        ("PatientName", "Yamada^Tarou=山田　太郎=やまだ　たろう"),
+        ("PatientName", "Müller\u00a0Nuñez^José"),
+        ("PatientID", "１２３　４"),
+        ("StudyDescription", "胸部　ＣＴ"),
     ],
 )
 def test_a_valid_value_is_kept_as_it_is(keyword: str, value: str) -> None:
-    heading = read_heading(findings(Series(edit=_with(**{keyword: value}))))
+    written = _with(SpecificCharacterSet="ISO_IR 192", **{keyword: value})
+    heading = read_heading(findings(Series(edit=written)))
     kept = heading.shared[keyword].value
     assert str(getattr(kept, "original_string", None) or kept or "") == value
     assert heading.notes == ()
@@ -269,8 +275,44 @@ def test_a_header_that_does_not_say_whose_it_is_can_be_found_before_there_are_fi
 
 def test_what_a_message_told_of_the_patient_takes_the_place_of_what_a_header_lacks() -> None:
     (header, *_) = Series(edit=_without("PatientID")).source().headers.encoded
-    check_patient(header, identity={"PatientID": "PAT-7"})
+    nobody = {"PatientID": "", "PatientName": ""}
+    check_patient(header, renaming=Renaming(told={"PatientID": "PAT-7"}, former=(nobody,)))
     check_patient(Series(edit=_with(PatientID="")).source().headers.encoded[0])  # Type 2: it may be empty
+
+
+A = {"PatientID": "A", "PatientName": "Doe^Jane"}
+
+
+def test_a_message_on_somebody_else_is_written_over_no_header() -> None:
+    """The images of a third patient lie in a study of which a message told."""
+    heading = read_heading(findings(), renaming=Renaming(told={"PatientID": "B"}, former=(A,)))
+    assert (heading.shared.PatientID, heading.told_id) == ("PAT-7", None)
+
+
+def test_a_header_that_follows_a_message_by_its_id_alone_gets_the_name_that_was_told() -> None:
+    former = {"PatientID": "OLD"}
+    renaming = Renaming(told={"PatientID": "PAT-7", "PatientName": "Roe^Jane"}, former=(former,))
+    heading = read_heading(findings(), renaming=renaming)
+    assert (heading.shared.PatientID, str(heading.shared.PatientName)) == ("PAT-7", "Roe^Jane")
+
+
+@pytest.mark.parametrize(
+    "renaming",
+    [
+        Renaming(told={"PatientID": "B"}),
+        Renaming(told={"PatientID": "B"}, former=({"PatientID": "PAT-7", "PatientName": "Doe^Jane"},)),
+    ],
+    ids=["a record of an earlier version", "of the replaced ID, by another name"],
+)
+def test_images_that_cannot_be_shown_to_be_of_whom_a_message_told_make_no_result(renaming) -> None:
+    (header, *_) = Series().source().headers.encoded
+    for find in (
+        lambda: check_patient(header, renaming=renaming),
+        lambda: read_heading(findings(), renaming=renaming),
+    ):
+        with pytest.raises(NodeError) as caught:
+            find()
+        assert caught.value.fault is IDENTITY_UNSURE
 
 
 def test_a_second_input_of_another_patient_disagrees() -> None:

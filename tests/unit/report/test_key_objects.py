@@ -13,7 +13,7 @@ from pydicom.uid import EnhancedSRStorage, SegmentationStorage
 
 from dicomnode.report import key_objects
 from dicomnode.report.headers import read_heading
-from dicomnode.report.identity import Imprint, apply_identity, to_bytes
+from dicomnode.report.identity import Imprint, apply_identity, mark_of, to_bytes
 from dicomnode.report.key_objects import build_key_objects
 from dicomnode.report.sentences import largest_slice
 from dicomnode.report.uids import ResultUids
@@ -82,7 +82,7 @@ def test_it_is_of_interest_and_opens_on_the_largest_extent_of_the_finding() -> N
     assert named(document) == [("IMAGE", uid_of(found, 6), [])]  # 13 voxels there, 12 on the next
     assert largest_slice(found.segments[2]) == 6
     assert description(document)[0].startswith("nodule-1: Nodule, right lung")
-    assert description(document)[-1] == found.provenance.use
+    assert description(document)[-1] == mark_of(found)
 
 
 def test_the_surest_finding_comes_first_and_of_equal_ones_the_largest() -> None:

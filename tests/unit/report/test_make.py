@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom import Dataset, dcmread
@@ -16,8 +17,10 @@ from structlog.testing import capture_logs
 
 from dicomnode.faults import GEOMETRY_GUARD, REPORT_FAILED, NodeError
 from dicomnode.report import ReportProfile, make, make_objects
+from dicomnode.report.objects import Kind
 from dicomnode.store.persons import Renaming
 from dicomnode.values import Findings
+from tests.unit.report.segmentation.test_labelmap import apart
 from tests.unit.report.sources import SALT, Series, findings, not_analysed, nothing_found
 
 SECRETS = ("PAT-7", "Müller", "Jörg", "19600229", "ACC123", "Arzt")
@@ -64,11 +67,32 @@ def test_another_profile_gives_other_numbers_and_other_uids() -> None:
     assert not {one.sop_instance_uid for one in first} & {one.sop_instance_uid for one in second}
 
 
-def test_segmentations_are_written_under_the_patient_id_that_a_merge_told() -> None:
-    told = Renaming(told={"PatientID": "AFTER-THE-MERGE"})
-    kinds = ("SEG", "LABELMAP", "SR")
-    for one in make_objects(findings(), ReportProfile(kinds=kinds), SALT, told):
+GUARDED = ("SEG", "LABELMAP", "GSPS", "RTSTRUCT")
+MERGED = Renaming(told={"PatientID": "AFTER-THE-MERGE"}, former=({"PatientID": "PAT-7"},))
+
+
+def test_objects_are_written_under_the_patient_id_that_a_merge_told() -> None:
+    made = make_objects(apart(findings()), ReportProfile(kinds=(*GUARDED, "SR")), SALT, MERGED)
+    assert sorted(one.kind for one in made) == sorted((*GUARDED, "SR"))
+    for one in made:
         assert dcmread(BytesIO(one.content)).PatientID == "AFTER-THE-MERGE"
+
+
+@pytest.mark.parametrize("renaming", [Renaming(), MERGED], ids=["of the source", "that a merge told"])
+@pytest.mark.parametrize("kind", GUARDED)
+def test_an_object_of_another_patient_than_meant_is_not_returned(
+    kind: Kind, renaming: Renaming, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = make.apply_identity
+
+    def mistaken(result: Dataset, *how: Any) -> None:
+        real(result, *how)
+        result.PatientID = "PAT-7" if renaming.told else "PAT-8"
+
+    monkeypatch.setattr(make, "apply_identity", mistaken)
+    with pytest.raises(NodeError, match="another patient") as caught:
+        make_objects(apart(findings()), ReportProfile(kinds=(kind,)), SALT, renaming)
+    assert caught.value.fault is GEOMETRY_GUARD
 
 
 def test_a_segmentation_that_the_guard_refuses_is_not_returned(monkeypatch: pytest.MonkeyPatch) -> None:

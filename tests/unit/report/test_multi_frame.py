@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from io import BytesIO
 
@@ -22,13 +23,33 @@ ORDERS = {
 }
 
 
-def on_frames(numbers: tuple[int, ...]) -> Findings:
-    """The findings of `sources`, whose slices are these frames of one object."""
-    series = Series()
+def on_frames(
+    numbers: tuple[int, ...], series: Series | None = None, change: Callable[[Dataset], None] | None = None
+) -> Findings:
+    """The findings of `sources`, whose slices are these frames of one object.
+
+    series: of images of one frame, whose places they have. change: what is done to the object.
+    """
+    series = series or Series()
+    images = series.datasets()
 
     def edit(ds: Dataset, k: int) -> None:
         ds.SOPClassUID = EnhancedCTImageStorage
         ds.NumberOfFrames = max(numbers)
+        shared, ds.PerFrameFunctionalGroupsSequence = Dataset(), []
+        shared.PlaneOrientationSequence = [_moved(ds, "ImageOrientationPatient")]
+        shared.PixelMeasuresSequence = [_moved(ds, "PixelSpacing")]
+        ds.SharedFunctionalGroupsSequence = [shared]
+        for number in range(1, max(numbers) + 1):
+            # A frame of another phase lies where one of these lies
+            slice_of = numbers.index(number) if number in numbers else number % len(numbers)
+            frame, position = Dataset(), Dataset()
+            position.ImagePositionPatient = images[slice_of].ImagePositionPatient
+            frame.PlanePositionSequence = [position]
+            ds.PerFrameFunctionalGroupsSequence.append(frame)
+        del ds.ImagePositionPatient
+        if change is not None:
+            change(ds)
 
     whole = replace(series, edit=edit).datasets()[0]
     source = replace(
@@ -37,6 +58,14 @@ def on_frames(numbers: tuple[int, ...]) -> Findings:
         headers=SourceHeaders((header_bytes(whole),)),
     )
     return findings(series, sources=(source,))
+
+
+def _moved(ds: Dataset, keyword: str) -> Dataset:
+    """An item with an element of the object, which has it no more."""
+    item = Dataset()
+    item[keyword] = ds[keyword]
+    del ds[keyword]
+    return item
 
 
 @pytest.mark.parametrize("numbers", ORDERS.values(), ids=list(ORDERS))

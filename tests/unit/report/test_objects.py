@@ -13,6 +13,7 @@ from highdicom import sr
 from pydicom import Dataset, dcmread
 
 from dicomnode.report import ReportProfile, ResultObject, make_objects
+from dicomnode.report.identity import mark_of
 from dicomnode.report.shared_modules import SHARED
 from dicomnode.values import (
     Classification,
@@ -372,7 +373,7 @@ def test_the_observer_is_a_device_that_is_the_same_for_all_reports(report: Datas
 
 def test_the_report_says_in_words_what_it_is_and_where_to_look(report: Dataset) -> None:
     texts = _texts(report)
-    assert "Research and engineering. Not for clinical use." in texts
+    assert mark_of(findings()) in texts
     assert "The lungs are cut at the top." in texts
     assert "1 of 3 candidates is reported." in texts
     provenance = next(text for text in texts if text.startswith("Made by"))
@@ -498,11 +499,11 @@ def test_not_analysed_and_failed_never_say_absent_and_give_the_reason(outcome: O
     assert any("not a statement that nothing is there" in text for text in texts)
 
 
-def test_without_segmentation_a_report_measures_in_plain_groups() -> None:
+def test_without_segmentation_a_report_has_the_outlines_itself() -> None:
     made = _made(findings(), "SR")
     assert set(made) == {"SR"}
     groups = _groups(_read(made["SR"]))
-    assert [g.ContentTemplateSequence[0].TemplateIdentifier for g in groups] == ["1501"] * 3
+    assert [g.ContentTemplateSequence[0].TemplateIdentifier for g in groups] == ["1410"] * 3
     assert made["SR"].sop_instance_uid != _made(findings())["SR"].sop_instance_uid
 
 

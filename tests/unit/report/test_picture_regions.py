@@ -6,11 +6,21 @@ from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
 
+import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 
 from dicomnode.report import ReportProfile, make_objects
-from dicomnode.values import Findings, PicturePlane, PointLps, Region, RegionKind, SourceFrame, SourceHeaders
+from dicomnode.values import (
+    Findings,
+    Mask,
+    PicturePlane,
+    PointLps,
+    Region,
+    RegionKind,
+    SourceFrame,
+    SourceHeaders,
+)
 from tests.unit.report.sources import NODULE, SALT, Series, findings
 
 PLANE = PicturePlane(spacing_ji_mm=(0.5, 0.4))  # between rows, between columns
@@ -54,7 +64,7 @@ def items(ds: Dataset, value_type: str) -> Iterator[Dataset]:
 
 def region_of(some: Findings) -> tuple[Dataset, Dataset]:
     """The only coordinates of the report, and the reference of the image that they lie on."""
-    (report,) = make_objects(some, ReportProfile(), SALT)
+    (report,) = make_objects(some, ReportProfile(kinds=("SR",)), SALT)
     (scoord,) = items(dcmread(BytesIO(report.content)), "SCOORD")
     (image,) = items(scoord, "IMAGE")
     return scoord, image.ReferencedSOPSequence[0]
@@ -78,6 +88,51 @@ def test_a_region_of_a_clip_names_its_frame(frame: int) -> None:
     _, image = region_of(some)
     assert image.ReferencedSOPInstanceUID == some.sources[0].frames[0].sop_instance_uid
     assert image.ReferencedFrameNumber == frame + 1
+
+
+def test_a_box_through_several_frames_names_them_all() -> None:
+    _, image = region_of(found(RegionKind.BOX, at(0.5, 4, 7), at(2.5, 8, 9)))
+    assert list(image.ReferencedFrameNumber) == [2, 3]
+
+
+def outlined(*frames: tuple[int, slice, slice], of: int = 8) -> Findings:
+    """A segment on some frames of a clip: k, rows, columns."""
+    some = found(RegionKind.POINT, at(0, 4, 7), frames=of)
+    mask = np.zeros((of, *SHAPE[1:]), dtype=bool)
+    for k, rows, columns in frames:
+        mask[k, rows, columns] = True
+    segment = replace(
+        findings().segments[2],
+        mask=Mask.from_array(mask),
+        centre_lps_mm=at(3, 10, 10),
+        long_axis_lps_mm=None,
+        measurements=(),
+    )
+    return replace(some, segments=(segment,), regions=())
+
+
+def test_a_segment_of_a_clip_names_all_its_frames_and_encloses_it_on_each() -> None:
+    moving = outlined(*((k, slice(4, 8), slice(2 * k, 2 * k + 4)) for k in (2, 3, 5)))
+    scoord, image = region_of(moving)
+    assert list(image.ReferencedFrameNumber) == [3, 4, 6]
+    assert list(scoord.GraphicData) == [4, 4, 14, 4, 14, 8, 4, 8, 4, 4]
+
+
+@pytest.mark.parametrize(
+    ("frames", "said"),
+    [
+        ((2, 3, 4, 5), ", on frames 3 to 6, largest on frame 3"),
+        ((0, 2, 3, 4, 7), ", on frames 1, 3 to 5 and 8, largest on frame 1"),
+        ((4,), "87.1 %, largest on frame 5"),
+        ((0, 2, 4, 6, 8, 10), ", on 6 frames from 1 to 11, largest on frame 1"),
+    ],
+)
+def test_its_sentence_names_the_frames(frames: tuple[int, ...], said: str) -> None:
+    clip = outlined(*((k, slice(4, 8), slice(5, 9)) for k in frames), of=12)
+    (report,) = make_objects(clip, ReportProfile(kinds=("SR",)), SALT)
+    told = [item.TextValue for item in items(dcmread(BytesIO(report.content)), "TEXT")]
+    (sentence,) = (one for one in told if one.startswith("nodule-1"))
+    assert said in sentence
 
 
 def test_a_region_of_a_single_picture_names_no_frame() -> None:

@@ -178,7 +178,7 @@ def test_what_was_not_found_is_said_first_and_in_lines_that_the_picture_holds() 
         Remark(kind=RemarkKind.LIMIT, text="A sentence that is always said. " * 9) for _ in range(9)
     )
     said = _said(replace(found, remarks=(*noise, *found.remarks)))
-    assert said.startswith(f"No nodule marked. {found.remarks[0].text}")
+    assert said.startswith(f"No nodule marked (lung). {found.remarks[0].text}")
     lines = _wrapped(said, 15)
     assert 1 < len(lines) <= 4
     assert all(font(15).getlength(line) < 3 * 460 + 20 for line in lines)

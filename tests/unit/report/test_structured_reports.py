@@ -10,16 +10,29 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 
-from dicomnode.report import ReportProfile, make_objects
+from dicomnode.report import ReportProfile, make_objects, segment_regions
 from dicomnode.report.headers import read_heading
 from dicomnode.report.identity import Imprint
 from dicomnode.report.measured import measured_of, rounded
-from dicomnode.report.sr import build_report
+from dicomnode.report.sr import Beside, build_report
 from dicomnode.report.uids import ResultUids
-from dicomnode.values import Findings, FrameScore, Measurement, PointLps, Region, RegionKind, SourceFrame
+from dicomnode.values import (
+    Code,
+    Findings,
+    FrameScore,
+    Mask,
+    Measurement,
+    Outcome,
+    PointLps,
+    Region,
+    RegionKind,
+    Remark,
+    SourceFrame,
+)
 from dicomnode.values.codes import HOUNSFIELD, MILLILITRE, MILLIMETRE, NO_UNIT, PERCENT
-from tests.unit.report.kinds import BONE_AGE, KINDS, MONTHS, PNEUMONIA
-from tests.unit.report.sources import ATTENUATION, LONG_AXIS, NODULE, SALT, VOLUME, Series, findings
+from tests.unit.report.kinds import ABSENT, BONE_AGE, KINDS, MONTHS, PNEUMONIA, UNSEEN
+from tests.unit.report.outlines.rasterising import filled
+from tests.unit.report.sources import ATTENUATION, LONG_AXIS, LUNG, NODULE, SALT, VOLUME, Series, findings
 
 ENHANCED, COMPREHENSIVE_3D = "1.2.840.10008.5.1.4.1.1.88.22", "1.2.840.10008.5.1.4.1.1.88.34"
 
@@ -330,7 +343,11 @@ def test_the_objects_made_with_a_report_are_its_evidence_and_are_named() -> None
         one.SOPClassUID, one.SOPInstanceUID, one.SeriesInstanceUID = sop_class, f"1.2.{number}", "1.2"
         companions.append(one)
     report = build_report(
-        imprint, ResultUids.of(found, SALT, "SR", "test"), 9001, (), ReportProfile(), companions
+        imprint,
+        ResultUids.of(found, SALT, "SR", "test"),
+        9001,
+        ReportProfile(),
+        Beside(companions=companions),
     )
     (study,) = report.CurrentRequestedProcedureEvidenceSequence
     named = {
@@ -383,3 +400,110 @@ def test_a_region_of_every_kind_has_a_group() -> None:
             "ELLIPSE",
             "POLYLINE",
         ]
+
+
+# ── Without a segmentation ────────────────────────────────────────────────────────────────────────
+def where(group: Dataset) -> tuple[str, np.ndarray, str]:
+    """Graphic type, column and row, and the image of the region of a planar group."""
+    (scoord,) = [one for one in group.ContentSequence if one.ValueType == "SCOORD"]
+    assert (name(scoord), scoord.RelationshipType) == ("Image Region", "CONTAINS")
+    (image,) = scoord.ContentSequence
+    assert (image.ValueType, image.RelationshipType) == ("IMAGE", "SELECTED FROM")
+    corners = np.array(scoord.GraphicData, dtype=np.float64).reshape(-1, 2)
+    return scoord.GraphicType, corners, image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID
+
+
+@pytest.mark.parametrize("kinds", [("SR",), ("GSPS", "SR"), ("RTSTRUCT", "SR")])
+def test_without_a_segmentation_every_segment_has_its_outline_on_the_slice_with_most_of_it(
+    kinds: tuple[str, ...],
+) -> None:
+    found = findings()
+    written = groups(report_of(found, kinds=kinds))
+    assert len(written) == len(found.segments)
+    for segment, group in zip(found.segments, written, strict=True):
+        graphic, corners, image = where(group)
+        mask = segment.mask.to_array()
+        key = int(np.argmax(mask.sum(axis=(1, 2))))
+        assert image == found.sources[0].frames[key].sop_instance_uid
+        assert graphic == "POLYLINE"
+        assert np.array_equal(corners[0], corners[-1])
+        drawn = filled([corners[:-1] - 0.5], mask.shape[1:])
+        assert np.array_equal(drawn, mask[key])
+        assert numbers(group)  # the measurements stay
+
+
+def test_with_a_segmentation_the_groups_refer_to_it_and_have_no_coordinates() -> None:
+    assert not [one for one in items(report_of(findings())) if one.ValueType == "SCOORD"]
+
+
+def test_of_several_pieces_on_a_slice_the_largest_stands_for_the_segment() -> None:
+    lung = findings().segments[0]
+    mask = np.zeros(lung.mask.shape_kji, dtype=bool)
+    mask[4, 2:4, 3:5] = mask[4, 8:14, 9:20] = True
+    found = findings(segments=(replace(lung, mask=Mask.from_array(mask)),))
+    (group,) = groups(report_of(found, kinds=("SR",)))
+    _, corners, _ = where(group)
+    assert (corners.min(axis=0).tolist(), corners.max(axis=0).tolist()) == ([9.0, 8.0], [20.0, 14.0])
+
+
+def test_an_outline_too_long_for_one_value_is_its_box(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segment_regions, "_MOST_POINTS", 12)
+    lung = findings().segments[0]
+    mask = np.zeros(lung.mask.shape_kji, dtype=bool)
+    for n, row in enumerate((1, 2, 3, 2, 5, 1, 4)):
+        mask[4, 7 + n, 9 : 9 + row] = True
+    (group,) = groups(
+        report_of(findings(segments=(replace(lung, mask=Mask.from_array(mask)),)), kinds=("SR",))
+    )
+    graphic, corners, _ = where(group)
+    assert graphic == "POLYLINE"
+    assert corners.tolist() == [[9, 7], [14, 7], [14, 14], [9, 14], [9, 7]]
+
+
+@pytest.mark.parametrize("plane", ["axial", "oblique", "tilted"])
+def test_the_outline_may_stand_in_patient_space(plane: str) -> None:
+    found = findings(Series(plane=plane))
+    report = report_of(found, kinds=("SR",), spatial="3d")
+    assert report.SOPClassUID == COMPREHENSIVE_3D
+    grid = found.sources[0].grid
+    assert grid is not None
+    for segment, group in zip(found.segments, groups(report), strict=True):
+        (scoord,) = [one for one in group.ContentSequence if one.ValueType == "SCOORD3D"]
+        assert (scoord.GraphicType, scoord.ReferencedFrameOfReferenceUID) == (
+            "POLYGON",
+            grid.frame_of_reference_uid,
+        )
+        kji = grid.to_index_kji(np.array(scoord.GraphicData, dtype=np.float64).reshape(-1, 3))
+        mask = segment.mask.to_array()
+        key = int(np.argmax(mask.sum(axis=(1, 2))))
+        assert np.abs(kji[:, 0] - key).max() < 1e-4
+        assert np.array_equal(filled([kji[:-1, :0:-1]], mask.shape[1:]), mask[key])
+
+
+def test_the_report_says_where_the_outlines_of_a_volume_are() -> None:
+    alone = texts(report_of(findings(), kinds=("SR",)))
+    assert any("this report has that of each on the slice with most of it." in text for text in alone)
+    beside = texts(report_of(findings(), kinds=("GSPS", "SR")))
+    assert any("are in the presentation state." in text for text in beside)
+    assert not [text for text in texts(report_of(findings())) if "outline" in text]
+
+
+# ── What is not there ─────────────────────────────────────────────────────────────────────────────
+LIVER = Code("10200004", "SCT", "Liver")
+
+
+@pytest.mark.parametrize("remark", [ABSENT, UNSEEN])
+def test_the_same_at_two_places_is_two_findings_and_twice_at_one_place_is_one(remark: Remark) -> None:
+    twice = (replace(remark, site=LUNG), replace(remark, site=LIVER), replace(remark, site=LUNG))
+    written = groups(report_of(findings(segments=(), remarks=twice, outcome=Outcome.NO_FINDINGS)))
+    tracked = [
+        str(one.UID) for group in written for one in group.ContentSequence if one.ValueType == "UIDREF"
+    ]
+    sites = [
+        str(one.ConceptCodeSequence[0].CodeMeaning)
+        for group in written
+        for one in group.ContentSequence
+        if name(one) == "Finding Site"
+    ]
+    assert len(tracked) == len(set(tracked))
+    assert sites == ["Lung", "Liver"]

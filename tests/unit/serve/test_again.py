@@ -133,7 +133,7 @@ def reject_result(journal, code: str) -> None:
     [
         ("113001", "PatientName", False, "nothing"),
         ("113037", "PatientID", False, "nothing"),
-        ("113038", "PatientName", False, "a search"),
+        ("113038", "AccessionNumber", False, "a search"),
         ("113038", "IssuerOfPatientID", False, "nothing"),
         ("113001", "PatientName", True, "a search"),
     ],
@@ -180,6 +180,21 @@ def test_what_a_person_took_back_by_its_engine_is_not_made_again_without_a_cure(
     by_another_package = taken_over(new, dispatch, journal, {ENGINE: "0" * 64})
     is_still_his = (code, becomes) == ("113038", "nothing")
     assert by_another_package == (([], {ENGINE: code}) if is_still_his else (new, {}))
+
+
+@pytest.mark.parametrize("by_a_person", [True, False], ids=["taken back", "rejected"])
+@pytest.mark.parametrize(("code", "is_made"), [("113001", True), ("113038", False)])
+def test_new_images_have_nothing_of_the_wrong_patient_made_again(store, journal, code, is_made, by_a_person):
+    digest = analysed(store, journal, new_tasks=[report(), analyse(engine="other")])
+    if by_a_person:
+        journal.retract_answers(STUDY, [AnswerKey(1, ENGINE)], code, "A. Smith", later(30))
+    else:
+        reject_result(journal, code)
+    receive(journal, 1, first=7, at=later(60))
+    assert complete(journal, at=later(120)) == 2
+    new = [search(2), replace(search(2), engine=f"{ENGINE}:2")]
+    found = taken_over(new, claim(journal, TaskKind.DISPATCH, later(120)), journal, {ENGINE: digest})
+    assert found == ((new, {}) if is_made else ([], {ENGINE: code, f"{ENGINE}:2": code}))
 
 
 def test_another_engine_that_nobody_rejected_takes_its_findings_over(store, journal):

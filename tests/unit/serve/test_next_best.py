@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,9 +15,9 @@ import pytest
 from pydicom.uid import Comprehensive3DSRStorage, CTImageStorage
 
 from dicomnode.deliver import FileOutcome
-from dicomnode.faults import NO_PRESENTATION_CONTEXT, NOTHING_TAKEN, NodeError
+from dicomnode.faults import NO_PRESENTATION_CONTEXT, NOTHING_MADE, NOTHING_TAKEN, NodeError
 from dicomnode.journal import Event, Journal, TaskKind, TaskRecord, TaskState
-from dicomnode.report import ReportProfile, ResultObject
+from dicomnode.report import ReportProfile, ResultObject, make_objects
 from dicomnode.report.choice import SOP_CLASSES
 from dicomnode.serve.results import courier as courier_room
 from dicomnode.serve.results import writing as writing_room
@@ -26,9 +27,11 @@ from dicomnode.serve.results.writing import ResultWriter
 from dicomnode.serve.work.carry import carry_out
 from dicomnode.settings import DestinationSettings, Settings
 from dicomnode.store import Store
+from dicomnode.store.persons import NO_RENAMING
 from dicomnode.values.uids import derive_uid
 from tests.unit.journal.delivery_contract import again
 from tests.unit.journal.world import NOON, PACS, STUDY, analyse, claim, complete, receive
+from tests.unit.report.test_possible import on_a_picture
 
 CLASSES = {**SOP_CLASSES, "IMAGES": CTImageStorage}
 LATER = datetime(9999, 1, 1, tzinfo=UTC)
@@ -41,11 +44,15 @@ def destination(kinds: str, **more: Any) -> DestinationSettings:
 
 
 class House:
-    """Desk, courier, and an archive that refuses SOP Classes. associations: what it was asked to take."""
+    """Desk, courier, and an archive that refuses SOP Classes.
+
+    associations: what it was asked to take. profiles: how results were wanted.
+    """
 
     def __init__(self, journal: Journal, store: Store, to: DestinationSettings, monkeypatch: Any) -> None:
         self.journal, self.refused = journal, frozenset[str]()
         self.associations: list[set[str]] = []
+        self.profiles: list[ReportProfile] = []
         self.makes: Callable[[str], str] = lambda kind: kind
         monkeypatch.setattr(Store, "load_findings", lambda *_: SimpleNamespace(images=("one",)))
         monkeypatch.setattr(writing_room, "make_objects", self.made)
@@ -61,6 +68,7 @@ class House:
         self.courier = Courier(settings, to, journal, threading.Event())
 
     def made(self, _findings: object, profile: ReportProfile, *_: object) -> tuple[ResultObject, ...]:
+        self.profiles.append(profile)
         in_space = profile.spatial == "3d"
         classes = {**CLASSES, "SR": Comprehensive3DSRStorage} if in_space else CLASSES
         return tuple(
@@ -186,6 +194,25 @@ def test_a_report_whose_points_in_space_are_refused_has_them_in_its_images(
     assert one.task(TaskKind.DELIVER).state is TaskState.DONE
 
 
+# Settings of a destination, and what the report room is asked for by each of them
+WISHES: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"frames_maximum": 400}, {"frames_max": 400}),
+    ({"empty_frames": True}, {"empty_frames": True}),
+    ({"viewer": "cornerstone"}, {"viewer": "cornerstone"}),
+    ({"coordinates": "3d"}, {"spatial": "3d"}),
+]
+
+
+@pytest.mark.parametrize(("set_to", "asked"), WISHES, ids=[next(iter(one)) for one, _ in WISHES])
+def test_each_wish_of_a_destination_reaches_those_who_write_its_results(
+    house: Callable[..., House], set_to: dict[str, Any], asked: dict[str, Any]
+) -> None:
+    one = house("SEG SR", **set_to)
+    one.analysed()
+    one.turns()
+    assert one.profiles == [replace(ReportProfile(kinds=("SEG", "SR")), **asked)]
+
+
 def test_an_object_of_a_class_that_nobody_thought_of_is_not_made_again_and_again(
     house: Callable[..., House],
 ) -> None:
@@ -251,3 +278,56 @@ def test_one_bad_negotiation_does_not_keep_results_from_being_offered_the_next_h
     journal.note_classes(PACS, {CLASSES["SR"]: True}, NOON + timedelta(minutes=64))
     assert kinds(65) == ("SR",)
     assert kinds(60 * 26) == ("SEG", "SR")
+
+
+@pytest.fixture
+def on_a_film(house: Callable[..., House], monkeypatch: pytest.MonkeyPatch) -> Callable[..., House]:
+    """The desk as it is, and a lesion on a picture, which no segmentation can hold."""
+
+    def made(kinds: str, **more: Any) -> House:
+        one = house(kinds, **more)
+        monkeypatch.setattr(Store, "load_findings", lambda *_: on_a_picture())
+        monkeypatch.setattr(writing_room, "make_objects", make_objects)
+        monkeypatch.setattr(writing_room, "renaming_of", lambda *_: NO_RENAMING)
+        return one
+
+    return made
+
+
+def told_instead(one: House) -> list[str]:
+    return [event.text for event in one.journal.events(STUDY) if event.what == "objects.instead"]
+
+
+def test_what_a_picture_does_not_allow_is_made_otherwise_and_why_says_so(
+    on_a_film: Callable[..., House],
+) -> None:
+    one = on_a_film("SEG SR")
+    one.analysed()
+    one.turns()
+    assert one.outcomes() == {"GSPS": "stored", "SR": "stored"}
+    (said,) = told_instead(one)
+    assert said == f"No SEG can be made: the images have no patient space. {PACS} gets GSPS instead."
+
+
+def test_the_next_best_of_what_a_picture_does_not_allow_is_none_that_is_refused(
+    on_a_film: Callable[..., House],
+) -> None:
+    one = on_a_film("SEG SR")
+    one.refused = classes("GSPS SC")
+    one.analysed()
+    one.turns()
+    stored = [each.kind for each in one.journal.deliveries(STUDY) if each.outcome == "stored"]
+    assert stored == ["SR"]
+    assert one.task(TaskKind.DELIVER).state is TaskState.DONE
+
+
+@pytest.mark.parametrize(("kinds", "more"), [("RTSTRUCT", {}), ("SEG", {"fallback": False})])
+def test_findings_of_which_no_object_can_be_made_wait_for_a_person(
+    on_a_film: Callable[..., House], kinds: str, more: dict[str, Any]
+) -> None:
+    one = on_a_film(kinds, **more)
+    one.analysed()
+    one.turns()
+    task = one.task(TaskKind.REPORT)
+    assert (task.state, task.error_code) == (TaskState.PARKED, NOTHING_MADE.code)
+    assert f"{kinds}: the images have no patient space" in str(task.error_text)

@@ -17,10 +17,12 @@ from dicomnode.faults import SOURCE_HEADER_WRONG, SOURCES_DISAGREE, TAG_INCONSIS
 from dicomnode.journal import TaskKind, TaskState
 from dicomnode.phantom import SeriesForm, write_series
 from dicomnode.report import ReportProfile, make_objects
+from dicomnode.serve import worker as worker_room
 from dicomnode.serve.analysing import analysis
 from dicomnode.serve.analysing.again import taken_over
 from dicomnode.serve.analysing.analysis import Occasion
 from dicomnode.serve.analysing.patient import check_reportable
+from dicomnode.serve.asking.given_priors import priors_of
 from dicomnode.serve.identity.patients import Patients
 from dicomnode.serve.intake.ingest import ingest
 from dicomnode.serve.once import trial
@@ -95,7 +97,7 @@ OTHERS = {
 @pytest.mark.parametrize("keyword", OTHERS)
 def test_two_series_of_two_persons_are_not_analysed_together(package, tmp_path, keyword, not_run):
     value, tag = OTHERS[keyword]
-    hospital = {"IssuerOfPatientID": "HOSP"}
+    hospital = {"IssuerOfPatientID": "HOSP", "PatientBirthDate": "19010204"}
     ct_and_mr(tmp_path / "in", hospital, {**hospital, keyword: value})
     result = result_of(package, tmp_path / "in")
     assert result.findings.outcome is Outcome.NOT_ANALYSED
@@ -235,6 +237,36 @@ def test_a_study_that_a_merge_parts_is_analysed_and_reported_under_the_new_id(
     assert {one.Modality for one in made} >= {"SEG", "SR"}
 
 
+def test_a_merge_that_comes_while_two_series_are_compared_is_heard_of(
+    package, store, journal, tmp_path, monkeypatch
+):
+    engines = (EngineSettings(name=package.manifest.name, path=package.folder),)
+    analyse = AnalyseSettings(runtime="onnxruntime")
+    room = Room(store, journal, Settings(engine=engines, analyse=analyse, destination=(ARCHIVE,)))
+    folder = ct_and_mr(tmp_path / "in", {"PatientID": "OLD"}, {"PatientID": "NEW"})
+    merged = []
+
+    def meanwhile(*arguments):
+        if not merged:
+            merged.append(merge(Patients(store, journal), "NEW", "OLD", minutes=60))
+        return priors_of(*arguments)
+
+    monkeypatch.setattr(worker_room, "priors_of", meanwhile)
+    worker = Worker(room.frame, store, journal)
+    try:
+        uid = room.receive(sorted(folder.glob("*/*")))
+        assert room.do(TaskKind.DISPATCH, room.desk.work) is TaskState.DONE
+        assert room.do(TaskKind.ANALYSE, worker.work) is TaskState.DONE
+    finally:
+        worker.close()
+        room.ours.close()
+        assert room.stopping.wait(5)
+        room.theirs.close()
+    assert merged == [1]
+    ((_, _, path),) = journal.findings(uid)
+    assert store.load_findings(path).outcome is Outcome.FINDINGS
+
+
 def test_one_view_of_somebody_else_among_four_is_found(tmp_path, not_run):
     views = four_views()
     views[2].PatientName = "Somebody^Else"
@@ -300,7 +332,7 @@ def test_what_messages_say_of_the_patient_takes_the_place_of_what_the_headers_sa
     files = changed(series(tmp_path / "ct", 1), PatientID=None)
     (study,) = read_studies(files).studies
     (stack,) = study.series[0].stacks
-    check_reportable(stack, {"PatientID": "P1"})
+    check_reportable(stack, Renaming(told={"PatientID": "P1"}, former=({"PatientID": ""},)))
 
 
 def analysed(store, journal, folder: Path, mode: str) -> tuple[TaskState, str | None, int]:

@@ -17,7 +17,7 @@ from dicomnode.receive.hl7_message import parse, read_changes
 from dicomnode.serve.identity import patient_header
 from dicomnode.serve.identity import patients as patients_room
 from dicomnode.serve.identity.patients import Patients
-from dicomnode.serve.identity.whose import renaming_of
+from dicomnode.serve.identity.whose import renaming_of, who_and_when
 from dicomnode.serve.intake import ingest as ingest_room
 from dicomnode.serve.intake.corrections import corrections_of
 from dicomnode.serve.intake.ingest import ingest
@@ -176,7 +176,7 @@ def test_who_the_patient_was_is_kept_from_merge_to_merge(patients, journal):
 def test_who_the_patient_was_ends_with_another_patient_id_in_the_headers(patients, store, journal, files):
     merge(patients, "P1", "P0")
     send(store, journal, files[0], PatientID="P5")
-    assert told_and_former(journal, "1.2.0") == ("", [])
+    assert ids_of(journal, "1.2.0") == ("P5",)
     merge(patients, "P6", "P5", minutes=20)
     assert told_and_former(journal, "1.2.0") == ("P6", ["P5"])
 
@@ -278,6 +278,65 @@ def test_an_archive_that_follows_a_merge_image_by_image_says_what_was_told(
     assert as_told == [{"PatientID"}, {"PatientID"}, frozenset()]
     send(store, journal, files[1], PatientID="P1")
     assert as_told[3] == frozenset(), "the message was not told of a study of P2"
+
+
+def test_images_that_come_again_under_a_replaced_id_change_nothing_and_are_told_of_once_a_message(
+    patients, store, journal, files
+):
+    def told() -> list[str]:
+        return [one.text for one in journal.events("1.2.0") if one.what == "instance.replaced_id"]
+
+    send(store, journal, files[0])
+    assert told() == []
+    merge(patients, "P1", "P0", minutes=1)
+    for _ in range(2):
+        send(store, journal, files[0])
+    (text,) = told()
+    assert "ADT^A40 from the new ID to the old one" in text
+    assert ids_of(journal, "1.2.0") == ("P1", "P0")
+    merge(patients, "P0", "P1", minutes=2)
+    send(store, journal, files[0])
+    assert len(told()) == 1, "it was undone"
+    assert ids_of(journal, "1.2.0") == ("P0",)
+
+
+SPELLINGS = ("RIGHT^NAME", "Right^Name=X", "Right^Name^^", "Right^Name^M")
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_a_name_that_was_told_is_so_in_every_spelling_and_in_a_second_correction_too(
+    patients, store, journal, files, as_told, name
+):
+    assert apply(patients, "PID|||P1||Right^Name", "MRG|P0", kind="ADT^A40^ADT_A39", minutes=1) == 3
+    send(store, journal, files[0], PatientID="P1")
+    send(store, journal, files[0], PatientID="P1", PatientName=name)
+    assert as_told == [{"PatientID"}, {"PatientID", "PatientName"}]
+    assert told_and_former(journal, "1.2.0") == ("P1", ["P0"]), "nothing that was told has ended"
+    assert renaming_of("1.2.0", 1, journal).corrected == frozenset()
+
+
+def test_an_archive_that_follows_one_merge_of_two_follows(patients, store, journal, files, as_told):
+    merge(patients, "P1", "P0", minutes=1)
+    merge(patients, "P2", "P1", minutes=2)
+    send(store, journal, files[0], PatientID="P1")
+    assert as_told == [{"PatientID"}]
+    assert ids_of(journal, "1.2.0") == ("P2", "P1")
+
+
+def ids_of(journal, uid: str) -> tuple[str, ...]:
+    """The Patient ID of a study now, and the one of its header."""
+    (image,) = journal.instances(uid)
+    read = who_and_when(image, journal)
+    assert read is not None
+    return read.patient.ids
+
+
+def test_an_archive_that_undoes_a_merge_has_the_last_word(patients, store, journal, files, as_told):
+    merge(patients, "P1", "P0", minutes=1)
+    send(store, journal, files[0], PatientID="P1")
+    send(store, journal, files[0], PatientID="P0", PatientComments="undone")
+    assert as_told == [{"PatientID"}, frozenset()]
+    assert ids_of(journal, "1.2.0") == ("P0",)
 
 
 def test_where_the_record_of_a_message_is_damaged_nothing_was_told(

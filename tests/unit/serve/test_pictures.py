@@ -49,10 +49,10 @@ def items(ds, value_type):
     return found
 
 
-def report_of(result):
-    """The only object of a result, read by pydicom."""
-    (made,) = result.objects
-    assert made.kind == "SR"
+def report_of(result, *beside):
+    """The report of a result, read by pydicom. beside: kinds of its other objects."""
+    made = result.objects[-1]
+    assert [one.kind for one in result.objects] == [*beside, "SR"]
     return pydicom.dcmread(BytesIO(made.content))
 
 
@@ -80,13 +80,16 @@ def test_what_was_found_on_a_radiograph_is_boxed_measured_and_said(tmp_path):
     study = walked(opacities(tmp_path / "opacities"), tmp_path / "in", radiograph())
     (result,) = study.results
     assert result.findings.segments[0].mask.count == 5 * 8
-    report = report_of(result)
+    report = report_of(result, "GSPS")
     (scoord,) = items(report, "SCOORD")
     assert list(scoord.GraphicData) == [20, 5, 28, 5, 28, 10, 20, 10, 20, 5]
     texts = [item.TextValue for item in items(report, "TEXT")]
     assert any("column 24.5, row 8.0" in text for text in texts)
     assert any("lesion: 1 marked (8 mm2)" in text.lower() for text in texts)
-    assert any("Kept in the findings, not yet in DICOM: outlines of opacity-1" in text for text in texts)
+    assert (
+        "No segmentation: the images have no patient space; "
+        "the outline of opacity-1 is in the presentation state."
+    ) in texts
     assert any("MONOCHROME1" in text for text in texts)
 
 

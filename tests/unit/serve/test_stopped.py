@@ -16,10 +16,11 @@ from dicomnode.cli.why import _parts
 from dicomnode.faults import GEOMETRY_GUARD, STORE_WRITE_FAILED, NodeError
 from dicomnode.journal import StudyState, TaskKind, TaskState
 from dicomnode.report import ReportProfile, draw_mismatch, make_objects
-from dicomnode.report.guard_contours import check_presentation_state, check_structure_set
+from dicomnode.report.guard_contours import check_structure_set
+from dicomnode.report.guard_graphics import check_presentation_state
 from dicomnode.report.mismatch import MismatchError
 from dicomnode.report.outlines import outlines
-from dicomnode.report.segmentation import binary, head
+from dicomnode.report.segmentation import binary, head, labelmap
 from dicomnode.serve.results.stopped import put_aside
 from dicomnode.serve.worker import Worker
 from dicomnode.settings import AnalyseSettings, EngineSettings, Settings
@@ -27,6 +28,7 @@ from dicomnode.store import Store
 from dicomnode.values import Findings
 from dicomnode.values.codes import LEFT, RIGHT
 from tests.unit.report.outlines.finished import written
+from tests.unit.report.segmentation.test_labelmap import apart
 from tests.unit.report.sources import SALT, findings
 from tests.unit.serve.test_clerks import ARCHIVE, Room
 from tests.wire.plain_engines import block_series, bright_engine
@@ -62,25 +64,54 @@ def wrong_laterality(monkeypatch) -> str:
     return "side"
 
 
-BROKEN = [shift_columns, flip_rows, wrong_laterality]
+def shift_labels(monkeypatch) -> str:
+    real = labelmap.encode_bands
+    monkeypatch.setattr(
+        labelmap, "encode_bands", lambda labels, *more: real(np.roll(labels, 1, axis=1), *more)
+    )
+    return "other voxels"
+
+
+def shift_lines(monkeypatch) -> str:
+    real = outlines.without_straight_points
+    # Half a pixel: not beyond the edge of the image, where the library refuses it
+    shift = lambda ring: np.maximum(real(ring) - 0.5, -0.5)  # noqa: E731
+    monkeypatch.setattr(outlines, "without_straight_points", shift)
+    return "voxels on slice"
+
+
+BROKEN = [
+    ("SEG", shift_columns),
+    ("SEG", flip_rows),
+    ("SEG", wrong_laterality),
+    ("LABELMAP", shift_labels),
+    ("GSPS", shift_lines),
+    ("RTSTRUCT", shift_lines),
+]
+CLASSES = {
+    "SEG": "1.2.840.10008.5.1.4.1.1.66.4",
+    "LABELMAP": "1.2.840.10008.5.1.4.1.1.66.7",
+    "GSPS": "1.2.840.10008.5.1.4.1.1.11.1",
+    "RTSTRUCT": "1.2.840.10008.5.1.4.1.1.481.3",
+}
 
 
 def pictures_of(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.png"))
 
 
-@pytest.mark.parametrize("breaking", BROKEN)
+@pytest.mark.parametrize(("kind", "breaking"), BROKEN)
 def test_what_a_broken_writer_wrote_lies_in_quarantine_with_two_pictures(
-    breaking, monkeypatch, store: Store
+    kind, breaking, monkeypatch, store: Store
 ) -> None:
     words = breaking(monkeypatch)
-    found = findings()
+    found = apart(findings())  # a label map holds no two segments at one place
     with pytest.raises(NodeError, match=words) as caught, put_aside(found, store):
-        make_objects(found, ReportProfile(kinds=("SEG",)), SALT)
+        make_objects(found, ReportProfile(kinds=(kind,)), SALT)
     assert caught.value.fault is GEOMETRY_GUARD
     folder = store.root / "quarantine" / "geometry-guard"
     (object_,) = folder.glob("*.dcm")
-    assert dcmread(object_).SOPClassUID == "1.2.840.10008.5.1.4.1.1.66.4"
+    assert dcmread(object_).SOPClassUID == CLASSES[kind]
     assert len(pictures_of(folder)) == 2
     for path in (object_, *pictures_of(folder)):
         assert str(path) in str(caught.value)

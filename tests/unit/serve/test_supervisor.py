@@ -310,7 +310,7 @@ def test_a_stop_gives_back_what_runs_and_kills_who_does_not_listen(world, monkey
         if turns == 1:
             _running_task(world)
         else:
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
 
     monkeypatch.setattr(room, "open_listener", lambda *_: world.listener)
     monkeypatch.setattr(room, "wait_readable", wait)
@@ -328,7 +328,7 @@ def test_what_the_last_run_left_running_is_claimed_again_at_once(world, monkeypa
         complete(journal)
         claim(journal, TaskKind.DISPATCH, owner="scheduler-1-desk", lease_s=10**9)
     monkeypatch.setattr(room, "open_listener", lambda *_: world.listener)
-    monkeypatch.setattr(room, "wait_readable", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(room, "wait_readable", lambda *_: signal.raise_signal(signal.SIGTERM))
     assert world.node.run() == 0
     with world.journal() as journal:
         assert journal.claim([TaskKind.DISPATCH], "w2", 60, NOON.replace(year=2100)) is not None

@@ -81,7 +81,7 @@ def test_of_two_reasons_a_correction_cures_only_its_own(walk, files):
     uid = analysed(walk, files)
     walk.journal.retract(uid, "113037", datetime.now(UTC))
     walk.journal.retract(uid, "113038", datetime.now(UTC))
-    for values in ({"PatientWeight": "81"}, {"PatientName": "Once^More", "PatientWeight": "81"}):
+    for values in ({"PatientWeight": "81"}, {"PatientID": "P2", "PatientWeight": "82"}):
         assert walk.journal.study(uid).state is StudyState.RETRACTED
         walk.send(*(changed(path, **values) for path in files))
     walk.complete(uid)
@@ -148,6 +148,21 @@ def test_an_archive_that_follows_a_merge_cures_nothing_either(walk, files):
     assert walk.journal.study(uid).state is StudyState.RETRACTED
     walk.send(*(changed(path, PatientID="P3", PatientName="Right^Name") for path in files))
     assert walk.journal.study(uid).state is StudyState.RECEIVING, "nobody told of that one"
+
+
+def test_a_series_that_an_archive_sends_with_the_told_id_leaves_the_others_under_it(walk, files, tmp_path):
+    other = tmp_path / "other.dcm"
+    header = dcmread(files[0])
+    header.SeriesInstanceUID, header.Modality, header.SeriesNumber = "1.2.3.77", "MR", 9
+    header.SOPInstanceUID = header.file_meta.MediaStorageSOPInstanceUID = "1.2.3.78"
+    header.save_as(other)
+    uid = analysed(walk, [*files, other])
+    tell(walk, "P2", merged=patient_id_of(files))
+    walk.turn()
+    walk.send(changed(other, PatientID="P2", PatientName="Right^Name"))
+    walk.complete(uid)
+    assert [one.PatientID for one in walk.arrived()] == [patient_id_of(files), "P2", "P2"]
+    assert str(walk.arrived()[-1].PatientName) == "Right^Name"
 
 
 # ── a person wants it again ──

@@ -109,7 +109,7 @@ def test_a_conclusion_of_nothing_marked_says_what_was_not_looked_at():
         segments=findings().segments[:2],
     )
     first, second = conclusion(found, {})
-    assert first.endswith("no nodule marked.")
+    assert first.endswith("no nodule marked (lung).")
     assert second.endswith("block 2 of 2. There is no statement on that part.")
 
 

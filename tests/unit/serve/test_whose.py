@@ -75,7 +75,7 @@ def test_what_the_disk_does_not_give_is_no_other_patient(store, journal, monkeyp
 
 def test_after_a_merge_the_new_id_counts_and_the_former_one_is_of_the_same_patient(store, journal):
     instance = kept(store, journal, patient_id(b"OLD"))
-    path = store.put_identity(STUDY, {"PatientID": "NEW"})
+    path = store.put_identity(STUDY, {"PatientID": "NEW"}, [{"PatientID": "OLD"}])
     change = IdentityChange(path=path, keywords=("PatientID",), source="ADT^A40 of 10.0.0.1", after=0)
     journal.correct_identity(STUDY, change, NOON)
     read = who_and_when(instance, journal)

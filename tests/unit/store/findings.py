@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from dicomnode.values import (
+    Change,
+    ChangeKind,
     Classification,
     ClassProbability,
     Code,
@@ -110,6 +112,20 @@ def full_findings(**changes: Any) -> Findings:
     values: dict[str, Any] = {
         "outcome": Outcome.FINDINGS,
         "sources": (source(), source("prior", grid=False)),
+        "changes": (
+            Change(
+                kind=ChangeKind.MEASURED,
+                type=NODULE,
+                centre_lps_mm=(-41.5, 1 / 3, 88.25),
+                label="nodule-1",
+                site=LUNG,
+                laterality=LEFT,
+                earlier_volume_mm3=3900.25,
+                percent=27.5,
+                days=310,
+                doubling_days=884.4,
+            ),
+        ),
         "earlier": (
             EarlierSeries(
                 name="before",

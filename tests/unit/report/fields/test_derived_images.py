@@ -16,10 +16,11 @@ from pydicom.uid import (
 from dicomnode.report.fields import limits
 from dicomnode.report.fields.left_out import left_out
 from dicomnode.report.identity import to_bytes
-from dicomnode.values import Code, Findings, SourceFrame, SourceHeaders
+from dicomnode.values import Code, Findings
 from dicomnode.values.codes import BECQUEREL_PER_ML, NO_UNIT, PERCENT
 from tests.unit.report.fields.fields import MR, SOURCES, grid_of, images_of, imprint_of, with_image
-from tests.unit.report.sources import Series, header_bytes
+from tests.unit.report.sources import Series
+from tests.unit.report.test_multi_frame import on_frames
 
 KINDS = sorted(SOURCES)
 
@@ -173,20 +174,8 @@ def test_pet_says_in_codes_how_the_patient_lies() -> None:
 
 def enhanced(kind: str, edit) -> Findings:
     """The findings of `with_image`, on the frames of one object."""
-    found = with_image(kind)
-    series = Series(extra=SOURCES[kind][0])
-
-    def whole(ds: Dataset, k: int) -> None:
-        ds.NumberOfFrames = 12
-        edit(ds)
-
-    (header, *_) = replace(series, edit=whole).datasets()
-    source = replace(
-        found.sources[0],
-        frames=tuple(SourceFrame(str(header.SOPInstanceUID), k + 1) for k in range(12)),
-        headers=SourceHeaders((header_bytes(header),)),
-    )
-    return replace(found, sources=(source,))
+    on = on_frames(tuple(range(1, 13)), Series(extra=SOURCES[kind][0]), edit)
+    return replace(with_image(kind), sources=on.sources)
 
 
 def test_an_enhanced_source_gives_images_of_single_frames_that_name_its_frames() -> None:
@@ -211,12 +200,11 @@ def test_an_enhanced_source_gives_images_of_single_frames_that_name_its_frames()
 def test_what_stands_in_functional_groups_is_found_there() -> None:
     def edit(ds: Dataset) -> None:
         ds.SOPClassUID = LegacyConvertedEnhancedMRImageStorage
-        shared, converted = Dataset(), Dataset()
+        converted = Dataset()
         for keyword in ("ScanningSequence", "SequenceVariant", "EchoTime"):
             setattr(converted, keyword, MR[keyword])
             delattr(ds, keyword)
-        shared.UnassignedSharedConvertedAttributesSequence = [converted]
-        ds.SharedFunctionalGroupsSequence = [shared]
+        ds.SharedFunctionalGroupsSequence[0].UnassignedSharedConvertedAttributesSequence = [converted]
 
     made = images_of(enhanced("MR", edit))
     assert (made[0].ScanningSequence, made[0].SequenceVariant, made[0].EchoTime) == ("SE", "SK", 12)

@@ -9,6 +9,7 @@ import pytest
 from pydicom import Dataset
 from pydicom.uid import GrayscaleSoftcopyPresentationStateStorage
 
+from dicomnode.report.identity import mark_of
 from dicomnode.report.outlines.presentation_states import code_string
 from dicomnode.values import Findings, PicturePlane, Region, RegionKind, SourceHeaders
 from tests.unit.report.outlines.finished import read, written
@@ -106,9 +107,12 @@ def test_the_text_stands_on_the_slice_with_most_of_it_and_the_notice_on_all() ->
         (key, "nodule-1: Nodule, right lung\r\n35 mm3, long axis 3.7 mm\r\nscore 87.1 %")
     ]
     assert texts(ds, "LUNG LEFT") == [(frames[0].sop_instance_uid, "lung-left: Lung, left\r\n1.39 ml")]
-    assert texts(ds, "NOTICE") == [(None, "lung-ct 1.0.0: Research and engineering. Not for clinical use.")]
+    ((where, notice),) = texts(ds, "NOTICE")
+    assert where is None
+    assert notice.split() == f"lung-ct 1.0.0: {mark_of(found)}".split()
     (looked,) = texts(read("GSPS", findings(), for_a_look=True), "NOTICE")
-    assert "not delivered" in looked[1]
+    assert "not delivered" in " ".join(looked[1].split())
+    assert mark_of(found) in " ".join(looked[1].split())
 
 
 def test_a_long_axis_is_a_line_on_its_slice() -> None:

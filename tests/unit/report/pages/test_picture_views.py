@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from dicomnode.report.pages.picture_views import toned
+from dicomnode.report.pages import SourcePixels
+from dicomnode.report.pages.picture_views import picture_panel, toned
+from dicomnode.report.pages.shown import Shown
 from dicomnode.report.panels import Extract, Panel
 from dicomnode.report.patient_views import View
+from dicomnode.values import Mask, Outcome
+from tests.fixtures.pictures import cine
+from tests.unit.report.pages.paged import imprint_of, on_pictures, read_pictures
+from tests.unit.report.sources import findings
+
+_PINK = (255, 0, 255)
 
 
 def _view(rows: int, columns: int) -> View:
@@ -40,6 +51,37 @@ def test_a_spot_of_a_large_picture_is_shown_where_it_lies() -> None:
     rows, columns = np.indices(shown.shape)
     seen = ((columns + 0.5) * shown).sum() / shown.sum(), ((rows + 0.5) * shown).sum() / shown.sum()
     assert seen == pytest.approx(extract.to_pixels(view, (299.5, 1199.5)), abs=0.3)
+
+
+def test_each_frame_of_a_clip_shows_the_outline_of_that_frame_and_no_other(tmp_path: Path) -> None:
+    """Of a square that moves to the right: where it is there is a contour, on a frame without it none."""
+    (clip,) = read_pictures(tmp_path, cine())
+    mask = np.zeros(clip.grid.shape_kji, dtype=bool)
+    for k in (2, 4, 6):
+        mask[k, 8:16, 2 * k : 2 * k + 8] = True
+    segment = replace(
+        findings().segments[2],
+        mask=Mask.from_array(mask),
+        centre_lps_mm=(10.0, 10.0, 4.0),
+        long_axis_lps_mm=None,
+        measurements=(),
+        colour_rgb=_PINK,
+        label="n",
+    )
+    found = on_pictures((clip,), outcome=Outcome.FINDINGS, segments=(segment,))
+    scale = 12
+    size = (scale * mask.shape[2], scale * mask.shape[1])
+    for k in range(8):
+        panel = picture_panel(imprint_of(found), SourcePixels((clip,)), Shown(0, k), size)
+        drawn = np.abs(np.asarray(panel).astype(int) - np.array(_PINK)).sum(axis=-1) < 80
+        assert drawn.any() == mask[k].any(), k
+        if mask[k].any():
+            # Its name has neither such rows nor such columns
+            rows, columns = (np.flatnonzero(drawn.sum(axis=axis) > 40) for axis in (1, 0))
+            assert (rows.min(), rows.max()) == pytest.approx((8 * scale, 16 * scale), abs=5)
+            assert (columns.min(), columns.max()) == pytest.approx(
+                (2 * k * scale, (2 * k + 8) * scale), abs=5
+            )
 
 
 def test_bytes_and_colours_are_shown_as_they_are() -> None:

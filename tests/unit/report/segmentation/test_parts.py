@@ -13,6 +13,7 @@ from dicomnode.faults import NodeError
 from dicomnode.report import ReportProfile, ResultObject, check_segmentation, make_objects
 from dicomnode.report.segmentation import binary
 from dicomnode.report.segmentation.binary import build_segmentation, numbered
+from dicomnode.report.segmentation.encoding import LongDataset
 from dicomnode.values import Findings, PicturePlane
 from tests.unit.report.segmentation.plain import SERIES_NUMBER, imprint_of, uids_of
 from tests.unit.report.sources import PLANES, SALT, Series, findings
@@ -111,9 +112,22 @@ def test_a_report_names_for_each_segment_its_object_and_its_number_there() -> No
     assert set(uids) < evidence
 
 
+def test_the_pixels_of_an_object_are_let_go_before_the_next_one_is_made(monkeypatch) -> None:
+    real, made = binary._object, []
+
+    def watched(*what: object) -> LongDataset:
+        assert all(one.tail == () for one in made)
+        made.append(real(*what))
+        return made[-1]
+
+    monkeypatch.setattr(binary, "_object", watched)
+    assert len(_made(findings(), kinds=("SEG",), frames_max=12)) == len(made) == 2
+
+
 def test_numbers_of_the_findings_lead_to_objects() -> None:
     found = findings()
-    objects = build_segmentation(imprint_of(found), uids_of(found, "SEG"), SERIES_NUMBER, frames_max=12)
+    imprint, uids = imprint_of(found), uids_of(found, "SEG")
+    objects = tuple(build_segmentation(imprint, uids, SERIES_NUMBER, frames_max=12))
     assert numbered(objects) == {1: (objects[0], 1), 2: (objects[1], 1), 3: (objects[1], 2)}
     assert numbered(()) == {}
 
@@ -180,4 +194,4 @@ def test_findings_without_segments_and_pictures_have_no_segmentation() -> None:
     imprint, uids = imprint_of(found), uids_of(found, "SEG")
     picture = replace(found.sources[0], plane=PicturePlane())
     for other in (replace(found, segments=()), replace(found, sources=(picture,))):
-        assert build_segmentation(replace(imprint, findings=other), uids, SERIES_NUMBER) == ()
+        assert list(build_segmentation(replace(imprint, findings=other), uids, SERIES_NUMBER)) == []

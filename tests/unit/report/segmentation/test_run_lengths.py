@@ -13,7 +13,7 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import RLELossless
 
-from dicomnode.report.segmentation.run_lengths import encode_frame
+from dicomnode.report.segmentation.run_lengths import encode_bands, encode_frame
 
 _SHAPES = st.tuples(st.integers(1, 6), st.integers(1, 300))
 
@@ -43,6 +43,28 @@ def _decoded(labels: np.ndarray, plugin: str) -> np.ndarray:
 @example(labels=np.full((3, 257), 258, dtype=np.uint16))
 def test_labels_come_back(labels: np.ndarray, plugin: str) -> None:
     assert np.array_equal(_decoded(labels, plugin), labels)
+
+
+@st.composite
+def _banded(draw: st.DrawFn) -> tuple[np.ndarray, list[tuple[int, int]]]:
+    """A frame, and bands that hold all of its labels."""
+    rows, columns = draw(st.tuples(st.integers(1, 12), st.sampled_from([1, 2, 127, 128, 129, 255, 256, 300])))
+    edges = sorted(draw(st.sets(st.integers(0, rows))))
+    bands = list(zip(edges[0::2], edges[1::2], strict=False))
+    labels = np.zeros((rows, columns), dtype=draw(st.sampled_from([np.uint8, np.uint16])))
+    for start, stop in bands:
+        labels[start:stop] = draw(arrays(labels.dtype, (stop - start, columns), elements=st.integers(0, 3)))
+    return labels, bands
+
+
+@given(_banded())
+def test_rows_that_are_known_to_be_empty_are_encoded_as_if_they_were_looked_at(
+    banded: tuple[np.ndarray, list[tuple[int, int]]],
+) -> None:
+    labels, bands = banded
+    rows = [labels[start:stop] for start, stop in bands]
+    of_bands = np.concatenate([labels[:0], *rows])
+    assert encode_bands(of_bands, bands, len(labels)) == encode_frame(labels)
 
 
 def test_an_empty_row_of_512_takes_four_runs_and_a_frame_an_even_number_of_bytes() -> None:
