@@ -18,6 +18,25 @@ if TYPE_CHECKING:
 _REPOSITORY = Path(__file__).resolve().parent.parent
 
 
+class _AtOnce:
+    """Names each test that fails when it fails: a run that is cut off later has told it."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._plugins = config.pluginmanager
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        terminal = self._plugins.get_plugin("terminalreporter")
+        if report.failed and terminal is not None:
+            crash = getattr(report.longrepr, "reprcrash", None)
+            said = crash.message if crash is not None else str(report.longrepr)
+            terminal.write_line(f"\n{report.nodeid} ({report.when}): {said}"[:1000])
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # pytest-xdist: only who runs the workers writes
+        config.pluginmanager.register(_AtOnce(config))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def peers_close_their_sockets() -> None:
     """Let pynetdicom's servers, which are the peers here, close a socket whose other end was faster.
