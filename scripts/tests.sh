@@ -25,4 +25,4 @@ if [[ -w /dev/shm ]] && (($(gib_free /dev/shm) >= 6 && memory_gib >= 12)); then
     fi
 fi
 
-.venv/bin/pytest -n "$jobs" --dist loadgroup "$@"
+.venv/bin/pytest -n "$jobs" --dist loadgroup --no-loadscope-reorder "$@"

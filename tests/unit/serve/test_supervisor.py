@@ -213,6 +213,13 @@ def test_a_child_that_cannot_be_started_is_tried_again_later(world, logged):
     assert [process.role for process in world.started] == ["receiver", "scheduler", "worker"]
 
 
+def sigterm() -> None:
+    """What Python does for a SIGTERM. A real one would end a process of the tests where it is not caught."""
+    handler = signal.getsignal(signal.SIGTERM)
+    assert callable(handler), "SIGTERM is not caught"
+    handler(signal.SIGTERM, None)
+
+
 def _running_task(world) -> None:
     """A task that the worker, which is this process here, has claimed."""
     with world.journal() as journal:
@@ -310,7 +317,7 @@ def test_a_stop_gives_back_what_runs_and_kills_who_does_not_listen(world, monkey
         if turns == 1:
             _running_task(world)
         else:
-            signal.raise_signal(signal.SIGTERM)
+            sigterm()
 
     monkeypatch.setattr(room, "open_listener", lambda *_: world.listener)
     monkeypatch.setattr(room, "wait_readable", wait)
@@ -328,7 +335,7 @@ def test_what_the_last_run_left_running_is_claimed_again_at_once(world, monkeypa
         complete(journal)
         claim(journal, TaskKind.DISPATCH, owner="scheduler-1-desk", lease_s=10**9)
     monkeypatch.setattr(room, "open_listener", lambda *_: world.listener)
-    monkeypatch.setattr(room, "wait_readable", lambda *_: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr(room, "wait_readable", lambda *_: sigterm())
     assert world.node.run() == 0
     with world.journal() as journal:
         assert journal.claim([TaskKind.DISPATCH], "w2", 60, NOON.replace(year=2100)) is not None
