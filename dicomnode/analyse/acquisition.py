@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from io import BytesIO
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from dicomnode.analyse.header_texts import first_texts
 from dicomnode.values import SourceHeaders
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
 
 # Kernels that are known to be soft or standard, by what the makers call them: GE Standard, Soft; Siemens
 # B20 … B39, Br3x, Br4x, Qr3x, Qr4x; Canon and Toshiba FC01 … FC19; Philips A, B, C.
@@ -32,35 +29,13 @@ class Acquisition:
 
 def acquisition_of(headers: SourceHeaders) -> Acquisition:
     """Read what the headers say of the acquisition."""
-    # Only an engine that measures density needs it
-    from pydicom import dcmread  # noqa: PLC0415
-
-    from dicomnode.store.foreign import UNREADABLE_ITEMS, quiet  # noqa: PLC0415  it loads pydicom
-
-    if not headers.encoded:
-        return Acquisition()
-    wanted = ["ConvolutionKernel", "SliceThickness"]
-    with quiet():
-        try:
-            header = dcmread(BytesIO(headers.encoded[0]), specific_tags=list(wanted))
-        except UNREADABLE_ITEMS:  # of its character set: all else is read where it is asked for
-            return Acquisition()
-        kernel, thickness = (_first_text(header, keyword) for keyword in wanted)
+    said = first_texts(headers, ("ConvolutionKernel", "SliceThickness"))
+    kernel, thickness = (_printable(text) for text in said.values())
     return Acquisition(kernel=kernel or None, slice_thickness_mm=_length_mm(thickness))
 
 
-def _first_text(header: Dataset, keyword: str) -> str:
-    """Return the first value of an attribute as text that a sentence can hold; empty if it is not valid."""
-    from dicomnode.store.foreign import UNREADABLE_ITEMS  # noqa: PLC0415  it loads pydicom
-
-    try:
-        value = header.get(keyword)
-    except UNREADABLE_ITEMS:
-        return ""
-    if value is None or isinstance(value, bytes):
-        return ""
-    single = value if isinstance(value, str | float | int) else next(iter(value), "")
-    text = str(single) if isinstance(single, str | float | int) else ""
+def _printable(text: str) -> str:
+    """Return of a text what a sentence can hold."""
     return "".join(letter for letter in text if letter.isprintable()).strip()[:_LONGEST]
 
 

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-import numpy as np
-
 from dicomnode.analyse.acquisition import acquisition_of
 from dicomnode.analyse.concepts import OF_CHANGES
+from dicomnode.analyse.grids import covers
 from dicomnode.analyse.numbers import Numbers
 from dicomnode.analyse.pairing import Lesion, pair
 from dicomnode.analyse.ran import Ran
@@ -27,9 +26,7 @@ from dicomnode.values import (
     ChangeKind,
     Code,
     FindingKind,
-    Grid,
     Measurement,
-    PointLps,
     RegionKind,
     Remark,
     RemarkKind,
@@ -117,12 +114,6 @@ def changes_of(now: Sequence[Lesion], then: Sequence[Lesion], between: Between) 
     return tuple(changes)
 
 
-def covers(grid: Grid, point_lps_mm: PointLps) -> bool:
-    """Tell whether a point lies within the voxels of a grid, not their centres alone."""
-    index = grid.to_index_kji(point_lps_mm)
-    return bool(((index >= -0.5) & (index <= np.array(grid.shape_kji) - 0.5)).all())
-
-
 def doubling_days(earlier_mm3: float, now_mm3: float, days: float) -> float:
     """Return the volume doubling time: days × ln 2 / ln(now / earlier), of growth that is exponential.
 
@@ -158,7 +149,9 @@ def _paired(now: Lesion, then: Lesion, days: int | None) -> Change:
             ChangeKind.FOUND_IN_BOTH, now, days, label=now.label, earlier_volume_mm3=then.volume_mm3
         )
     percent = 100.0 * (now.volume_mm3 / then.volume_mm3 - 1.0)
-    grew = percent >= LEAST_CHANGE_PERCENT and days is not None
+    doubling = None
+    if days is not None and percent >= LEAST_CHANGE_PERCENT:
+        doubling = doubling_days(then.volume_mm3, now.volume_mm3, days)
     return _change(
         ChangeKind.MEASURED,
         now,
@@ -166,7 +159,7 @@ def _paired(now: Lesion, then: Lesion, days: int | None) -> Change:
         label=now.label,
         earlier_volume_mm3=then.volume_mm3,
         percent=percent,
-        doubling_days=doubling_days(then.volume_mm3, now.volume_mm3, days) if grew and days else None,
+        doubling_days=doubling,
     )
 
 

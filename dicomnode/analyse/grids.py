@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from dicomnode.analyse.parallel import each
@@ -187,24 +187,24 @@ def interpolation(positions: NDArray[np.floating[Any]], size: int, before: Any =
     return AxisMap(matrix)
 
 
-def sample(
-    field: NDArray[np.generic], source: Grid, target: Grid, box: Box, nearest: Collection[int] = ()
-) -> Float32:
+def sample(field: NDArray[np.generic], source: Grid, target: Grid, box: Box) -> Float32:
     """Interpolate `field` linearly at the voxels of `target` within `box`.
 
     field: (k, j, i) of the grid `source`; outside it the value at the edge is held. Returns float32 of the
-    box's size. Where a voxel of the target lies on one of the source, its value is taken as it is. nearest:
-    axes of the target (0 = k, 1 = j, 2 = i) along which the nearest plane is taken instead, of two equally
-    near the later one.
+    box's size. Where a voxel of the target lies on one of the source, its value is taken as it is.
     """
-    how, (along_k, along_j, along_i) = sampling(source, target, box, nearest)
+    how, (along_k, along_j, along_i) = sampling(source, target, box)
     return mapped(np.transpose(field, how.axes), along_k, along_j, along_i)
 
 
 def sampling(
     source: Grid, target: Grid, box: Box, nearest: Collection[int] = ()
 ) -> tuple[Alignment, tuple[AxisMap, AxisMap, AxisMap]]:
-    """Return what `sample` does: how the axes go, and a map along each axis of the target."""
+    """Return what `sample` does: how the axes go, and a map along each axis of the target.
+
+    nearest: axes of the target (0 = k, 1 = j, 2 = i) along which the nearest plane is taken instead, of two
+    equally near the later one.
+    """
     how = align(source, target)
     positions = [
         offset + scale * np.arange(part.start, part.stop)
@@ -224,6 +224,14 @@ def between_faces(at: NDArray[np.floating[Any]], size: int) -> Bool:
     Half way between two voxels belongs to the later one, as where the nearest plane is taken.
     """
     inside: Bool = (at >= -0.5 - _HALF_WAY) & (at < size - 0.5 - _HALF_WAY)
+    return inside
+
+
+def covers(grid: Grid, points_lps_mm: ArrayLike) -> Bool:
+    """Tell which points, LPS mm (…, 3), lie between the outer faces of the voxels of a grid: (…)."""
+    index = np.moveaxis(grid.to_index_kji(points_lps_mm), -1, 0)
+    k, j, i = (between_faces(at, size) for at, size in zip(index, grid.shape_kji, strict=True))
+    inside: Bool = k & j & i
     return inside
 
 

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from scipy import ndimage
 
-from dicomnode.analyse.grids import Bool, Float32, align, between_faces, inside_box, sample
+from dicomnode.analyse.grids import Bool, Float32, align, covers, inside_box, sample
 from dicomnode.analyse.resample import Prepared, resample
 from dicomnode.values import Grid, Progress
 
@@ -47,10 +47,10 @@ def _no_finer(image: Prepared, grid: Grid, progress: Progress) -> Prepared:
     return resample(image, (spacing[2], spacing[1], spacing[0]), progress)
 
 
-def _index(grid: Grid, k: int, plane: np.ndarray, into: Grid) -> np.ndarray:
-    """Return the indices (k, j, i) in `into` of the voxels of slice k of `grid`."""
+def _places(grid: Grid, k: int, plane: np.ndarray) -> np.ndarray:
+    """Return where the voxels of slice k of a grid lie, LPS mm (j, i, 3)."""
     plane[..., 0] = k
-    return into.to_index_kji(grid.to_lps_mm(plane))
+    return grid.to_lps_mm(plane)
 
 
 def _plane(grid: Grid) -> np.ndarray:
@@ -66,7 +66,7 @@ def _interpolated(image: Prepared, grid: Grid) -> Float32:
     voxels = np.asarray(image.voxels, dtype=np.float32)
     plane = _plane(grid)
     for k in range(grid.shape_kji[0]):
-        index = np.moveaxis(_index(grid, k, plane, image.grid), -1, 0)
+        index = np.moveaxis(image.grid.to_index_kji(_places(grid, k, plane)), -1, 0)
         ndimage.map_coordinates(voxels, index, output=found[k], order=1, mode="nearest")
     return found
 
@@ -76,7 +76,5 @@ def _within(image: Grid, grid: Grid) -> Bool:
     found = np.empty(grid.shape_kji, dtype=bool)
     plane = _plane(grid)
     for k in range(grid.shape_kji[0]):
-        index = np.moveaxis(_index(grid, k, plane, image), -1, 0)
-        parts = [between_faces(at, size) for at, size in zip(index, image.shape_kji, strict=True)]
-        found[k] = parts[0] & parts[1] & parts[2]
+        found[k] = covers(image, _places(grid, k, plane))
     return found

@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 import numpy as np
 
+from dicomnode.analyse.grids import covers
 from dicomnode.analyse.register_images import WorkingImage, corners_lps_mm, working_image
 from dicomnode.analyse.register_search import Search, Turn, inverse, one_thread
 from dicomnode.faults import PREPARATION_NEEDS, NodeError
@@ -122,9 +123,7 @@ def _overlap(fixed: WorkingImage, moving: WorkingImage, matrix: Float64) -> floa
 
     def seen(one: WorkingImage, other: WorkingImage, way: Float64) -> float:
         points = one.grid.to_lps_mm(np.argwhere(one.mask)[::7])  # a seventh of them tells enough
-        index = other.grid.to_index_kji(points @ way[:3, :3].T + way[:3, 3])
-        inside = (index >= -0.5) & (index <= np.array(other.grid.shape_kji) - 0.5)
-        return float(inside.all(axis=1).mean())
+        return float(covers(other.grid, points @ way[:3, :3].T + way[:3, 3]).mean())
 
     return max(seen(fixed, moving, matrix), seen(moving, fixed, inverse(matrix)))
 

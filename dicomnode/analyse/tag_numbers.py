@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from datetime import date
-from io import BytesIO
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 
 from dicomnode.analyse.grids import Float32
+from dicomnode.analyse.header_texts import first_texts
 from dicomnode.engine import InputSpec, TagNumber
 from dicomnode.values import Remark, RemarkKind, SourceHeaders
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
 
 _AGE: Final = re.compile(r"(\d{3})([DWMY])")  # PS3.5 6.2, AS
 _PER_YEAR: Final = {"D": 365.25, "W": 365.25 / 7.0, "M": 12.0, "Y": 1.0}
@@ -41,10 +39,10 @@ def numbers_of(spec: InputSpec, headers: SourceHeaders) -> tuple[Float32, list[R
 
     Raises NoNumberError where an attribute has no number and engine.toml no default.
     """
-    header = _header(headers, [number.tag for number in spec.tags])
+    said = first_texts(headers, [*(number.tag for number in spec.tags), *_DATES])
     numbers, remarks = [], []
     for number in spec.tags:
-        value = _value(header, number)
+        value = _value(said, number)
         if isinstance(value, str):
             if number.default is None:
                 raise NoNumberError(number.tag, value)
@@ -55,30 +53,15 @@ def numbers_of(spec: InputSpec, headers: SourceHeaders) -> tuple[Float32, list[R
     return np.array(numbers, dtype=np.float32), remarks
 
 
-def _header(headers: SourceHeaders, keywords: list[str]) -> Dataset | None:
-    # Only an engine that wants such numbers needs it
-    from pydicom import dcmread  # noqa: PLC0415
-
-    from dicomnode.store.foreign import UNREADABLE_ITEMS, quiet  # noqa: PLC0415  it loads pydicom
-
-    if not headers.encoded:
-        return None
-    with quiet():
-        try:
-            return dcmread(BytesIO(headers.encoded[0]), specific_tags=[*keywords, *_DATES])
-        except UNREADABLE_ITEMS:  # of its character set: all else is read where it is asked for
-            return None
-
-
-def _value(header: Dataset | None, number: TagNumber) -> float | str:
+def _value(said: Mapping[str, str], number: TagNumber) -> float | str:
     """Return the number, or why there is none."""
-    text = _text(header, number.tag)
+    text = said[number.tag]
     if number.values:
         if text in number.values:
             return number.values[text]
         return "is absent" if not text else "has a value that engine.toml gives no number"
     if number.tag == "PatientAge":
-        return _age_years(header, text)
+        return _age_years(said)
     if not text:
         return "is absent"
     try:
@@ -88,29 +71,13 @@ def _value(header: Dataset | None, number: TagNumber) -> float | str:
     return value if math.isfinite(value) else "is not a number"
 
 
-def _text(header: Dataset | None, keyword: str) -> str:
-    """Return the first value of an attribute as text; empty if there is none that is valid."""
-    if header is None:
-        return ""
-    from dicomnode.store.foreign import UNREADABLE_ITEMS, quiet  # noqa: PLC0415  it loads pydicom
-
-    with quiet():
-        try:
-            value = header.get(keyword)
-        except UNREADABLE_ITEMS:
-            return ""
-    if value is None or isinstance(value, bytes):
-        return ""
-    single = value if isinstance(value, str | float | int) else next(iter(value), "")
-    return str(single).strip() if isinstance(single, str | float | int) else ""
-
-
-def _age_years(header: Dataset | None, text: str) -> float | str:
+def _age_years(said: Mapping[str, str]) -> float | str:
+    text = said["PatientAge"]
     found = _AGE.fullmatch(text)
     if found is not None:
         years = int(found[1]) / _PER_YEAR[found[2]]
         return years if years <= _OLDEST_YEARS else "is not an age"
-    born, seen = (_date(_text(header, keyword)) for keyword in _DATES)
+    born, seen = (_date(said[keyword]) for keyword in _DATES)
     if born is None or seen is None:
         return "is not an age" if text else "is absent, and so is Patient's Birth Date or Study Date"
     years = seen.year - born.year - ((seen.month, seen.day) < (born.month, born.day))

@@ -11,7 +11,6 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-_SOI: Final = 0xD8
 _EOI: Final = 0xD9
 _SOS: Final = 0xDA
 _DHT: Final = 0xC4

@@ -70,33 +70,6 @@ USER_OR_EMPTY: Final = Rule(
 NOT_EMPTY: Final = Rule("some text", lambda text: bool(text.strip()))
 
 
-def _is_server(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        port_is_right = parts.port is None or parts.port > 0
-    except ValueError:  # a port that is no number, a bracket that is not closed
-        return False
-    plain = not (parts.path.strip("/") or parts.query or parts.fragment or parts.username)
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and plain and port_is_right
-
-
-SERVER_OR_EMPTY: Final = Rule(
-    "http:// or https://, a host and perhaps a port, or nothing", lambda url: not url or _is_server(url)
-)
-
-
-def _are_devices(devices: tuple[str, ...]) -> bool:
-    named = [one for one in devices if one != "cpu"]
-    each = all(one.startswith(("GPU-", "MIG-")) for one in named)
-    return devices == ("auto",) or (bool(devices) and each and len(set(named)) == len(named))
-
-
-DEVICES: Final = Rule(
-    'a list: "auto" alone, or GPU-… and MIG-… as `nvidia-smi -L` shows them, each once, and "cpu"',
-    _are_devices,
-)
-
-
 def _is_web_address(url: str) -> bool:
     try:
         parts = urlsplit(url)
@@ -110,6 +83,22 @@ def _is_web_address(url: str) -> bool:
 WEB_OR_EMPTY: Final = Rule(
     "http:// or https://, a host, perhaps a port and a path, or nothing",
     lambda url: not url or _is_web_address(url),
+)
+SERVER_OR_EMPTY: Final = Rule(
+    "http:// or https://, a host and perhaps a port, or nothing",
+    lambda url: not url or (_is_web_address(url) and not urlsplit(url).path.strip("/")),
+)
+
+
+def _are_devices(devices: tuple[str, ...]) -> bool:
+    named = [one for one in devices if one != "cpu"]
+    each = all(one.startswith(("GPU-", "MIG-")) for one in named)
+    return devices == ("auto",) or (bool(devices) and each and len(set(named)) == len(named))
+
+
+DEVICES: Final = Rule(
+    'a list: "auto" alone, or GPU-… and MIG-… as `nvidia-smi -L` shows them, each once, and "cpu"',
+    _are_devices,
 )
 
 

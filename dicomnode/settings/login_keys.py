@@ -10,17 +10,17 @@ from typing import Any
 from dicomnode.settings.keys import SECRET_OR_EMPTY, USER_OR_EMPTY, WEB_OR_EMPTY, key
 
 
-def url_key(then: str) -> Any:
+def url(then: str) -> Any:
     """Declare `url`. then: what it is for, if that needs saying, and what holds without it."""
     return key("", f"Root of its DICOMweb service, as https://pacs/dicom-web{then}", WEB_OR_EMPTY)
 
 
-def user_key() -> Any:
+def user() -> Any:
     """Declare `user`."""
     return key("", "With a url: the name to log in with (HTTP Basic); empty: no such login.", USER_OR_EMPTY)
 
 
-def password_key() -> Any:
+def password() -> Any:
     """Declare `password`: where it is, never what it is."""
     return key(
         "",
@@ -30,7 +30,7 @@ def password_key() -> Any:
     )
 
 
-def token_key() -> Any:
+def token() -> Any:
     """Declare `token`."""
     return key(
         "",
@@ -39,7 +39,7 @@ def token_key() -> Any:
     )
 
 
-def ca_file_key(when: str, whose: str) -> Any:
+def ca_file(when: str, whose: str) -> Any:
     """Declare `ca_file`, which may be None. when: it is of use. whose: certificate is checked."""
     return key(
         None,
@@ -48,12 +48,12 @@ def ca_file_key(when: str, whose: str) -> Any:
     )
 
 
-def certificate_shown_key(when: str, whom: str) -> Any:
+def certificate(when: str, whom: str) -> Any:
     """Declare `certificate`, which may be None. when: it is of use. whom: it is shown to."""
     return key(None, f"{when}: certificate (PEM) that this node shows {whom}; empty: none.")
 
 
-def private_key_key() -> Any:
+def certificate_key() -> Any:
     """Declare `certificate_key`, which may be None."""
     return key(
         None, "Its private key (PEM, mode 0600, without a passphrase); empty: it stands in `certificate`."

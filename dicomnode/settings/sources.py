@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from dicomnode.settings import login_keys
 from dicomnode.settings.keys import (
     AE_TITLE_OR_EMPTY,
     AT_LEAST_ONE,
@@ -14,15 +15,6 @@ from dicomnode.settings.keys import (
     POSITIVE,
     key,
     needed,
-)
-from dicomnode.settings.login_keys import (
-    ca_file_key,
-    certificate_shown_key,
-    password_key,
-    private_key_key,
-    token_key,
-    url_key,
-    user_key,
 )
 
 
@@ -37,13 +29,13 @@ class QuerySettings:
     ae_title: str = key("", "Its AE title; empty with a url.", AE_TITLE_OR_EMPTY)
     host: str = key("", "Its host name or IP address; empty with a url.")
     port: int = key(104, "Its port.", PORT)
-    url: str = url_key("; empty: C-FIND.")
-    user: str = user_key()
-    password: str = password_key()
-    token: str = token_key()
-    ca_file: Path | None = ca_file_key("With a url", "the server's")
-    certificate: Path | None = certificate_shown_key("With a url", "the server")
-    certificate_key: Path | None = private_key_key()
+    url: str = login_keys.url("; empty: C-FIND.")
+    user: str = login_keys.user()
+    password: str = login_keys.password()
+    token: str = login_keys.token()
+    ca_file: Path | None = login_keys.ca_file("With a url", "the server's")
+    certificate: Path | None = login_keys.certificate("With a url", "the server")
+    certificate_key: Path | None = login_keys.certificate_key()
     timeout_s: float = key(10.0, "Longest wait for an answer; without one, the quiet time decides.", POSITIVE)
     ask_after_s: float = key(
         20.0,

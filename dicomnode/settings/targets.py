@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from dicomnode.settings import login_keys
 from dicomnode.settings.keys import (
     AE_TITLE_OR_EMPTY,
     NAME,
@@ -16,15 +17,6 @@ from dicomnode.settings.keys import (
     Rule,
     key,
     needed,
-)
-from dicomnode.settings.login_keys import (
-    ca_file_key,
-    certificate_shown_key,
-    password_key,
-    private_key_key,
-    token_key,
-    url_key,
-    user_key,
 )
 
 _HOURS: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d")
@@ -54,13 +46,13 @@ class DestinationSettings:
     tls: bool = key(
         False, "Whether the association goes over TLS (PS3.15 B.12), as ca_file and certificate say."
     )
-    url: str = url_key(", for STOW-RS; empty: C-STORE.")
-    user: str = user_key()
-    password: str = password_key()
-    token: str = token_key()
-    ca_file: Path | None = ca_file_key("With https or tls", "the archive's")
-    certificate: Path | None = certificate_shown_key("With https or tls", "the archive")
-    certificate_key: Path | None = private_key_key()
+    url: str = login_keys.url(", for STOW-RS; empty: C-STORE.")
+    user: str = login_keys.user()
+    password: str = login_keys.password()
+    token: str = login_keys.token()
+    ca_file: Path | None = login_keys.ca_file("With https or tls", "the archive's")
+    certificate: Path | None = login_keys.certificate("With https or tls", "the archive")
+    certificate_key: Path | None = login_keys.certificate_key()
     folder: Path | None = key(
         None, "A folder that gets the results as files, in folders by study and series; empty: none."
     )

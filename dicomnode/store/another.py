@@ -35,8 +35,8 @@ def of_another(one: Dataset, other: Dataset, keywords: Collection[str]) -> froze
 
 def is_same_number(one: str, other: str) -> bool:
     """Tell whether two texts are one number, which systems write with spaces, zeros before it, capitals."""
-    return _digits(one) == _digits(other)
+    return _number(one) == _number(other)
 
 
-def _digits(text: str) -> str:
+def _number(text: str) -> str:
     return plain(text).replace(" ", "").lstrip("0")

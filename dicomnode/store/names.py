@@ -23,7 +23,7 @@ DAMAGED: Final = "\ufffd"
 """What a decoder puts where bytes make no character."""
 
 Reading = tuple[tuple[str, ...], ...]
-"""What the bytes of a name may mean: the components of its groups, by `_plain`, () for a group left out."""
+"""What the bytes of a name may mean: the components of its groups, by `plain`, () for a group left out."""
 
 _Part = TypeVar("_Part", str, tuple[str, ...])
 

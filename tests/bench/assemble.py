@@ -32,6 +32,7 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless
 from dicomnode.assemble import DecoderLimits, DecoderPool, load_volume, read_studies
 from dicomnode.phantom import demo_study
 from tests.bench.told import data_folder, machine
+from tests.fixtures.processes import stat_of
 
 SCAN = "chest-ct-acrin-042/ct"
 SYNTAXES = {
@@ -104,7 +105,7 @@ def cpu_s(pids: tuple[int, ...]) -> float:
     """Processor time of this process, its ended children and the given ones."""
     ticks = 0
     for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        fields = stat_of(pid)
         ticks += int(fields[11]) + int(fields[12])
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + ended.ru_utime + ended.ru_stime + ticks / os.sysconf("SC_CLK_TCK")

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +17,7 @@ from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from dicomnode.assemble import DecoderLimits, DecoderPool, load_volume, read_studies
 from dicomnode.faults import NodeError
+from tests.fixtures.processes import state_of
 from tests.unit.assemble.series import Series, write_all
 from tests.unit.assemble.test_decoder_pool import ROOT, STORED, marked, stack_of
 from tests.wire.peers import until
@@ -83,15 +83,6 @@ list(slices)
 """
 
 
-def is_there(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
-    return state != "Z"
-
-
 def test_decoders_that_hang_end_with_the_process_that_started_them(tmp_path):
     stack_of(tmp_path, marked())
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -100,6 +91,6 @@ def test_decoders_that_hang_end_with_the_process_that_started_them(tmp_path):
     ) as parent:
         pids = [int(pid) for pid in parent.stdout.readline().split()]
         assert len(pids) == 2
-        assert all(is_there(pid) for pid in pids)
+        assert all(state_of(pid) for pid in pids)
         parent.send_signal(signal.SIGKILL)
-    until(lambda: not any(is_there(pid) for pid in pids), "the decoders end")
+    until(lambda: not any(state_of(pid) for pid in pids), "the decoders end")

@@ -94,8 +94,9 @@ class Node:
         self.port = int(ready[0]["port"])
 
     def lines(self, event: str = "") -> list[dict[str, Any]]:
-        """The log's lines of this start, those of one event or all."""
-        parsed = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        """The log's lines of this start, those of one event or all; not the one that is being written."""
+        whole = self.log.read_text().rpartition("\n")[0].splitlines()
+        parsed = [json.loads(line) for line in whole if line.startswith("{")]
         return [line for line in parsed if not event or line["event"] == event]
 
     def kill(self) -> None:

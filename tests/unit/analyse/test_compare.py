@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dicomnode.analyse.compare import Between, changes_of, covers, doubling_days, made_differently
+from dicomnode.analyse.compare import Between, changes_of, doubling_days, made_differently
 from dicomnode.analyse.concepts import CONCEPTS, OF_CHANGES
+from dicomnode.analyse.grids import covers
 from dicomnode.analyse.pairing import Lesion
 from dicomnode.analyse.register import Registration
 from dicomnode.values import Change, ChangeKind, Grid, SourceHeaders, Volume

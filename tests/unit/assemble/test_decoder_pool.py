@@ -27,6 +27,7 @@ from dicomnode.faults import (
     FILE_UNREADABLE,
     NodeError,
 )
+from tests.fixtures.processes import stat_of
 from tests.unit.assemble.decoders_that_fail import MARK
 from tests.unit.assemble.series import Series, write_all
 from tests.unit.assemble.test_decoder_file import STORED as FRAMES
@@ -137,8 +138,7 @@ def test_processes_are_kept_from_one_study_to_the_next_and_their_memory_grows(tm
 
 
 def page_faults_of(pid):
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return int(fields[7])  # proc_pid_stat(5): minflt, of which the first two fields are not here
+    return int(stat_of(pid)[7])  # minflt, the tenth field
 
 
 @pytest.mark.parametrize("syntax", [JPEGLSLossless, RLELossless], ids=lambda uid: uid.name[:20])

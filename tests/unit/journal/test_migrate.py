@@ -9,7 +9,8 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ def upgrade():
     op.create_table("more", sa.Column("id", sa.Integer, primary_key=True))
     op.add_column("study", sa.Column("colour", sa.Text))
 '''.replace("LATEST", NOW[-1])
+AT = "2026-03-01T12:00:00.000000Z"
 
 
 @pytest.fixture
@@ -45,19 +47,43 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def later_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """This program, one migration later; gives the file of the migration."""
-    folder = tmp_path / "migrations"
-    shutil.copytree(migrate._FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    file = folder / "versions" / "v0099_more.py"
-    file.write_text(SECOND)
-    monkeypatch.setattr(migrate, "_FOLDER", folder)
-    monkeypatch.setattr(migrate, "REVISIONS", (*NOW, "0099"))
-    return file
+def update(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Gives what makes this program one migration later: that one."""
+
+    def to(migration: str) -> None:
+        folder = tmp_path / "migrations"
+        shutil.copytree(migrate._FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__"))
+        (folder / "versions" / "v0099_more.py").write_text(migration)
+        monkeypatch.setattr(migrate, "_FOLDER", folder)
+        monkeypatch.setattr(migrate, "REVISIONS", (*NOW, "0099"))
+
+    return to
 
 
 def open_at(path: Path) -> Journal:
     return Journal.open(f"sqlite:///{path}")
+
+
+@contextmanager
+def old_journal(path: Path, revision: str) -> Iterator[Callable[[str], object]]:
+    """Make a journal as an earlier version did; gives what writes into it, before it is closed."""
+    engine = connect(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(migrate._FOLDER))
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        yield connection.exec_driver_sql
+    engine.dispose()
+
+
+def a_study(uid: str, version: int) -> str:
+    """The statement that enters a study, of any revision."""
+    return (
+        "INSERT INTO study (study_instance_uid, accession_number, version, state, calling_ae, "
+        "first_received_at, last_received_at, last_added_at) "
+        f"VALUES ('{uid}', 'A17', {version}, 'done', 'CT1', '{AT}', '{AT}', '{AT}')"
+    )
 
 
 def ask(path: Path, question: str) -> list[tuple[Any, ...]]:
@@ -101,13 +127,12 @@ def test_opening_a_journal_loads_no_migration_tool(path: Path) -> None:
     assert done.stdout == "[]\n"
 
 
-def test_an_older_journal_is_brought_up_and_keeps_what_it_knows(path: Path, later_version: Path) -> None:
-    later_version.unlink()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(migrate, "REVISIONS", NOW)
-        with open_at(path) as journal:
-            receive(journal)
-    later_version.write_text(SECOND)
+def test_an_older_journal_is_brought_up_and_keeps_what_it_knows(
+    path: Path, update: Callable[[str], None]
+) -> None:
+    with open_at(path) as journal:
+        receive(journal)
+    update(SECOND)
     with open_at(path) as journal:
         assert journal.study(STUDY).instances == 3
     assert ask(path, "SELECT * FROM more") == []
@@ -116,13 +141,12 @@ def test_an_older_journal_is_brought_up_and_keeps_what_it_knows(path: Path, late
     assert ask(backup, "SELECT count(*) FROM instance") == [(3,)]
 
 
-def test_a_migration_that_fails_leaves_the_journal_as_it_was(path: Path, later_version: Path) -> None:
-    later_version.unlink()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(migrate, "REVISIONS", NOW)
-        with open_at(path) as journal:
-            receive(journal)
-    later_version.write_text(SECOND + '    op.execute("INSERT INTO nowhere VALUES (1)")\n')
+def test_a_migration_that_fails_leaves_the_journal_as_it_was(
+    path: Path, update: Callable[[str], None]
+) -> None:
+    with open_at(path) as journal:
+        receive(journal)
+    update(SECOND + '    op.execute("INSERT INTO nowhere VALUES (1)")\n')
     with pytest.raises(NodeError, match="nowhere") as caught:
         open_at(path)
     assert caught.value.fault is JOURNAL_BROKEN
@@ -174,21 +198,9 @@ def test_all_who_open_a_new_journal_at_once_get_the_same(path: Path) -> None:
 
 
 def test_a_journal_of_before_there_was_evidence_keeps_its_studies(path: Path) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(migrate, "REVISIONS", ("0001",))
-        engine = connect(f"sqlite:///{path}")
-        with engine.begin() as connection:
-            config = Config()
-            config.set_main_option("script_location", str(migrate._FOLDER))
-            config.attributes["connection"] = connection
-            command.upgrade(config, "0001")
-            connection.exec_driver_sql(
-                "INSERT INTO study VALUES ('1.2.3', 'A17', 2, 'done', NULL, 'CT1', "
-                "'2026-03-01T12:00:00.000000Z', '2026-03-01T12:00:00.000000Z', "
-                "'2026-03-01T12:00:00.000000Z', "
-                "'2026-03-01T12:01:00.000000Z', 'nothing new came for 60 s')"
-            )
-        engine.dispose()
+    with old_journal(path, "0001") as write:
+        write(a_study("1.2.3", 2))
+        write(f"UPDATE study SET complete_at = '{AT}', complete_evidence = 'nothing new came for 60 s'")
     with open_at(path) as journal:
         study = journal.study(STUDY)
         assert (study.complete_evidence, study.shortfall) == ("nothing new came for 60 s", None)
@@ -198,61 +210,37 @@ def test_a_journal_of_before_there_was_evidence_keeps_its_studies(path: Path) ->
 
 
 def test_a_journal_of_before_keeps_which_priors_its_analyses_were_given(path: Path) -> None:
-    at = "2026-03-01T12:00:00.000000Z"
-    engine = connect(f"sqlite:///{path}")
-    with engine.begin() as connection:
-        config = Config()
-        config.set_main_option("script_location", str(migrate._FOLDER))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0004")
-        connection.exec_driver_sql(
-            "INSERT INTO study (study_instance_uid, accession_number, version, state, calling_ae, "
-            "first_received_at, last_received_at, last_added_at) "
-            f"VALUES ('1.2.3', 'A17', 1, 'done', 'CT1', '{at}', '{at}', '{at}')"
-        )
+    with old_journal(path, "0004") as write:
+        write(a_study("1.2.3", 1))
         for kind in ("fetch", "analyse"):
-            connection.exec_driver_sql(
+            write(
                 "INSERT INTO task (kind, study_instance_uid, study_version, engine, destination, payload, "
                 "state, priority, not_before, attempt, lost, fence, created_at, changed_at) VALUES "
                 f"('{kind}', '1.2.3', 1, 'growth', '', "
                 '\'{"series": "1.2.3.1", "prior.before.study": "1.2.4", "prior.before.series": "1.2.4.1"}\', '
-                f"'done', 0, '{at}', 1, 0, 1, '{at}', '{at}')"
+                f"'done', 0, '{AT}', 1, 0, 1, '{AT}', '{AT}')"
             )
-    engine.dispose()
     open_at(path).close()
     assert ask(path, "SELECT * FROM given_prior") == [("1.2.3", 1, "growth", "1.2.4", "1.2.4.1")]
 
 
 def test_what_an_archive_had_sent_back_is_no_image_of_its_study_any_more(path: Path) -> None:
-    at = "2026-03-01T12:00:00.000000Z"
-    engine = connect(f"sqlite:///{path}")
-    with engine.begin() as connection:
-        config = Config()
-        config.set_main_option("script_location", str(migrate._FOLDER))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0006")
+    with old_journal(path, "0006") as write:
         for study in ("1.2.3", "1.2.4"):
-            connection.exec_driver_sql(
-                "INSERT INTO study (study_instance_uid, accession_number, version, state, calling_ae, "
-                "first_received_at, last_received_at, last_added_at) "
-                f"VALUES ('{study}', 'A17', 1, 'done', 'CT1', '{at}', '{at}', '{at}')"
-            )
+            write(a_study(study, 1))
             for series in (f"{study}.1", f"{study}.9"):
-                connection.exec_driver_sql(f"INSERT INTO series VALUES ('{study}', '{series}', 'SR')")
-        connection.exec_driver_sql(
-            f"INSERT INTO object VALUES ('5', '6', '1.2.3.9', 'SR', '1.2.3', 1, 'e', '/o', 'd', '{at}')"
-        )
+                write(f"INSERT INTO series VALUES ('{study}', '{series}', 'SR')")
+        write(f"INSERT INTO object VALUES ('5', '6', '1.2.3.9', 'SR', '1.2.3', 1, 'e', '/o', 'd', '{AT}')")
         for study, series, uid in (
             ("1.2.3", "1.2.3.1", "4"),
             ("1.2.3", "1.2.3.9", "5"),
             ("1.2.4", "1.2.4.1", "4"),
             ("1.2.4", "1.2.4.9", "5"),  # another study's, under the same UID
         ):
-            connection.exec_driver_sql(
+            write(
                 "INSERT INTO instance VALUES "
-                f"('{study}', '{uid}', '{series}', '6', '1', '/i', 1, 'd', '{at}', 'CT1', 'N', 'a', 1)"
+                f"('{study}', '{uid}', '{series}', '6', '1', '/i', 1, 'd', '{AT}', 'CT1', 'N', 'a', 1)"
             )
-    engine.dispose()
     with open_at(path) as journal:
         assert (journal.study("1.2.3").instances, journal.study("1.2.4").instances) == (1, 2)
     left = ask(path, "SELECT series_instance_uid FROM series ORDER BY 1")
@@ -261,32 +249,19 @@ def test_what_an_archive_had_sent_back_is_no_image_of_its_study_any_more(path: P
 
 def test_a_journal_of_before_says_when_an_engine_found_what_a_later_version_took_over(path: Path) -> None:
     days = {version: f"2026-03-0{version}T12:00:00.000000Z" for version in (1, 2, 3)}
-    engine = connect(f"sqlite:///{path}")
-    with engine.begin() as connection:
-        config = Config()
-        config.set_main_option("script_location", str(migrate._FOLDER))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0007")
-        at = days[1]
-        connection.exec_driver_sql(
-            "INSERT INTO study (study_instance_uid, accession_number, version, state, calling_ae, "
-            "first_received_at, last_received_at, last_added_at) "
-            f"VALUES ('1.2.3', 'A17', 3, 'done', 'CT1', '{at}', '{at}', '{at}')"
-        )
+    with old_journal(path, "0007") as write:
+        write(a_study("1.2.3", 3))
         for version, day in days.items():
             for name in ("ct", "mr"):
                 over = {"ct": {2: 1, 3: 2}}.get(name, {}).get(version)
                 payload = f'{{"stack": 0, "findings_of": {over}}}' if over else "{}"
-                connection.exec_driver_sql(
-                    f"INSERT INTO finding VALUES ('1.2.3', {version}, '{name}', '/f', '{day}')"
-                )
-                connection.exec_driver_sql(
+                write(f"INSERT INTO finding VALUES ('1.2.3', {version}, '{name}', '/f', '{day}')")
+                write(
                     "INSERT INTO task (kind, study_instance_uid, study_version, engine, destination, "
                     "payload, state, priority, not_before, attempt, lost, fence, created_at, changed_at) "
                     f"VALUES ('analyse', '1.2.3', {version}, '{name}', '', '{payload}', 'done', 0, "
-                    f"'{at}', 1, 0, 1, '{at}', '{at}')"
+                    f"'{AT}', 1, 0, 1, '{AT}', '{AT}')"
                 )
-    engine.dispose()
     open_at(path).close()
     found = ask(path, "SELECT engine, found_at FROM finding ORDER BY engine, study_version")
     assert found == [("ct", days[1])] * 3 + [("mr", days[version]) for version in (1, 2, 3)]
@@ -296,40 +271,30 @@ def test_a_journal_of_before_says_when_an_engine_found_what_a_later_version_took
 
 
 def test_a_journal_of_before_keeps_what_was_put_right_and_asks_again_whose_studies_are(path: Path) -> None:
-    at = "2026-03-01T12:00:00.000000Z"
-    engine = connect(f"sqlite:///{path}")
-    with engine.begin() as connection:
-        config = Config()
-        config.set_main_option("script_location", str(migrate._FOLDER))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0008")
+    with old_journal(path, "0008") as write:
         for uid in ("1.2.3", "1.2.4"):
-            connection.exec_driver_sql(
-                "INSERT INTO study (study_instance_uid, accession_number, version, state, calling_ae, "
-                "first_received_at, last_received_at, last_added_at, patient_key) "
-                f"VALUES ('{uid}', 'A17', 3, 'done', 'CT1', '{at}', '{at}', '{at}', 'key')"
-            )
-        connection.exec_driver_sql("INSERT INTO series VALUES ('1.2.3', '1.2.3.1', 'CT')")
-        connection.exec_driver_sql(
+            write(a_study(uid, 3))
+        write("UPDATE study SET patient_key = 'key'")
+        write("INSERT INTO series VALUES ('1.2.3', '1.2.3.1', 'CT')")
+        write(
             "INSERT INTO instance VALUES ('1.2.3', '1.2.3.1.1', '1.2.3.1', '1.2', '1.2', '/1', 1, 'd', "
-            f"'{at}', 'CT1', 'NODE', '10.0.0.7', 1)"
+            f"'{AT}', 'CT1', 'NODE', '10.0.0.7', 1)"
         )
         for version, kind, code, keywords in (
             (2, "header", "113038", '["PatientID"]'),
             (3, "header", "", '["PatientWeight"]'),
             (3, "identity", "", '["PatientName"]'),
         ):
-            connection.exec_driver_sql(
+            write(
                 "INSERT INTO correction (study_instance_uid, study_version, at, kind, keywords, is_renaming, "
-                f"code, path) VALUES ('1.2.3', {version}, '{at}', '{kind}', '{keywords}', 0, '{code}', '')"
+                f"code, path) VALUES ('1.2.3', {version}, '{AT}', '{kind}', '{keywords}', 0, '{code}', '')"
             )
-        connection.exec_driver_sql(
+        write(
             "INSERT INTO event (at, study_instance_uid, what, text, facts) "
-            f"VALUES ('{at}', '1.2.4', 'study.reanalysed', 'x', '{{\"version\": 3}}')"
+            f"VALUES ('{AT}', '1.2.4', 'study.reanalysed', 'x', '{{\"version\": 3}}')"
         )
-    engine.dispose()
     open_at(path).close()
-    assert ask(path, "SELECT first_received_at, another_in FROM instance") == [(at, None)]
+    assert ask(path, "SELECT first_received_at, another_in FROM instance") == [(AT, None)]
     found = ask(path, "SELECT study_instance_uid, kind, anew, cures_below FROM correction ORDER BY id")
     assert found == [
         ("1.2.3", "header", '["PatientID"]', 2),

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
-import textwrap
-from pathlib import Path
 
 import pytest
 
 from dicomnode.serve.process.line import Beat, ChildLine, ParentLine, line_pair, wait_readable
+from tests.fixtures.processes import state_of
+from tests.wire.receive_peer import wait_until
+
+_CHILD = """
+import sys, time
+from dicomnode.serve.process.line import die_with_parent
+die_with_parent(int(sys.argv[1]))
+print("bound to its parent", flush=True)
+time.sleep(60)
+"""
+_PARENT = f"""
+import os, signal, subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", {_CHILD!r}, str(os.getpid())], stdout=subprocess.PIPE)
+assert child.stdout.readline()
+print(child.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 @pytest.fixture
@@ -50,31 +66,8 @@ def test_a_full_line_never_blocks_the_child(line):
     assert not child.stopping.is_set()
 
 
-def test_the_kernel_kills_a_child_whose_parent_was_killed(tmp_path):
-    mark = tmp_path / "grandchild"
-    parent = textwrap.dedent(f"""
-        import os, subprocess, sys
-        code = '''
-        import os, sys, time
-        from pathlib import Path
-        from dicomnode.serve.process.line import die_with_parent
-        die_with_parent(int(sys.argv[1]))
-        Path({str(mark)!r}).write_text(str(os.getpid()))
-        time.sleep(60)
-        '''
-        import textwrap
-        child = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code), str(os.getpid())])
-        while not os.path.exists({str(mark)!r}): pass
-        os.kill(os.getpid(), 9)
-    """)
-    subprocess.run([sys.executable, "-c", parent], check=False, timeout=60)
-    pid = int(mark.read_text())
-    for _ in range(500):
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-        except FileNotFoundError:
-            return
-        if state in "ZX":
-            return
-        subprocess.run(["sleep", "0.01"], check=True)
-    raise AssertionError("the child lives on without its parent")
+def test_the_kernel_kills_a_child_whose_parent_was_killed():
+    parent = subprocess.run([sys.executable, "-c", _PARENT], stdout=subprocess.PIPE, check=False, timeout=60)
+    assert parent.returncode == -signal.SIGKILL
+    pid = int(parent.stdout)
+    wait_until(lambda: not state_of(pid), "the child ends with its parent")

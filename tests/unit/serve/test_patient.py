@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
@@ -14,7 +16,7 @@ from dicomnode.analyse import Analyst
 from dicomnode.assemble import read_studies, source_of
 from dicomnode.engine import load_package
 from dicomnode.faults import SOURCE_HEADER_WRONG, SOURCES_DISAGREE, TAG_INCONSISTENT, NodeError
-from dicomnode.journal import TaskKind, TaskState
+from dicomnode.journal import Journal, TaskKind, TaskState
 from dicomnode.phantom import SeriesForm, write_series
 from dicomnode.report import ReportProfile, make_objects
 from dicomnode.serve import worker as worker_room
@@ -29,6 +31,7 @@ from dicomnode.serve.once import trial
 from dicomnode.serve.once.trial import EngineResult, WalkPlan, walk
 from dicomnode.serve.worker import Worker
 from dicomnode.settings import AnalyseSettings, EngineSettings, Settings
+from dicomnode.store import Store
 from dicomnode.store.foreign import quiet
 from dicomnode.store.persons import NO_RENAMING, Renaming
 from dicomnode.values import Findings, Outcome, Remark, RemarkKind
@@ -208,28 +211,45 @@ def both_sources(found: Findings, folder: Path) -> Findings:
     return replace(found, sources=sources)
 
 
-def test_a_study_that_a_merge_parts_is_analysed_and_reported_under_the_new_id(
-    package, store, journal, tmp_path
-):
-    engines = (EngineSettings(name=package.manifest.name, path=package.folder),)
-    analyse = AnalyseSettings(runtime="onnxruntime")
-    room = Room(store, journal, Settings(engine=engines, analyse=analyse, destination=(ARCHIVE,)))
-    folder = ct_and_mr(tmp_path / "in", {"PatientID": "OLD"}, {"PatientID": "NEW"})
-    for n, path in enumerate(sorted(folder.glob("ct/*"))):
-        receive(store, path.read_bytes()[128:], NOON + timedelta(seconds=n))
-    ingest(store, journal, datetime.now(UTC))
-    assert merge(Patients(store, journal), "NEW", "OLD") == 1
+@contextmanager
+def room_of(store: Store, journal: Journal, engine: EngineSettings) -> Iterator[tuple[Room, Worker]]:
+    """A room with one engine, and its worker; both end with the block."""
+    on_cpu = AnalyseSettings(runtime="onnxruntime")
+    room = Room(store, journal, Settings(engine=(engine,), analyse=on_cpu, destination=(ARCHIVE,)))
     worker = Worker(room.frame, store, journal)
     try:
-        uid = room.receive(sorted(folder.glob("mr/*")))
-        assert room.do(TaskKind.DISPATCH, room.desk.work) is TaskState.DONE
-        assert room.do(TaskKind.ANALYSE, worker.work) is TaskState.DONE
+        yield room, worker
     finally:
         worker.close()
         room.ours.close()
         assert room.stopping.wait(5)
         room.theirs.close()
-    assert room.do(TaskKind.REPORT, room.desk.work) is TaskState.DONE
+
+
+def analyse(room: Room, worker: Worker, files: Iterable[Path]) -> str:
+    """Take a study in, and walk it to the end of its analysis: its UID."""
+    uid = room.receive(sorted(files))
+    assert room.do(TaskKind.DISPATCH, room.desk.work) is TaskState.DONE
+    assert room.do(TaskKind.ANALYSE, worker.work) is TaskState.DONE
+    return uid
+
+
+@pytest.fixture
+def installed(package) -> EngineSettings:
+    return EngineSettings(name=package.manifest.name, path=package.folder)
+
+
+def test_a_study_that_a_merge_parts_is_analysed_and_reported_under_the_new_id(
+    installed, store, journal, tmp_path
+):
+    folder = ct_and_mr(tmp_path / "in", {"PatientID": "OLD"}, {"PatientID": "NEW"})
+    for n, path in enumerate(sorted(folder.glob("ct/*"))):
+        receive(store, path.read_bytes()[128:], NOON + timedelta(seconds=n))
+    ingest(store, journal, datetime.now(UTC))
+    assert merge(Patients(store, journal), "NEW", "OLD") == 1
+    with room_of(store, journal, installed) as (room, worker):
+        uid = analyse(room, worker, folder.glob("mr/*"))
+        assert room.do(TaskKind.REPORT, room.desk.work) is TaskState.DONE
     ((_, _, path),) = journal.findings(uid)
     assert store.load_findings(path).outcome is Outcome.FINDINGS
     made = [pydicom.dcmread(one.path) for one in journal.objects(uid)]
@@ -238,11 +258,8 @@ def test_a_study_that_a_merge_parts_is_analysed_and_reported_under_the_new_id(
 
 
 def test_a_merge_that_comes_while_two_series_are_compared_is_heard_of(
-    package, store, journal, tmp_path, monkeypatch
+    installed, store, journal, tmp_path, monkeypatch
 ):
-    engines = (EngineSettings(name=package.manifest.name, path=package.folder),)
-    analyse = AnalyseSettings(runtime="onnxruntime")
-    room = Room(store, journal, Settings(engine=engines, analyse=analyse, destination=(ARCHIVE,)))
     folder = ct_and_mr(tmp_path / "in", {"PatientID": "OLD"}, {"PatientID": "NEW"})
     merged = []
 
@@ -252,16 +269,8 @@ def test_a_merge_that_comes_while_two_series_are_compared_is_heard_of(
         return priors_of(*arguments)
 
     monkeypatch.setattr(worker_room, "priors_of", meanwhile)
-    worker = Worker(room.frame, store, journal)
-    try:
-        uid = room.receive(sorted(folder.glob("*/*")))
-        assert room.do(TaskKind.DISPATCH, room.desk.work) is TaskState.DONE
-        assert room.do(TaskKind.ANALYSE, worker.work) is TaskState.DONE
-    finally:
-        worker.close()
-        room.ours.close()
-        assert room.stopping.wait(5)
-        room.theirs.close()
+    with room_of(store, journal, installed) as (room, worker):
+        uid = analyse(room, worker, folder.glob("*/*"))
     assert merged == [1]
     ((_, _, path),) = journal.findings(uid)
     assert store.load_findings(path).outcome is Outcome.FINDINGS
@@ -338,20 +347,10 @@ def test_what_messages_say_of_the_patient_takes_the_place_of_what_the_headers_sa
 def analysed(store, journal, folder: Path, mode: str) -> tuple[TaskState, str | None, int]:
     """Walk a study without Patient ID to its analysis: how that ended, its code, the number of Findings."""
     engine = EngineSettings(name="mean", path=mean_engine(folder / "mean"), mode=mode)
-    settings = Settings(
-        engine=(engine,), analyse=AnalyseSettings(runtime="onnxruntime"), destination=(ARCHIVE,)
-    )
-    room = Room(store, journal, settings)
-    worker = Worker(room.frame, store, journal)
-    try:
+    with room_of(store, journal, engine) as (room, worker):
         uid = room.receive(changed(series(folder / "ct", 1), PatientID=None))
         room.do(TaskKind.DISPATCH, room.desk.work)
         state = room.do(TaskKind.ANALYSE, worker.work)
-    finally:
-        worker.close()
-        room.ours.close()
-        assert room.stopping.wait(5)
-        room.theirs.close()
     (task,) = [one for one in journal.tasks(uid) if one.kind is TaskKind.ANALYSE]
     return state, task.error_code, len(journal.findings(uid))
 
