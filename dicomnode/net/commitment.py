@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -53,11 +54,12 @@ def report_commitment(peer: Peer, calling_ae: str, transaction: str, outcome: Se
             # Some that take reports answer the role selection with nothing (PS3.7 D.3.3.4 allows to), and
             # mean that there is one role only that a report can come in
             context._as_scp = True  # noqa: SLF001
-        status, _ = link.association.send_n_event_report(
-            _information(transaction, outcome), event, _CLASS, _INSTANCE
-        )
+        report, status = _information(transaction, outcome), Dataset()
+        with suppress(RuntimeError):  # the association has ended since it was opened: there is no answer
+            status, _ = link.association.send_n_event_report(report, event, _CLASS, _INSTANCE)
         if "Status" not in status:
-            raise _not_taken(peer, transaction, f"no answer within {peer.timeout_s:g} s")
+            reason = f"no answer within {peer.timeout_s:g} s, or the association ended"
+            raise _not_taken(peer, transaction, reason)
         if status.Status != 0:
             raise _not_taken(peer, transaction, f"status 0x{status.Status:04X}")
 
@@ -137,7 +139,9 @@ def request_commitment(
         asked = Dataset()
         asked.TransactionUID = transaction
         asked.ReferencedSOPSequence = Items([_item(Committed(uid, of, None)) for uid, of in instances])
-        status, _ = link.association.send_n_action(asked, _COMMIT, _CLASS, _INSTANCE)
+        status = Dataset()
+        with suppress(RuntimeError):  # as above
+            status, _ = link.association.send_n_action(asked, _COMMIT, _CLASS, _INSTANCE)
         if "Status" not in status:
             reason = f"no answer within {peer.timeout_s:g} s, or the association ended"
             raise NodeError(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from pydicom.uid import UID
 from pynetdicom.ae import ApplicationEntity
+from pynetdicom.fsm import TRANSITION_TABLE, StateMachine
 from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
 
 from dicomnode.faults import PEER_UNREACHABLE, NodeError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pynetdicom.association import Association
 
 LONGEST_PDU: Final = 131072  # that we take and announce, in bytes
+_OVER: Final = ("Sta1", "Sta13")  # idle; waiting for the connection to close
 _PDU_REFUSED_BYTES: Final = 2 * LONGEST_PDU  # peers miscount by a few bytes
 
 
@@ -128,6 +130,21 @@ class _ReadySocket(AssociationSocket):
         return content
 
 
+class _StateMachine(StateMachine):
+    """pynetdicom's, which does not fail of what comes behind the end of a connection.
+
+    A request may stand in the queue then, and who reads and who writes may both tell of the end. PS3.8 table
+    9-10 has no such events in Sta1 and Sta13; pynetdicom 3.0.4 ends its thread by an exception.
+    """
+
+    def do_action(self, event: str) -> None:
+        """Do what an event leads to; end the thread where the connection has ended, and nothing can."""
+        if self.current_state in _OVER and (event, self.current_state) not in TRANSITION_TABLE:
+            self.dul.kill_dul()
+            return
+        super().do_action(event)
+
+
 class RequestingEntity(ApplicationEntity):
     """pynetdicom's application entity, for one association on a connection that stands already."""
 
@@ -145,4 +162,5 @@ class RequestingEntity(ApplicationEntity):
         address: AddressInformation,  # noqa: ARG002  to bind to: not ours to choose
         tls_args: tuple[SSLContext, str] | None,  # noqa: ARG002  not used yet
     ) -> AssociationSocket:
+        assoc.dul.state_machine = _StateMachine(assoc.dul)
         return _ReadySocket(assoc, self._connection, self._incoming)

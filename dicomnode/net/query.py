@@ -6,9 +6,10 @@ asking for all instances of a study at once is an extension.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from pydicom.dataset import Dataset
@@ -220,11 +221,8 @@ def matches(link: Link, level: str, keys: Mapping[str, str], most: int) -> Itera
     for keyword, value in keys.items():
         setattr(identifier, keyword, value or None)
     count = 0
-    try:
-        answers = link.association.send_c_find(identifier, _STUDY_ROOT_FIND)
-    except RuntimeError as error:  # the association has ended since the last question
-        raise query_failure(link, "C-FIND", Dataset()) from error
-    for status, match in answers:
+    ask = partial(link.association.send_c_find, identifier, _STUDY_ROOT_FIND)
+    for status, match in responses(link, "C-FIND", ask):
         if status.get("Status") in _PENDING and match is not None:
             count += 1
             if count > most:
@@ -232,6 +230,17 @@ def matches(link: Link, level: str, keys: Mapping[str, str], most: int) -> Itera
             yield match
         elif status.get("Status") != 0:
             raise query_failure(link, "C-FIND", status)
+
+
+Responses = Iterator[tuple[Dataset, Dataset | None]]
+
+
+def responses(link: Link, request: str, ask: Callable[[], Responses]) -> Responses:
+    """Give what comes as `ask` sends a request; raises NodeError where the association has ended."""
+    try:
+        return ask()
+    except RuntimeError as error:
+        raise query_failure(link, request, Dataset()) from error
 
 
 def _too_many(link: Link, most: int) -> NodeError:

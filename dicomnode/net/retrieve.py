@@ -7,6 +7,7 @@ own, so that the peer can send an object as it holds it and need not transcode.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 from typing import Final, cast
 
@@ -18,7 +19,7 @@ from dicomnode.faults import FETCH_INCOMPLETE, FETCH_TOO_LARGE, NO_PRESENTATION_
 from dicomnode.net.association import MAXIMUM_CONTEXTS, Link, ProposedContext, open_association
 from dicomnode.net.limits import AnswerLimits, FetchLimits, Meter
 from dicomnode.net.peer import Peer
-from dicomnode.net.query import list_instances, query_failure
+from dicomnode.net.query import list_instances, query_failure, responses
 from dicomnode.net.status import query_status_text
 from dicomnode.values import is_valid_uid
 
@@ -191,7 +192,8 @@ def move_series(
     with open_association(peer, calling_ae, contexts) as link, meter.watching(link.drop, weigh):
         _require(link, _STUDY_ROOT_MOVE, "MOVE")
         link.association.dimse_timeout = max(meter.left_s, 0.1)
-        for status, _ in link.association.send_c_move(identifier, calling_ae, _STUDY_ROOT_MOVE):
+        ask = partial(link.association.send_c_move, identifier, calling_ae, _STUDY_ROOT_MOVE)
+        for status, _ in responses(link, "C-MOVE", ask):
             meter.check_time()
             code = status.get("Status")
             done = int(status.get("NumberOfCompletedSuboperations") or 0) or done
@@ -227,7 +229,8 @@ def _series_identifier(study_uid: str, series_uid: str) -> Dataset:
 
 def _get(link: Link, study_uid: str, series_uid: str) -> None:
     identifier = _series_identifier(study_uid, series_uid)
-    for status, _ in link.association.send_c_get(identifier, _STUDY_ROOT_GET):
+    ask = partial(link.association.send_c_get, identifier, _STUDY_ROOT_GET)
+    for status, _ in responses(link, "C-GET", ask):
         if status.get("Status") not in {0, _PENDING}:
             raise query_failure(link, "C-GET", status)
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
+
+from pydicom.dataset import Dataset
 
 from dicomnode.faults import ECHO_FAILED, NodeError
 from dicomnode.net.association import VERIFICATION, open_association
@@ -33,7 +36,9 @@ def probe(peer: Peer, calling_ae: str, classes: Sequence[str]) -> dict[str, bool
         if VERIFICATION not in accepted:
             reason = "it does not accept the Verification SOP Class"
             raise NodeError(ECHO_FAILED, name=peer.name, reason=reason)
-        status = link.association.send_c_echo()
+        status = Dataset()
+        with suppress(RuntimeError):  # the association has ended since it was opened: there is no answer
+            status = link.association.send_c_echo()
         if "Status" not in status:
             reason = f"no answer within {peer.timeout_s:g} s, or the association ended"
             raise NodeError(ECHO_FAILED, name=peer.name, reason=reason)

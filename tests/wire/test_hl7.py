@@ -21,7 +21,7 @@ from tests.unit.receive.test_hl7_message import MRG, PID, message
 from tests.unit.serve.conftest import journal, logged, store
 from tests.unit.serve.test_clerks import ARCHIVE, ENHANCED_SR
 from tests.unit.serve.test_corrections import KOS, Walk, analysed, changed
-from tests.wire.peers import EXPLICIT_LE, free_port, store_scp
+from tests.wire.peers import DEADLINE_S, EXPLICIT_LE, free_port, store_scp
 from tests.wire.plain_engines import mean_engine, series
 from tests.wire.receive_peer import wait_until
 
@@ -51,7 +51,7 @@ def walk(store, journal, tmp_path: Path) -> Iterator[Walk]:
         yield walk
         walk.worker.close()
     walk.ours.close()
-    assert walk.stopping.wait(5)
+    assert walk.stopping.wait(DEADLINE_S)
     walk.theirs.close()
 
 
@@ -64,13 +64,13 @@ def tell(walk: Walk) -> Iterator[Callable[[bytes], bytes]]:
     thread.start()
 
     def tell(content: bytes, *, framed: bool = True) -> bytes:
-        with socket.create_connection(("127.0.0.1", desk.port), 10) as peer:
+        with socket.create_connection(("127.0.0.1", desk.port), DEADLINE_S) as peer:
             peer.sendall(b"\x0b" + content + b"\x1c\r" if framed else content)
             return whole(peer)
 
     yield tell
     stopping.set()
-    thread.join(10)
+    thread.join(DEADLINE_S)
 
 
 def whole(peer: socket.socket) -> bytes:
@@ -259,7 +259,7 @@ def test_what_is_no_message_ends_the_connection_and_nothing_else(walk, files, te
 
 
 def test_several_messages_on_one_connection_are_answered_in_order(walk, tell):
-    with socket.create_connection(("127.0.0.1", walk.settings.hl7.port), 10) as peer:
+    with socket.create_connection(("127.0.0.1", walk.settings.hl7.port), DEADLINE_S) as peer:
         for kind, code in (("ADT^A08", "AA"), ("ADT^A01", "AR"), ("ADT^A08", "AA")):
             peer.sendall(b"\x0b" + message("PID|||P5", kind=kind) + b"\x1c\r")
             assert code_of(whole(peer)) == code
@@ -267,7 +267,7 @@ def test_several_messages_on_one_connection_are_answered_in_order(walk, tell):
 
 @pytest.mark.parametrize("between", [b"\r", b"\n", b"\r\n"])
 def test_line_ends_between_messages_are_passed_over(walk, tell, between):
-    with socket.create_connection(("127.0.0.1", walk.settings.hl7.port), 10) as peer:
+    with socket.create_connection(("127.0.0.1", walk.settings.hl7.port), DEADLINE_S) as peer:
         for _ in range(2):
             peer.sendall(b"\x0b" + message("PID|||P5") + b"\x1c\r" + between)
             assert code_of(whole(peer)) == "AA"
@@ -279,20 +279,20 @@ def test_line_ends_between_messages_are_passed_over(walk, tell, between):
 def echo() -> Iterator[MllpListener]:
     """A listener that gives back what it is told, and does not wait long for the next message."""
     stopping = threading.Event()
-    limits = MllpLimits(senders=("127.0.0.0/8",), message_bytes=1000, timeout_s=1.0, idle_s=0.1)
+    limits = MllpLimits(senders=("127.0.0.0/8",), message_bytes=1000, timeout_s=1.0, idle_s=1.0)
     listener = MllpListener("127.0.0.1", 0, limits, lambda content, _: content, stopping)
     thread = threading.Thread(target=listener.run, daemon=True)
     thread.start()
     yield listener
     stopping.set()
-    thread.join(10)
+    thread.join(DEADLINE_S)
 
 
 @pytest.mark.parametrize(
     "sent", [b"", b"\x0bone\x1c\r", b"\r\n"], ids=["never spoke", "spoke once", "line ends"]
 )
 def test_who_is_silent_for_long_gives_its_place_back(echo, sent):
-    with socket.create_connection(("127.0.0.1", echo.port), 10) as peer:
+    with socket.create_connection(("127.0.0.1", echo.port), DEADLINE_S) as peer:
         peer.sendall(sent)
         assert whole(peer) == (sent if len(sent) > 2 else b"")
         assert whole(peer) == b""
@@ -306,7 +306,7 @@ def test_sixteen_may_talk_at_once_and_one_more_is_closed_without_an_answer():
     thread.start()
 
     def connect() -> socket.socket:
-        return socket.create_connection(("127.0.0.1", listener.port), 10)
+        return socket.create_connection(("127.0.0.1", listener.port), DEADLINE_S)
 
     def heard(peer: socket.socket) -> bool:
         with suppress(OSError):  # it was closed
@@ -323,7 +323,7 @@ def test_sixteen_may_talk_at_once_and_one_more_is_closed_without_an_answer():
         peer.close()
         wait_until(lambda: heard(open_ones.enter_context(connect())), "the place is free again")
     stopping.set()
-    thread.join(10)
+    thread.join(DEADLINE_S)
 
 
 def test_a_connection_without_a_thread_is_closed_and_takes_no_place(echo, monkeypatch):
@@ -334,9 +334,9 @@ def test_a_connection_without_a_thread_is_closed_and_takes_no_place(echo, monkey
     with monkeypatch.context() as patched:
         patched.setattr("dicomnode.receive.mllp.threading.Thread", Refused)
         for _ in range(20):
-            with socket.create_connection(("127.0.0.1", echo.port), 10) as peer:
+            with socket.create_connection(("127.0.0.1", echo.port), DEADLINE_S) as peer:
                 assert whole(peer) == b""
-    with socket.create_connection(("127.0.0.1", echo.port), 10) as peer:
+    with socket.create_connection(("127.0.0.1", echo.port), DEADLINE_S) as peer:
         peer.sendall(b"\x0bone\x1c\r")
         assert whole(peer) == b"\x0bone\x1c\r"
 
@@ -347,8 +347,8 @@ def test_who_is_not_among_the_senders_gets_no_answer(logged):
     listener = MllpListener("127.0.0.1", 0, limits, lambda *_: b"never", stopping)
     thread = threading.Thread(target=listener.run, daemon=True)
     thread.start()
-    with socket.create_connection(("127.0.0.1", listener.port), 10) as peer:
+    with socket.create_connection(("127.0.0.1", listener.port), DEADLINE_S) as peer:
         assert whole(peer) == b""
     stopping.set()
-    thread.join(10)
+    thread.join(DEADLINE_S)
     assert [line["address"] for line in logged if line["event"] == "hl7.refused"] == ["127.0.0.1"]

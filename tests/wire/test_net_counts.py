@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -40,6 +40,7 @@ from tests.wire.peers import (
     IMPLICIT_LE,
     VERIFICATION,
     free_port,
+    http_server,
     peer_at,
     socket_peer,
 )
@@ -257,15 +258,8 @@ def web_service(pages: Pages, status: int = 200) -> Iterator[WebPeer]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
-        yield WebPeer("PACS1", f"http://127.0.0.1:{server.server_port}/dicom-web/", timeout_s=5.0)
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with http_server(Handler) as address:
+        yield WebPeer("PACS1", f"{address}/dicom-web/")
 
 
 def series(uid: str, count: int | None) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from dicomnode.journal import StudyState
 from dicomnode.net import Peer
 from tests.judges.planes import planes_of
 from tests.wire.node import Node
-from tests.wire.peers import Orthanc, free_port, orthanc, program, until
+from tests.wire.peers import DEADLINE_S, Orthanc, free_port, orthanc, program, until
 from tests.wire.plain_engines import block_series, bright_engine
 from tests.wire.test_next_best import kinds_of, referenced
 from tests.wire.test_receive_orthanc import is_stable, peers_side
@@ -77,8 +77,8 @@ def test_orthanc_sends_by_its_rule_and_has_the_results_in_the_same_study_where_t
         node_at(port, tmp_path / "node", engine, archive.peer) as node,
     ):
         to_archive = ["-aec", archive.peer.ae_title, "127.0.0.1", str(archive.peer.port)]
-        subprocess.run([program("storescu"), *to_archive, *map(str, files)], check=True, timeout=30)
-        until(lambda: node.lines("study.complete"), "Orthanc's rule has sent the study", 60)
+        subprocess.run([program("storescu"), *to_archive, *map(str, files)], check=True, timeout=DEADLINE_S)
+        until(lambda: node.lines("study.complete"), "Orthanc's rule has sent the study")
         assert node.wait_for(uid).state is StudyState.DONE
         with node.journal() as journal:
             ways = {one.kind: one.confirmed_by for one in journal.deliveries(uid)}
@@ -89,8 +89,8 @@ def test_orthanc_sends_by_its_rule_and_has_the_results_in_the_same_study_where_t
         opened(held.values(), files, tmp_path)
 
         # Results are stable there, too, and none of them was sent round again
-        until(lambda: all_stable(archive), "all series are stable", 60)
-        until(lambda: no_job_left(archive), "Orthanc has nothing more to send", 60)
+        until(lambda: all_stable(archive), "all series are stable")
+        until(lambda: no_job_left(archive), "Orthanc has nothing more to send")
         with node.journal() as journal:
             received = {one.sop_instance_uid for one in journal.instances(uid)}
             told = [one.what for one in journal.events(uid)]

@@ -24,7 +24,7 @@ from dicomnode.values import Grid
 from tests.unit.analyse.forms import CT, LESION, ONE, engine, node, onnx_bytes, step
 from tests.wire.earlier import BEFORE_UID, NOW_UID, PATIENT_ID, dicomweb_plugin
 from tests.wire.node import Node, running_node
-from tests.wire.peers import Orthanc, Scp, orthanc, store_scp
+from tests.wire.peers import DEADLINE_S, Orthanc, Scp, orthanc, store_scp
 from tests.wire.test_walk import ENHANCED_SR, RESULTS
 
 pytestmark = [pytest.mark.wire, pytest.mark.slow]
@@ -124,7 +124,7 @@ def let_move(server: Orthanc, node: Node) -> None:
     known = {"AET": "DICOMNODE", "Host": "127.0.0.1", "Port": node.port, "AllowGet": False}
     url = f"http://127.0.0.1:{server.http_port}/modalities/dicomnode"
     request = urllib.request.Request(url, json.dumps(known).encode(), method="PUT")
-    urllib.request.urlopen(request, timeout=10).close()
+    urllib.request.urlopen(request, timeout=DEADLINE_S).close()
 
 
 def why(node: Node, *more: str) -> str:

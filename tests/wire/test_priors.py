@@ -50,7 +50,7 @@ from tests.wire.earlier import (
     until_gone,
     web_server,
 )
-from tests.wire.peers import Orthanc, free_port, orthanc, silent, socket_peer
+from tests.wire.peers import DEADLINE_S, Orthanc, free_port, orthanc, silent, socket_peer
 from tests.wire.receive_peer import Running, running
 
 pytestmark = [pytest.mark.wire]
@@ -87,6 +87,12 @@ class Site:
     def __init__(self, store: Store, journal: Journal, settings: Settings) -> None:
         self.store, self.journal, self.settings = store, journal, settings
         self.stopping = threading.Event()
+        self._entering = threading.Lock()
+
+    def enter(self) -> None:
+        """Make rows of what is sealed; one at a time does, as the scheduler is one thread."""
+        with self._entering:
+            ingest(self.store, self.journal, self.now())
 
     def receive(self, files: list[Path], calling_ae: str = "SCANNER") -> None:
         for file in files:
@@ -95,7 +101,7 @@ class Site:
                 part.seal(
                     Sender(calling_ae=calling_ae, called_ae="DICOMNODE", address="127.0.0.1"), self.now()
                 )
-        ingest(self.store, self.journal, self.now())
+        self.enter()
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -109,13 +115,13 @@ def one_turn(clerk: Desk | PriorClerk) -> None:
 
 
 @contextlib.contextmanager
-def ingesting(store: Store, journal: Journal) -> Iterator[None]:
+def entering(here: Site) -> Iterator[None]:
     """What the scheduler's loop does meanwhile: what is sealed gets its rows."""
     end = threading.Event()
 
     def turn() -> None:
         while not end.is_set():
-            ingest(store, journal, datetime.now(UTC))
+            here.enter()
             end.wait(0.05)
 
     thread = threading.Thread(target=turn, daemon=True)
@@ -124,7 +130,7 @@ def ingesting(store: Store, journal: Journal) -> Iterator[None]:
         yield
     finally:
         end.set()
-        thread.join(10.0)
+        thread.join(DEADLINE_S)
 
 
 @contextlib.contextmanager
@@ -139,7 +145,7 @@ def site(
         store=StoreSettings(path=tmp_path / "store", reserve_gb=0.0),
         engine=(EngineSettings(name="growth", path=package, mode="shadow"),),
         query=query,
-        priors=PriorsSettings(**{"time_s": 20.0, **priors}),  # type: ignore[arg-type]
+        priors=PriorsSettings(**{"time_s": DEADLINE_S, **priors}),  # type: ignore[arg-type]
     )
     with (
         Store.open(tmp_path / "store") as store,
@@ -154,7 +160,7 @@ def site(
         one_turn(Desk(settings, store, journal, here.stopping))
         (task,) = [t for t in journal.tasks(NOW_UID) if t.kind is not TaskKind.DISPATCH]
         assert task.kind is TaskKind.FETCH
-        with ingesting(store, journal):
+        with entering(here):
             yield here
 
 
@@ -250,7 +256,7 @@ def moving(
         known = {"AET": "DICOMNODE", "Host": "127.0.0.1", "Port": node.port, "AllowGet": False}
         entry = json.dumps(known).encode()
         url = f"http://127.0.0.1:{server.http_port}/modalities/dicomnode"
-        urllib.request.urlopen(urllib.request.Request(url, entry, method="PUT"), timeout=10).close()
+        urllib.request.urlopen(urllib.request.Request(url, entry, method="PUT"), timeout=DEADLINE_S).close()
         yield here, node
 
 

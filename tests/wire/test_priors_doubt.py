@@ -32,7 +32,6 @@ from tests.wire.earlier import (
     query_scp,
     web_server,
 )
-from tests.wire.peers import until
 from tests.wire.test_priors import Site, _package, looked, package_folder, said, site
 
 __all__ = ["package_folder"]
@@ -62,13 +61,8 @@ def archive(
 ) -> Iterator[QuerySettings]:
     with query_scp((FIND,), (evt.EVT_C_FIND, find)) as peer:
         yield QuerySettings(
-            name="PACS1", ae_title=peer.ae_title, host="127.0.0.1", port=peer.port, timeout_s=5.0
+            name="PACS1", ae_title=peer.ae_title, host="127.0.0.1", port=peer.port, timeout_s=30.0
         )
-
-
-def send(here: Site, files: list[Path]) -> None:
-    here.receive(files, "PACS")
-    until(lambda: not list((here.store.root / "incoming").glob("*.dcm")), "entered")
 
 
 def before(folder: Path, **header: str) -> list[Path]:
@@ -95,7 +89,7 @@ def test_what_came_is_taken_only_if_nothing_speaks_against_its_patient(
 ) -> None:
     ours = {"PatientBirthDate": "19600203", "PatientSex": "F"}
     with archive() as query, site(tmp_path, package_folder, query, header=ours) as here:
-        send(here, before(tmp_path, **{**ours, **header}))
+        here.receive(before(tmp_path, **{**ours, **header}), "PACS")
         task = looked(here)
         if reason is None:
             assert task.payload["prior.before.study"] == BEFORE_UID
@@ -117,7 +111,7 @@ def test_of_an_archive_that_lists_fewer_series_than_it_has_what_it_lists_is_look
             yield status, found
 
     with archive(of_two) as query, site(tmp_path, package_folder, query) as here:
-        send(here, before(tmp_path))
+        here.receive(before(tmp_path), "PACS")
         payload = looked(here).payload
         if modality == "CT":
             assert payload["prior.before.study"] == BEFORE_UID
@@ -156,11 +150,11 @@ def test_a_patient_id_that_others_have_too_is_never_asked_for(
 
 def given(here: Site, files: list[Path]) -> TaskRecord:
     """Fetch the earlier study, and give it to the analysis."""
-    until_then = here.now() + timedelta(minutes=1)
+    until_then = here.now() + timedelta(hours=1)
     here.journal.expect_prior(
         ExpectedPrior(study_instance_uid=BEFORE_UID, wanted_by=NOW_UID, calling_ae="PACS", until=until_then)
     )
-    send(here, files)
+    here.receive(files, "PACS")
     task = here.journal.claim([TaskKind.FETCH], "w", 60.0, here.now())
     assert task is not None
     analyse = NewTask(
@@ -207,7 +201,7 @@ def test_a_prior_that_was_corrected_or_rejected_since_its_fetch_is_none(
         files = before(tmp_path)
         task = given(here, files)
         assert set(at_the_analysis(here, task, package_folder).stacks) == {"before"}
-        send(here, happens(files, tmp_path))
+        here.receive(happens(files, tmp_path), "PACS")
         priors = at_the_analysis(here, task, package_folder)
         assert (priors.stacks, priors.reasons) == ({}, {"before": reason})
 
@@ -248,14 +242,14 @@ def nested(request: BaseHTTPRequestHandler) -> None:
 
 def test_json_that_nests_without_end_is_a_reason(tmp_path: Path, package_folder: Path) -> None:
     with web_server(nested) as peer:
-        query = QuerySettings(name="WEB1", url=peer.url, timeout_s=5.0)
+        query = QuerySettings(name="WEB1", url=peer.url, timeout_s=30.0)
         with site(tmp_path, package_folder, query) as here:
             assert "no DICOM JSON" in str(looked(here).payload["prior.before.none"])
 
 
 def test_a_prior_whose_file_is_gone_is_a_reason(tmp_path: Path, package_folder: Path) -> None:
     with archive() as query, site(tmp_path, package_folder, query) as here:
-        send(here, before(tmp_path))
+        here.receive(before(tmp_path), "PACS")
         gone = here.journal.instances(BEFORE_UID)[0].path
         gone.unlink()
         reason = str(looked(here).payload["prior.before.none"])

@@ -55,7 +55,7 @@ from tests.wire.earlier import (
     until_gone,
     web_server,
 )
-from tests.wire.peers import Orthanc, free_port, orthanc, peer_at, silent, socket_peer, store_scp
+from tests.wire.peers import DEADLINE_S, Orthanc, free_port, orthanc, peer_at, silent, socket_peer, store_scp
 
 pytestmark = [pytest.mark.wire]
 
@@ -127,7 +127,7 @@ def test_a_series_is_fetched_by_c_move_to_our_listening_side(archive: Orthanc) -
     with store_scp() as here:
         entry = json.dumps([AE, "127.0.0.1", here.peer.port]).encode()
         url = f"http://127.0.0.1:{archive.http_port}/modalities/dicomnode"
-        urllib.request.urlopen(urllib.request.Request(url, entry, method="PUT"), timeout=10).close()
+        urllib.request.urlopen(urllib.request.Request(url, entry, method="PUT"), timeout=DEADLINE_S).close()
         assert move_series(archive.peer, AE, BEFORE_UID, SERIES_UID, meter()) == SLICES
         assert len(set(here.stored)) == SLICES
 
@@ -324,7 +324,7 @@ def test_a_c_move_that_hangs_ends_when_the_time_is_over() -> None:
 
     def hang(_: evt.Event) -> Iterator[object]:
         yield "127.0.0.1", 1
-        go_on.wait(20.0)
+        go_on.wait(DEADLINE_S)
         yield 0
 
     with query_scp((MOVE,), (evt.EVT_C_MOVE, hang)) as peer:
@@ -340,11 +340,11 @@ def test_a_c_move_of_more_bytes_than_allowed_ends_although_the_archive_says_noth
 
     def send_much(_: evt.Event) -> Iterator[object]:
         yield "127.0.0.1", 1
-        go_on.wait(20.0)
+        go_on.wait(DEADLINE_S)
         yield 0
 
     with query_scp((MOVE,), (evt.EVT_C_MOVE, send_much)) as peer:
-        allowed = meter(bytes=1000, seconds=15.0)
+        allowed = meter(bytes=1000, seconds=60.0)
         with pytest.raises(NodeError) as error:
             move_series(peer, AE, BEFORE_UID, SERIES_UID, allowed, weigh=lambda: next(came))
         go_on.set()
@@ -373,7 +373,7 @@ def test_a_web_service_that_trickles_ends_when_the_time_is_over() -> None:
             except TimeoutError:
                 continue
 
-    with web_server(trickle, timeout_s=1.0) as peer, pytest.raises(NodeError) as error:
+    with web_server(trickle) as peer, pytest.raises(NodeError) as error:
         retrieve_series(peer, BEFORE_UID, SERIES_UID, [].append, meter(seconds=0.6))
     refused(FETCH_LATE, error)
 

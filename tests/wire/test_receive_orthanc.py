@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
 
 from dicomnode.settings import ReceiveSettings, SenderSettings, Settings, peer_side
-from tests.wire.peers import Orthanc, orthanc, program
+from tests.wire.peers import DEADLINE_S, Orthanc, orthanc, program
 from tests.wire.receive_peer import CT, EXPLICIT_LE, running, wait_until
 
 pytestmark = [pytest.mark.wire, pytest.mark.judge, pytest.mark.slow]
@@ -44,7 +44,8 @@ def test_orthanc_routes_a_study_to_the_node_and_keeps_results(tmp_path: Path) ->
     with running(tmp_path / "store", senders=senders) as node:
         with orthanc(folder, StableAge=1, **peers_side(folder, node.port)) as archive:
             to_archive = ["--required", "-aec", archive.peer.ae_title, "127.0.0.1", str(archive.peer.port)]
-            subprocess.run([program("storescu"), *to_archive, *map(str, sent)], check=True, timeout=30)
+            command = [program("storescu"), *to_archive, *map(str, sent)]
+            subprocess.run(command, check=True, timeout=DEADLINE_S)
             node.wait_stored(3)
             series = json.loads(archive.rest("/series"))
             assert len(series) == 3

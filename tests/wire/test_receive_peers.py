@@ -24,7 +24,7 @@ from dicomnode.receive.dimse import ReceivingDimse
 from dicomnode.settings import SenderSettings
 from dicomnode.store import PartFile, SealedFile, read_ids
 from dicomnode.values.uids import IMPLEMENTATION_CLASS_UID
-from tests.wire.peers import program
+from tests.wire.peers import DEADLINE_S, program
 from tests.wire.receive_peer import (
     CT,
     EXPLICIT_LE,
@@ -59,7 +59,7 @@ def dcmtk(name: str, node: Running, *more: str, called: str = NODE, calling: str
 
 def run(command: list[str], *files: Path) -> subprocess.CompletedProcess[str]:
     whole = [*command, *map(str, files)]
-    return subprocess.run(whole, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(whole, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
 
 
 def slices(folder: Path, count: int, size: int = 64) -> list[Path]:
@@ -206,7 +206,7 @@ def test_four_associations_at_a_time_lose_nothing(node: Running, tmp_path: Path)
         subprocess.Popen([*command, *map(str, sent[n::4])], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         for n in range(4)
     ]
-    assert [sender.communicate(timeout=60)[0] for sender in senders] == [b""] * 4
+    assert [sender.communicate(timeout=DEADLINE_S)[0] for sender in senders] == [b""] * 4
     assert [sender.returncode for sender in senders] == [0] * 4
     node.wait_stored(40)
     assert sorted(uid for _, uid in node.stored) == sorted(f"1.2.3.{n}" for n in range(1, 41))
@@ -232,7 +232,7 @@ def test_success_is_not_said_before_the_file_is_durable(
 
     def slowly(part: PartFile, *about: object) -> SealedFile:
         entered.set()
-        assert may_go_on.wait(10)
+        assert may_go_on.wait(DEADLINE_S)
         return seal(part, *about)  # type: ignore[arg-type]
 
     monkeypatch.setattr(PartFile, "seal", slowly)
@@ -240,7 +240,7 @@ def test_success_is_not_said_before_the_file_is_durable(
         peer.associate((CT, [EXPLICIT_LE]))
         peer.send(1, 0x03, store_command("1.2.3"))
         peer.send(1, 0x02, small_ct())
-        assert entered.wait(10)
+        assert entered.wait(DEADLINE_S)
         readable, _, _ = select.select([peer.socket], [], [], 0.2)
         assert readable == []
         may_go_on.set()
@@ -255,15 +255,15 @@ def test_a_sender_that_is_killed_leaves_no_file(
 
     def held(dimse: ReceivingDimse, fragment: memoryview, *, last: bool) -> None:
         begun.set()
-        assert may_go_on.wait(10)
+        assert may_go_on.wait(DEADLINE_S)
         take(dimse, fragment, last=last)
 
     monkeypatch.setattr(ReceivingDimse, "_take_data", held)
     (path,) = slices(tmp_path / "sent", 1, size=4000)  # 32 MB: not all of it fits the sockets' buffers
     sender = subprocess.Popen([*dcmtk("storescu", node), str(path)], stderr=subprocess.DEVNULL)
-    assert begun.wait(10)
+    assert begun.wait(DEADLINE_S)
     sender.send_signal(signal.SIGKILL)
-    sender.wait(10)
+    sender.wait(DEADLINE_S)
     may_go_on.set()
     wait_until(lambda: node.receiver.active_associations == 0, "the association has ended")
     assert node.written() == []
@@ -277,13 +277,13 @@ def test_stopping_lets_an_association_end(node: Running) -> None:
     with RawPeer(node.port) as peer:
         peer.associate((CT, [EXPLICIT_LE]))
         peer.send(1, 0x03, store_command("1.2.3"))
-        stopping = threading.Thread(target=node.receiver.stop, args=(10.0,))
+        stopping = threading.Thread(target=node.receiver.stop, args=(DEADLINE_S,))
         stopping.start()
         wait_until(lambda: not _listens(node.port), "no more is accepted")
         peer.send(1, 0x02, small_ct())
         assert peer.response().status == 0
         peer.release()
-        stopping.join(10)
+        stopping.join(DEADLINE_S)
         assert not stopping.is_alive()
     node.wait_stored(1)
 

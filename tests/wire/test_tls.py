@@ -28,6 +28,7 @@ from tests.wire.earlier import FIND
 from tests.wire.floods import accept_first_context
 from tests.wire.peers import (
     CT,
+    DEADLINE_S,
     EXPLICIT_LE,
     IMPLICIT_LE,
     STEP_S,
@@ -94,7 +95,7 @@ def secured_scp(
         yield peer_at(server.socket.getsockname()[1]), stored
     finally:
         server.shutdown()
-        thread.join(10.0)
+        thread.join(DEADLINE_S)
 
 
 def of_version(pair: Pair, version: ssl.TLSVersion, clients: Path | None = None) -> ssl.SSLContext:
@@ -230,7 +231,7 @@ def test_a_peer_that_speaks_no_tls_is_told_apart(tmp_path: Path, authority: Auth
             took_s = time.monotonic() - began
         assert error.fault is PEER_UNREACHABLE
         assert words in str(error)
-        assert took_s < 10
+        assert took_s < 60
 
 
 def hang_up(connection: socket.socket) -> None:
@@ -267,7 +268,7 @@ def tls_that_stops_reading(context: ssl.SSLContext) -> Iterator[Peer]:
         with contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True) as secured:
             secured.recv(65536)
             secured.sendall(accept_first_context())
-            done.wait(30)
+            done.wait(DEADLINE_S)
 
     with socket_peer(behave, timeout_s=1.0) as peer:
         try:
@@ -290,7 +291,7 @@ def test_a_peer_that_stops_reading_costs_its_time_limit_and_no_memory(
         finally:
             tracemalloc.stop()
     check_waits(outcome, "it read nothing for 1 s")
-    assert took_s < 20
+    assert took_s < 60
     assert most < 8_000_000
 
 
@@ -315,7 +316,7 @@ def test_no_thread_and_no_descriptor_is_left_behind(
 
 
 def until_ended(threads: int) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + DEADLINE_S
     while threading.active_count() > threads and time.monotonic() < end:
         time.sleep(STEP_S)
     assert threading.active_count() <= threads

@@ -210,7 +210,7 @@ def service(
         got.append(request.headers.get("Authorization", ""))
         answer(request)
 
-    with web_server(seen, 5.0, **server) as peer:
+    with web_server(seen, **server) as peer:
         yield replace(peer, login=login), got
 
 
