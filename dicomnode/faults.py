@@ -695,8 +695,25 @@ REPLACED_ID_CAME = _row(
     "DN-2536",
     "Images came again under the (0010,0020) that an HL7 message had replaced; the results keep the new one.",
     "Nothing to do where the sender had not heard of the message. Where the merge was undone, have that sent the "
-    "other way round (ADT^A40 from the new ID to the old one): the results are written again.",
+    "other way round (ADT^A40 from the new ID to the old one): the results are written again. What had been "
+    "written under the other ID: `dicomnode retract STUDY --earlier --reason worklist --by NAME`.",
     severity=Severity.WARNING,
+)
+WAITS_FOR_ANOTHER = _row(
+    "DN-2537",
+    "The study stays taken back as of the wrong patient or order (DCM 113038): what comes of it is kept, and not "
+    "analysed.",
+    "It is analysed anew once each image that may be used has come again since with another Patient ID or Accession "
+    "Number than it ever had, or once a person says that it is right: `dicomnode retry STUDY --retracted --by NAME`.",
+    severity=Severity.WARNING,
+)
+PATIENTS_MIXED = _row(
+    "DN-2538",
+    "Results of the study were of the wrong patient or order once (DCM 113038), and its images disagree in {tag} "
+    "{keyword} now: nothing of it is analysed.",
+    "Correct the headers of those that are wrong at their source and send them again, or reject them there; that "
+    "goes on by itself. Where it is right so: `dicomnode retry STUDY --retracted --by NAME`.",
+    retry=Retry.NEEDS_PERSON,
 )
 
 # ── 3xxx assemble: from instances to a volume ─────────────────────────────────────────────────────
@@ -1397,13 +1414,14 @@ PICTURES_NOT_DRAWN = _row(
 SOURCE_HEADER_WRONG = _row(
     "DN-5001",
     "No result object can be made: {tag} {keyword} of the source is {problem}.",
-    "Correct the header at its source and send the study again.",
+    "Correct the header at its source and send the study again, or have a message (ADT^A08 or A40) say it; then "
+    "`dicomnode retry STUDY`.",
     retry=Retry.NEEDS_PERSON,
 )
 SOURCES_DISAGREE = _row(
     "DN-5002",
     "No result object can be made: the source images disagree in {tag} {keyword}.",
-    "The study mixes patients or studies; correct it in the archive and send it again.",
+    "The study mixes patients or studies; correct it in the archive and send it again, then `dicomnode retry STUDY`.",
     retry=Retry.NEEDS_PERSON,
 )
 GEOMETRY_GUARD = _row(

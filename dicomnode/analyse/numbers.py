@@ -78,6 +78,7 @@ def _classification(numbers: Numbers, output: OutputSpec, result: Result, where:
             threshold=threshold,
             probabilities=_all_classes(reading.probabilities, reading.names),
             algorithm=result.label,
+            calibrated=output.calibrated,
         )
     )
     numbers.frame_scores += [

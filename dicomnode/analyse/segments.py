@@ -111,6 +111,7 @@ class _Desk:
             short_axis_lps_mm=measured.axes.short_lps_mm if measured.axes else None,
             colour_rgb=output.colour_rgb,
             measurements=measured.measurements,
+            calibrated=output.calibrated,
         )
         return self._placed(segment, measured) if output.kind == _LESION else segment
 
@@ -166,6 +167,7 @@ class _Desk:
             site=output.site.coded if output.site else None,
             laterality=_SIDES[side] if side else None,
             score=score,
+            calibrated=output.calibrated,
         )
 
     def _tracking_id(self, number: int) -> str:

@@ -142,6 +142,7 @@ def segment_document(findings: Findings, segment: Segment) -> dict[str, Any]:
         "volume_ml": round(volume_ml(findings, segment), _DIGITS),
         "long_axis_mm": measured(segment, "long_axis_mm"),
         "score": None if segment.score is None else round(segment.score, _DIGITS),
+        "calibrated": segment.calibrated,
         "centre_lps_mm": [round(x, _DIGITS) for x in segment.centre_lps_mm],
         "measurements": {m.name: round(m.value, _DIGITS) for m in segment.measurements},
         "tracking_uid": segment.tracking_uid,

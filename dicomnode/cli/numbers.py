@@ -30,6 +30,7 @@ def region_document(findings: Findings, region: Region) -> dict[str, Any]:
         "label": region.label,
         "engine": findings.provenance.engine,
         "score": None if region.score is None else round(region.score, _DIGITS),
+        "calibrated": region.calibrated,
         "points_lps_mm": [[round(x, _DIGITS) for x in point] for point in region.points_lps_mm],
         "tracking_uid": region.tracking_uid,
     }
@@ -39,6 +40,7 @@ def _classification(one: Classification) -> dict[str, Any]:
     return {
         "label": one.label,
         "probability": one.probability,
+        "calibrated": one.calibrated,
         "threshold": one.threshold,
         "present": one.present,
         "probabilities": {each.label: each.probability for each in one.probabilities},

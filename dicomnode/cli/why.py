@@ -204,13 +204,14 @@ def _rules(events: Sequence[EventRecord]) -> list[dict[str, Any]]:
 
 def _analyses(journal: Journal, study_uid: str, settings: Settings) -> list[dict[str, Any]]:
     """What each engine found, also one in shadow, whose results are kept and not sent."""
+    from dicomnode.journal import analysis_of
     from dicomnode.serve import engine_of
 
     modes = {entry.name: entry.mode for entry in settings.engine}
     rows = []
     for record in journal.findings(study_uid):
         row: dict[str, Any] = {
-            "engine": record.engine,
+            "engine": analysis_of(record.engine),
             "study_version": record.study_version,
             "mode": modes.get(engine_of(record.engine), "not configured"),
             "path": str(record.path),

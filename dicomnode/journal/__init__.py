@@ -11,6 +11,7 @@ from dicomnode.journal.closing import SHORTFALL, THEN, Closing, Incomplete
 from dicomnode.journal.confirmations import AskedCommitment, Unconfirmed
 from dicomnode.journal.corrections import Correction, HeaderCorrection, RejectionNote
 from dicomnode.journal.evidence import EvidenceKind, EvidenceRecord, OpenStudy, SourceAnswer
+from dicomnode.journal.failures import analysis_of, failure_of, is_failure
 from dicomnode.journal.finish import Overtaken
 from dicomnode.journal.identities import Identity, IdentityChange, PatientKey
 from dicomnode.journal.instances import KEY_OBJECTS
@@ -99,6 +100,9 @@ __all__ = [
     "TaskRecord",
     "TaskState",
     "Unconfirmed",
+    "analysis_of",
+    "failure_of",
+    "is_failure",
     "is_of_retraction",
     "place_of",
 ]

@@ -24,6 +24,8 @@ from dicomnode.journal import (
     superseding,
     versions,
 )
+from dicomnode.journal.lost_priors import lose_wrong_prior
+from dicomnode.journal.of_another import WRONG_ORDER
 from dicomnode.journal.records import FindingRecord, Maker
 from dicomnode.journal.results import finding_record
 from dicomnode.journal.retraction import Retracted, Withdrawal
@@ -171,6 +173,8 @@ def take_back(
     if ended:
         retraction.retract_study(connection, study_uid, version, now)
         versions.add(connection, study_uid, version, now, kind=CorrectionKind.RETRACTED, code=code)
+    if code == WRONG_ORDER:
+        lose_wrong_prior(connection, study_uid, now)
     engines = sorted({key.engine for key in keys})
     text = sentences.retracted(count, destinations, code, engines=engines, by=by)
     events.append(

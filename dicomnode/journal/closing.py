@@ -10,7 +10,7 @@ from typing import Final, Literal
 from sqlalchemy import Connection, select, update
 
 from dicomnode.faults import STUDY_HELD, STUDY_NOT_FOUND, NodeError
-from dicomnode.journal import evidence, schema, studies, tasks
+from dicomnode.journal import evidence, schema, studies, tasks, versions
 from dicomnode.journal.evidence import EvidenceRecord
 from dicomnode.journal.records import NewTask
 from dicomnode.journal.transitions import Event, TaskKind
@@ -47,6 +47,8 @@ def close(connection: Connection, study_uid: str, closing: Closing, now: datetim
     """Close a study and make its dispatch task; give its version, None when it is not to be closed now."""
     # One step of the journal's clock: what came at that very instant is what was decided on
     after = closing.last_arrival + timedelta(microseconds=1)
+    if versions.carry_on(connection, study_uid, now):
+        return None
     lacks = None if closing.shortfall is None else (closing.shortfall, str(closing.then))
     version = studies.complete(connection, study_uid, closing.evidence, now, after, lacks)
     if version is None:

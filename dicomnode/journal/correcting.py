@@ -7,7 +7,16 @@ from datetime import datetime
 
 from sqlalchemy import Engine
 
-from dicomnode.journal import answers, corrections, events, identities, retraction, studies, versions
+from dicomnode.journal import (
+    answers,
+    corrections,
+    events,
+    identities,
+    of_another,
+    retraction,
+    studies,
+    versions,
+)
 from dicomnode.journal.answers import Answer, AnswerKey, AnswerQuery
 from dicomnode.journal.connection import reading, writing
 from dicomnode.journal.identities import Identity, IdentityChange, PatientKey, Record
@@ -59,6 +68,21 @@ class Correcting:
         """Results that others reject, or that a person took back by engine: by (engine, version)."""
         with reading(self._engine) as connection:
             return versions.rejected_answers(connection, study_uid)
+
+    def of_another_since(self, study_uid: str) -> int | None:
+        """Since which version a study is taken back as of the wrong patient or order; None: it is not."""
+        with reading(self._engine) as connection:
+            return of_another.since(connection, study_uid)
+
+    def is_of_another(self, study_uid: str) -> bool:
+        """Whether a study, or an answer to it, is of the wrong patient or order still."""
+        with reading(self._engine) as connection:
+            return versions.is_of_another(connection, study_uid)
+
+    def must_be_of_one(self, study_uid: str) -> bool:
+        """Whether images of more than one patient or order hold a study: it was of another once."""
+        with reading(self._engine) as connection:
+            return versions.must_be_of_one(connection, study_uid)
 
     def reanalyse(self, study_uid: str, by: str, now: datetime) -> int | None:
         """Have a study whose results were taken back analysed again, as its next version; give that.

@@ -14,16 +14,25 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, select, update
 
-from dicomnode.journal import events, instances, retraction, schema, sentences, studies
-from dicomnode.journal.lost_priors import lose_corrected_prior, lose_rejected_prior
+from dicomnode.journal import (
+    events,
+    instances,
+    of_another,
+    retraction,
+    schema,
+    sentences,
+    studies,
+    superseding,
+)
+from dicomnode.journal.lost_priors import lose_corrected_prior, lose_rejected_prior, lose_wrong_prior
 from dicomnode.journal.records import ReadIds
 from dicomnode.journal.retraction import Retracted
 from dicomnode.journal.versions import (
     CorrectionKind,
     add,
+    first_named_another_in,
     left,
     locked,
-    named_another_since,
     reopen,
 )
 from dicomnode.values import Instance
@@ -122,29 +131,39 @@ def _correct_headers(
         values["accession_number"] = news[-1].ids.accession_number
     is_renaming = all(one.is_renaming for one in news)
     before: int = locked(connection, study_uid).version
+    since = of_another.since(connection, study_uid)
     version = reopen(connection, study_uid, now, values)
-    cures_below = _mark_others(connection, study_uid, news, version)
+    _mark_others(connection, study_uid, news, version)
+    goes_back = any(one.goes_back for one in news)
+    cures_below = _cures_below(connection, study_uid, version, since, goes_back=goes_back)
     add(
         connection, study_uid, version, now,
         kind=CorrectionKind.HEADER, keywords=keywords, is_renaming=is_renaming,
         anew=sorted({keyword for one in news for keyword in one.anew}), cures_below=cures_below,
     )  # fmt: skip
-    ended = _ended_by(connection, study_uid, before, is_renaming=is_renaming, cures_below=cures_below)
-    if any(one.goes_back for one in news) and studies.was_of_another(connection, study_uid):
-        ended = list(dict.fromkeys([*ended, studies.WRONG_ORDER]))
-    if ended:
-        retraction.retract_study(connection, study_uid, version, now)
-    known = studies.taken_back_as(connection, study_uid, version)
-    for code in ended:
-        if code not in known:
-            add(connection, study_uid, version, now, kind=CorrectionKind.RETRACTED, code=code)
-    text = sentences.corrected(len(news), keywords, version, of_another=studies.WRONG_ORDER in ended)
+    stays = since is not None and since >= cures_below
+    again = goes_back and since is None and of_another.was(connection, study_uid)
+    ended = _ended_by(connection, study_uid, before, is_renaming=is_renaming, is_anothers=stays or again)
+    _take_back(connection, study_uid, version, ended, now)
+    text = sentences.corrected(
+        len(news), keywords, version,
+        of_another=of_another.WRONG_ORDER in ended, again=again,
+    )  # fmt: skip
     events.append(
         connection, study_uid, now, "study.corrected", text,
         version=version, instances=len(news), keywords=", ".join(keywords),
     )  # fmt: skip
     studies.settle_state(connection, study_uid, now)
     lose_corrected_prior(connection, study_uid, news, now)
+
+
+def _take_back(
+    connection: Connection, study_uid: str, version: int, codes: Iterable[str], now: datetime
+) -> None:
+    """Take back a version that has begun just now, by each of these codes."""
+    for code in codes:
+        retraction.retract_study(connection, study_uid, version, now)
+        add(connection, study_uid, version, now, kind=CorrectionKind.RETRACTED, code=code)
 
 
 def _enter_files(
@@ -172,44 +191,50 @@ def _enter_files(
 
 def _mark_others(
     connection: Connection, study_uid: str, news: Iterable[HeaderCorrection], version: int
-) -> int:
-    """Write which images name another patient or order by now; give below which version that is a cure.
-
-    0 where it is none yet: as long as one image names the wrong one, results of it may.
-    """
-    others = [one for one in news if one.is_cure]
-    returned = [one for one in news if one.goes_back]
-    for of, value in ((others, version), (returned, None)):
-        for one in of:
-            connection.execute(
-                update(_instance)
-                .where(
-                    _instance.c.study_instance_uid == study_uid,
-                    _instance.c.sop_instance_uid == one.instance.sop_instance_uid,
-                )
-                .values(another_in=value)
+) -> None:
+    """Write which images name another patient or order by now, and which do no longer."""
+    for one in news:
+        if not one.is_cure and not one.goes_back:
+            continue
+        connection.execute(
+            update(_instance)
+            .where(
+                _instance.c.study_instance_uid == study_uid,
+                _instance.c.sop_instance_uid == one.instance.sop_instance_uid,
             )
-    return named_another_since(connection, study_uid) if others else 0
+            .values(another_in=version if one.is_cure else None)
+        )
+
+
+def _cures_below(
+    connection: Connection, study_uid: str, version: int, since: int | None, *, goes_back: bool
+) -> int:
+    """Below which version corrected headers are a cure; 0 where they cure no more than was cured before.
+
+    They are none as long as one image names the wrong one: results of it may, too. since: as of `of_another`.
+    The versions that were carried on from there, taken back and never analysed, are put right with it.
+    """
+    if goes_back:
+        return of_another.ENDS_CURES
+    first = first_named_another_in(connection, study_uid)
+    if since is not None and since < first:
+        return version
+    return first if first > of_another.cured_below(connection, study_uid) else 0
 
 
 def _ended_by(
-    connection: Connection, study_uid: str, before: int, *, is_renaming: bool, cures_below: int
+    connection: Connection, study_uid: str, before: int, *, is_renaming: bool, is_anothers: bool
 ) -> list[str]:
-    """Codes by which a version was taken back, as far as these hold for its corrected headers, too.
+    """Codes by which corrected headers are taken back at once: those of the version before that still hold.
 
     What was of the wrong patient or order is so until another one is named; anything else is no better under
     another name. Where no image is left, there is nothing to make results of.
     """
     codes = studies.taken_back_as(connection, study_uid, before)
-    if not left(connection, study_uid):
-        return codes
-    since = studies.of_another_since(connection, study_uid, before)
-    is_cured = since is not None and since < cures_below
-    return [
-        code
-        for code in dict.fromkeys(codes)
-        if (not is_cured if code == studies.WRONG_ORDER else is_renaming)
-    ]
+    if left(connection, study_uid):
+        codes = [code for code in codes if is_renaming and code != of_another.WRONG_ORDER]
+        codes += [of_another.WRONG_ORDER] if is_anothers else []
+    return list(dict.fromkeys(codes))
 
 
 def _correct_modalities(connection: Connection, study_uid: str, news: Iterable[HeaderCorrection]) -> None:
@@ -240,6 +265,7 @@ def _reject(connection: Connection, note: RejectionNote, now: datetime) -> None:
     if not new:
         return
     retraction.reject(connection, note.study_instance_uid, new, note.code, note.sop_instance_uid)
+    _reject_answers(connection, note, new, now)
     here = set(
         connection.execute(
             select(_instance.c.sop_instance_uid).where(
@@ -255,10 +281,43 @@ def _reject(connection: Connection, note: RejectionNote, now: datetime) -> None:
         studies.settle_state(connection, note.study_instance_uid, now)
 
 
+def _reject_answers(connection: Connection, note: RejectionNote, uids: Sequence[str], now: datetime) -> None:
+    """Stop what is under way of the answers that a note names objects of; a part of one stands for it all.
+
+    One that is of the wrong patient or order ends what its engine makes of later versions, too.
+    """
+    study_uid, made = note.study_instance_uid, schema.result_object.c
+    rows = connection.execute(
+        select(made.study_version, made.engine, made.sop_instance_uid).where(
+            made.study_instance_uid == study_uid, made.engine.not_like(f"{studies.RETRACTION}%")
+        )
+    )
+    named = set(uids)
+    answers = sorted({(row.study_version, row.engine) for row in rows if row.sop_instance_uid in named})
+    if not answers:
+        return
+    cured = of_another.cured_below(connection, study_uid)
+    # A dispatch that has not seen it begins anew
+    last: int = locked(connection, study_uid).version
+    add(connection, study_uid, last, now, kind=CorrectionKind.ANSWER, code=note.code)
+    for version, engine in answers:
+        superseding.reject_answer(connection, study_uid, version, engine, now)
+        if note.code == of_another.WRONG_ORDER and version >= cured:
+            superseding.reject_later_answers(connection, study_uid, version, engine, now)
+    engines = ", ".join(sorted({engine for _, engine in answers}))
+    text = sentences.results_rejected(engines, note.meaning, note.code)
+    events.append(
+        connection, study_uid, now, "results.rejected", text,
+        engines=engines, code=note.code, note=note.sop_instance_uid,
+    )  # fmt: skip
+    if note.code == of_another.WRONG_ORDER:
+        lose_wrong_prior(connection, study_uid, now)
+
+
 def _set_aside(connection: Connection, note: RejectionNote, count: int, now: datetime) -> None:
     study_uid = note.study_instance_uid
     version: int = locked(connection, study_uid).version
-    if studies.of_another_since(connection, study_uid, version) is None:
+    if of_another.since(connection, study_uid) is None:
         version = reopen(connection, study_uid, now)
     text = sentences.rejected(count, note.meaning, note.code, version)
     events.append(
@@ -268,8 +327,7 @@ def _set_aside(connection: Connection, note: RejectionNote, count: int, now: dat
     number = add(connection, study_uid, version, now, kind=CorrectionKind.REJECTED, code=note.code)
     retraction.withdraw(connection, study_uid, retraction.Withdrawal(number, version, note.code), now)
     if not left(connection, study_uid):
-        retraction.retract_study(connection, study_uid, version, now)
-        add(connection, study_uid, version, now, kind=CorrectionKind.RETRACTED, code=note.code)
+        _take_back(connection, study_uid, version, [note.code], now)
     studies.settle_state(connection, study_uid, now)
     series = instances.series_of(connection, study_uid, note.instances)
     lose_rejected_prior(connection, study_uid, series, note.code, now)
@@ -298,6 +356,8 @@ def retract(
     count, destinations = retraction.withdraw(connection, study_uid, withdrawal, now)
     if not earlier_only:
         retraction.retract_study(connection, study_uid, version, now)
+        if code == of_another.WRONG_ORDER:
+            lose_wrong_prior(connection, study_uid, now)
     if count or ended:
         text = sentences.retracted(count, destinations, code, earlier_only=earlier_only, by=by)
         events.append(

@@ -94,6 +94,34 @@ def replace(
         )
 
 
+def end(connection: Connection, study_uid: str, version: int, engine: str, text: str, now: datetime) -> None:
+    """Write that no destination gets the objects of an answer any more; what it has, or may have, stays.
+
+    text: why.
+    """
+    rows = connection.execute(
+        select(
+            _delivery.c.sop_instance_uid, _delivery.c.destination, may_have_arrived().label("may_be_there")
+        )
+        .join(_object)
+        .where(
+            _delivery.c.outcome.not_in([STORED, REPLACED]),
+            _object.c.study_instance_uid == study_uid,
+            _object.c.study_version == version,
+            _object.c.engine == engine,
+        )
+    ).all()
+    for row in rows:
+        connection.execute(
+            update(_delivery)
+            .where(
+                _delivery.c.sop_instance_uid == row.sop_instance_uid,
+                _delivery.c.destination == row.destination,
+            )
+            .values(outcome=REPLACED, text=text, may_be_there=bool(row.may_be_there), changed_at=now)
+        )
+
+
 def undelivered(connection: Connection, task: TaskRecord) -> list[ObjectRecord]:
     """What the task's destination shall get of its study version (and engine) and has not stored."""
     query = (

@@ -15,10 +15,12 @@ from dicomnode.journal import (
     confirmations,
     deliveries,
     events,
+    failures,
     identities,
     results,
     sentences,
     studies,
+    superseding,
     tasks,
 )
 from dicomnode.journal.records import (
@@ -89,6 +91,8 @@ def finish(connection: Connection, task: TaskRecord, ending: Ending, now: dateti
     if task.kind is TaskKind.REPORT and ending.event is Event.COMMITTED:
         made = {one.sop_instance_uid for one in ending.objects}
         deliveries.replace(connection, task, made, sentences.INSTEAD, now)
+    if task.kind is TaskKind.ANALYSE and ending.event is Event.COMMITTED:
+        superseding.replace_failure(connection, task, now)
     for note in ending.notes:
         events.append(connection, task.study_instance_uid, now, note.what, note.text, **note.facts)
     _end(connection, row, ending, now)
@@ -116,6 +120,8 @@ def _end(connection: Connection, row: Row[Any], ending: Ending, now: datetime) -
     if ending.payload is not None:
         values["payload"] = dict(ending.payload)
     tasks.move(connection, row, event, now, **values)
+    if event is Event.NEEDS_PERSON:
+        tasks.add(connection, failures.documents(connection, row, code), now)
     said = tasks.said(
         row,
         error=str(error) if error is not None else None,

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Table, func, insert, select, update
 
-from dicomnode.journal import events, priors, schema, sentences, studies, superseding
+from dicomnode.journal import events, of_another, priors, schema, sentences, superseding
 from dicomnode.journal.records import Arriving, Note, ReadIds
 from dicomnode.journal.studies import GROUP
 from dicomnode.journal.study_state import StudyState
@@ -87,7 +87,7 @@ def _add_to_study(
         version = _begin_study(connection, study_uid, new, now, prior)
     elif prior is not None or (row.complete_at is not None and not to_analyse):
         version = row.version  # what a note sets aside begins one by itself
-    elif studies.of_another_since(connection, study_uid, row.version) is not None:
+    elif of_another.since(connection, study_uid) is not None:
         version = row.version
         text = sentences.came_taken_back(to_analyse)
         events.append(

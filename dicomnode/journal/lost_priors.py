@@ -10,9 +10,9 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
-from dicomnode.journal import events, priors, retraction, sentences, studies
+from dicomnode.journal import events, priors, retraction, schema, sentences, studies
 from dicomnode.journal.versions import CorrectionKind, add, locked, reopen
 
 if TYPE_CHECKING:
@@ -53,6 +53,14 @@ def lose_corrected_prior(
     _lose(connection, study_uid, {series for series, keywords in whose if keywords}, lost, now)
     seen = {one.instance.series_instance_uid for one in news if not one.is_renaming}
     _lose(connection, study_uid, seen, _Lost("was corrected in what an engine may see"), now)
+
+
+def lose_wrong_prior(connection: Connection, study_uid: str, now: datetime) -> None:
+    """Take back what was made with a study that turns out to be of the wrong patient or order."""
+    series = schema.series.c
+    found = select(series.series_instance_uid).where(series.study_instance_uid == study_uid)
+    lost = _Lost("was taken back as of the wrong patient or order", _UNSAFE)
+    _lose(connection, study_uid, set(connection.execute(found).scalars()), lost, now)
 
 
 def _whose(correction: HeaderCorrection) -> frozenset[str]:

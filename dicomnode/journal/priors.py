@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import Connection, delete, insert, select, update
 
 from dicomnode.faults import FETCHED_AS_PRIOR
-from dicomnode.journal import events, schema, sentences
+from dicomnode.journal import events, of_another, schema, sentences
 from dicomnode.journal.records import NewTask
 from dicomnode.journal.study_state import StudyState
 from dicomnode.values import Sender
@@ -93,7 +93,8 @@ def kept_as_prior(
         return marked
     connection.execute(delete(_prior).where(_prior.c.study_instance_uid == study_uid))
     row = connection.execute(select(_study.c.version).where(_study.c.study_instance_uid == study_uid)).first()
-    if row is not None:
+    # What was taken back as of the wrong patient stays so, whoever sends it
+    if row is not None and of_another.since(connection, study_uid) is None:
         connection.execute(
             update(_study)
             .where(_study.c.study_instance_uid == study_uid)

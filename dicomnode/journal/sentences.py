@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from dicomnode.faults import WAITS_FOR_ANOTHER
+from dicomnode.journal.failures import analysis_of, is_failure
 from dicomnode.journal.study_state import StudyState
 from dicomnode.journal.transitions import Event, TaskKind
 
@@ -27,6 +29,11 @@ _RETRACTING: Final[dict[TaskKind, str]] = _WORK | {
     TaskKind.DELIVER: "The delivery of the rejection note to {destination}",
 }
 
+_FAILED: Final[dict[TaskKind, str]] = _WORK | {
+    TaskKind.REPORT: "The writing that {engine} failed",
+    TaskKind.DELIVER: "The delivery to {destination} of the document that {engine} failed",
+}
+
 _TASK: Final[Mapping[Event, str]] = {
     Event.RELEASED: "{work} may start.",
     Event.CLAIMED: "{work} has started (try {attempt}).",
@@ -43,6 +50,7 @@ _TASK: Final[Mapping[Event, str]] = {
     Event.SUPERSEDED: "{work} is not needed any more: the study has changed.",
 }
 
+_FAILED_BEFORE: Final = "{work} is not needed any more."
 _AWAITED: Final = "{work} is waited for; it is looked for again{when}."
 
 STUDY: Final[Mapping[StudyState, str]] = {
@@ -73,11 +81,7 @@ _THEN: Final[Mapping[str, str]] = {
     AGAIN: "Its images are those of the version before.",
 }
 
-_STAYS: Final = (
-    "The study stays taken back as of the wrong patient or order (DCM 113038) until all images come again "
-    "with another Patient ID or Accession Number, or a person says that it is right: dicomnode retry STUDY "
-    "--retracted --by NAME."
-)
+_STAYS: Final = f"{WAITS_FOR_ANOTHER.text()} {WAITS_FOR_ANOTHER.remedy} ({WAITS_FOR_ANOTHER.code})"
 
 _NAMED: Final = 12  # attributes in a sentence; the event's facts have all
 
@@ -96,6 +100,8 @@ _DELIVERY: Final[Mapping[str, str]] = {
 
 
 INSTEAD: Final = "It gets other kinds of objects instead."
+REJECTED: Final = "The results were rejected by a note of somebody else."
+WORKED: Final = "The analysis that had failed has worked since."
 _CONFIRMED: Final[Mapping[str, str]] = {
     "commitment": "{destination} has taken responsibility for {objects} (storage commitment).",
     "query": "{destination} was asked and lists {objects}.",
@@ -118,9 +124,12 @@ class Said:
 
 def of_task(event: Event, said: Said) -> str:
     """What happened to a task."""
-    engine = f"engine {said.engine}" if said.engine else "the engines"
+    engine = f"engine {analysis_of(said.engine)}" if said.engine else "the engines"
     form = _AWAITED if event is Event.FAILED and said.error is None else _TASK[event]
     works = _RETRACTING if said.engine.startswith("(") else _WORK  # see `retraction`
+    if is_failure(said.engine):
+        works = _FAILED
+        form = _FAILED_BEFORE if event is Event.SUPERSEDED else form
     named = _SEARCH if said.seeks_prior else works[said.kind]
     return form.format(
         work=named.format(engine=engine, destination=said.destination or "the destinations"),
@@ -197,13 +206,19 @@ def notice(kind: str, calling_ae: str, status: str, references: int) -> str:
     return f"{named}{f' ({status.lower()})' if status else ''} names {_count(references, 'image')}."
 
 
-def corrected(count: int, keywords: Sequence[str], version: int, *, of_another: bool = False) -> str:
-    """Images came again with another header. of_another: of a study that is of the wrong patient still."""
+def corrected(
+    count: int, keywords: Sequence[str], version: int, *, of_another: bool = False, again: bool = False
+) -> str:
+    """Images came again with another header.
+
+    of_another: of a study that is of the wrong patient still. again: it had been put right before.
+    """
     images = "An image came" if count == 1 else f"{count} images came"
+    back = " That goes back to whom it named before: the study is taken back again." if again else ""
     stays = f" {_STAYS}" if of_another else ""
     return (
         f"{images} again with the same pixels and another header: {_some(keywords)}. "
-        f"The old files are kept in the history; this is version {version}.{stays}"
+        f"The old files are kept in the history; this is version {version}.{back}{stays}"
     )
 
 
@@ -219,6 +234,14 @@ def rejected(count: int, meaning: str, code: str, version: int) -> str:
     return (
         f"A rejection note ({meaning}, DCM {code}) sets {_count(count, 'image')} aside. "
         f"What was made from the study before is taken back; this is version {version}."
+    )
+
+
+def results_rejected(engines: str, meaning: str, code: str) -> str:
+    """A rejection note of somebody else names results."""
+    return (
+        f"A rejection note ({meaning}, DCM {code}) names results of {engines}: "
+        "what of them has not been sent is not sent any more."
     )
 
 

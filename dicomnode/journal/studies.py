@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, and_, distinct, func, not_, or_, select, update
 
-from dicomnode.faults import STUDY_AMBIGUOUS, STUDY_NOT_FOUND, NodeError
-from dicomnode.journal import events, priors, schema, sentences
+from dicomnode.faults import STUDY_AMBIGUOUS, STUDY_NOT_FOUND, WAITS_FOR_ANOTHER, NodeError
+from dicomnode.journal import events, of_another, priors, schema, sentences
 from dicomnode.journal.records import Progress, StudyRecord
 from dicomnode.journal.study_state import StudyFacts, StudyState, TaskFact, study_reason, study_state
 from dicomnode.journal.transitions import TaskKind, TaskState
@@ -21,8 +21,6 @@ _task: Final = schema.task
 RETRACTION: Final = "(retraction"
 # Variables of one statement: SQLite takes 32 766, PostgreSQL 65 535
 GROUP: Final = 500
-# Of CID 7010: results of the wrong patient or order, for which the right one is the cure
-WRONG_ORDER: Final = "113038"
 
 
 def settle_state(connection: Connection, study_uid: str, now: datetime) -> StudyState:
@@ -35,6 +33,8 @@ def settle_state(connection: Connection, study_uid: str, now: datetime) -> Study
     if facts.complete and not facts.tasks and not facts.retracted and priors.mark(connection, study_uid):
         return StudyState(row.state)  # nobody looks at it
     state, reason = study_state(facts), study_reason(facts)
+    if state is StudyState.RETRACTED and of_another.since(connection, study_uid) is not None:
+        reason = WAITS_FOR_ANOTHER.text()
     if (state, reason) != (row.state, row.reason):
         connection.execute(
             update(_study).where(_study.c.study_instance_uid == study_uid).values(state=state, reason=reason)
@@ -112,25 +112,6 @@ def taken_back_as(connection: Connection, study_uid: str, version: int) -> list[
         .order_by(table.id)
     ).scalars()
     return list(codes)
-
-
-def of_another_since(connection: Connection, study_uid: str, version: int) -> int | None:
-    """Since which version the results of a study are taken back as of the wrong patient or order.
-
-    None where they are not. Whatever comes then joins the version that was taken back, until its images name
-    another one, or a person has it analysed again: nothing else tells that it is right now.
-    """
-    since = None
-    while version > 0 and WRONG_ORDER in taken_back_as(connection, study_uid, version):
-        since, version = version, version - 1
-    return since
-
-
-def was_of_another(connection: Connection, study_uid: str) -> bool:
-    """Whether results of any version of a study were taken back as of the wrong patient or order."""
-    table = schema.correction.c
-    of = (table.study_instance_uid == study_uid, table.kind == "retracted", table.code == WRONG_ORDER)
-    return connection.execute(select(table.id).where(*of).limit(1)).first() is not None
 
 
 def last_arrival(row: Row[Any]) -> datetime:

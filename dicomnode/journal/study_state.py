@@ -100,7 +100,7 @@ def _stage_at_work(still_open: Sequence[TaskFact], tasks: Iterable[TaskFact]) ->
     if kinds & {TaskKind.FETCH, TaskKind.DISPATCH}:
         return StudyState.COMPLETE
     if kinds & _WORK:
-        begun = any(
+        begun = TaskKind.REPORT in kinds or any(
             task.kind in _WORK and task.state in (TaskState.RUNNING, TaskState.DONE) for task in tasks
         )
         return StudyState.ANALYSING if begun else StudyState.QUEUED

@@ -8,7 +8,9 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, select
 
-from dicomnode.journal import confirmations, events, schema, sentences, studies, tasks
+from dicomnode.journal import confirmations, deliveries, events, schema, sentences, studies, tasks
+from dicomnode.journal.failures import failure_of
+from dicomnode.journal.records import TaskRecord
 from dicomnode.journal.transitions import Event, states_before
 
 _task: Final = schema.task
@@ -28,6 +30,39 @@ def supersede_answer(
     """What is unfinished of the results of an analysis is not needed any more."""
     of = (_task.c.study_version == version, _task.c.engine == engine)
     _supersede(connection, study_uid, of, now)
+
+
+def reject_answer(connection: Connection, study_uid: str, version: int, engine: str, now: datetime) -> None:
+    """What is unfinished of the results of an analysis may not go anywhere: somebody else rejects them."""
+    deliveries.end(connection, study_uid, version, engine, sentences.REJECTED, now)
+    supersede_answer(connection, study_uid, version, engine, now)
+
+
+def reject_later_answers(
+    connection: Connection, study_uid: str, version: int, engine: str, now: datetime
+) -> None:
+    """Nor may what the engine of such an analysis makes of later versions, whichever their number."""
+    name = engine.partition(":")[0]
+    rows = connection.execute(
+        select(_task.c.study_version, _task.c.engine)
+        .distinct()
+        .where(
+            _task.c.study_instance_uid == study_uid,
+            _task.c.study_version >= version,
+            _task.c.state.in_(UNFINISHED),
+        )
+    ).all()
+    for row in rows:
+        if row.engine.partition(":")[0] == name:
+            reject_answer(connection, study_uid, row.study_version, row.engine, now)
+
+
+def replace_failure(connection: Connection, analysis: TaskRecord, now: datetime) -> None:
+    """What says that an analysis failed is not needed any more: it has worked since."""
+    name = failure_of(analysis.engine or "")
+    study_uid, version = analysis.study_instance_uid, analysis.study_version
+    deliveries.end(connection, study_uid, version, name, sentences.WORKED, now)
+    supersede_answer(connection, study_uid, version, name, now)
 
 
 def _supersede(

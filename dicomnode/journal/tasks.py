@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
 
 from dicomnode.faults import KILLED_ITS_WORKER, LEASE_LOST, SEARCH_LOST, Fault, NodeError
-from dicomnode.journal import events, places, priors, schema, sentences, studies
+from dicomnode.journal import events, failures, places, priors, schema, sentences, studies
 from dicomnode.journal.records import NewTask, Progress, TaskRecord
 from dicomnode.journal.transitions import Event, TaskKind, TaskState, states_before, step
 
@@ -260,6 +260,8 @@ def _take_from_the_dead(connection: Connection, wanted: Claim, now: datetime) ->
             values |= {"error_code": fault.code, "error_text": text}
             error = f"{fault.code} {text}"
         move(connection, row, event, now, **values)
+        if event is Event.LOST_TOO_OFTEN:
+            add(connection, failures.documents(connection, row, values["error_code"]), now)
         events.append(
             connection,
             row.study_instance_uid,

@@ -14,8 +14,10 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
 
-from dicomnode.journal import events, instances, priors, retraction, schema, sentences, studies
+from dicomnode.faults import PATIENTS_MIXED
+from dicomnode.journal import events, instances, of_another, priors, retraction, schema, sentences, studies
 from dicomnode.journal.study_state import StudyState
+from dicomnode.journal.transitions import TaskKind, TaskState
 
 _correction: Final = schema.correction
 _instance: Final = schema.instance
@@ -30,7 +32,7 @@ class CorrectionKind(StrEnum):
     IDENTITY = "identity"  # whose the study is, by HL7
     RETRACTED = "retracted"  # the results of the study were taken back
     SUPERSEDED = "superseded"  # the results of earlier versions were
-    ANSWER = "answer"  # the results of some engines were
+    ANSWER = "answer"  # the results of some engines were, here or by a note of somebody else
     PRIOR = priors.LOST  # an earlier study that results were made with may not be used any more
     AGAIN = "again"  # nothing: a person has seen that it is right
 
@@ -91,10 +93,10 @@ def _usable(study_uid: str) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def named_another_since(connection: Connection, study_uid: str) -> int:
-    """The version since which all images that may be used name another patient or order than before.
+def first_named_another_in(connection: Connection, study_uid: str) -> int:
+    """The version in which the first of the images that may be used came to name another patient or order.
 
-    0 where one of them does not. What was made of versions before that, of the wrong one, is cured.
+    0 where one of them has not. Of versions before that, no image names the one that it named then.
     """
     found: int | None = connection.execute(
         select(func.min(func.coalesce(_instance.c.another_in, 0))).where(*_usable(study_uid))
@@ -119,7 +121,7 @@ class RejectedAnswer(NamedTuple):
     @property
     def is_anothers(self) -> bool:
         """Whether they are of the wrong patient or order still, whatever else was corrected."""
-        return studies.WRONG_ORDER in self.codes - self.cured
+        return of_another.WRONG_ORDER in self.codes - self.cured
 
 
 def rejected_answers(connection: Connection, study_uid: str) -> dict[tuple[str, int], RejectedAnswer]:
@@ -149,19 +151,40 @@ def rejected_answers(connection: Connection, study_uid: str) -> dict[tuple[str, 
     )
     for row in connection.execute(taken_back):
         codes[row.engine, row.study_version].add(row.taken_back)
-    cured = _last_cure(connection, study_uid) if codes else 0
+    cured = of_another.cured_below(connection, study_uid) if codes else 0
     return {
-        of: RejectedAnswer(frozenset(found), frozenset({studies.WRONG_ORDER} if of[1] < cured else ()))
+        of: RejectedAnswer(frozenset(found), frozenset({of_another.WRONG_ORDER} if of[1] < cured else ()))
         for of, found in codes.items()
     }
 
 
-def _last_cure(connection: Connection, study_uid: str) -> int:
-    """The version below which what was of the wrong patient or order has been put right; 0: nothing was."""
-    found: int | None = connection.execute(
-        select(func.max(_correction.c.cures_below)).where(_correction.c.study_instance_uid == study_uid)
-    ).scalar_one()
-    return found or 0
+def is_of_another(connection: Connection, study_uid: str) -> bool:
+    """Whether a study, or an answer to it, is of the wrong patient or order still: then it is no prior."""
+    answers = rejected_answers(connection, study_uid).values()
+    return of_another.since(connection, study_uid) is not None or any(one.is_anothers for one in answers)
+
+
+def must_be_of_one(connection: Connection, study_uid: str) -> bool:
+    """Whether images of more than one patient or order hold a study: something of it was of another once.
+
+    Not where a person has said since that it is right, and no image has come or was corrected after that.
+    """
+    answers = rejected_answers(connection, study_uid).values()
+    if not of_another.was(connection, study_uid) and not any(
+        of_another.WRONG_ORDER in one.codes for one in answers
+    ):
+        return False
+    query = select(_correction).where(_correction.c.study_instance_uid == study_uid)
+    said = connection.execute(
+        query.where(_correction.c.kind == CorrectionKind.AGAIN).order_by(_correction.c.id.desc()).limit(1)
+    ).first()
+    if said is None:
+        return True
+    corrected = query.where(_correction.c.kind == CorrectionKind.HEADER, _correction.c.id > said.id)
+    came = select(_instance.c.sop_instance_uid).where(
+        *_usable(study_uid), _instance.c.study_version >= said.study_version
+    )
+    return any(connection.execute(one.limit(1)).first() is not None for one in (corrected, came))
 
 
 def reanalyse(connection: Connection, study_uid: str, by: str, now: datetime) -> int | None:
@@ -171,7 +194,7 @@ def reanalyse(connection: Connection, study_uid: str, by: str, now: datetime) ->
     was fetched as a prior. by: who says so, for the audit.
     """
     row = locked(connection, study_uid)
-    codes = _ended_with(connection, study_uid, row.version)
+    codes = _withheld_as(connection, study_uid, row.version)
     if not codes or row.state not in _SETTLED or not left(connection, study_uid):
         return None
     if priors.mark(connection, study_uid) is not None:
@@ -187,17 +210,55 @@ def reanalyse(connection: Connection, study_uid: str, by: str, now: datetime) ->
     return version
 
 
-def _ended_with(connection: Connection, study_uid: str, version: int) -> list[str]:
-    """Codes by which the last results of a study were taken back here, or rejected elsewhere."""
-    made = schema.result_object.c
-    newest = select(func.max(made.study_version)).where(
-        made.study_instance_uid == study_uid, made.engine.not_like(f"{studies.RETRACTION}%")
-    )
-    last = connection.execute(newest).scalar_one()
+def _withheld_as(connection: Connection, study_uid: str, version: int) -> list[str]:
+    """Codes for which a study is not analysed, or an engine not asked again; none: its results stand.
+
+    Of answers that were rejected, those count in whose place this version has no answer that stands.
+    """
     codes = set(studies.taken_back_as(connection, study_uid, version))
-    for (_, of), rejected in rejected_answers(connection, study_uid).items():
-        codes |= rejected.codes if of == last else set()
+    rejected = rejected_answers(connection, study_uid)
+    standing = {
+        row.engine
+        for row in connection.execute(retraction.standing(study_uid, None))
+        if row.study_version == version
+    }
+    for (engine, of), answer in rejected.items():
+        if (engine, version) in rejected or (of < version and engine not in standing):
+            codes |= answer.codes
+    if _is_mixed(connection, study_uid, version):
+        codes.add(of_another.WRONG_ORDER)
     return sorted(codes)
+
+
+def _is_mixed(connection: Connection, study_uid: str, version: int) -> bool:
+    """Whether a version is held since its images are of more than one patient or order."""
+    task = schema.task.c
+    held = select(task.id).where(
+        task.study_instance_uid == study_uid,
+        task.study_version == version,
+        task.kind == TaskKind.DISPATCH,
+        task.state == TaskState.PARKED,
+        task.error_code == PATIENTS_MIXED.code,
+    )
+    return connection.execute(held).first() is not None
+
+
+def carry_on(connection: Connection, study_uid: str, now: datetime) -> bool:
+    """Take an open version back too where the study is of the wrong patient or order still; tell whether.
+
+    Earlier releases began such versions; none is begun any more.
+    """
+    if of_another.since(connection, study_uid) is None:
+        return False
+    version: int = locked(connection, study_uid).version
+    if not studies.is_retracted(connection, study_uid, version):
+        retraction.retract_study(connection, study_uid, version, now)
+        add(
+            connection, study_uid, version, now,
+            kind=CorrectionKind.RETRACTED, code=of_another.WRONG_ORDER,
+        )  # fmt: skip
+    studies.settle_state(connection, study_uid, now)
+    return True
 
 
 def same_images_since(connection: Connection, study_uid: str, version: int) -> int:

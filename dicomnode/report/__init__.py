@@ -11,27 +11,27 @@ from dicomnode.values.lazy import lazy_face
 
 if TYPE_CHECKING:
     from dicomnode.report.choice import Choice, choose, classes_for
-    from dicomnode.report.guard import check_segmentation
-    from dicomnode.report.headers import check_patient
+    from dicomnode.report.drawing.pictures import overlay_png
+    from dicomnode.report.guard.segmentations import check_segmentation
+    from dicomnode.report.heading.headers import check_patient
     from dicomnode.report.make import make_objects
-    from dicomnode.report.mismatch import MismatchError
-    from dicomnode.report.mismatch_pictures import draw_mismatch
+    from dicomnode.report.mismatch.error import MismatchError
+    from dicomnode.report.mismatch.pictures import draw_mismatch
     from dicomnode.report.objects import EarlierReport, ReportProfile, ResultObject
     from dicomnode.report.pages.pixels import SourcePixels
-    from dicomnode.report.pictures import overlay_png
-    from dicomnode.report.rejection_note import Rejection, make_rejection_note
+    from dicomnode.report.selections.rejection_note import Rejection, make_rejection_note
 
 _HOMES = {
     "choice": ("Choice", "choose", "classes_for"),
-    "guard": ("check_segmentation",),
-    "headers": ("check_patient",),
+    "guard.segmentations": ("check_segmentation",),
+    "heading.headers": ("check_patient",),
     "make": ("make_objects",),
-    "mismatch": ("MismatchError",),
-    "mismatch_pictures": ("draw_mismatch",),
+    "mismatch.error": ("MismatchError",),
+    "mismatch.pictures": ("draw_mismatch",),
     "objects": ("EarlierReport", "ReportProfile", "ResultObject"),
     "pages.pixels": ("SourcePixels",),
-    "pictures": ("overlay_png",),
-    "rejection_note": ("Rejection", "make_rejection_note"),
+    "drawing.pictures": ("overlay_png",),
+    "selections.rejection_note": ("Rejection", "make_rejection_note"),
 }
 
 __all__ = [

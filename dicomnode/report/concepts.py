@@ -54,7 +54,7 @@ ANATOMICAL_STRUCTURE: Final = Code("91723000", "SCT", "Anatomical Structure")
 LATERALITY: Final = Code("272741003", "SCT", "Laterality")
 PRESENT: Final = Code("52101004", "SCT", "Present")  # CID 240
 ABSENT: Final = Code("272519000", "SCT", "Absent")
-PROBABILITY: Final = Code("122157", "DCM", "Probability")  # of a class
+PROBABILITY: Final = Code("122157", "DCM", "Probability")  # of a class; of a finding where it is calibrated
 CERTAINTY: Final = Code("111012", "DCM", "Certainty of Finding")  # a score: nobody calibrated it
 DECISION_THRESHOLD: Final = Code("THRESHOLD", "99DICOMNODE", "Decision threshold")  # DICOM has none
 INTERVAL_LOW: Final = Code("INTERVALLOW", "99DICOMNODE", "Lower end of interval")
@@ -93,6 +93,11 @@ def all_concepts() -> dict[str, Code]:
     """Every code of the table by its name here."""
     named = {name: value for name, value in globals().items() if isinstance(value, Code)}
     return named | {f"PROCEDURES[{modality}]": code for modality, code in PROCEDURES.items()}
+
+
+def concept_of_score(*, calibrated: bool) -> Code:
+    """What the number from 0 to 1 of a finding is; of a class, words say whether it is calibrated."""
+    return PROBABILITY if calibrated else CERTAINTY
 
 
 def procedure_of(modality: str) -> Code:

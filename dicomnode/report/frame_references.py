@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from dicomnode.report.identity import Imprint
+from dicomnode.report.heading.identity import Imprint
 from dicomnode.values import Float64
 
 if TYPE_CHECKING:

@@ -13,12 +13,14 @@ from dicomnode.faults import REPORT_FAILED, NodeError
 from dicomnode.report.fields.derived_images import build_derived_images
 from dicomnode.report.fields.left_out import MOST_IMAGES
 from dicomnode.report.fields.parametric_maps import build_parametric_maps
-from dicomnode.report.guard import check_labelmap, check_segmentation
-from dicomnode.report.guard_contours import check_structure_set
-from dicomnode.report.guard_graphics import check_presentation_state
-from dicomnode.report.headers import read_heading
-from dicomnode.report.identity import Imprint, apply_identity, to_bytes
-from dicomnode.report.key_objects import build_key_objects
+from dicomnode.report.guard.images import check_images
+from dicomnode.report.guard.maps import check_maps
+from dicomnode.report.guard.presentation_states import check_presentation_state
+from dicomnode.report.guard.reports import check_report
+from dicomnode.report.guard.segmentations import check_labelmap, check_segmentation
+from dicomnode.report.guard.structure_sets import check_structure_set
+from dicomnode.report.heading.headers import read_heading
+from dicomnode.report.heading.identity import Imprint, apply_identity, to_bytes
 from dicomnode.report.objects import EarlierReport, Kind, ReportProfile, ResultObject
 from dicomnode.report.outlines.pixel_window import lacks_window, with_window_of
 from dicomnode.report.outlines.presentation_states import build_presentation_states, greys_to_draw_on
@@ -32,7 +34,8 @@ from dicomnode.report.possible import Possible, check_something_is_made, possibl
 from dicomnode.report.segmentation.binary import build_segmentation
 from dicomnode.report.segmentation.encoding import LongDataset
 from dicomnode.report.segmentation.labelmap import build_labelmap
-from dicomnode.report.sr import Beside, build_report
+from dicomnode.report.selections.key_objects import build_key_objects
+from dicomnode.report.sr.report import Beside, build_report
 from dicomnode.report.uids import ResultUids
 from dicomnode.store.foreign import strict
 from dicomnode.store.persons import NO_RENAMING, Renaming
@@ -76,8 +79,8 @@ def make_objects(
 
     A segmentation is made where there are segments, a report always ("nothing found" and "not analysed" are
     results too). What the source does not allow is replaced by the next best, where the profile wants that.
-    Segmentations and outlines are read back by code that did not write them, and compared with
-    the Findings.
+    Segmentations, outlines, maps and derived images are read back by code that did not write them, and
+    compared with the Findings.
     renaming: what messages told of the patient, which takes the place of what the headers say. replaces:
     reports that the new one takes the place of, which names them. pixels: gives what was looked at, for pages
     with pictures, and for outlines on images that bring no window; called at most once, and only for these.
@@ -199,7 +202,8 @@ def _in_a_window(run: _Run, greys: SourceGreys) -> SourceGreys:
 
 def _write_maps(run: _Run) -> None:
     uids, number = run.series("PM", "float")
-    run.keep("PM", uids, lambda: build_parametric_maps(run.imprint, uids, number))
+    contents = run.keep("PM", uids, lambda: build_parametric_maps(run.imprint, uids, number))
+    check_maps(contents, run.imprint.findings, patient_id=run.patient_id)
 
 
 def _write_structure_set(run: _Run) -> None:
@@ -212,7 +216,8 @@ def _write_images(run: _Run) -> None:
     for further, image in enumerate(run.imprint.findings.images[:MOST_IMAGES]):
         uids, number = run.series("IMAGES", f"derived image {image.label}", further)
         build = lambda: build_derived_images(run.imprint, uids, number, image)  # noqa: B023, E731  called now
-        run.keep("IMAGES", uids, build)
+        if contents := run.keep("IMAGES", uids, build):
+            check_images(contents, run.imprint.findings, image, patient_id=run.patient_id)
 
 
 def _write_captures(run: _Run) -> None:
@@ -233,7 +238,8 @@ def _write_report(run: _Run) -> None:
     told = of_outlines(imprint.findings, run.makes.impossible, _shown_by(run))
     uids, number = run.series("SR", ", ".join((*about, *told)))
     beside = Beside(segmentations=segmentations, companions=companions, told=told)
-    run.keep("SR", uids, lambda: [build_report(imprint, uids, number, profile, beside)])
+    for content in run.keep("SR", uids, lambda: [build_report(imprint, uids, number, profile, beside)]):
+        check_report(content, imprint.findings, patient_id=run.patient_id)
 
 
 def _shown_by(run: _Run) -> list[Kind]:

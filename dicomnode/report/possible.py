@@ -16,10 +16,10 @@ from dicomnode.faults import NOTHING_MADE, NodeError
 from dicomnode.report.choice import NEXT_BEST, SOP_CLASSES, choose
 from dicomnode.report.fields.derived_images import against
 from dicomnode.report.fields.limits import against_map
-from dicomnode.report.key_frames import key_frames
 from dicomnode.report.objects import Kind, ReportProfile
 from dicomnode.report.outlines.source_greys import is_in_colour
 from dicomnode.report.segmentation.bits import overlap
+from dicomnode.report.sr.key_frames import key_frames
 from dicomnode.values import FindingKind, Findings
 
 _NO_SPACE: Final = "the images have no patient space"

@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from dicomnode.values import Findings, derive_uid
+from dicomnode.values import Findings, Outcome, derive_uid
 
-_WRITING = "2"  # raised whenever the same Findings would be written as other bytes
+_WRITING = "3"  # raised whenever the same Findings would be written as other bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,8 @@ class ResultUids:
             for one in prior.instances:
                 inputs.update(f"{prior.name}:{one.sop_instance_uid};".encode())
         made_by = findings.provenance
+        # What says that an analysis failed is another object than what it finds when it works
+        mark = (str(findings.outcome),) if findings.outcome is Outcome.FAILED else ()
         return cls(
             salt,
             (
@@ -44,6 +46,7 @@ class ResultUids:
                 kind,
                 encoding,
                 _WRITING,
+                *mark,
             ),
         )
 

@@ -6,13 +6,14 @@ import time
 from datetime import UTC, datetime
 from typing import Final
 
-from dicomnode.assemble import DecoderPool, Stack, read_studies
+from dicomnode.assemble import DecoderPool
 from dicomnode.faults import BUG, DEVICE_OUT, NodeError
 from dicomnode.journal import Event, Journal, Maker, Overtaken, TaskKind, TaskRecord
 from dicomnode.serve.analysing.again import FINDINGS_OF, findings_again
 from dicomnode.serve.analysing.ahead import AheadOfAnalysis
 from dicomnode.serve.analysing.analysis import Beside, Occasion, analyse_stack, decoder_limits, not_analysed
 from dicomnode.serve.analysing.building import PlanBuilding
+from dicomnode.serve.analysing.chosen import stacks_of
 from dicomnode.serve.analysing.engines import Engines, end_if_broken
 from dicomnode.serve.analysing.patient import check_reportable
 from dicomnode.serve.asking.given_priors import priors_of
@@ -130,7 +131,7 @@ class Worker(Clerk):
         began = time.monotonic()
         analyst = self.engines.get(engine_of(engine))
         pulse.facts["load_s"] = round(time.monotonic() - began, 2)
-        stack, others = self._stacks_of(task, every=bool(analyst.package.manifest.beside))
+        stack, others = stacks_of(task, self._journal, every=bool(analyst.package.manifest.beside))
         renaming = renaming_of(task.study_instance_uid, task.study_version, self._journal)
         occasion = Occasion(
             study_version=task.study_version,
@@ -174,23 +175,6 @@ class Worker(Clerk):
             self._store.drop_findings(path)
             raise
         return Event.COMMITTED
-
-    def _stacks_of(self, task: TaskRecord, *, every: bool) -> tuple[Stack, list[Stack]]:
-        """Return the stack of the task, and the other ones of its series, or of `every` series."""
-        series_uid, number = task.payload["series_instance_uid"], task.payload["stack"]
-        files = [
-            instance.path
-            for instance in self._journal.instances(task.study_instance_uid)
-            if every or instance.series_instance_uid == series_uid
-        ]
-        reading = read_studies(files)
-        stacks = [stack for study in reading.studies for series in study.series for stack in series.stacks]
-        for stack in stacks:
-            if (stack.facts.series_instance_uid, stack.facts.stack) == (series_uid, number):
-                return stack, [one for one in stacks if one is not stack]
-        raise NodeError(
-            BUG, where="analyse", error=f"stack {number} of series {series_uid} is not there any more"
-        )
 
 
 def run_worker(frame: ChildFrame) -> None:

@@ -127,11 +127,16 @@ def file_then(root: Path, instance: Instance, known: Mark) -> Path | None:
     return next((path for path in before(root, instance.path) if mark(path) == known), None)
 
 
-def never_before(root: Path, instance: Instance, keywords: frozenset[str]) -> frozenset[str]:
-    """Which of these name another patient or order than any earlier file of an instance. Raises OSError."""
+def never_before(root: Path, instance: Instance, keywords: frozenset[str], known: Mark) -> frozenset[str]:
+    """Which of these name another patient or order than any file of an instance until it had this mark.
+
+    What came after that is not known yet, and may say the same. Raises OSError.
+    """
     for path in before(root, instance.path):
         change = difference(instance.path, path)
         keywords &= frozenset() if change is None else change.of_another
+        if mark(path) == known:
+            break
     return keywords
 
 

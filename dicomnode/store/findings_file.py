@@ -23,14 +23,14 @@ from dicomnode.store.disk import Disk
 from dicomnode.store.layout import FINDINGS, hashed
 from dicomnode.store.quarantine import quarantine
 from dicomnode.store.whole import write_first
-from dicomnode.values import Findings, Provenance, Remark
+from dicomnode.values import Findings, Outcome, Provenance, Remark
 
 log = structlog.get_logger("dicomnode.store")
 
 # 2: maps, derived images, feature vectors, scores of slices, intervals, details of the provenance, priors
-# 3: changes since an earlier study
-SCHEMA: Final = 3
-_READ: Final = (1, 2, 3)  # what a later one has more may be missing: its defaults say "none"
+# 3: changes since an earlier study. 4: whether a score is calibrated
+SCHEMA: Final = 4
+_READ: Final = (1, 2, 3, 4)  # what a later one has more may be missing: its defaults say "none"
 _JSON: Final = "findings.json"
 _BLOBS: Final = "blobs.bin"
 _SUFFIX: Final = ".findings"
@@ -45,9 +45,13 @@ def findings_name(findings: Findings) -> str:
     first = findings.sources[0]
     study = hashed(first.study_instance_uid)
     where = [f"{frame.sop_instance_uid}:{frame.frame_number}" for frame in first.frames[:1]]
-    engine = hashed(
-        findings.provenance.engine, findings.provenance.version, first.series_instance_uid, *where
-    )
+    # What says that an analysis failed is another file than what it finds when it works. So is each reason
+    # why nothing was looked at: a try that died before its commit may have kept one that holds no more
+    mark = [str(findings.outcome)] if findings.outcome is Outcome.FAILED else []
+    if findings.outcome is Outcome.NOT_ANALYSED:
+        mark = [str(findings.outcome), *(remark.text for remark in findings.remarks)]
+    made_by = findings.provenance
+    engine = hashed(made_by.engine, made_by.version, first.series_instance_uid, *where, *mark)
     return f"{study}-v{findings.study_version}-{engine[:16]}{_SUFFIX}"
 
 

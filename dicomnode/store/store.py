@@ -219,13 +219,13 @@ class Store:
         with _disk_errors(self.root):
             return difference(instance.path, then)
 
-    def never_before(self, instance: Instance, keywords: frozenset[str]) -> frozenset[str]:
-        """Which of these name another patient or order than any earlier file of an instance.
+    def never_before(self, instance: Instance, keywords: frozenset[str], mark: Mark) -> frozenset[str]:
+        """Which of these name another patient or order than any file of an instance until it had this mark.
 
         Raises NodeError(STORE_WRITE_FAILED).
         """
         with _disk_errors(self.root):
-            return never_before(self.root, instance, keywords)
+            return never_before(self.root, instance, keywords, mark)
 
     def settle(self, *sealed: SealedFile) -> None:
         """Take adopted files out of `incoming/`; one that has left already is fine."""

@@ -83,7 +83,8 @@ class Segment:
     label: unique within the Findings, for people and JSON ("lung-left", "nodule-1").
     centre_lps_mm: centroid. long_axis_lps_mm, short_axis_lps_mm: end points, on one source slice.
     site: where it lies (an organ), laterality of it. score: 0 … 1, None for anatomy.
-    colour_rgb: 0 … 255, for display. algorithm: the step that made it ("lungs 1").
+    colour_rgb: 0 … 255, for display. algorithm: the step that made it ("lungs 1"). calibrated: the score is a
+    probability, as the engine declares.
     """
 
     label: str
@@ -102,6 +103,7 @@ class Segment:
     short_axis_lps_mm: tuple[PointLps, PointLps] | None = None
     colour_rgb: tuple[int, int, int] = (255, 160, 0)
     measurements: tuple[Measurement, ...] = ()
+    calibrated: bool = False
 
     def __post_init__(self) -> None:
         if self.mask.is_empty:
@@ -121,7 +123,7 @@ class RegionKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Region:
-    """A shape in patient space, without voxels; points in LPS mm."""
+    """A shape in patient space, without voxels; points in LPS mm. calibrated: as of `Segment`."""
 
     label: str
     kind: RegionKind
@@ -134,6 +136,7 @@ class Region:
     laterality: Code | None = None
     score: float | None = None
     measurements: tuple[Measurement, ...] = ()
+    calibrated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +144,8 @@ class Classification:
     """A class with its probability (0 … 1) and the threshold that made it "present" or "absent".
 
     probabilities: of all classes that it was chosen from, itself included, in the order of the network.
-    algorithm: the step that made it ("" in files of schema 1).
+    algorithm: the step that made it ("" in files of schema 1). calibrated: of a hundred cases with 70 %, it
+    is so in about 70, as the engine declares; else the number is no more than a score.
     """
 
     label: str
@@ -150,6 +154,7 @@ class Classification:
     threshold: float
     probabilities: tuple[ClassProbability, ...] = ()
     algorithm: str = ""
+    calibrated: bool = False
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.probability <= 1.0:

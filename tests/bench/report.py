@@ -25,8 +25,8 @@ from pathlib import Path
 import numpy as np
 from pydicom import Dataset
 
-from dicomnode.report.guard import check_labelmap, check_segmentation
-from dicomnode.report.identity import Imprint, apply_identity, to_bytes
+from dicomnode.report.guard.segmentations import check_labelmap, check_segmentation
+from dicomnode.report.heading.identity import Imprint, apply_identity, to_bytes
 from dicomnode.report.segmentation.binary import build_segmentation
 from dicomnode.report.segmentation.labelmap import build_labelmap
 from dicomnode.values import Findings, Mask

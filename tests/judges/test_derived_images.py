@@ -11,7 +11,7 @@ import pytest
 from pydicom import dcmread
 
 from dicomnode.assemble import load_volume, read_studies
-from dicomnode.report.identity import to_bytes
+from dicomnode.report.heading.identity import to_bytes
 from dicomnode.values import DerivedImage, Findings, Volume
 from tests.judges import tools
 from tests.judges.test_multi_frame_sources import enhanced, read

@@ -10,9 +10,9 @@ import pytest
 from pydicom import dcmread
 
 from dicomnode.report import ReportProfile, make_objects
-from dicomnode.report.headers import read_heading
-from dicomnode.report.identity import Imprint, apply_identity, to_bytes
-from dicomnode.report.key_objects import build_key_objects
+from dicomnode.report.heading.headers import read_heading
+from dicomnode.report.heading.identity import Imprint, apply_identity, to_bytes
+from dicomnode.report.selections.key_objects import build_key_objects
 from dicomnode.report.uids import ResultUids
 from dicomnode.store.foreign import strict
 from dicomnode.values import Findings

@@ -64,7 +64,8 @@ def test_dciodvfy_finds_nothing_in_pages_and_document(tmp_path: Path) -> None:
 
 
 def test_dciodvfy_finds_nothing_in_those_without_pixels(tmp_path: Path) -> None:
-    for name, found in {"found": findings(), "not analysed": not_analysed()}.items():
+    failed = not_analysed(outcome=Outcome.FAILED)
+    for name, found in {"found": findings(), "not analysed": not_analysed(), "failed": failed}.items():
         assert _held(_write(tmp_path / name, found, None)) == {}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 
-from dicomnode.report.identity import to_bytes
+from dicomnode.report.heading.identity import to_bytes
 from dicomnode.values import Findings, Grid
 from tests.judges import tools
 from tests.judges.test_report_iod import ASCII, HEADERS

@@ -19,7 +19,7 @@ from tests.unit.report.kinds import KINDS
 from tests.unit.report.pages.paged import on_pictures, read_pictures
 from tests.unit.report.real import enhanced_source
 from tests.unit.report.sources import NODULE, PLANES, SALT, Series, findings
-from tests.unit.report.test_structured_reports import at, items, with_regions
+from tests.unit.report.sr.test_report import at, items, with_regions
 
 pytestmark = pytest.mark.judge
 

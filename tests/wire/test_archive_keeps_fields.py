@@ -8,8 +8,8 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from dicomnode.deliver import differing_tags, send_files
-from dicomnode.report.identity import apply_identity, to_bytes
-from dicomnode.report.key_objects import build_key_objects
+from dicomnode.report.heading.identity import apply_identity, to_bytes
+from dicomnode.report.selections.key_objects import build_key_objects
 from dicomnode.report.uids import ResultUids
 from tests.unit.report.fields.fields import an_image, grid_of, images_of, imprint_of, maps_of, with_map
 from tests.unit.report.sources import SALT, Series, findings

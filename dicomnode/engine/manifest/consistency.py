@@ -21,7 +21,8 @@ from dicomnode.values import FACT_TAGS
 
 # Attributes of the patient that a network may be given as numbers; matching sees none of them
 PATIENT_TAGS: Final = ("PatientAge", "PatientSex", "PatientSize", "PatientWeight")
-_LONGEST_NAME: Final = 60
+_LONGEST_NAME: Final = 57
+_LONGEST_NUMBERED: Final = 53
 
 
 def check_manifest(manifest: Manifest, table: Mapping[str, Any]) -> list[Problem]:
@@ -41,11 +42,13 @@ def check_manifest(manifest: Manifest, table: Mapping[str, Any]) -> list[Problem
 
 
 def _name(manifest: Manifest) -> Iterator[Problem]:
-    """An engine that takes several series numbers its analyses: ":2" to ":999" behind its name."""
+    """The journal puts ":failed" behind its name, and ":2" to ":999" where it takes several series."""
     first = manifest.input[0]
-    if "all" in (first.series, first.ties) and len(manifest.name) > _LONGEST_NAME:
-        expected = f"{_LONGEST_NAME} characters at most, as it may take several series of a study"
-        yield Problem(key="name", value=manifest.name, expected=expected)
+    takes_several = "all" in (first.series, first.ties)
+    longest = _LONGEST_NUMBERED if takes_several else _LONGEST_NAME
+    if len(manifest.name) > longest:
+        because = ", as it may take several series of a study" if takes_several else ""
+        yield Problem(key="name", value=manifest.name, expected=f"{longest} characters at most{because}")
 
 
 def _window(number: int, raw: Any) -> Iterator[Problem]:

@@ -44,10 +44,10 @@ KINDS: Final[Mapping[str, OutputKind]] = MappingProxyType(
     {
         "segment": OutputKind(
             ("kind", "category", "type", "tracking"),
-            ("laterality", "colour_rgb", "measure", "largest", *_FOUND),
+            ("laterality", "colour_rgb", "measure", "largest", "calibrated", *_FOUND),
         ),
-        "region": OutputKind(("type", "tracking"), _FOUND),
-        "classification": OutputKind(("type",), ("threshold", "channel")),
+        "region": OutputKind(("type", "tracking"), ("calibrated", *_FOUND)),
+        "classification": OutputKind(("type",), ("threshold", "calibrated", "channel")),
         "measurement": OutputKind(
             ("type", "unit"),
             ("channel", "scale", "offset", "plausible", "interval_channels", "interval_percent"),
@@ -116,6 +116,11 @@ class OutputSpec:
         POSITIVE,
     )
     threshold: float = key(0.5, "Probability from which a class is present.", PROPORTION)
+    calibrated: bool = key(
+        False,
+        "Whether its score is a calibrated probability: of a hundred with 70 %, about 70 are right. Reports "
+        "name it so then, and else a score.",
+    )
     unit: CodeSpec | None = key(None, "Unit of the numbers (UCUM); of an image by default that of the input.")
     scale: float = key(
         1.0, "Multiplies the network's number …", Rule("a number other than 0", lambda n: n != 0)

@@ -21,9 +21,9 @@ from dicomnode.report.fields.limits import against_image
 from dicomnode.report.fields.planes import Planes, SourceImages, planes_of
 from dicomnode.report.fields.stored import Scale, scale_of, window_of, window_text
 from dicomnode.report.fields.technique import Technique, technique_of, technique_of_slices
-from dicomnode.report.identity import Imprint
+from dicomnode.report.heading.identity import Imprint
 from dicomnode.report.uids import ResultUids
-from dicomnode.report.wording import inside, sentence
+from dicomnode.report.words.wording import inside, sentence
 from dicomnode.values import Code, DerivedImage, Findings
 from dicomnode.values.codes import (
     BECQUEREL_PER_ML,

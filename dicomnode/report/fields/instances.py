@@ -10,7 +10,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dicomnode.report.concepts import code_item
-from dicomnode.report.identity import FOR_A_LOOK, Imprint, mark_of
+from dicomnode.report.heading.identity import FOR_A_LOOK, Imprint, mark_of
 from dicomnode.report.uids import ResultUids
 from dicomnode.values import Code
 

@@ -20,7 +20,7 @@ from dicomnode.report.fields.limits import against_map
 from dicomnode.report.fields.planes import Planes, SourceImages, planes_of
 from dicomnode.report.fields.stored import window_of, window_text
 from dicomnode.report.fields.technique import position_reference
-from dicomnode.report.identity import Imprint
+from dicomnode.report.heading.identity import Imprint
 from dicomnode.report.uids import ResultUids
 from dicomnode.values import ScalarMap
 

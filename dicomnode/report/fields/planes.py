@@ -15,7 +15,7 @@ from pydicom import Dataset
 from pydicom.valuerep import format_number_as_ds
 
 from dicomnode.report.concepts import SOURCE_IMAGE, code_item
-from dicomnode.report.identity import Imprint
+from dicomnode.report.heading.identity import Imprint
 from dicomnode.values import Float64, Grid
 from dicomnode.values.geometry import axes_of
 

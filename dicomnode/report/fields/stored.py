@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomnode.report.display_window import SOFT_TISSUE
+from dicomnode.report.drawing.display_window import SOFT_TISSUE
 from dicomnode.report.fields.planes import numbers
 from dicomnode.values import Code
 from dicomnode.values.codes import HOUNSFIELD, NO_UNIT, PERCENT, unit_word

@@ -24,9 +24,9 @@ from pydicom.uid import (
     PositronEmissionTomographyImageStorage,
 )
 
-from dicomnode.report.characters import as_it_is, read_encoded, read_unicode
-from dicomnode.report.cleaning import Cleaning, tag_of
 from dicomnode.report.fields.stored import window_text
+from dicomnode.report.heading.characters import as_it_is, read_encoded, read_unicode
+from dicomnode.report.heading.cleaning import Cleaning, tag_of
 from dicomnode.store.names import ASSUMED
 from dicomnode.values import Findings, Source
 

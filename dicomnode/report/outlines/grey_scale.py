@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 from pydicom import Dataset
 
-from dicomnode.report.display_window import DisplayWindow, window_in_hounsfield
-from dicomnode.report.identity import Imprint
+from dicomnode.report.drawing.display_window import DisplayWindow, window_in_hounsfield
+from dicomnode.report.heading.identity import Imprint
 from dicomnode.report.outlines.placed import PlacedSlices
 from dicomnode.report.outlines.source_greys import Rescale, SourceGreys, Window
 from dicomnode.values import FindingKind, Findings, Region, Segment

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from textwrap import wrap
 from typing import Final
 
-from dicomnode.report.free_places import Box, FreePlaces, box_around, nearest
+from dicomnode.report.drawing.free_places import Box, FreePlaces, box_around, nearest
 from dicomnode.values import Float64, Grid
 
 _LINES: Final = 45.0  # of text fit into the larger side of the image
@@ -34,27 +34,35 @@ class PlacedText:
 class Notice:
     """What stands at the lower edge of every image, and what is kept free for a text above it.
 
-    box, more: left, top, right, bottom as parts of the image.
+    box, more: left, top, right, bottom as parts of the image. more_width: letters of a line of that text.
     """
 
     lines: tuple[str, ...]
     box: Box
     more: Box
+    more_width: int
 
 
-def notice_of(words: str, grid: Grid) -> Notice:
-    """Break the words of a notice into lines that fit into the image; dots end what is cut off."""
+def notice_of(words: str, grid: Grid, more: str = "") -> Notice:
+    """Break the words of a notice into lines that fit into the image; dots end what is cut off.
+
+    more: the longest text that may have to stand above it; half a line is kept for it where that is enough.
+    """
     size, letter = _size(grid), _letter(grid)
     wide, high = letter[0] / size[0], _LEADING * letter[1] / size[1]
-    lines = wrap(words, max(1, int((1.0 - 2 * _MARGIN) / wide)))
+    width, half = (max(1, int((end - _MARGIN) / wide)) for end in (1.0 - _MARGIN, _MORE))
+    lines = wrap(words, width)
     if len(lines) > _MOST_LINES:
         lines = [*lines[: _MOST_LINES - 1], f"{lines[_MOST_LINES - 1][:-2]} …"]
     bottom = 1.0 - _MARGIN / 2
     top = max(0.0, bottom - len(lines) * high)
+    right, more_width = (_MORE, half) if len(more) <= half else (1.0 - _MARGIN, width)
+    more_high = max(1, len(wrap(more, more_width))) * high
     return Notice(
         lines=tuple(lines),
         box=(_MARGIN, top, 1.0 - _MARGIN, bottom),
-        more=(_MARGIN, max(0.0, top - high), _MORE, top),
+        more=(_MARGIN, max(0.0, top - more_high), right, top),
+        more_width=more_width,
     )
 
 
@@ -75,13 +83,13 @@ class SliceTexts:
         for line in lines:
             self._places.avoid(line)
 
-    def place(self, lines: Sequence[str], points: Float64) -> PlacedText | None:
+    def place(self, lines: Sequence[str], points: Float64, last: Sequence[str] = ()) -> PlacedText | None:
         """Put a text beside `points` (n, 2) column, row; where there is no room, its first line alone.
 
-        None where there is none for that, either.
+        last: lines that stand at its end in any case. None where there is no room for that, either.
         """
         columns, rows = self._size
-        for some in (lines, lines[:1]):
+        for some in ((*lines, *last), (*lines[:1], *last)):
             wide = min(max(map(len, some)) * self._letter[0], columns)
             high = min(len(some) * _LEADING * self._letter[1], rows)
             box = self._places.place(wide, high, box_around(points))

@@ -16,9 +16,9 @@ from typing import Final
 
 import numpy as np
 
-from dicomnode.report.display_window import DisplayWindow, window_between, window_for
+from dicomnode.report.drawing.display_window import DisplayWindow, window_between, window_for
 from dicomnode.report.fields.derived_images import PET_UNITS
-from dicomnode.report.identity import Imprint
+from dicomnode.report.heading.identity import Imprint
 from dicomnode.report.outlines.grey_scale import target_of, window_by_words
 from dicomnode.report.outlines.source_greys import SourceGreys, Window
 from dicomnode.report.pages.pixels import SourcePixels

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from pydicom import Dataset
 
-from dicomnode.report.identity import Imprint
+from dicomnode.report.heading.identity import Imprint
 from dicomnode.report.outlines.outlines import Ring
 from dicomnode.values import Float64, Grid
 

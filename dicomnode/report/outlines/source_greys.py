@@ -14,8 +14,8 @@ from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
 from pydicom.tag import Tag
 
-from dicomnode.report.characters import as_it_is, read_encoded
-from dicomnode.report.display_window import DisplayWindow
+from dicomnode.report.drawing.display_window import DisplayWindow
+from dicomnode.report.heading.characters import as_it_is, read_encoded
 from dicomnode.store.foreign import UNREADABLE_ITEMS
 from dicomnode.values import Source
 

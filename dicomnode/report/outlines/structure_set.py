@@ -19,14 +19,14 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage
 from pydicom.valuerep import format_number_as_ds
 
-from dicomnode.report.colours import coloured
 from dicomnode.report.concepts import ARTIFICIAL_INTELLIGENCE, code_item
-from dicomnode.report.identity import MANUFACTURER, Imprint
+from dicomnode.report.drawing.colours import coloured
+from dicomnode.report.heading.identity import MANUFACTURER, Imprint
 from dicomnode.report.outlines.outlines import Ring, slices_of
 from dicomnode.report.outlines.placed import PlacedSlices, decimal_strings, reference_of
-from dicomnode.report.sentences import site_text
 from dicomnode.report.uids import ResultUids
-from dicomnode.report.wording import percent, volume_mm3
+from dicomnode.report.words.sentences import site_text
+from dicomnode.report.words.wording import score_text, volume_mm3
 from dicomnode.values import FindingKind, Segment
 
 MOST_POINTS: Final = 2_000_000
@@ -137,7 +137,7 @@ def _region(number: int, segment: Segment, contours: _Contours, imprint: Imprint
     item.ROIName = segment.label[:_LO_MAX]
     said = f"{segment.type.meaning}{site_text(segment)}"
     if segment.score is not None:
-        said += f", score {percent(segment.score)}"
+        said += f", {score_text(segment.score, calibrated=segment.calibrated)}"
     if contours.cut:
         said += f". No contours: they would have {contours.points} points"
     item.ROIDescription = f"{said}. {segment.tracking_id}, {segment.tracking_uid}."[:_ST_MAX]

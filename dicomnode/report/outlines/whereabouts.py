@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from dicomnode.report.objects import Kind
-from dicomnode.report.wording import joined, sentence
+from dicomnode.report.words.wording import joined, sentence
 from dicomnode.values import Findings
 
 _WORDS: Final[Mapping[Kind, str]] = MappingProxyType(

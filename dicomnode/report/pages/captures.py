@@ -18,7 +18,7 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from dicomnode.report import concepts as c
 from dicomnode.report.frame_references import reference_to
-from dicomnode.report.identity import Imprint
+from dicomnode.report.heading.identity import Imprint
 from dicomnode.report.pages.layout import Page, pages_of
 from dicomnode.report.pages.pixels import SourcePixels
 from dicomnode.report.pages.shown import Shown, said_of_images

@@ -15,7 +15,7 @@ from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
 
 from dicomnode.report import concepts as c
 from dicomnode.report.frame_references import reference_to
-from dicomnode.report.identity import Imprint
+from dicomnode.report.heading.identity import Imprint
 from dicomnode.report.pages.document_pdf import Document, document_of
 from dicomnode.report.pages.pixels import SourcePixels
 from dicomnode.report.pages.shown import said_of_images

@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 
 from PIL import Image
 
-from dicomnode.report.identity import MANUFACTURER, Imprint
+from dicomnode.report.heading.identity import MANUFACTURER, Imprint
 from dicomnode.report.pages.picture_views import frame_name, frames_to_look_at, picture_panel
 from dicomnode.report.pages.pixels import SourcePixels
 from dicomnode.report.pages.sheet import GAP, INNER
@@ -28,7 +28,7 @@ from dicomnode.report.pages.words import (
     numbers_of,
     words_of,
 )
-from dicomnode.report.sentences import of_sources
+from dicomnode.report.words.sentences import of_sources
 from dicomnode.values.colours import Rgb
 
 MOST_LESIONS: Final = 6  # with pictures; the table names them all
@@ -108,14 +108,13 @@ def _frames(views: Views) -> tuple[Shown, ...]:
 
 
 def _pictures(imprint: Imprint, words: Words, pixels: SourcePixels) -> list[_Figure]:
-    return [
-        _Figure(
-            image=picture_panel(imprint, pixels, shown, _PICTURE),
-            caption=frame_name(imprint, pixels.pictures[shown.source], shown),
-            shows=(shown,),
-        )
-        for shown in frames_to_look_at(imprint, pixels, words.lesions, _MOST_FRAMES)
-    ]
+    """One picture as large as there is room for, several two by two: views are looked at side by side."""
+    frames = frames_to_look_at(imprint, pixels, words.lesions, _MOST_FRAMES)
+    size = _PICTURE if len(frames) == 1 else ((INNER - GAP) // 2, _PICTURE[1] // 2)
+    panels = [picture_panel(imprint, pixels, shown, size) for shown in frames]
+    names = [frame_name(imprint, pixels.pictures[shown.source], shown) for shown in frames]
+    image = _stacked([panels[n : n + 2] for n in range(0, len(panels), 2)])
+    return [_Figure(image=image, caption="; ".join(filter(None, names)), shows=tuple(frames))]
 
 
 def _stacked(rows: Sequence[Sequence[Image.Image]]) -> Image.Image:
@@ -220,6 +219,7 @@ class _Story:
             _text(words.title, fontName=_BOLD, fontSize=17, leading=22),
             _text(f"{words.engine}. {NOT_REVIEWED}", textColor=_PALE, spaceAfter=2),
             *(_text(mark, fontName=_BOLD, textColor=_MARK) for mark in words.marks),
+            _text(IDENTIFIED, fontSize=8, leading=10.5, textColor=_PALE),
             _heading("Conclusion"),
             *(_text(text, fontSize=10, leading=13, spaceAfter=3) for text in words.conclusion),
         ]
@@ -248,7 +248,7 @@ class _Story:
         found = figure.found
         assert found is not None  # only those are asked for
         name = _text(f"{found.label}: {headline(found)}", fontName=_BOLD, fontSize=11, leading=15)
-        named = _grid([["", name]], [_SWATCH, _WIDTH - _SWATCH])
+        named = _grid([["", name]], [_SWATCH, _WIDTH - _SWATCH], before=8)
         named.setStyle(
             [("BACKGROUND", (0, 0), (0, 0), _hex(colours_of(self._imprint.findings)[found.label]))]
         )
@@ -269,14 +269,15 @@ class _Story:
         return [Picture(buffer, width=width, height=height, hAlign="LEFT"), caption]
 
     def _ending(self) -> list[Any]:
-        """How it was made, and whose it is."""
+        """How it was made."""
+        from reportlab.platypus import KeepTogether  # noqa: PLC0415  heavy
+
         sources = of_sources(self._imprint.findings, self._imprint.heading)
         ending = [_heading("How it was made"), _pairs(self._words.provenance, columns=1)]
         ending += [_item(writable(text)) for text in sources]
-        ending.append(_text(IDENTIFIED, textColor=_PALE, spaceBefore=6))
         if self._words.replaced:
-            ending.append(_text(self._words.replaced, textColor=_PALE))
-        return ending
+            ending.append(_text(self._words.replaced, textColor=_PALE, spaceBefore=6))
+        return [KeepTogether(ending)]  # no page for one line of it
 
 
 # ── Its parts ─────────────────────────────────────────────────────────────────────────────────────
@@ -337,10 +338,12 @@ def _pairs(pairs: Sequence[tuple[str, str]], columns: int) -> Any:
     return _grid(rows, [name, _WIDTH / columns - name] * columns)
 
 
-def _grid(rows: list[list[Any]], widths: Sequence[float], repeat: int = 0) -> Any:
+def _grid(rows: list[list[Any]], widths: Sequence[float], repeat: int = 0, before: float = 0) -> Any:
     from reportlab.platypus import Table as Grid  # noqa: PLC0415  heavy
 
-    grid = Grid(rows, colWidths=list(widths), repeatRows=repeat, hAlign="LEFT", spaceAfter=4)
+    grid = Grid(
+        rows, colWidths=list(widths), repeatRows=repeat, hAlign="LEFT", spaceBefore=before, spaceAfter=4
+    )
     grid.setStyle(
         [
             ("VALIGN", (0, 0), (-1, -1), "TOP"),

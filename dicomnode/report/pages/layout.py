@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from dicomnode.report.identity import Imprint
+from dicomnode.report.drawing.panels import FAINT
+from dicomnode.report.heading.identity import Imprint
 from dicomnode.report.pages.picture_views import (
     frame_name,
     frames_to_look_at,
@@ -37,9 +38,8 @@ from dicomnode.report.pages.words import (
     numbers_of,
     words_of,
 )
-from dicomnode.report.panels import FAINT
-from dicomnode.report.wording import joined
-from dicomnode.values import Volume
+from dicomnode.report.words.wording import joined
+from dicomnode.values import Picture, Volume
 
 MOST_LESIONS: Final = 8  # with a page of their own
 MOST_FRAMES: Final = 6  # of pictures, with a page of their own
@@ -146,9 +146,24 @@ def _look(
         return tuple(Shown(0, k) for k in views.slices), _OF_VOLUMES
     shown = frames_to_look_at(imprint, pixels, words.lesions, _SIDE_BY_SIDE)
     height = min(max(room, _LOWEST), _HIGHEST_PICTURE)
-    width = (INNER - GAP * (len(shown) - 1)) // len(shown)
-    sheet.images([picture_panel(imprint, pixels, one, (width, height)) for one in shown])
+    columns, size = _side_by_side(len(shown), height, pixels.pictures[0])
+    panels = [picture_panel(imprint, pixels, one, size) for one in shown]
+    for n in range(0, len(panels), columns):
+        sheet.images(panels[n : n + columns])
     return tuple(shown), _OF_PICTURES
+
+
+def _side_by_side(count: int, height: int, picture: Picture) -> tuple[int, tuple[int, int]]:
+    """How many pictures stand in a row, all or half of them, and the room of each: whichever is larger."""
+    row_mm, column_mm = picture.plane.spacing_ji_mm or (1.0, 1.0)
+    _, rows, columns, _ = picture.frames.shape
+    wide = columns * column_mm / (rows * row_mm)
+    rooms = {}
+    for across in (count, -(-count // 2)):
+        down = -(-count // across)
+        rooms[across] = (INNER - GAP * (across - 1)) // across, (height - GAP * (down - 1)) // down
+    best = max(rooms, key=lambda across: min(rooms[across][0], rooms[across][1] * wide))
+    return best, rooms[best]
 
 
 def _without_page(imprint: Imprint, words: Words, pixels: SourcePixels | None) -> str:

@@ -11,9 +11,9 @@ from typing import Final
 
 import numpy as np
 
-from dicomnode.report.free_places import Box, FreePlaces, nearest
-from dicomnode.report.legend import shortened
-from dicomnode.report.panels import Panel
+from dicomnode.report.drawing.free_places import Box, FreePlaces, nearest
+from dicomnode.report.drawing.legend import shortened
+from dicomnode.report.drawing.panels import Panel
 from dicomnode.values.colours import Rgb
 
 _SIZE: Final = 12  # of the letters, as panels count it

@@ -9,23 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dicomnode.report.colours import coloured
-from dicomnode.report.identity import Imprint
+from dicomnode.report.drawing.colours import coloured
+from dicomnode.report.drawing.panels import Extract, Lettering, Panel
+from dicomnode.report.drawing.patient_views import View
+from dicomnode.report.drawing.pictures import Corners, draw_shape, on_panel
+from dicomnode.report.drawing.scene import Box, box_of
+from dicomnode.report.heading.identity import Imprint
 from dicomnode.report.pages.names import Names
 from dicomnode.report.pages.pixels import SourcePixels
 from dicomnode.report.pages.shown import Shown
 from dicomnode.report.pages.typeface import plain, writable
 from dicomnode.report.pages.words import Found, colours_of, key_slice, lesions_of, slice_name
-from dicomnode.report.panels import Extract, Lettering, Panel
-from dicomnode.report.patient_views import View
-from dicomnode.report.pictures import Corners, draw_shape, on_panel
-from dicomnode.report.scene import Box, box_of
-from dicomnode.report.wording import percent
+from dicomnode.report.words.wording import percent
 from dicomnode.values import Picture, Pixels, Segment
 from dicomnode.values.colours import Rgb
 
 _LETTERS: Final = 1.45
 _WIDE: Final = 1.9
+_NO_SIDES: Final = str.maketrans("", "", "LR")
 _OPPOSITE: Final = {"L": "R", "R": "L", "A": "P", "P": "A", "H": "F", "F": "H"}
 _PERCENTILES: Final = (1.0, 99.5)
 _BESIDE_POINT: Final = 17  # pixels: the arms of the cross stay free
@@ -80,8 +81,9 @@ def picture_panel(imprint: Imprint, pixels: SourcePixels, shown: Shown, size: tu
 
 
 def frame_name(imprint: Imprint, picture: Picture, shown: Shown) -> str:
-    """What people call it: its view and side, and which frame of a clip."""
-    parts = [part for part in (picture.plane.laterality, picture.plane.view) if part]
+    """What people call it: its side and view ("R CC"), and which frame of a clip."""
+    named = " ".join(part for part in (picture.plane.laterality, picture.plane.view) if part)
+    parts = [named] if named else []
     if len(picture.sources) > 1:
         parts.append(slice_name(imprint, shown.frame) if shown.source == 0 else f"frame {shown.frame + 1}")
     scores = [one for one in imprint.findings.frame_scores if shown == Shown(0, one.k)]
@@ -170,12 +172,17 @@ def _box_on(segment: Segment, frame: int) -> Box | None:
 
 
 def _view(picture: Picture) -> View:
-    """A picture as it is stored: columns to the right, rows downwards; letters where it says them."""
+    """A picture as it is stored: columns to the right, rows downwards; letters where it says them.
+
+    Of a picture of one side of the body, R and L would be taken for that side: they are left out.
+    """
     _, rows, columns, _ = picture.frames.shape
     letters = ("", "", "", "")
     if picture.plane.toward is not None:
         right, down = picture.plane.toward
         letters = (_opposite(right), right, _opposite(down), down)
+        if picture.plane.laterality in {"L", "R"}:
+            letters = tuple(one.translate(_NO_SIDES) for one in letters)  # type: ignore[assignment]
     return View(
         name="picture",
         axes=(1, 2, 0),

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from dicomnode.report.legend import shortened
+from dicomnode.report.drawing.legend import shortened
+from dicomnode.report.drawing.panels import BACKGROUND, FAINT, PLAIN
+from dicomnode.report.drawing.pictures import WARNING
 from dicomnode.report.pages.typeface import face, lines_of
 from dicomnode.report.pages.words import NOT_REVIEWED, Row, Table, Words
-from dicomnode.report.panels import BACKGROUND, FAINT, PLAIN
-from dicomnode.report.pictures import WARNING
 from dicomnode.values.colours import Rgb
 
 WIDTH: Final = 1280

@@ -15,9 +15,9 @@ from typing import Final
 
 from PIL import ImageFont
 
-from dicomnode.report.panels import Font
+from dicomnode.report.drawing.panels import Font
 
-_POWERS: Final = re.compile(r"\bmm([23])\b")
+_POWERS: Final = re.compile(r"\b([cm]m)([23])\b")
 REPLACED: Final = "[?]"
 WHY_REPLACED: Final = f"{REPLACED} stands for letters that cannot be written here; the report has them."
 
@@ -45,7 +45,7 @@ def writable(text: str) -> str:
     """
     made = ""
     composed = unicodedata.normalize("NFC", text)
-    for letter in _POWERS.sub(lambda found: f"mm{'²' if found[1] == '2' else '³'}", composed):
+    for letter in _POWERS.sub(lambda found: f"{found[1]}{'²' if found[2] == '2' else '³'}", composed):
         if letter.isspace():
             made += " "
         elif ord(letter) in _letters():

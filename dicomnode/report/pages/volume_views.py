@@ -9,16 +9,16 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from dicomnode.report.identity import Imprint
+from dicomnode.report.drawing.panels import PLAIN, Extract, Lettering, Panel
+from dicomnode.report.drawing.patient_views import View
+from dicomnode.report.drawing.pictures import Style, draw_panel, frame_on, magnified_panels, overview_panels
+from dicomnode.report.drawing.scene import Scene, box_of, scene_of
+from dicomnode.report.heading.identity import Imprint
 from dicomnode.report.pages.names import Names
 from dicomnode.report.pages.sheet import GAP, INNER
 from dicomnode.report.pages.typeface import plain, writable
 from dicomnode.report.pages.words import Found, key_slice, lesions_of, slice_name
-from dicomnode.report.panels import PLAIN, Extract, Lettering, Panel
-from dicomnode.report.patient_views import View
-from dicomnode.report.pictures import Style, draw_panel, frame_on, magnified_panels, overview_panels
-from dicomnode.report.scene import Scene, box_of, scene_of
-from dicomnode.report.wording import percent
+from dicomnode.report.words.wording import percent
 from dicomnode.values import Findings, Volume
 
 _THIRD: Final = (INNER - 2 * GAP) // 3

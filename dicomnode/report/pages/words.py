@@ -12,15 +12,15 @@ from typing import Final
 import numpy as np
 
 from dicomnode.report import concepts as c
-from dicomnode.report.changes import change_sentences, change_word
-from dicomnode.report.colours import coloured
-from dicomnode.report.conclusion import conclusion
-from dicomnode.report.identity import FOR_A_LOOK, Imprint, mark_of
-from dicomnode.report.measured import measured_of, rounded
+from dicomnode.report.drawing.colours import coloured
+from dicomnode.report.drawing.scene import box_of
+from dicomnode.report.heading.identity import FOR_A_LOOK, Imprint, mark_of
 from dicomnode.report.pages.typeface import REPLACED, WHY_REPLACED, writable
-from dicomnode.report.scene import box_of
-from dicomnode.report.sentences import remarks, site_text
-from dicomnode.report.wording import inside, number_text, percent, place_text, size_text
+from dicomnode.report.sr.measured import measured_of, rounded
+from dicomnode.report.words.changes import change_sentences, change_word
+from dicomnode.report.words.conclusion import conclusion
+from dicomnode.report.words.sentences import remarks, site_text
+from dicomnode.report.words.wording import inside, number_text, percent, place_text, size_text
 from dicomnode.values import FindingKind, Findings, Measurement, Region, Segment
 from dicomnode.values.codes import HOUNSFIELD, MILLIMETRE
 from dicomnode.values.colours import Rgb, next_colour
@@ -120,7 +120,7 @@ def numbers_of(found: Found, imprint: Imprint) -> list[tuple[str, str]]:
     findings = imprint.findings
     told: list[tuple[str, str]] = []
     if found.score is not None:
-        told.append(("Score", percent(found.score)))
+        told.append(("Calibrated probability" if found.calibrated else "Score", percent(found.score)))
     if isinstance(found, Segment):
         told.append((_size_name(findings), size_text(found, findings)))
         # The size is told already, in the unit that people use for such a size

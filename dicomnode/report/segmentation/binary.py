@@ -13,8 +13,8 @@ from typing import Final
 from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from dicomnode.report.colours import coloured
-from dicomnode.report.identity import Imprint
+from dicomnode.report.drawing.colours import coloured
+from dicomnode.report.heading.identity import Imprint
 from dicomnode.report.segmentation.bits import occupied, overlap, pack_frames
 from dicomnode.report.segmentation.encoding import LongDataset, element_head
 from dicomnode.report.segmentation.frames import PIXEL_DATA, Frame, FrameWriter

@@ -16,7 +16,7 @@ from pydicom import Dataset
 from pydicom.uid import CTImageStorage
 
 from dicomnode.report.concepts import ARTIFICIAL_INTELLIGENCE, coded
-from dicomnode.report.identity import MANUFACTURER, Imprint
+from dicomnode.report.heading.identity import MANUFACTURER, Imprint
 from dicomnode.report.segmentation.encoding import LongDataset
 from dicomnode.report.segmentation.slices import Slices, instance_references, one_frame_of
 from dicomnode.report.uids import ResultUids

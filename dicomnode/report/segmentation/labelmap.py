@@ -17,8 +17,8 @@ import structlog
 from pydicom.encaps import encapsulate
 from pydicom.uid import RLELossless
 
-from dicomnode.report.colours import coloured
-from dicomnode.report.identity import Imprint
+from dicomnode.report.drawing.colours import coloured
+from dicomnode.report.heading.identity import Imprint
 from dicomnode.report.segmentation.bits import occupied, overlap
 from dicomnode.report.segmentation.encoding import SEQUENCE_END, UNDEFINED, LongDataset, element_head
 from dicomnode.report.segmentation.frames import PIXEL_DATA, Frame, FrameWriter

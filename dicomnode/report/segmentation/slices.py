@@ -9,7 +9,7 @@ import numpy as np
 from pydicom import DataElement, Dataset
 from pydicom.valuerep import format_number_as_ds
 
-from dicomnode.report.identity import Imprint
+from dicomnode.report.heading.identity import Imprint
 from dicomnode.values import Float64, SourceFrame
 
 

@@ -48,7 +48,7 @@ def taken_over(
     """
     study_uid, version = task.study_instance_uid, task.study_version
     rejected = journal.rejected_answers(study_uid)
-    anothers = _of_another(rejected, task)
+    anothers = _of_another(rejected)
     named = {one.engine: engine_of(one.engine) for one in new if one.engine is not None}
     following = Following([], {name: anothers[of] for name, of in named.items() if of in anothers})
     others = [one for one in new if one.engine not in following.rejected]
@@ -84,12 +84,12 @@ def taken_over(
     return following
 
 
-def _of_another(rejected: Mapping[tuple[str, int], RejectedAnswer], task: TaskRecord) -> dict[str, str]:
+def _of_another(rejected: Mapping[tuple[str, int], RejectedAnswer]) -> dict[str, str]:
     """Engines whose answer is of the wrong patient or order still, whatever has come since."""
     return {
         engine_of(name): ", ".join(sorted(answer.codes))
-        for (name, version), answer in rejected.items()
-        if answer.is_anothers and version < task.study_version
+        for (name, _), answer in rejected.items()
+        if answer.is_anothers
     }
 
 

@@ -196,10 +196,18 @@ def _frames_of_reference(stack: Stack) -> set[str | None]:
 
 def not_analysed(package: EnginePackage, stack: Stack, refusal: Refusal, occasion: Occasion) -> Findings:
     """Say that the engine wanted the series and why it could not have it."""
-    manifest = package.manifest
     fault: Fault = FAULTS[refusal.code]
+    remark = Remark(kind=RemarkKind.NOT_ANALYSED, text=refusal.text, code=fault.code)
+    return without_answer(package, stack, Outcome.NOT_ANALYSED, remark, occasion)
+
+
+def without_answer(
+    package: EnginePackage, stack: Stack, outcome: Outcome, remark: Remark, occasion: Occasion
+) -> Findings:
+    """Make Findings of an engine that found nothing out; the remark says why."""
+    manifest = package.manifest
     return Findings(
-        outcome=Outcome.NOT_ANALYSED,
+        outcome=outcome,
         sources=(source_of(stack, manifest.input[0].name),),
         provenance=Provenance(
             engine=manifest.name,
@@ -214,5 +222,5 @@ def not_analysed(package: EnginePackage, stack: Stack, refusal: Refusal, occasio
         ),
         made_at=occasion.made_at,
         study_version=occasion.study_version,
-        remarks=(Remark(kind=RemarkKind.NOT_ANALYSED, text=refusal.text, code=fault.code),),
+        remarks=(remark,),
     )

@@ -202,9 +202,11 @@ def contradiction(
 ) -> str:
     """Say why images of a study are not those of a patient; "" where nothing speaks against it.
 
-    stacks: made of them: of images whose headers say the same one is asked. Raises NodeError as
-    `who_and_when`.
+    What is taken back as of the wrong patient or order is of nobody known. stacks: made of them: of images
+    whose headers say the same one is asked. Raises NodeError as `who_and_when`.
     """
+    if journal.is_of_another(instances[0].study_instance_uid):
+        return "it was taken back, or rejected, as of the wrong patient or order (DCM 113038)"
     written = {one.path: one.person_keys.written for stack in stacks for one in stack.headers}
     told = told_now(instances[0].study_instance_uid, journal)
     same: set[str] = set()

@@ -42,11 +42,20 @@ class Told:
 
     def replaced_id_of(self, image: Instance) -> bool:
         """Tell whether an image says the Patient ID that was replaced. Raises NodeError as `followed_by`."""
-        return image.sop_instance_uid in self.of and _header(image.path).get(_ID) in self._replaced
+        return image.sop_instance_uid in self.of and self._says(image.path).get(_ID) in self._replaced
 
     @property
     def _replaced(self) -> set[str]:
         return {values.get(_ID, "") for values in self.renaming.former} - {self.renaming.told.get(_ID, "")}
+
+    def _says(self, path: Path) -> dict[str, str]:
+        """Read the header of an image; an ID that the message named is spelt as there."""
+        header = _header(path)
+        said = header.get(_ID, "")
+        named = [name for name in (self.renaming.told.get(_ID, ""), *sorted(self._replaced)) if name]
+        if said in named:
+            return header
+        return {**header, _ID: next((name for name in named if is_same_number(said, name)), said)}
 
     def followed_by(self, corrected: Instance, then: Path | None) -> Follows:
         """Say how the header of an image follows the message, that was of its patient before too.
@@ -56,7 +65,7 @@ class Told:
         """
         if corrected.sop_instance_uid not in self.of or then is None:
             return Follows()
-        before, now = _header(then), _header(corrected.path)
+        before, now = self._says(then), self._says(corrected.path)
         person = person_of(before)
         if not self.renaming.told_of(person) and self.renaming.former:
             return Follows()  # it was of somebody else

@@ -15,6 +15,7 @@ _KEYWORDS: Final = (
     "PatientName",
     "PatientBirthDate",
     "PatientSex",
+    "AccessionNumber",
     "StudyDate",
     "StudyTime",
 )

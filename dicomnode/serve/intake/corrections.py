@@ -19,11 +19,11 @@ from dicomnode.faults import (
 )
 from dicomnode.journal import KEY_OBJECTS, Correction, HeaderCorrection, Journal, Note, RejectionNote
 from dicomnode.journal.records import Scalar
-from dicomnode.serve.identity.as_told import newest_told
+from dicomnode.serve.identity.as_told import Told, newest_told
 from dicomnode.store import Adoption, InstanceIds, Store
 from dicomnode.store.adoption import mark_of
 from dicomnode.store.likeness import Difference
-from dicomnode.values import is_valid_uid
+from dicomnode.values import Instance, is_valid_uid
 from dicomnode.values.rejection import REJECTIONS
 
 log = structlog.get_logger("dicomnode.serve")
@@ -82,7 +82,7 @@ def _headers(
             is_renaming=change.is_renaming,
             added=change.added,
             of_another=named,
-            returns=bool(named) and store.never_before(adoption.instance, named) != named,
+            returns=bool(named) and store.never_before(adoption.instance, named, mark) != named,
             as_told=follows.as_told,
             undoes=follows.undoes,
         )
@@ -116,11 +116,19 @@ def replaced_id_notes(adoptions: Iterable[Adoption], journal: Journal) -> list[t
 
     Raises NodeError(STORE_WRITE_FAILED, JOURNAL_FAILED).
     """
-    again = {one.instance.study_instance_uid: one.instance for one in adoptions if one.outcome == "same"}
+    # One that was corrected once is "corrected" whenever it comes again as it is
+    again: dict[str, list[Instance]] = defaultdict(list)
+    for one in adoptions:
+        if one.outcome in ("same", "corrected"):
+            again[one.instance.study_instance_uid].append(one.instance)
     notes: list[tuple[str, Note]] = []
-    for study_uid, image in again.items():
-        told = newest_told(study_uid, journal)
-        if told.replaced_id_of(image):
+    for study_uid, images in again.items():
+        marks = journal.marks(study_uid)
+        known = [image for image in images if marks.get(image.sop_instance_uid) == mark_of(image)]
+        # Where headers have undone the message, results have the ID that they say
+        holds = bool(known) and journal.identity(study_uid, journal.study(study_uid).version) is not None
+        told = newest_told(study_uid, journal) if holds else Told()
+        if any(told.replaced_id_of(image) for image in known):
             fault = REPLACED_ID_CAME
             log.warning("instance.replaced_id", code=fault.code, study=study_uid)
             facts: dict[str, Scalar] = {"code": fault.code, "record": told.record}

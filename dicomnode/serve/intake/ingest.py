@@ -9,9 +9,10 @@ from typing import Final
 
 import structlog
 
-from dicomnode.faults import DUPLICATE_CONFLICT, STORE_WRITE_FAILED, NodeError
+from dicomnode.faults import DUPLICATE_CONFLICT, STORE_WRITE_FAILED, WAITS_FOR_ANOTHER, NodeError
 from dicomnode.journal import KEY_OBJECTS, Arrival, Journal, Note
 from dicomnode.serve.intake.corrections import corrections_of, outdated_notes, replaced_id_notes, told
+from dicomnode.serve.logs import fault_facts
 from dicomnode.store import Adoption, InstanceIds, SealedFile, Store, read_ids
 
 log = structlog.get_logger("dicomnode.serve")
@@ -38,8 +39,19 @@ def ingest(store: Store, journal: Journal, now: datetime) -> int:
         again = [*outdated_notes(adoptions), *replaced_id_notes(adoptions, journal)]
         notes = [*_conflicts(adoptions), *again, *unreadable]
         journal.add_instances(entries, now, notes, corrections, _arrivals(readable))
+        _warn_of_waiting(adoptions, journal)
         store.settle(*(sealed for sealed, _ in readable))
     return len(waiting)
+
+
+def _warn_of_waiting(adoptions: Sequence[Adoption], journal: Journal) -> None:
+    """Say in the log of what something came that waits for the right patient or order, or a person."""
+    came = {one.instance.study_instance_uid for one in adoptions if one.outcome in ("new", "corrected")}
+    for study_uid in sorted(came):
+        if journal.of_another_since(study_uid) is not None:
+            log.warning(
+                "study.stays_taken_back", study=study_uid, **fault_facts(NodeError(WAITS_FOR_ANOTHER))
+            )
 
 
 def _arrivals(readable: Sequence[tuple[SealedFile, InstanceIds]]) -> list[Arrival]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dicomnode.assemble import DecodeSlices, decode_here
 from dicomnode.faults import NO_FINDINGS_KEPT, NodeError
-from dicomnode.journal import Journal
+from dicomnode.journal import FindingRecord, Journal, analysis_of
 from dicomnode.report import ReportProfile, make_objects
 from dicomnode.serve.analysing.looked_at import looked_at
 from dicomnode.serve.identity.whose import renaming_of
@@ -39,7 +39,11 @@ def kept_results(
     What cannot be read or made of one engine is given, and keeps no other from its turn.
     Raises NodeError(NO_FINDINGS_KEPT).
     """
-    latest = {record.engine: record for record in journal.findings(study_uid)}  # by study version
+    latest: dict[str, FindingRecord] = {}
+    for record in journal.findings(study_uid):  # by study version, and a failure behind what worked since
+        before = latest.get(analysis := analysis_of(record.engine))
+        if before is None or before.study_version < record.study_version:
+            latest[analysis] = record
     if not latest:
         raise NodeError(NO_FINDINGS_KEPT, study=study_uid)
     for_a_look = replace(profile, for_a_look=True)

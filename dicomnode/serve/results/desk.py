@@ -13,7 +13,7 @@ import structlog
 from dicomnode.assemble import DecoderPool, StudyFiles, read_studies
 from dicomnode.engine import EnginePackage, configured_engine
 from dicomnode.faults import NO_ENGINE_WANTS, RESULTS_REJECTED, NodeError
-from dicomnode.journal import Event, Journal, TaskKind, TaskRecord
+from dicomnode.journal import Event, Journal, Overtaken, TaskKind, TaskRecord, is_failure
 from dicomnode.serve.analysing.again import rejected_notes, taken_over
 from dicomnode.serve.analysing.analysis import decoder_limits
 from dicomnode.serve.deciding.dispatch import Dispatch, barred, decide
@@ -25,7 +25,9 @@ from dicomnode.serve.deciding.plan import (
     set_aside_notes,
 )
 from dicomnode.serve.deciding.site_rules import SiteWish, origin_of, wish_for
+from dicomnode.serve.identity.mixed import check_of_one
 from dicomnode.serve.logs import fault_facts
+from dicomnode.serve.results.failing import tell_of_failure
 from dicomnode.serve.results.writing import ResultWriter
 from dicomnode.serve.work.clerk import Clerk, Post, owner_name
 from dicomnode.serve.work.pulse import Pulse
@@ -47,14 +49,18 @@ class Desk(Clerk):
             lease_s=_LEASE_S,
         )
         super().__init__(post, journal, stopping)
-        self._settings = settings
+        self._settings, self._store = settings, store
         self._writer = ResultWriter(settings, store, journal)
         self._told: dict[str, str] = {}  # engine: what was logged of it
 
     def work(self, task: TaskRecord, pulse: Pulse) -> Event:
         """Dispatch or report."""
         del pulse  # nothing here takes long enough to be told of
-        return self._dispatch(task) if task.kind is TaskKind.DISPATCH else self._writer.write(task)
+        if task.kind is TaskKind.DISPATCH:
+            return self._dispatch(task)
+        if is_failure(task.engine) and task.destination is None:
+            return tell_of_failure(task, self._settings, self._store, self._journal)
+        return self._writer.write(task)
 
     def _packages(self) -> tuple[list[EnginePackage], dict[str, NodeError]]:
         """Give the engines that can be asked, and why others cannot; raises the first reason if none can."""
@@ -76,7 +82,17 @@ class Desk(Clerk):
         return packages, broken
 
     def _dispatch(self, task: TaskRecord) -> Event:
+        while True:
+            after = self._journal.newest_correction(task.study_instance_uid)
+            try:
+                return self._dispatch_as_of(task, after)
+            except Overtaken:  # an answer was rejected meanwhile: its engine may not be asked again
+                continue
+
+    def _dispatch_as_of(self, task: TaskRecord, after: int) -> Event:
+        """Decide what follows, and write it. after, and Overtaken: as of `Journal.finish`."""
         instances = self._journal.instances(task.study_instance_uid)
+        check_of_one(task, instances, self._journal)
         reading = read_studies([instance.path for instance in instances])
         packages, broken = self._packages()
         now = datetime.now(UTC)
@@ -101,6 +117,7 @@ class Desk(Clerk):
                 *left_out_notes(broken),
                 *rejected_notes(rejected),
             ],
+            after=after,
         )
         return Event.COMMITTED
 

@@ -4,6 +4,10 @@ A report names them (Predecessor Documents Sequence, PS3.3 C.17.2), so that nobo
 answer for two answers. What a rejection note has taken back is not named: an archive hides it, and nothing of
 it stands in the new report. After a correction of the patient's identity they are named as ever: the
 reference is of UIDs, and without it nothing tells that what stands under the old identity is replaced.
+
+A document that an analysis failed takes the place of older ones that say so, and of no result: a failure
+undoes nothing of what was found in an earlier version. Once the analysis has worked, its report takes the
+place of that document, also of the same version, and of the results before it.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from pathlib import Path
 import structlog
 
 from dicomnode.faults import NodeError
-from dicomnode.journal import Journal, ObjectRecord, TaskRecord
+from dicomnode.journal import Journal, ObjectRecord, TaskRecord, analysis_of, failure_of, is_failure
 from dicomnode.journal.records import Scalar
 from dicomnode.report import EarlierReport
 from dicomnode.serve.logs import fault_facts
@@ -35,16 +39,23 @@ def replaced_reports(task: TaskRecord, findings: Findings, journal: Journal) -> 
     study_uid = task.study_instance_uid
     there = journal.reports_at(study_uid, task.destination or "")
     found = _earlier(there, task, findings, journal)
-    latest = max((one.study_version for one in found), default=0)
+    failures = _latest([one for one in found if is_failure(one.engine)])
+    results = _latest([one for one in found if not is_failure(one.engine)])
+    if results:  # older ones were replaced by these
+        failures = [one for one in failures if one.study_version > results[0].study_version]
     return tuple(
         EarlierReport(
             sop_class_uid=one.sop_class_uid,
             sop_instance_uid=one.sop_instance_uid,
             series_instance_uid=one.series_instance_uid,
         )
-        for one in found
-        if one.study_version == latest
+        for one in (*failures, *([] if is_failure(task.engine) else results))
     )
+
+
+def _latest(records: Sequence[ObjectRecord]) -> list[ObjectRecord]:
+    version = max((one.study_version for one in records), default=0)
+    return [one for one in records if one.study_version == version]
 
 
 def _earlier(
@@ -63,14 +74,15 @@ def _earlier(
     for one in journal.tasks(study_uid):
         if one.engine is not None and engine_of(one.engine) == engine:
             of_version = analyses.setdefault(one.study_version, {})
-            of_version[one.engine] = _stack(one) or of_version.get(one.engine)
+            analysis = analysis_of(one.engine)
+            of_version[analysis] = _stack(one) or of_version.get(analysis)
     mine = analyses[task.study_version]
-    wanted = mine[task.engine or ""]
+    wanted = mine[analysis_of(task.engine or "")]
     paths = {(one.engine, one.study_version): one.path for one in journal.findings(study_uid)}
 
     def same(record: ObjectRecord) -> bool:
         before = analyses.get(record.study_version, {})
-        stack = before.get(record.engine)
+        stack = before.get(analysis_of(record.engine))
         if len(mine) == len(before) == 1:
             return True
         if stack is None or wanted is None or stack[0] != wanted[0]:
@@ -79,7 +91,12 @@ def _earlier(
         then = _images(_read(paths.get((record.engine, record.study_version))), wanted)
         return not now.isdisjoint(then) if now and then else stack == wanted
 
-    earlier = [one for one in there if one.study_version < task.study_version]
+    own = (task.study_version, failure_of(task.engine or ""))
+    earlier = [
+        one
+        for one in there
+        if one.study_version < task.study_version or (one.study_version, one.engine) == own
+    ]
     return [one for one in earlier if engine_of(one.engine) == engine and same(one)]
 
 

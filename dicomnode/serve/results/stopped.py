@@ -1,6 +1,7 @@
 """What the geometry guard stopped: in quarantine, with a picture of what was found and one of what it says.
 
-The names are made of digests, and the pictures show no image: nothing of the patient is in either.
+The names are made of digests. Pictures of masks and outlines show no image; those of maps and derived images
+show their numbers. The patient's name is in neither.
 """
 
 from __future__ import annotations

@@ -47,12 +47,12 @@ def even(value: float) -> np.ndarray:
 def test_one_of_several_classes_has_its_calibrated_probability(tmp_path, make_volume):
     network = of_the_mean([1.0, 2.0, -1.0], [0.0, -1.0, 3.0])
     keys = 'interpret = "classes"\n[step.classes]\ntemperature = 2.0\nnames = ["none", "benign", "malignant"]'
-    body = (
-        step(keys=keys) + classification("malignant", "channel = 2") + classification("none", "channel = 0")
-    )
+    body = step(keys=keys) + classification("malignant", "channel = 2\ncalibrated = true")
+    body += classification("none", "channel = 0")
     found = run(engine(tmp_path / "e", body, {"net.onnx": network}), make_volume(even(2.0)))
     expected = softmax(np.array([2.0, 3.0, 1.0]) / 2.0)
     malignant, none = found.classifications
+    assert [malignant.calibrated, none.calibrated] == [True, False], "as engine.toml declares"
     assert malignant.probability == pytest.approx(expected[2], abs=1e-6)
     assert none.probability == pytest.approx(expected[0], abs=1e-6)
     assert [one.label for one in malignant.probabilities] == ["none", "benign", "malignant"]

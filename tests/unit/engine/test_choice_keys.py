@@ -52,8 +52,13 @@ def test_an_unknown_word_is_told_with_those_that_there_are():
 
 
 def test_an_engine_that_takes_several_leaves_room_for_their_number_in_its_name():
-    long = "a" * 61
-    named = TEXT.replace('name = "small"', f'name = "{long}"', 1)
+    named = TEXT.replace('name = "small"', f'name = "{"a" * 54}"', 1)
     assert read(text=named)[1] == []
     _, problems = read('name = "ct"', 'name = "ct"\nseries = "all"', named)
     assert [problem.key for problem in problems] == ["name"]
+
+
+def test_every_engine_leaves_room_in_its_name_for_the_word_that_it_failed():
+    for length, keys in ((57, []), (58, ["name"])):
+        _, problems = read(text=TEXT.replace('name = "small"', f'name = "{"a" * length}"', 1))
+        assert [problem.key for problem in problems] == keys

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from dicomnode.journal import (
+    AnswerKey,
     Event,
     HeaderCorrection,
     Journal,
@@ -20,6 +21,7 @@ from dicomnode.journal import (
     is_of_retraction,
 )
 from tests.unit.journal.world import (
+    ENGINE,
     NOON,
     PACS,
     STUDY,
@@ -295,3 +297,39 @@ def test_the_destination_is_told_of_what_was_made_with_it_alone(journal: Journal
     reject(journal)
     (task,) = [one for one in journal.tasks(STUDY, {TaskState.READY}) if is_of_retraction(one.engine)]
     assert (task.destination, task.payload["code"]) == (PACS, "113037")
+
+
+@pytest.mark.parametrize("how", ["retracted", "by its engine", "by a note of somebody else"])
+def test_what_was_made_with_a_study_of_the_wrong_patient_is_taken_back_and_made_again(journal, how):
+    analysed(journal)
+    made = replace(result(7, "SR"), study_instance_uid=PRIOR)
+    receive(journal, 1, study=PRIOR, first=5, at=later(3))
+    complete(journal, PRIOR, at=later(4))
+    at, made = later(5), replace(made, study_version=2)
+    work = [analyse(PRIOR, 2), report(PRIOR, 2)]
+    journal.finish(claim(journal, TaskKind.DISPATCH, at), Event.COMMITTED, at, new_tasks=work)
+    journal.finish(claim(journal, TaskKind.ANALYSE, at), Event.COMMITTED, at, finding_path=Path("/f"))
+    journal.finish(claim(journal, TaskKind.REPORT, at), Event.COMMITTED, at, objects=[made])
+    if how == "retracted":
+        journal.retract(PRIOR, "113038", later(10))
+    elif how == "by its engine":
+        journal.retract_answers(PRIOR, [AnswerKey(2, ENGINE)], "113038", "A. Smith", later(10))
+    else:
+        note = RejectionNote(
+            sop_instance_uid="9.9", study_instance_uid=PRIOR, code="113038", meaning="Rejected",
+            instances=(made.sop_instance_uid,),
+        )  # fmt: skip
+        journal.add_instances([], later(10), corrections=[note])
+    assert taken_back(journal) == {WITH_IT}
+    assert journal.study(STUDY).state is StudyState.RECEIVING
+    assert journal.lost_priors_since(STUDY, 1), "the engine looks for another one"
+    assert journal.is_of_another(PRIOR)
+    assert not journal.is_of_another(STUDY)
+
+
+@pytest.mark.parametrize("code", ["113001", "113037"])
+def test_a_prior_whose_results_are_wrong_for_another_reason_stays_one(journal, code):
+    analysed(journal)
+    journal.retract(PRIOR, code, later(10))
+    assert (taken_back(journal), journal.study(STUDY).version) == (set(), 1)
+    assert not journal.is_of_another(PRIOR)

@@ -152,3 +152,21 @@ def test_a_prior_may_be_asked_for_again(journal: Journal) -> None:
     assert expect(journal)
     come(journal, 2)
     assert journal.study(STUDY).state is StudyState.REFUSED
+
+
+def test_a_prior_of_the_wrong_patient_stays_taken_back_when_somebody_sends_it(journal: Journal) -> None:
+    assert expect(journal)
+    come(journal, 1, 2)
+    journal.retract(STUDY, "113038", later(10))
+    come(journal, 3, at=later(HOUR_S), calling_ae="CT1", fetched=False)
+    study = journal.study(STUDY)
+    assert (study.state, study.version, study.instances) == (StudyState.RETRACTED, 1, 3)
+    assert journal.reanalyse(STUDY, "A. Smith", later(2 * HOUR_S)) == 2, "it is a study of its own now"
+
+
+def test_a_prior_is_not_analysed_at_a_persons_wish(journal: Journal) -> None:
+    assert expect(journal)
+    come(journal, 1, 2)
+    journal.retract(STUDY, "113037", later(10))
+    assert journal.reanalyse(STUDY, "A. Smith", later(20)) is None
+    assert journal.study(STUDY).state is StudyState.RETRACTED

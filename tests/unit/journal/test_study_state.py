@@ -32,11 +32,12 @@ CASES = [
     ("dispatch:done analyse:running analyse:ready", 0, "analysing"),
     ("dispatch:done analyse:done analyse:ready", 0, "analysing"),
     ("dispatch:done analyse:done report:ready", 0, "analysing"),
-    ("dispatch:done report:ready", 0, "queued"),
+    ("dispatch:done report:ready", 0, "analysing"),
     ("dispatch:done report:running", 0, "analysing"),
     ("dispatch:done analyse:parked analyse:ready", 0, "queued"),
     ("dispatch:done analyse:parked analyse:running", 0, "analysing"),
     ("dispatch:done analyse:parked analyse:done", 0, "failed"),
+    ("dispatch:done analyse:parked report:ready", 0, "analysing"),  # what says that it failed
     ("dispatch:done analyse:done report:parked", 0, "failed"),
     ("dispatch:done analyse:done report:done deliver:ready", 2, "delivering"),
     ("dispatch:done analyse:done report:done deliver:running", 2, "delivering"),

@@ -7,6 +7,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from dicomnode.report import ReportProfile, make, make_objects
 from dicomnode.report.objects import Kind
 from dicomnode.store.persons import Renaming
 from dicomnode.values import Findings
+from tests.unit.report.fields.fields import with_image, with_map
 from tests.unit.report.segmentation.test_labelmap import apart
 from tests.unit.report.sources import SALT, Series, findings, not_analysed, nothing_found
 
@@ -67,13 +69,20 @@ def test_another_profile_gives_other_numbers_and_other_uids() -> None:
     assert not {one.sop_instance_uid for one in first} & {one.sop_instance_uid for one in second}
 
 
-GUARDED = ("SEG", "LABELMAP", "GSPS", "RTSTRUCT")
+GUARDED = ("SEG", "LABELMAP", "GSPS", "RTSTRUCT", "PM", "IMAGES", "SR")
+
+
+def of_all_kinds() -> Findings:
+    """Findings with something for an object of every kind."""
+    return replace(apart(findings()), maps=with_map(Series()).maps, images=with_image().images)
+
+
 MERGED = Renaming(told={"PatientID": "AFTER-THE-MERGE"}, former=({"PatientID": "PAT-7"},))
 
 
 def test_objects_are_written_under_the_patient_id_that_a_merge_told() -> None:
-    made = make_objects(apart(findings()), ReportProfile(kinds=(*GUARDED, "SR")), SALT, MERGED)
-    assert sorted(one.kind for one in made) == sorted((*GUARDED, "SR"))
+    made = make_objects(of_all_kinds(), ReportProfile(kinds=GUARDED), SALT, MERGED)
+    assert {one.kind for one in made} == set(GUARDED)
     for one in made:
         assert dcmread(BytesIO(one.content)).PatientID == "AFTER-THE-MERGE"
 
@@ -91,7 +100,7 @@ def test_an_object_of_another_patient_than_meant_is_not_returned(
 
     monkeypatch.setattr(make, "apply_identity", mistaken)
     with pytest.raises(NodeError, match="another patient") as caught:
-        make_objects(apart(findings()), ReportProfile(kinds=(kind,)), SALT, renaming)
+        make_objects(of_all_kinds(), ReportProfile(kinds=(kind,)), SALT, renaming)
     assert caught.value.fault is GEOMETRY_GUARD
 
 

@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 from pydicom import Dataset
 
-from dicomnode.report import ReportProfile, make_objects, pictures
-from dicomnode.report.identity import NOT_WITHOUT_REVIEW, mark_of
+from dicomnode.report import ReportProfile, make_objects
+from dicomnode.report.drawing import pictures
+from dicomnode.report.drawing.pictures import overlay_png
+from dicomnode.report.heading.identity import NOT_WITHOUT_REVIEW, mark_of
 from dicomnode.report.objects import Kind
 from dicomnode.report.pages.words import words_of
-from dicomnode.report.pictures import overlay_png
 from tests.unit.report.kinds import KINDS
 from tests.unit.report.pages.paged import imprint_of, read, volume_of
 from tests.unit.report.sources import SALT, Series, findings, provenance

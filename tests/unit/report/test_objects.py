@@ -13,8 +13,8 @@ from highdicom import sr
 from pydicom import Dataset, dcmread
 
 from dicomnode.report import ReportProfile, ResultObject, make_objects
-from dicomnode.report.identity import mark_of
-from dicomnode.report.shared_modules import SHARED
+from dicomnode.report.heading.identity import mark_of
+from dicomnode.report.heading.shared_modules import SHARED
 from dicomnode.values import (
     Classification,
     Code,

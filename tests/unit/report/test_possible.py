@@ -27,7 +27,7 @@ from dicomnode.values import (
 )
 from tests.unit.report.kinds import KINDS
 from tests.unit.report.sources import SALT, Series, findings, lung_segments
-from tests.unit.report.test_picture_regions import at, found
+from tests.unit.report.sr.test_picture_regions import at, found
 
 PLANE = PicturePlane(spacing_ji_mm=(0.5, 0.4))
 SHAPE = (1, 20, 28)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from dicomnode.report.uids import ResultUids, device_serial, device_uid
-from dicomnode.values import Findings, is_valid_uid
+from dicomnode.values import Findings, Outcome, is_valid_uid
 from tests.unit.report.sources import BEFORE, MADE_AT, SALT, Series, findings, provenance
 
 
@@ -34,8 +34,12 @@ def test_the_same_findings_give_the_same_valid_uids() -> None:
         lambda: _all(findings(provenance=provenance(engine_digest="f" * 64))),
         lambda: _all(findings(Series(study="another"))),
         lambda: _all(findings(earlier=(BEFORE,))),
+        lambda: _all(findings(outcome=Outcome.FAILED)),
     ],
-    ids=["salt", "kind", "encoding", "version", "engine", "engine-version", "digest", "study", "prior"],
+    ids=[
+        *("salt", "kind", "encoding", "version", "engine", "engine-version", "digest", "study", "prior"),
+        "failed",
+    ],
 )
 def test_anything_that_shapes_the_bytes_gives_other_uids(other) -> None:
     assert not _all(findings()) & other()

@@ -11,8 +11,8 @@ from pydicom.tag import Tag
 
 from dicomnode.faults import SOURCE_HEADER_WRONG, SOURCES_DISAGREE, NodeError
 from dicomnode.report import ReportProfile, make_objects
-from dicomnode.report.headers import read_heading
-from dicomnode.report.shared_modules import IDENTIFYING, SHARED
+from dicomnode.report.heading.headers import read_heading
+from dicomnode.report.heading.shared_modules import IDENTIFYING, SHARED
 from dicomnode.values import Findings, SourceHeaders
 from tests.unit.report.sources import SALT, Series, findings
 

@@ -371,7 +371,9 @@ def test_a_clerk_outlives_a_journal_that_is_locked(room, torn, monkeypatch, logg
 
 
 @pytest.fixture
-def scheduler(room) -> Scheduler:
+def scheduler(room, monkeypatch) -> Scheduler:
+    """One that looks once a second, however long a look takes here."""
+    monkeypatch.setattr("dicomnode.serve.scheduler._LOOK_SHARE", 0)
     return Scheduler(room.frame, room.store, room.journal)
 
 

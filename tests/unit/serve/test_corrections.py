@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
@@ -86,12 +87,20 @@ class Walk(Room):
 
 @pytest.fixture
 def walk(store, journal, tmp_path: Path) -> Iterator[Walk]:
+    with walking(store, journal, tmp_path) as walk:
+        yield walk
+
+
+@contextmanager
+def walking(store, journal, tmp_path: Path, **second: object) -> Iterator[Walk]:
+    """A walk; with a second destination of the same archive, where settings of that are given."""
     contexts = [(one, (EXPLICIT_LE,)) for one in (ENHANCED_SR, KOS)]
     with store_scp(contexts=contexts) as archive:
         destination = dataclasses.replace(ARCHIVE, port=archive.peer.port)
+        destinations = (destination, *([dataclasses.replace(destination, **second)] if second else []))
         engine = EngineSettings(name="mean", path=mean_engine(tmp_path / "mean"))
         settings = Settings(
-            engine=(engine,), analyse=AnalyseSettings(runtime="onnxruntime"), destination=(destination,)
+            engine=(engine,), analyse=AnalyseSettings(runtime="onnxruntime"), destination=destinations
         )
         walk = Walk(store, journal, settings, archive)
         yield walk

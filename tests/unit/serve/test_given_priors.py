@@ -90,3 +90,12 @@ def test_the_images_of_a_prior_are_named_for_the_report_each_once(instances):
     assert sorted(one.sop_instance_uid for one in earlier.instances) == sorted(
         one.sop_instance_uid for one in all_of_it
     )
+
+
+def test_a_study_of_the_wrong_patient_is_no_prior_until_that_is_put_right(instances, journal):
+    all_of_it = instances()
+    stacks = stacks_in([one.path for one in all_of_it])
+    journal.retract(BEFORE_UID, "113038", datetime.now(UTC))
+    assert "of the wrong patient or order" in contradiction(OURS, all_of_it, stacks, journal)
+    assert journal.reanalyse(BEFORE_UID, "A. Smith", datetime.now(UTC)) is not None
+    assert contradiction(OURS, all_of_it, stacks, journal) == ""

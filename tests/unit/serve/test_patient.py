@@ -15,7 +15,13 @@ import pytest
 from dicomnode.analyse import Analyst
 from dicomnode.assemble import read_studies, source_of
 from dicomnode.engine import load_package
-from dicomnode.faults import SOURCE_HEADER_WRONG, SOURCES_DISAGREE, TAG_INCONSISTENT, NodeError
+from dicomnode.faults import (
+    JOURNAL_FAILED,
+    SOURCE_HEADER_WRONG,
+    SOURCES_DISAGREE,
+    TAG_INCONSISTENT,
+    NodeError,
+)
 from dicomnode.journal import Journal, TaskKind, TaskState
 from dicomnode.phantom import SeriesForm, write_series
 from dicomnode.report import ReportProfile, make_objects
@@ -274,6 +280,48 @@ def test_a_merge_that_comes_while_two_series_are_compared_is_heard_of(
     assert merged == [1]
     ((_, _, path),) = journal.findings(uid)
     assert store.load_findings(path).outcome is Outcome.FINDINGS
+
+
+def test_a_try_that_died_before_its_commit_leaves_nothing_that_a_merge_has_put_right(
+    installed, store, journal, tmp_path
+):
+    folder = ct_and_mr(tmp_path / "in", {"PatientID": "OLD"}, {"PatientID": "NEW"})
+    keep = store.save_findings
+    with room_of(store, journal, installed) as (room, worker):
+        kept = []
+
+        def killed(findings):
+            kept.append(keep(findings))
+            store.save_findings = keep
+            raise NodeError(JOURNAL_FAILED, error="the power went")
+
+        store.save_findings = killed
+        uid = room.receive(sorted(folder.glob("*/*")))
+        assert room.do(TaskKind.DISPATCH, room.desk.work) is TaskState.DONE
+        assert room.do(TaskKind.ANALYSE, worker.work) is TaskState.RETRY
+        assert store.load_findings(kept[0]).outcome is Outcome.NOT_ANALYSED
+        assert merge(Patients(store, journal), "NEW", "OLD", minutes=60) == 1
+        journal.retry(uid, None, datetime.now(UTC))
+        assert room.do(TaskKind.ANALYSE, worker.work) is TaskState.DONE
+    ((_, _, path),) = journal.findings(uid)
+    assert store.load_findings(path).outcome is Outcome.FINDINGS
+
+
+def test_what_an_engine_found_is_kept_although_a_message_came_meanwhile(
+    store, journal, tmp_path, monkeypatch
+):
+    files = changed(series(tmp_path / "ct", 1), PatientID="OLD")
+    asked = []
+
+    def meanwhile(*arguments):
+        asked.append(merge(Patients(store, journal), "NEW", "OLD", minutes=60))
+        return priors_of(*arguments)
+
+    monkeypatch.setattr(worker_room, "priors_of", meanwhile)
+    engine = EngineSettings(name="mean", path=mean_engine(tmp_path / "mean"))
+    with room_of(store, journal, engine) as (room, worker):
+        analyse(room, worker, files)
+    assert asked == [1], "it was looked at once"
 
 
 def test_one_view_of_somebody_else_among_four_is_found(tmp_path, not_run):

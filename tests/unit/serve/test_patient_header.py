@@ -27,6 +27,7 @@ def test_what_a_header_does_not_say_is_empty(tmp_path):
         "PatientName": "",
         "PatientBirthDate": "",
         "PatientSex": "",
+        "AccessionNumber": "",
         "StudyDate": "20260301",
         "StudyTime": "",
     }

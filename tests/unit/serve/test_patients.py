@@ -300,6 +300,48 @@ def test_images_that_come_again_under_a_replaced_id_change_nothing_and_are_told_
     assert ids_of(journal, "1.2.0") == ("P0",)
 
 
+def test_an_image_that_was_corrected_before_a_merge_and_comes_again_is_told_of_too(
+    patients, store, journal, files
+):
+    send(store, journal, files[0], PatientName="Right^Name")
+    merge(patients, "P1", "P0", minutes=1)
+    send(store, journal, files[0], PatientName="Right^Name")
+    assert [one.what for one in journal.events("1.2.0")].count("instance.replaced_id") == 1
+
+
+def after_a_merge(store, journal, files) -> Path:
+    """An image that comes first after the message was applied, under the replaced ID."""
+    late = files[0].with_name("late.dcm")
+    late.write_bytes(changed(files[0], PatientID="P0"))
+    header = dcmread(late)
+    header.SOPInstanceUID = header.file_meta.MediaStorageSOPInstanceUID = "1.2.0.99"
+    header.save_as(late)
+    receive(store, late.read_bytes()[128:], NOON + timedelta(minutes=3))
+    ingest(store, journal, datetime.now(UTC))
+    return late
+
+
+def test_a_message_says_nothing_of_images_that_came_first_after_it(patients, store, journal, files, as_told):
+    merge(patients, "P1", "P0", minutes=1)
+    late = after_a_merge(store, journal, files)
+    send(store, journal, late)
+    assert [one.what for one in journal.events("1.2.0")].count("instance.replaced_id") == 0
+    send(store, journal, late, PatientID="P1")
+    assert as_told == [frozenset()], "what it says now is its own word"
+
+
+@pytest.mark.parametrize("spelt", ["P1", "p1", "0P1", " P1"])
+def test_a_merge_that_was_followed_in_another_spelling_is_undone_all_the_same(
+    patients, store, journal, files, spelt
+):
+    merge(patients, "P1", "P0", minutes=1)
+    send(store, journal, files[0], PatientID=spelt)
+    for _ in range(2):
+        send(store, journal, files[0], PatientID="P0", PatientComments="undone")
+    assert journal.identity("1.2.0", 1) is None
+    assert [one.what for one in journal.events("1.2.0")].count("instance.replaced_id") == 0
+
+
 SPELLINGS = ("RIGHT^NAME", "Right^Name=X", "Right^Name^^", "Right^Name^M")
 
 

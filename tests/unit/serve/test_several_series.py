@@ -199,6 +199,8 @@ def test_two_series_give_results_of_every_kind_and_none_is_lost(package, tmp_pat
     assert document["measurements"][0]["interval"] == sorted([100.0, document["measurements"][0]["value"]])
     assert document["regions"][0]["points_lps_mm"] == [[3.75, 2.25, 1.0], [8.25, 6.75, 7.0]]
     assert document["classifications"][0]["probabilities"] == pytest.approx({"class 0": 0.0, "class 1": 1.0})
+    said = [document[kind][0]["calibrated"] for kind in ("classifications", "regions", "findings")]
+    assert said == [False, False, False]
     assert document["provenance"][0]["outcome"] == "findings"
     print_study(study, document)
     assert "spot-1" in capsys.readouterr().out

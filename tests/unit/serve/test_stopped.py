@@ -16,9 +16,9 @@ from dicomnode.cli.why import _parts
 from dicomnode.faults import GEOMETRY_GUARD, STORE_WRITE_FAILED, NodeError
 from dicomnode.journal import StudyState, TaskKind, TaskState
 from dicomnode.report import ReportProfile, draw_mismatch, make_objects
-from dicomnode.report.guard_contours import check_structure_set
-from dicomnode.report.guard_graphics import check_presentation_state
-from dicomnode.report.mismatch import MismatchError
+from dicomnode.report.guard.presentation_states import check_presentation_state
+from dicomnode.report.guard.structure_sets import check_structure_set
+from dicomnode.report.mismatch.error import MismatchError
 from dicomnode.report.outlines import outlines
 from dicomnode.report.segmentation import binary, head, labelmap
 from dicomnode.serve.results.stopped import put_aside

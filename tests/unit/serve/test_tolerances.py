@@ -17,7 +17,7 @@ from pydicom import dcmread
 from dicomnode.assemble import load_volume, read_studies
 from dicomnode.faults import SOURCES_DISAGREE, NodeError
 from dicomnode.report import ReportProfile, make_objects
-from dicomnode.report.headers import read_heading
+from dicomnode.report.heading.headers import read_heading
 from dicomnode.values.geometry import ALIKE_COSINES, ALIKE_SPACING
 from tests.unit.assemble.series import PLANES, Series, affine_of, write_all
 from tests.unit.report.real import source_of

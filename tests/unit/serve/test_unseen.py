@@ -14,7 +14,7 @@ from dicomnode.assemble import Stack, read_studies
 from dicomnode.assemble.facts import facts_of
 from dicomnode.assemble.stacks import plan_series
 from dicomnode.faults import RANGE_NOT_SEEN
-from dicomnode.report.conclusion import conclusion
+from dicomnode.report.words.conclusion import conclusion
 from dicomnode.serve.analysing.analysis import Beside, Occasion, analyse_stack
 from dicomnode.serve.analysing.unseen import unseen_remarks
 from dicomnode.values import Outcome, RemarkKind, no_progress

@@ -114,6 +114,21 @@ def test_a_file_of_schema_2_is_read_and_has_no_changes(store: Store, tmp_path: P
     assert differences(full_findings(changes=()), load_findings(path)) == []
 
 
+def test_a_file_of_schema_3_is_read_and_nothing_of_it_is_calibrated(store: Store, tmp_path: Path) -> None:
+    with zipfile.ZipFile(store.save_findings(full_findings())) as archive:
+        tree, blobs = json.loads(archive.read("findings.json")), archive.read("blobs.bin")
+    tree["schema"] = 3
+    for kind in ("segments", "regions", "classifications"):
+        for one in tree["findings"][kind]:
+            one.pop("calibrated")
+    path = tmp_path / "schema-3.findings"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("findings.json", json.dumps(tree))
+        archive.writestr("blobs.bin", blobs)
+    found = load_findings(path)
+    assert not any(one.calibrated for one in (*found.segments, *found.regions, *found.classifications))
+
+
 def test_arrays_that_come_back_are_read_only_and_hold_no_file_open(store: Store) -> None:
     path = store.save_findings(full_findings())
     found = store.load_findings(path)
@@ -142,7 +157,7 @@ def test_headers_of_a_long_series_cost_little(store: Store) -> None:
 def test_the_file_can_be_read_without_dicomnode(store: Store) -> None:
     with zipfile.ZipFile(store.save_findings(full_findings())) as archive:
         tree = json.loads(archive.read("findings.json"))
-    assert tree["schema"] == 3
+    assert tree["schema"] == 4
     assert tree["findings"]["provenance"]["engine"] == "lung-ct"
 
 
@@ -213,7 +228,7 @@ def test_a_file_that_was_changed_or_cut_anywhere_is_refused_or_reads_the_same(
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda tree: tree.update(schema=4), "schema 4"),
+        (lambda tree: tree.update(schema=5), "schema 5"),
         (lambda tree: tree["findings"].update(colour="red"), "Findings has no 'colour'"),
         (lambda tree: tree["findings"].pop("outcome"), "Findings lacks 'outcome'"),
         (lambda tree: tree["findings"].update(outcome="maybe"), "maybe"),

@@ -124,3 +124,10 @@ def test_what_is_not_known_of_one_contradicts_nothing(case, by):
     persons: list[Person] = [person_of({**A, **values}, by) for values in {**ONE, **TWO}[case]]
     keyword = "PatientID" if case.startswith("no Patient") else case
     assert difference(persons) == (None if case in ONE else (keyword, 2))
+
+
+def test_the_new_id_is_no_replaced_one_although_it_was_once_merged_away():
+    renaming = Renaming(told=TOLD, former=(A, {**A, "PatientID": "B"}))
+    somebody = person_of(NOT_THEIRS["of the new ID and another birth date"])
+    assert renaming.told_of(somebody) == {}
+    assert not renaming.may_be_told_of(somebody)

@@ -11,8 +11,8 @@ from pydicom.uid import MRImageStorage, PositronEmissionTomographyImageStorage
 
 from dicomnode.report.fields.derived_images import build_derived_images
 from dicomnode.report.fields.parametric_maps import build_parametric_maps
-from dicomnode.report.headers import read_heading
-from dicomnode.report.identity import Imprint, apply_identity
+from dicomnode.report.heading.headers import read_heading
+from dicomnode.report.heading.identity import Imprint, apply_identity
 from dicomnode.report.uids import ResultUids
 from dicomnode.store.foreign import strict
 from dicomnode.values import Code, DerivedImage, Findings, Grid, ScalarMap

@@ -15,7 +15,7 @@ from pydicom.uid import (
 
 from dicomnode.report.fields import limits
 from dicomnode.report.fields.left_out import left_out
-from dicomnode.report.identity import to_bytes
+from dicomnode.report.heading.identity import to_bytes
 from dicomnode.values import Code, Findings
 from dicomnode.values.codes import BECQUEREL_PER_ML, NO_UNIT, PERCENT
 from tests.unit.report.fields.fields import MR, SOURCES, grid_of, images_of, imprint_of, with_image

@@ -11,8 +11,8 @@ from pydicom import Dataset, dcmread
 
 from dicomnode.report.fields import limits
 from dicomnode.report.fields.left_out import left_out
-from dicomnode.report.identity import to_bytes
-from dicomnode.report.sentences import comments
+from dicomnode.report.heading.identity import to_bytes
+from dicomnode.report.words.sentences import comments
 from dicomnode.values import Code, Findings, Grid, PicturePlane
 from dicomnode.values.codes import NO_UNIT
 from tests.unit.report.fields.fields import GRIDS, a_map, grid_of, imprint_of, maps_of, values_on, with_map

@@ -6,8 +6,8 @@ from io import BytesIO
 
 from pydicom import Dataset, dcmread
 
-from dicomnode.report.headers import read_heading
-from dicomnode.report.identity import Imprint, apply_identity, to_bytes
+from dicomnode.report.heading.headers import read_heading
+from dicomnode.report.heading.identity import Imprint, apply_identity, to_bytes
 from dicomnode.report.outlines.pixel_window import lacks_window, with_window_of
 from dicomnode.report.outlines.presentation_states import build_presentation_states, greys_to_draw_on
 from dicomnode.report.outlines.structure_set import build_structure_set

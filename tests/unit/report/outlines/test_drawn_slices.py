@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from dicomnode.report.outlines import drawn_slices, presentation_states
+from dicomnode.report.outlines import drawn_slices, graphics, presentation_states
 from dicomnode.report.outlines.drawn_slices import drawn
 from dicomnode.values import Mask
 from tests.unit.report.outlines.finished import read
@@ -63,7 +63,7 @@ def test_what_is_left_out_is_said_beside_the_finding(
 
 def test_a_line_with_more_points_than_a_value_can_hold_is_cut_into_pieces_that_meet() -> None:
     points = np.column_stack([np.arange(20000.0), np.zeros(20000)])
-    pieces = list(presentation_states._pieces(points))
+    pieces = list(graphics.pieces(points))
     assert max(map(len, pieces)) <= 8000
     assert all(np.array_equal(a[-1], b[0]) for a, b in pairwise(pieces))
     assert sum(len(one) - 1 for one in pieces) == len(points) - 1

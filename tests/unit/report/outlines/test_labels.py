@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dicomnode.report.free_places import Box
+from dicomnode.report.drawing.free_places import Box
 from dicomnode.report.outlines.labels import SliceTexts, notice_of
 from dicomnode.values import Grid
 
@@ -93,3 +93,22 @@ def test_a_notice_takes_as_many_lines_as_it_needs_and_ends_in_dots_where_that_is
     heights = [one.box[3] - one.box[1] for one in grown]
     assert [height / heights[0] for height in heights] == pytest.approx([1, 2, 5])
     assert all(one.more[3] == one.box[1] for one in grown)
+
+
+def test_a_line_that_must_stand_stays_where_room_is_short() -> None:
+    texts = SliceTexts(GRID)
+    texts._places.take((0.0, 0.0, 300.0, 180.0))
+    lines = ["nodule-1", "12 mm3", "score 87.1 %"]
+    placed = texts.place(lines, square(220.0, 100.0), ["outline on every 2nd slice"])
+    assert placed is not None
+    assert placed.lines == ("nodule-1", "outline on every 2nd slice")
+    whole = SliceTexts(GRID).place(lines, square(220.0, 100.0), ["outline on every 2nd slice"])
+    assert whole is not None
+    assert whole.lines == (*lines, "outline on every 2nd slice")
+
+
+def test_room_is_kept_for_all_that_may_have_to_be_said_above_the_notice() -> None:
+    short, long = (notice_of("word", GRID, more) for more in ("+ 12 more: see the layers", "word " * 60))
+    assert short.more[2] == 0.5
+    assert long.more[2] > 0.9
+    assert (long.more[3] - long.more[1]) / (short.more[3] - short.more[1]) == pytest.approx(4)

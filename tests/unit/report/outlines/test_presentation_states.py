@@ -9,8 +9,8 @@ import pytest
 from pydicom import Dataset
 from pydicom.uid import GrayscaleSoftcopyPresentationStateStorage
 
-from dicomnode.report.identity import mark_of
-from dicomnode.report.outlines.presentation_states import code_string
+from dicomnode.report.heading.identity import mark_of
+from dicomnode.report.outlines.layer_words import code_string
 from dicomnode.values import Findings, PicturePlane, Region, RegionKind, SourceHeaders
 from tests.unit.report.outlines.finished import read, written
 from tests.unit.report.outlines.rasterising import filled
@@ -24,9 +24,9 @@ from tests.unit.report.sources import (
     not_analysed,
     nothing_found,
 )
+from tests.unit.report.sr.test_picture_regions import PLANE, at
+from tests.unit.report.sr.test_picture_regions import found as on_picture
 from tests.unit.report.test_multi_frame import ORDERS, on_frames
-from tests.unit.report.test_picture_regions import PLANE, at
-from tests.unit.report.test_picture_regions import found as on_picture
 
 LAYERS = ["LUNG RIGHT", "LUNG LEFT", "NODULE 1"]
 

@@ -16,9 +16,9 @@ from dicomnode.values import Findings, Mask, RegionKind
 from tests.unit.report.outlines.finished import read, written
 from tests.unit.report.outlines.reading import masks_of_structure_set
 from tests.unit.report.sources import MADE_AT, PLANES, Series, findings, not_analysed, nothing_found, part_10
+from tests.unit.report.sr.test_picture_regions import at
+from tests.unit.report.sr.test_picture_regions import found as on_picture
 from tests.unit.report.test_multi_frame import ORDERS, on_frames
-from tests.unit.report.test_picture_regions import at
-from tests.unit.report.test_picture_regions import found as on_picture
 
 
 def with_holes(found: Findings) -> Findings:

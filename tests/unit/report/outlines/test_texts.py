@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pydicom import Dataset
 
-from dicomnode.report.free_places import Box
+from dicomnode.report.drawing.free_places import Box
 from dicomnode.values import FindingKind, Findings, Mask, Region, RegionKind, Segment
 from tests.unit.report.outlines.finished import read
 from tests.unit.report.sources import Series, findings

@@ -10,8 +10,8 @@ import numpy as np
 from pydicom import Dataset, dcmread
 
 from dicomnode.assemble import load_picture, read_studies
-from dicomnode.report.headers import read_heading
-from dicomnode.report.identity import Imprint, apply_identity, to_bytes
+from dicomnode.report.heading.headers import read_heading
+from dicomnode.report.heading.identity import Imprint, apply_identity, to_bytes
 from dicomnode.report.pages import SourcePixels, build_captures, build_document
 from dicomnode.report.uids import ResultUids
 from dicomnode.values import Findings, Picture, Source, Volume

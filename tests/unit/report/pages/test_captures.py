@@ -11,20 +11,24 @@ import pytest
 from pydicom import Dataset
 
 from dicomnode.report.pages import SourcePixels
-from dicomnode.report.pages.layout import MOST_LESIONS, MOST_LISTS
+from dicomnode.report.pages.layout import MOST_LESIONS, MOST_LISTS, _side_by_side
 from dicomnode.values import (
     Classification,
     FindingKind,
     Findings,
     Mask,
     Outcome,
+    Picture,
+    PicturePlane,
     Region,
     RegionKind,
     Remark,
     RemarkKind,
     Segment,
+    SourceFrame,
+    SourceHeaders,
 )
-from tests.fixtures.pictures import cine, four_views, photograph, radiograph
+from tests.fixtures.pictures import cine, four_views, mammogram, photograph, radiograph
 from tests.unit.report.kinds import KINDS
 from tests.unit.report.pages.conftest import Written
 from tests.unit.report.pages.paged import (
@@ -360,8 +364,33 @@ def test_boxes_and_points_are_drawn_on_the_picture_that_they_lie_on(tmp_path: Pa
     assert len(summary.SourceImageSequence) == 4
     assert len(page.SourceImageSequence) == 1
     lettered = written.on_panels()
-    assert {"L, CC", "R, CC", "L, MLO", "R, MLO"} <= set(lettered)
+    assert {"L CC", "R CC", "L MLO", "R MLO"} <= set(lettered)
     assert lettered.count("mass-1") == 2  # on the summary and on the page of its picture, on no other view
+    # R or L alone at the edge of a mammogram would be taken for its side
+    assert set(lettered) & {"L", "R", "A", "P", "H", "F"} == {"A", "P", "H", "F"}
+
+
+def test_of_a_slanted_view_of_one_side_the_other_letters_stay(tmp_path: Path, written: Written) -> None:
+    pictures = read_pictures(tmp_path, mammogram("MLO", "R", PatientOrientation=["P", "FL"]))
+    captures(on_pictures(pictures, outcome=Outcome.NO_FINDINGS), SourcePixels(pictures))
+    assert set(written.on_panels()) >= {"A", "P", "H", "F", "R MLO"}
+    assert not set(written.on_panels()) & {"L", "R", "FL", "HR"}
+
+
+def test_wide_pictures_stand_two_by_two_and_tall_ones_in_a_row() -> None:
+    def picture(rows: int, columns: int) -> Picture:
+        return Picture(
+            frames=np.zeros((1, rows, columns, 1), dtype=np.uint8),
+            plane=PicturePlane(spacing_ji_mm=(0.5, 0.5)),
+            study_instance_uid="1.2",
+            series_instance_uid="1.2.3",
+            sources=(SourceFrame("1.2.3.4"),),
+            headers=SourceHeaders((b"",)),
+        )
+
+    assert _side_by_side(4, 580, picture(420, 560))[0] == 2
+    assert _side_by_side(4, 580, picture(900, 500))[0] == 4
+    assert _side_by_side(1, 580, picture(420, 560))[0] == 1
 
 
 @pytest.mark.parametrize(("said", "expected"), [("YES", "YES"), ("NO", "NO"), (None, None)])

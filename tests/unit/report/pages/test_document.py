@@ -12,7 +12,7 @@ from pydicom import Dataset
 from dicomnode.report.pages import SourcePixels
 from dicomnode.report.pages.document_pdf import IDENTIFIED, MOST_LESIONS
 from dicomnode.values import Mask, Outcome, Remark, RemarkKind, Repair
-from tests.fixtures.pictures import photograph
+from tests.fixtures.pictures import four_views, photograph
 from tests.unit.report.kinds import KINDS
 from tests.unit.report.pages.paged import document, of_volume, on_pictures, read, read_pictures
 from tests.unit.report.pages.pdf_text import texts_of
@@ -140,6 +140,21 @@ def test_a_picture_that_may_hold_burnt_in_text_makes_a_document_that_may(
     pictures = read_pictures(tmp_path, photograph(**({} if said is None else {"BurnedInAnnotation": said})))
     found = on_pictures(pictures, outcome=Outcome.NO_FINDINGS)
     assert read(document(found, SourcePixels(pictures))).BurnedInAnnotation == expected
+
+
+@pytest.mark.parametrize("count", [0, 8, 14, 17, 20, 23, 26, 29, 32])
+def test_whose_it_is_stands_on_its_first_page_and_how_it_was_made_is_never_torn_apart(count: int) -> None:
+    remarks = tuple(Remark(kind=RemarkKind.LIMIT, text=f"Remark {n}.") for n in range(count))
+    pages = [one.replace(" ", "") for one in texts_of(_pdf(document(findings(remarks=remarks), None)))]
+    assert IDENTIFIED.replace(" ", "") in pages[0]
+    assert [("SHA-256" in one, "Lookedat" in one) for one in pages].count((True, True)) == 1
+
+
+def test_all_views_of_a_mammogram_stand_on_one_page(tmp_path: Path) -> None:
+    pictures = read_pictures(tmp_path, *four_views())
+    found = on_pictures(pictures, outcome=Outcome.NO_FINDINGS)
+    pages = texts_of(_pdf(document(found, SourcePixels(pictures))))
+    assert "LCC;RCC;LMLO;RMLO" in pages[0].replace(" ", "")
 
 
 def test_a_document_for_a_look_says_so() -> None:

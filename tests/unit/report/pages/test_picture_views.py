@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dicomnode.report.drawing.panels import Extract, Panel
+from dicomnode.report.drawing.patient_views import View
 from dicomnode.report.pages import SourcePixels
 from dicomnode.report.pages.picture_views import picture_panel, toned
 from dicomnode.report.pages.shown import Shown
-from dicomnode.report.panels import Extract, Panel
-from dicomnode.report.patient_views import View
 from dicomnode.values import Mask, Outcome
 from tests.fixtures.pictures import cine
 from tests.unit.report.pages.paged import imprint_of, on_pictures, read_pictures

@@ -22,7 +22,7 @@ def test_a_run_of_other_letters_is_one_mark_and_marks_on_letters_are_put_togethe
 
 
 def test_powers_of_millimetres_are_set_as_powers() -> None:
-    assert writable("12 mm2, 3 mm3, comm3, mm35") == "12 mm², 3 mm³, comm3, mm35"
+    assert writable("12 mm2, 3 mm3, 5 cm2, comm3, mm35") == "12 mm², 3 mm³, 5 cm², comm3, mm35"
 
 
 @given(st.text(alphabet="abc …Ö-", max_size=80), st.integers(20, 200))

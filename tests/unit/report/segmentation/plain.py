@@ -9,9 +9,9 @@ from highdicom.seg import Segmentation, SegmentationTypeValues
 from pydicom import Dataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RLELossless
 
-from dicomnode.report.colours import coloured
-from dicomnode.report.headers import read_heading
-from dicomnode.report.identity import MANUFACTURER, Imprint
+from dicomnode.report.drawing.colours import coloured
+from dicomnode.report.heading.headers import read_heading
+from dicomnode.report.heading.identity import MANUFACTURER, Imprint
 from dicomnode.report.segmentation.bits import overlap
 from dicomnode.report.segmentation.head import describe
 from dicomnode.report.uids import ResultUids

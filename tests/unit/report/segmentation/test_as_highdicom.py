@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 
-from dicomnode.report.identity import apply_identity, to_bytes
+from dicomnode.report.heading.identity import apply_identity, to_bytes
 from dicomnode.report.segmentation.binary import build_segmentation
 from dicomnode.report.segmentation.labelmap import build_labelmap
 from dicomnode.values import Findings, Mask

@@ -13,8 +13,8 @@ from pydicom.encaps import encapsulate
 from structlog.testing import capture_logs
 
 from dicomnode.faults import GEOMETRY_GUARD, NodeError
-from dicomnode.report.guard import check_labelmap
-from dicomnode.report.identity import apply_identity, to_bytes
+from dicomnode.report.guard.segmentations import check_labelmap
+from dicomnode.report.heading.identity import apply_identity, to_bytes
 from dicomnode.report.segmentation.labelmap import build_labelmap
 from dicomnode.report.segmentation.run_lengths import encode_frame
 from dicomnode.values import Findings, Mask

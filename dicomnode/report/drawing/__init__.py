@@ -1,0 +1,1 @@
+"""Pictures of findings over their images: panels, scenes, legends, colours, windows."""

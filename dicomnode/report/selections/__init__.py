@@ -1,0 +1,1 @@
+"""Documents that point at objects: key objects, and rejection notes."""

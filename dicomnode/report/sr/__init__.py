@@ -1,0 +1,1 @@
+"""Measurement Report (TID 1500) as DICOM SR."""

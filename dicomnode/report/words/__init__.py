@@ -1,0 +1,1 @@
+"""What results say in words: conclusions, sentences, growth, units."""
