@@ -107,7 +107,7 @@ class WebRoute:
 
     def ask_commitment(
         self, transaction: str, instances: Sequence[tuple[str, str]]
-    ) -> CommitmentAnswer | None:
+    ) -> Mapping[str, CommitmentAnswer]:
         """Refuse: storage commitment is asked for by DIMSE here."""
         del transaction, instances
         raise NodeError(COMMITMENT_REFUSED, name=self.peer.name, reason="it is a web service")

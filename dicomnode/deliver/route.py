@@ -49,10 +49,11 @@ class Route(Protocol):
 
     def ask_commitment(
         self, transaction: str, instances: Sequence[tuple[str, str]]
-    ) -> CommitmentAnswer | None:
-        """Ask for storage commitment of instances (SOP Instance UID, SOP Class UID); None: it answers later.
+    ) -> Mapping[str, CommitmentAnswer]:
+        """Ask for storage commitment of instances (SOP Instance UID, SOP Class UID).
 
-        Raises NodeError, COMMITMENT_REFUSED where the destination does not offer it.
+        Gives what it answers meanwhile, by Transaction UID: this request or earlier ones. Raises NodeError,
+        COMMITMENT_REFUSED where the destination does not offer it.
         """
         ...
 
@@ -117,7 +118,7 @@ class DimseRoute:
 
     def ask_commitment(
         self, transaction: str, instances: Sequence[tuple[str, str]]
-    ) -> CommitmentAnswer | None:
+    ) -> Mapping[str, CommitmentAnswer]:
         """Ask by N-ACTION."""
         return request_commitment(self.peer, self.calling_ae, transaction, instances)
 

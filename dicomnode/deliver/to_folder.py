@@ -87,7 +87,7 @@ class FolderRoute:
 
     def ask_commitment(
         self, transaction: str, instances: Sequence[tuple[str, str]]
-    ) -> CommitmentAnswer | None:
+    ) -> Mapping[str, CommitmentAnswer]:
         """Refuse: a folder commits itself to nothing."""
         del transaction, instances
         raise NodeError(COMMITMENT_REFUSED, name=self.name, reason="it is a folder")

@@ -102,19 +102,20 @@ class CommitmentAnswer:
 
 @dataclass(slots=True)
 class _Ear:
-    """Hears the report to one request, where it comes on the same association."""
+    """Hears the reports that come on the association of a request: to it, and to earlier ones."""
 
     transaction: str
     heard: threading.Event = field(default_factory=threading.Event)
-    answer: CommitmentAnswer | None = None
+    answers: dict[str, CommitmentAnswer] = field(default_factory=dict)
 
     def on_report(self, event: evt.Event) -> tuple[int, Dataset | None]:
-        """Take an N-EVENT-REPORT; another transaction's is taken too, and says nothing."""
+        """Take an N-EVENT-REPORT."""
         try:
             with quiet():
                 said = event.event_information
-                if str(told(said, "TransactionUID")) == self.transaction:
-                    self.answer = _read(said)
+                transaction = str(told(said, "TransactionUID"))
+                self.answers[transaction] = _read(said)
+                if transaction == self.transaction:
                     self.heard.set()
         except UNREADABLE:
             return _PROCESSING_FAILURE, None
@@ -123,12 +124,13 @@ class _Ear:
 
 def request_commitment(
     peer: Peer, calling_ae: str, transaction: str, instances: Sequence[tuple[str, str]]
-) -> CommitmentAnswer | None:
+) -> Mapping[str, CommitmentAnswer]:
     """Ask a peer to commit itself to the storage of instances (N-ACTION, PS3.4 J.3.2).
 
-    instances: (SOP Instance UID, SOP Class UID). Gives the answer where it comes on the same association at
-    once; None where it will come later. Raises NodeError PEER_UNREACHABLE, PEER_REJECTED, QUERY_FAILED where
-    it does not answer the request, COMMITMENT_REFUSED where it does not offer it or refuses the request.
+    instances: (SOP Instance UID, SOP Class UID). Gives what it answers on this association, by Transaction
+    UID: this request at once, or earlier ones, which some archives answer on the next one. Raises NodeError
+    PEER_UNREACHABLE, PEER_REJECTED, QUERY_FAILED where it does not answer the request, COMMITMENT_REFUSED
+    where it does not offer it or refuses the request.
     """
     ear = _Ear(transaction)
     handlers = [(evt.EVT_N_EVENT_REPORT, ear.on_report)]
@@ -154,7 +156,7 @@ def request_commitment(
         if status.Status != 0:
             raise _refused(peer, f"status 0x{status.Status:04X}")
         ear.heard.wait(min(_SAME_ASSOCIATION_S, peer.timeout_s))
-    return ear.answer
+    return dict(ear.answers)
 
 
 def _read(said: Dataset) -> CommitmentAnswer:

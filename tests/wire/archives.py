@@ -20,15 +20,15 @@ COMMITMENT = "1.2.840.10008.1.20.1"
 COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"
 NO_SUCH_INSTANCE = 0x0112
 
-Commits = Literal["no", "same", "later", "never"]
+Commits = Literal["no", "same", "next", "later", "never"]
 
 
 @dataclass
 class Archive:
     """An archive and what it keeps. loses: so many objects are acknowledged and thrown away.
 
-    commits: "same": on the same association; "later": on one of its own, to `node`; "never": it takes
-    requests and does not answer.
+    commits: "same": on the same association; "next": on that of the next request; "later": on one of its
+    own, to `node`; "never": it takes requests and does not answer.
     """
 
     keeps: tuple[str, ...]
@@ -40,6 +40,7 @@ class Archive:
     objects: dict[str, Dataset] = field(default_factory=dict)
     taken: list[str] = field(default_factory=list)  # SOP Instance UIDs of all C-STOREs, in order
     transactions: list[str] = field(default_factory=list)
+    open_request: Dataset | None = None
     queries: int = 0
     server: Any = None
 
@@ -88,6 +89,10 @@ class Archive:
         self.transactions.append(str(said.TransactionUID))
         if self.commits == "same":
             self._in_a_thread(self._report, event.assoc, said)
+        elif self.commits == "next":
+            if self.open_request is not None:
+                self._in_a_thread(self._report, event.assoc, self.open_request)
+            self.open_request = said
         elif self.commits == "later":
             self._in_a_thread(self.report_later, said)
         return 0x0000, None

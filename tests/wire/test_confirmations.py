@@ -117,6 +117,21 @@ def test_an_archive_that_loses_again_and_again_needs_a_person(tmp_path: Path, en
 
 
 @pytest.mark.long
+def test_p34_a_commitment_that_comes_with_the_next_request_is_heard(tmp_path: Path, engine: Path) -> None:
+    more = ['confirm = "commitment"']
+    with (
+        running_archive([ENHANCED_SR], commits="next") as archive,
+        running_node(tmp_path / "node", [engine], archive.peer, more=more) as node,
+    ):
+        first = send(node, tmp_path / "first", seed=1)
+        until(lambda: len(archive.transactions) == 1, "the first is asked for")
+        assert confirmed_by(node, first) == [None]
+        send(node, tmp_path / "second", seed=2)
+        assert node.wait_for(first).state is StudyState.DONE
+        assert confirmed_by(node, first) == ["commitment"]
+
+
+@pytest.mark.long
 def test_a_commitment_that_never_comes_is_asked_for_by_query(tmp_path: Path, engine: Path) -> None:
     with (
         running_archive([ENHANCED_SR], commits="never") as archive,

@@ -172,14 +172,14 @@ class Confirming:
         transaction = f"2.25.{uuid4().int}"
         self._journal.ask_commitment(task, transaction, datetime.now(UTC))
         try:
-            answer = route.ask_commitment(
+            answers = route.ask_commitment(
                 transaction, [(one.record.sop_instance_uid, one.record.sop_class_uid) for one in waiting]
             )
         except NodeError:
             self._journal.settle_commitment(transaction)
             raise
-        if answer is not None:
-            self._journal.answer_commitment(transaction, answer.committed, answer.failed, datetime.now(UTC))
+        for asked, answer in answers.items():
+            self._journal.answer_commitment(asked, answer.committed, answer.failed, datetime.now(UTC))
 
     def _listed(
         self, task: TaskRecord, route: Route, waiting: Sequence[Unconfirmed], memory: Memory

@@ -71,11 +71,12 @@ class Archive:
     def send(self, *_: object, **__: object) -> list[object]:
         raise AssertionError("nothing is sent here")
 
-    def ask_commitment(self, _transaction: str, instances: Instances) -> Answer:
+    def ask_commitment(self, transaction: str, instances: Instances) -> dict[str, CommitmentAnswer]:
         self._note("commitment")
         if isinstance(self.commits, Fault):
             raise failure(self.commits)
-        return self.commits(instances)
+        answer = self.commits(instances)
+        return {} if answer is None else {transaction: answer}
 
     def lists(self, _study: str, _series: object) -> frozenset[str]:
         self._note("query")
