@@ -14,6 +14,7 @@ from pydicom import Dataset, dcmread
 from dicomnode.report import ReportProfile, make_objects
 from dicomnode.values import Findings, Mask, Outcome
 from tests.judges import tools
+from tests.unit.report.heading.test_headers import TYPE_2
 from tests.unit.report.kinds import KINDS
 from tests.unit.report.real import enhanced_source, findings_of, read_series, reader_mask
 from tests.unit.report.sources import (
@@ -181,16 +182,6 @@ def _without(*keywords: str) -> Callable[[Dataset, int], None]:
     return edit
 
 
-TYPE_2 = (
-    "PatientName",
-    "PatientBirthDate",
-    "PatientSex",
-    "StudyID",
-    "StudyDate",
-    "StudyTime",
-    "AccessionNumber",
-    "ReferringPhysicianName",
-)
 _OTHER = Dataset()
 _OTHER.PatientID, _OTHER.IssuerOfPatientID = "OLD-1", "ELSEWHERE"
 _RIS = Dataset()

@@ -20,24 +20,14 @@ from dicomnode.report.drawing.patient_views import View, views_of
 from dicomnode.report.drawing.pictures import _said, _wrapped
 from dicomnode.report.drawing.scene import scene_of
 from dicomnode.values import FindingKind, Grid, Mask, Remark, RemarkKind, Segment, Volume
-from dicomnode.values.codes import HOUNSFIELD, NO_UNIT
+from dicomnode.values.codes import NO_UNIT
 from tests.unit.report.kinds import KINDS
+from tests.unit.report.pages.paged import volume_of
 from tests.unit.report.sources import PLANES, Series, findings, nothing_found
 
 
 def _volume(series: Series, **changes: object) -> Volume:
-    source = series.source()
-    volume = Volume(
-        voxels=series.voxels(),
-        affine_lps=series.affine,
-        unit=HOUNSFIELD,
-        frame_of_reference_uid=series.uid("frame of reference"),
-        study_instance_uid=source.study_instance_uid,
-        series_instance_uid=source.series_instance_uid,
-        frames=source.frames,
-        headers=source.headers,
-    )
-    return replace(volume, **changes)
+    return replace(volume_of(series), **changes)
 
 
 def _picture(content: bytes) -> np.ndarray:
