@@ -101,6 +101,7 @@ def test_a_network_that_hangs_in_its_gate_is_left_out_and_the_others_serve(tmp_p
         assert len(node.lines("process.ended")) == 3  # nothing restarts any more
 
 
+@pytest.mark.long
 def test_two_workers_share_the_studies_and_analyse_none_twice(tmp_path):
     fine = mean_engine(tmp_path / "fine")
     two = {"devices": ["cpu", "cpu"], "runtime": "onnxruntime"}

@@ -27,10 +27,10 @@ def _reached(node, moment: str) -> bool:
     return any(line["kind"] == moment for line in node.lines("task.done"))
 
 
-# Two moments in every run, the others among the longest tests
+# One moment in every run, the others among the longest tests
 @pytest.mark.parametrize(
     "moment",
-    [m if m in ("instance.stored", "report") else pytest.param(m, marks=pytest.mark.long) for m in MOMENTS],
+    [m if m == "report" else pytest.param(m, marks=pytest.mark.long) for m in MOMENTS],
 )
 def test_a_node_killed_in_the_middle_ends_with_the_same_objects_once(
     tmp_path, small_phantom, lungs_engine, moment

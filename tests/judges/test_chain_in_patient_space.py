@@ -106,7 +106,13 @@ def _image(grid: Grid):
     return image
 
 
-@pytest.fixture(scope="module", params=FORMS)
+@pytest.fixture(
+    scope="module",
+    params=[
+        form if form in {"axial", "tilted", "enhanced"} else pytest.param(form, marks=pytest.mark.long)
+        for form in FORMS
+    ],
+)
 def walked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Walked:
     folder: Path = tmp_path_factory.mktemp("walk")
     voxels, grid = scanned(request.param)

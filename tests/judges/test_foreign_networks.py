@@ -163,6 +163,7 @@ def means_of(head: Path, seg: Path) -> dict[str, float]:
     return {label: float(pixels[voxels].mean()) for label, voxels in voxels_of(found).items()}
 
 
+@pytest.mark.long
 def test_the_brain_of_deepbet_has_its_known_volume(made):
     result = made("models/deepbet-unet/bbox_model.onnx", "deepbet.toml")
     assert set(check(result, 1554.0)) == {"brain"}

@@ -89,8 +89,8 @@ def test_a_generated_enhanced_ct(tmp_path, plane):
         ("brain-mr-ge-oblique", 0.2),
         ("chest-ct-lidc-0001", 0.01),
         ("chest-ct-lidc-0003", 0.01),
-        ("chest-ct-nlst-101287/ct", 0.01),
-        ("chest-ct-acrin-042/ct", 0.01),
+        pytest.param("chest-ct-nlst-101287/ct", 0.01, marks=pytest.mark.long),
+        pytest.param("chest-ct-acrin-042/ct", 0.01, marks=pytest.mark.long),
         ("seg-sr-pm-dcmqi/ct-3slice", 0.01),
     ],
 )

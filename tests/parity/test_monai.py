@@ -329,6 +329,7 @@ def test_a_zip_file_with_torchscript_gives_the_same_masks(workshop, tmp_path):
     assert min(dice(found, theirs, CASES[name].labels).values()) >= 0.999
 
 
+@pytest.mark.long
 def test_pictures_one_by_one_are_the_slices_of_a_series(workshop, tmp_path):
     """A bundle for pictures: each slice is a file of two dimensions there, and one of a series here."""
     ready = workshop("CT, slice by slice along the last axis")

@@ -61,6 +61,7 @@ def destination(name: str, archive: Archive, confirm: str) -> list[str]:
     return [*lines, f"port = {archive.peer.port}", f'confirm = "{confirm}"']
 
 
+@pytest.mark.long
 def test_by_what_it_is_known_that_each_archive_keeps_it(tmp_path: Path, engine: Path) -> None:
     with ExitStack() as stack:
         archives = [stack.enter_context(running_archive([ENHANCED_SR], **offers)) for offers, _, _ in WAYS]

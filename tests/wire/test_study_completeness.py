@@ -156,6 +156,7 @@ def said_in_findings(node: Node, uid: str) -> list[str]:
         ]
 
 
+@pytest.mark.long
 def test_an_archive_that_does_not_answer_is_a_recorded_reason_and_the_quiet_time_decides(
     tmp_path: Path, files: list[Path]
 ) -> None:
@@ -272,6 +273,7 @@ def test_p34_a_commitment_request_is_answered_truthfully_on_a_new_association(
         assert node.stop() == 0
 
 
+@pytest.mark.long
 def test_a_request_for_a_part_of_a_study_does_not_close_it(tmp_path: Path, files: list[Path]) -> None:
     uid = study_of(files)
     with node_for(tmp_path, quiet_time_s=3.0, commitment_port=free_port()) as node:
@@ -311,6 +313,7 @@ def kinds(node: Node, uid: str) -> list[str]:
         return [task.kind.value for task in journal.tasks(uid)]
 
 
+@pytest.mark.long
 def test_p1_a_slow_sender_keeps_its_study_open_by_its_association(tmp_path: Path) -> None:
     first, second = two_series(tmp_path / "ct")
     uid = study_of(first)

@@ -97,7 +97,10 @@ def coarse(drawn: Volume) -> Volume:
     return volume(drawn.voxels[::2, ::2, ::2], affine, "1.2.3.9")
 
 
-@pytest.mark.parametrize(("degrees", "shift_mm"), MOTIONS)
+@pytest.mark.parametrize(
+    ("degrees", "shift_mm"),
+    [MOTIONS[0], *(pytest.param(*one, marks=pytest.mark.long) for one in MOTIONS[1:])],
+)
 def test_a_known_motion_is_found_within_a_voxel(
     drawn: Volume, degrees: tuple[float, float, float], shift_mm: tuple[float, float, float]
 ) -> None:

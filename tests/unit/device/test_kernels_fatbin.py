@@ -73,6 +73,7 @@ def test_there_is_code_for_every_gpu_and_for_those_to_come(of_cuda_13):
     assert images(of_cuda_13[0]) == [(_PTX, 75), *((_CUBIN, arch) for arch in _ARCHITECTURES)]
 
 
+@pytest.mark.long
 def test_cuda_12_has_the_same(of_cuda_12):
     assert images(of_cuda_12) == [(_PTX, 75), *((_CUBIN, arch) for arch in _ARCHITECTURES)]
 
