@@ -18,8 +18,13 @@ from tests.wire.relays import relay
 from tests.wire.test_destinations import at, destination
 from tests.wire.test_next_best import classes
 
-# 25 destinations, two studies each: minutes on a machine with much else to do
-pytestmark = [pytest.mark.wire, pytest.mark.long, pytest.mark.timeout(1200)]
+# 25 destinations, two studies each: minutes on a machine with much else to do; beside no other of its kind
+pytestmark = [
+    pytest.mark.wire,
+    pytest.mark.long,
+    pytest.mark.timeout(1200),
+    pytest.mark.xdist_group("many destinations"),
+]
 
 CUTS = 8  # of each conversation
 # What an archive offers, and how it is asked: associations with C-STORE and C-FIND; with N-ACTION and the

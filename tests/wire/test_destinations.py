@@ -31,7 +31,7 @@ from tests.wire.peers import DEADLINE_S, Orthanc, free_port, orthanc, silent, so
 from tests.wire.plain_engines import mean_engine, series
 from tests.wire.test_tls import secured_scp
 
-pytestmark = pytest.mark.wire
+pytestmark = [pytest.mark.wire, pytest.mark.xdist_group("many destinations")]
 
 
 @pytest.fixture(scope="module")
