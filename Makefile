@@ -37,7 +37,7 @@ demo: $(RUN)  ## a study goes in over DICOM, the results come back
 test: $(DEV) tools  ## all tests but the longest (make long) and those of PixelMed and OHIF's libraries (make judges)
 	@scripts/tests.sh -m "not pixelmed and not cornerstone and not long"
 
-long: $(DEV) tools  ## the tests that take half a minute each and more
+long: $(DEV) tools  ## the longest tests, which make test leaves out
 	@scripts/tests.sh -m "long and not pixelmed and not cornerstone"
 
 fast: $(DEV)

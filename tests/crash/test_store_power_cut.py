@@ -247,7 +247,7 @@ def test_without_flushing_names_acknowledged_instances_are_lost(ground: Path) ->
     assert any("is lost" in problem for problem in broken)
 
 
-@pytest.mark.parametrize("one_in", [64, pytest.param(1, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
+@pytest.mark.parametrize("one_in", [16, pytest.param(1, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
 def test_a_cut_during_the_recovery_from_a_cut_breaks_no_promise(ground: Path, one_in: int) -> None:
     (ground / "first").mkdir()
     shapes = {shape(cut): cut for cut in cuts(ground / "first", receive_again)}
