@@ -1517,11 +1517,248 @@ JOURNAL_FAILED = _row(
     retry=Retry.BACKOFF,
     exit_code=EXIT_STORAGE,
 )
+RESULTS_LATE = _row(
+    "DN-6020",
+    "{count} result object(s) wait for {destination}, the oldest since {since}: {why}.",
+    "Nothing is lost and nothing need be sent again: the node goes on trying by itself. See that the destination runs "
+    "and can be reached (`dicomnode check --probe`); `dicomnode studies` shows what waits.",
+    retry=Retry.BACKOFF,
+    severity=Severity.WARNING,
+)
+CONFIRMATION_LATE = _row(
+    "DN-6021",
+    "{destination} stored {count} result object(s) and nothing tells that it keeps them, the oldest since {since}.",
+    "The node goes on asking by itself. See that the destination answers storage commitment and queries of this node "
+    "(its log), or change `confirm` of that [[destination]].",
+    retry=Retry.BACKOFF,
+    severity=Severity.WARNING,
+)
 BUG = _row(
     "DN-6099",
     "Unexpected error in {where}: {error}.",
     "This is a bug: run again with --debug and report what it prints.",
     retry=Retry.BACKOFF,
+)
+
+# ── 7xxx learning, evaluating, feedback ───────────────────────────────────────────────────────────
+ANNOTATION_DAMAGED = _row(
+    "DN-7000",
+    "{file} is a {kind}, but it cannot be read: {error}.",
+    "Export it again from the program that made it; if it opens in a viewer, report this as a bug.",
+    severity=Severity.WARNING,
+)
+ANNOTATION_OF_OTHERS = _row(
+    "DN-7001",
+    "{file} is a {kind} of images that are not here: neither its series ({series}) nor its Frame of Reference "
+    "is that of a volume or picture among those given.",
+    "Put the images that it was made on beside it. If they are there, see why no volume was made of them: "
+    "dicomnode try.",
+    severity=Severity.WARNING,
+)
+ANNOTATION_OTHER_SPACE = _row(
+    "DN-7002",
+    "{file} is a {kind} in Frame of Reference {found}; its images lie in {expected}.",
+    "Make it again on these images: what is drawn in another space does not lie where it seems to.",
+    severity=Severity.WARNING,
+)
+ANNOTATION_UNPLACED = _row(
+    "DN-7003",
+    "{file} is a {kind} that does not say where it lies: {error}.",
+    "Export it again from the program that made it, with positions, orientation and pixel spacing of its frames.",
+    severity=Severity.WARNING,
+)
+ANNOTATION_TOO_LARGE = _row(
+    "DN-7004",
+    "{file} is a {kind} that asks for more than this version reads: {error}.",
+    "Split it into several objects; such numbers may also be damage.",
+    severity=Severity.WARNING,
+)
+ANNOTATION_OUTSIDE = _row(
+    "DN-7005",
+    "{file} is a {kind}, all of which lies outside the images: {error}.",
+    "It may belong to another part of the series, or another series of the study; put these images beside it.",
+    severity=Severity.WARNING,
+)
+NOT_MEASUREMENT_REPORT = _row(
+    "DN-7006",
+    "{file} is a structured report, but no Imaging Measurement Report (TID 1500): {error}.",
+    "Nothing to do: other reports say nothing that can be compared or learnt from.",
+    severity=Severity.INFO,
+)
+ANNOTATION_NOT_READ = _row(
+    "DN-7007",
+    "{file} is a {kind}: this version does not read {error}.",
+    "Export it as a binary segmentation, label map or RT Structure Set of closed planar contours.",
+    severity=Severity.WARNING,
+)
+LABELS_WRONG = _row(
+    "DN-7020",
+    "{path} has {count} problem(s): {problems}.",
+    "Correct the table: a header row, a column of keys, a row a study; empty cells are not known.",
+)
+LABELS_OF_OTHERS = _row(
+    "DN-7021",
+    "No row of {path} names a study of the data ({rows} rows, keys in {column}).",
+    "Name the labels of this data; keys are UIDs, accession numbers, or paths of files within the data.",
+    exit_code=EXIT_NOTHING,
+)
+LABEL_ROW_UNUSED = _row(
+    "DN-7022",
+    "Row {row} of {file} names no study of the data.",
+    "Nothing to do where the table speaks of more studies than lie here.",
+    severity=Severity.INFO,
+)
+STUDY_OF_TWO = _row(
+    "DN-7023",
+    "The study in {place} has images of more than one person: it is nobody's in particular.",
+    "Part it by person; no label and no part of a split can be given to such a study.",
+)
+SPLIT_WRONG = _row(
+    "DN-7024",
+    "{path} cannot be used as a split: {problem}.",
+    "Name the split that was kept, or another file for a new one; a kept split is not drawn again.",
+)
+SPLIT_LEAKS = _row(
+    "DN-7025",
+    "The parts of the split are not apart ({count}): {problems}.",
+    "Take the doubles out, or give both patients one Patient ID: else figures come out too good.",
+)
+PART_EMPTY = _row(
+    "DN-7026",
+    "No study of the data is in the part {part!r} of the split.",
+    "Choose another part, or evaluate all of the data without --part.",
+    exit_code=EXIT_NOTHING,
+)
+NOTHING_JUDGED = _row(
+    "DN-7027",
+    "No label of the data answers what {engine} gives: {problem}.",
+    "Name counterparts by hand: --match OUTPUT=LABEL, the label of a segment or the column of a table.",
+    exit_code=EXIT_NOTHING,
+)
+MATCH_WRONG = _row(
+    "DN-7028",
+    "--match {text!r} cannot be meant: {problem}.",
+    "Write OUTPUT=LABEL: an output of engine.toml, and a segment's label or a column's name.",
+    exit_code=EXIT_USAGE,
+)
+MATRIX_WRONG = _row(
+    "DN-7029",
+    "{path} is no confusion matrix: {problem}.",
+    "Write JSON: labels, counts (a row for each true class), and positive, the label that is looked for.",
+)
+LABELS_BY_MACHINES = _row(
+    "DN-7030",
+    "{count} object(s) in the data were made by machines and verified by nobody: they are no truth.",
+    "Have a person verify them; --machine-labels takes them as they are, and the report says so.",
+    severity=Severity.WARNING,
+)
+RECIPE_WRONG = _row(
+    "DN-7100",
+    "{path} is no recipe: it has {count} problem(s).",
+    "Correct what is listed above; docs/training.md has all keys of a recipe.",
+    exit_code=EXIT_USAGE,
+)
+NOTHING_TO_LEARN = _row(
+    "DN-7101",
+    "There is nothing to learn {task} from: {reason}.",
+    "{advice}",
+    exit_code=EXIT_NOTHING,
+)
+NETWORK_UNBUILT = _row(
+    "DN-7102",
+    "The network {network} cannot be built: {reason}.",
+    "Change network, patch_kji or levels of the recipe.",
+    exit_code=EXIT_USAGE,
+)
+VISION_MISSING = _row(
+    "DN-7103",
+    "The network {network} is one of torchvision, which is not installed: {error}.",
+    "Take another network, or install the torchvision that goes with your torch: `pip install torchvision`.",
+    retry=Retry.NEEDS_PERSON,
+    exit_code=EXIT_ENGINE,
+)
+RUN_DIFFERS = _row(
+    "DN-7104",
+    "The training in {run} cannot go on: {what}.",
+    "Give the recipe and the data that it was begun with, or begin another one: --run FOLDER without --resume.",
+    exit_code=EXIT_USAGE,
+)
+RUN_THERE = _row(
+    "DN-7105",
+    "{run} holds a training that was begun.",
+    "Go on with it by --resume, or name another folder by --run.",
+    exit_code=EXIT_USAGE,
+)
+DIVERGED = _row(
+    "DN-7106",
+    "The training broke off in epoch {epoch}: the loss is not a number any more.",
+    "Lower learning_rate, or take precision = \"fp32\"; then begin again.",
+    exit_code=EXIT_FAILED,
+)
+INIT_UNFIT = _row(
+    "DN-7107",
+    "The training cannot begin from {path}: {reason}.",
+    "Name an engine that `dicomnode train` made, or its weights.pt, of the same network, width and levels.",
+    exit_code=EXIT_USAGE,
+)
+RUN_NOT_WRITTEN = _row(
+    "DN-7108",
+    "The folder of the training, {path}, cannot be written: {error}.",
+    "Name another by --run, or make room there; `--resume` goes on from the last epoch that was kept.",
+    exit_code=EXIT_STORAGE,
+)
+CASE_LEFT_OUT = _row(
+    "DN-7109",
+    "A study is left out of the training ({case}): {reason}.",
+    "Correct it at its source; the card of the engine counts what was left out.",
+    severity=Severity.WARNING,
+)
+LABELS_UNFIT = _row(
+    "DN-7110",
+    "Column {column} of the labels cannot be learned: {reason}.",
+    "{advice}",
+    exit_code=EXIT_USAGE,
+)
+SYNTH_WRONG = _row(
+    "DN-7180",
+    "Nothing was generated: {problem}.",
+    "`dicomnode synth --help` says what can be asked for.",
+    exit_code=EXIT_USAGE,
+)
+SYNTH_NOT_EMPTY = _row(
+    "DN-7181",
+    "{path} is there already and is not an empty folder: generated studies are not mixed with others.",
+    "Name a folder that is not there yet, or empty this one.",
+    exit_code=EXIT_USAGE,
+)
+SYNTH_NOT_WRITTEN = _row(
+    "DN-7182",
+    "Generated studies cannot be written to {path}: {error}.",
+    "Make room there or name another folder with --out.",
+    exit_code=EXIT_STORAGE,
+)
+REGISTER_CHOICE = _row(
+    "DN-7190",
+    "No single volume to register was found in {path}: {reason}.",
+    "Name the series: --{which}-series UID. `dicomnode try` lists what a folder holds.",
+    exit_code=EXIT_NOTHING,
+)
+REGISTER_REFUSED = _row(
+    "DN-7191",
+    "The two volumes cannot be laid over each other: {reason}.",
+    "See that both show the same part of the same patient; --kind rigid asks for the least.",
+)
+REGISTER_PATIENTS = _row(
+    "DN-7192",
+    "The two series are of different patients by their Patient ID or issuer.",
+    "Register series of one patient. Where one was de-identified: --same-patient says that you know it is one.",
+)
+REGISTER_NEEDS = _row(
+    "DN-7193",
+    "Registration needs {package}, which is not installed.",
+    "Install it: `pip install 'dicomnode[imaging]'`.",
+    retry=Retry.NEEDS_PERSON,
+    exit_code=EXIT_ENGINE,
 )
 
 # ── 9xxx configuration and use ────────────────────────────────────────────────────────────────────

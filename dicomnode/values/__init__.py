@@ -11,6 +11,13 @@ from typing import TYPE_CHECKING
 from dicomnode.values.lazy import lazy_face
 
 if TYPE_CHECKING:
+    from dicomnode.values.annotation import (
+        AnnotatedRegion,
+        AnnotatedSegment,
+        Annotation,
+        AnnotationKind,
+        MadeBy,
+    )
     from dicomnode.values.codes import Code
     from dicomnode.values.findings import (
         LEAST_CHANGE_PERCENT,
@@ -50,6 +57,7 @@ if TYPE_CHECKING:
     from dicomnode.values.volume import Repair, SourceFrame, SourceHeaders, Volume
 
 _HOMES = {
+    "annotation": ("AnnotatedRegion", "AnnotatedSegment", "Annotation", "AnnotationKind", "MadeBy"),
     "codes": ("Code",),
     "findings": (
         "LEAST_CHANGE_PERCENT",
@@ -107,6 +115,10 @@ _HOMES = {
 __all__ = [
     "FACT_TAGS",
     "LEAST_CHANGE_PERCENT",
+    "AnnotatedRegion",
+    "AnnotatedSegment",
+    "Annotation",
+    "AnnotationKind",
     "Change",
     "ChangeKind",
     "ClassProbability",
@@ -122,6 +134,7 @@ __all__ = [
     "FrameScore",
     "Grid",
     "Instance",
+    "MadeBy",
     "Mask",
     "Measurement",
     "Outcome",

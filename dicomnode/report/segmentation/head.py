@@ -20,9 +20,10 @@ from dicomnode.report.heading.identity import MANUFACTURER, Imprint
 from dicomnode.report.segmentation.encoding import LongDataset
 from dicomnode.report.segmentation.slices import Slices, instance_references, one_frame_of
 from dicomnode.report.uids import ResultUids
-from dicomnode.values import Code, Segment
+from dicomnode.values import Code, Provenance, Segment
 
 if TYPE_CHECKING:
+    from highdicom import AlgorithmIdentificationSequence
     from highdicom.seg import SegmentDescription
 
 _LABEL_MAX: Final = 64  # LO
@@ -67,12 +68,14 @@ class HeadWriter:
         from highdicom.seg import Segmentation  # noqa: PLC0415  heavy
 
         made_by = self.imprint.findings.provenance
+        algorithms = {name: identified(name, made_by) for name in {one.algorithm for one in segments}}
         written = Segmentation(
             source_images=[self._source()],
             pixel_array=self._one_frame(len(segments)),
             segmentation_type=self.segmentation,
             segment_descriptions=[
-                describe(number, segment, self.imprint) for number, segment in enumerate(segments, start=1)
+                describe(number, segment, algorithms[segment.algorithm])
+                for number, segment in enumerate(segments, start=1)
             ],
             series_instance_uid=self.uids.series,
             series_number=self.series_number,
@@ -130,26 +133,18 @@ class HeadWriter:
             head.DimensionOrganizationType = "3D"
 
 
-def describe(number: int, segment: Segment, imprint: Imprint) -> SegmentDescription:
-    """Write an item of the Segment Sequence (0062,0002)."""
-    from highdicom import AlgorithmIdentificationSequence  # noqa: PLC0415  heavy
-    from highdicom.color import CIELabColor  # noqa: PLC0415
+def describe(number: int, segment: Segment, algorithm: AlgorithmIdentificationSequence) -> SegmentDescription:
+    """Write an item of the Segment Sequence (0062,0002). algorithm: as `identified` writes it."""
+    from highdicom.color import CIELabColor  # noqa: PLC0415  heavy
     from highdicom.seg import SegmentAlgorithmTypeValues, SegmentDescription  # noqa: PLC0415
 
-    made_by = imprint.findings.provenance
     description = SegmentDescription(
         segment_number=number,
         segment_label=segment.label[:_LABEL_MAX],
         segmented_property_category=coded(segment.category),
         segmented_property_type=coded(segment.type),
         algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
-        algorithm_identification=AlgorithmIdentificationSequence(
-            name=f"{made_by.engine}: {segment.algorithm}"[:_LABEL_MAX],
-            family=coded(ARTIFICIAL_INTELLIGENCE),
-            version=made_by.version,
-            source=MANUFACTURER,
-            parameters={"engine_sha256": made_by.engine_digest},
-        ),
+        algorithm_identification=algorithm,
         tracking_uid=segment.tracking_uid,
         tracking_id=segment.tracking_id,
         anatomic_regions=[coded(segment.site)] if segment.site else None,
@@ -163,6 +158,19 @@ def describe(number: int, segment: Segment, imprint: Imprint) -> SegmentDescript
             region = description.AnatomicRegionSequence[0]
             region.AnatomicRegionModifierSequence = [_code_item(segment.laterality)]
     return description
+
+
+def identified(algorithm: str, made_by: Provenance) -> AlgorithmIdentificationSequence:
+    """Write what found a segment: Segmentation Algorithm Identification Sequence (0062,0007)."""
+    from highdicom import AlgorithmIdentificationSequence  # noqa: PLC0415  heavy
+
+    return AlgorithmIdentificationSequence(
+        name=f"{made_by.engine}: {algorithm}"[:_LABEL_MAX],
+        family=coded(ARTIFICIAL_INTELLIGENCE),
+        version=made_by.version,
+        source=MANUFACTURER,
+        parameters={"engine_sha256": made_by.engine_digest},
+    )
 
 
 def _code_item(code: Code) -> Dataset:

@@ -13,7 +13,7 @@ from dicomnode.report.drawing.colours import coloured
 from dicomnode.report.heading.headers import read_heading
 from dicomnode.report.heading.identity import MANUFACTURER, Imprint
 from dicomnode.report.segmentation.bits import overlap
-from dicomnode.report.segmentation.head import describe
+from dicomnode.report.segmentation.head import describe, identified
 from dicomnode.report.uids import ResultUids
 from dicomnode.values import Findings
 from tests.unit.report.sources import SALT
@@ -74,11 +74,14 @@ def plain(
     """Let highdicom write all segments of the Findings in one object."""
     made_by = imprint.findings.provenance
     segments = coloured(imprint.findings.segments)
+    algorithms = {name: identified(name, made_by) for name in {one.algorithm for one in segments}}
     seg = Segmentation(
         source_images=sources,
         pixel_array=pixels,
         segmentation_type=SegmentationTypeValues(kind),
-        segment_descriptions=[describe(number, one, imprint) for number, one in enumerate(segments, start=1)],
+        segment_descriptions=[
+            describe(number, one, algorithms[one.algorithm]) for number, one in enumerate(segments, start=1)
+        ],
         series_instance_uid=uids.series,
         series_number=SERIES_NUMBER,
         sop_instance_uid=uids.instance,

@@ -1,0 +1,105 @@
+"""What people, or other programs, say of a study: read from their SEG, RTSTRUCT and SR.
+
+The other way round from Findings: a label to learn from, a truth to compare with, a doctor's answer to our
+own result. Names of readers are not kept: an annotation says what, where and of which object, not who.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from dicomnode.values.codes import Code
+from dicomnode.values.findings import Measurement, PointLps, RegionKind
+from dicomnode.values.geometry import Grid
+from dicomnode.values.mask import Mask
+
+
+class AnnotationKind(StrEnum):
+    """What kind of object said it."""
+
+    SEG = "SEG"
+    RTSTRUCT = "RTSTRUCT"
+    SR = "SR"
+
+
+class MadeBy(StrEnum):
+    """How it came about, as far as the object says."""
+
+    PERSON = "person"  # drawn or verified by a person
+    MACHINE = "machine"  # found by an algorithm, nobody has said yes to it
+    SEMI = "semi"  # an algorithm that a person led, or whose result a person changed
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AnnotatedSegment:
+    """Voxels of a stack with a meaning. mask: in the grid of `Annotation.grid`; it may be empty.
+
+    number: of the segment or ROI in its object. label: as a person wrote it. tracking_uid, tracking_id: None
+    where the object has none.
+    """
+
+    number: int
+    label: str
+    mask: Mask
+    category: Code | None = None
+    type: Code | None = None
+    laterality: Code | None = None
+    site: Code | None = None
+    tracking_uid: str | None = None
+    tracking_id: str | None = None
+    made_by: MadeBy = MadeBy.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnnotatedRegion:
+    """A finding of a report: a measurement group, with a shape where it gives one, in LPS mm.
+
+    points_lps_mm: () where it names a segment or an image only. segment: SOP Instance UID and number of the
+    segment that it speaks of. measurements: its numbers. answers: coded answers (concept, value).
+    """
+
+    label: str
+    kind: RegionKind | None
+    points_lps_mm: tuple[PointLps, ...] = ()
+    type: Code | None = None
+    site: Code | None = None
+    laterality: Code | None = None
+    tracking_uid: str | None = None
+    tracking_id: str | None = None
+    measurements: tuple[Measurement, ...] = ()
+    answers: tuple[tuple[Code, Code], ...] = ()
+    segment: tuple[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Annotation:
+    """One object that speaks of a study.
+
+    grid: of the stack that masks lie in, None where the object has none. series_instance_uid: its own series;
+    of_series: the image series that it speaks of ("" where it does not say). references: SOP Instance UIDs
+    that it names, images and objects; predecessors: documents that it takes the place of. made_at: None
+    where it does not say; without a time zone where it gives none. verified: an SR whose Verification Flag
+    is VERIFIED. answers, measurements: of the whole study or image (TID 1501 of no place).
+    """
+
+    kind: AnnotationKind
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    study_instance_uid: str
+    of_series: str = ""
+    frame_of_reference_uid: str | None = None
+    grid: Grid | None = None
+    title: str = ""
+    made_by: MadeBy = MadeBy.UNKNOWN
+    verified: bool = False
+    made_at: datetime | None = None
+    references: tuple[str, ...] = ()
+    predecessors: tuple[str, ...] = ()
+    segments: tuple[AnnotatedSegment, ...] = ()
+    regions: tuple[AnnotatedRegion, ...] = ()
+    answers: tuple[tuple[Code, Code], ...] = ()
+    measurements: tuple[Measurement, ...] = ()
