@@ -1650,7 +1650,20 @@ LABELS_BY_MACHINES = _row(
     "DN-7030",
     "{count} object(s) in the data were made by machines and verified by nobody: they are no truth.",
     "Have a person verify them; --machine-labels takes them as they are, and the report says so.",
-    severity=Severity.WARNING,
+    exit_code=EXIT_NOTHING,
+)
+EVALUATE_MISSING = _row(
+    "DN-7050",
+    "{what} needs {package}, which is not installed: {error}.",
+    "Install it: `pip install 'dicomnode[evaluate]'`.",
+    retry=Retry.NEEDS_PERSON,
+    exit_code=EXIT_ENGINE,
+)
+DATA_WITHOUT_IMAGES = _row(
+    "DN-7051",
+    "None of the {stacks} stacks of images of these studies can be looked at: they were refused or cannot be decoded.",
+    "See why: `dicomnode try DIR` names the reason of each.",
+    exit_code=EXIT_NOTHING,
 )
 RECIPE_WRONG = _row(
     "DN-7100",
@@ -1661,7 +1674,7 @@ RECIPE_WRONG = _row(
 NOTHING_TO_LEARN = _row(
     "DN-7101",
     "There is nothing to learn {task} from: {reason}.",
-    "{advice}",
+    "{advice} docs/training.md says what each task learns from.",
     exit_code=EXIT_NOTHING,
 )
 NETWORK_UNBUILT = _row(
@@ -1692,7 +1705,7 @@ RUN_THERE = _row(
 DIVERGED = _row(
     "DN-7106",
     "The training broke off in epoch {epoch}: the loss is not a number any more.",
-    "Lower learning_rate, or take precision = \"fp32\"; then begin again.",
+    'Lower learning_rate, or take precision = "fp32"; then begin again.',
     exit_code=EXIT_FAILED,
 )
 INIT_UNFIT = _row(
@@ -1716,8 +1729,75 @@ CASE_LEFT_OUT = _row(
 LABELS_UNFIT = _row(
     "DN-7110",
     "Column {column} of the labels cannot be learned: {reason}.",
-    "{advice}",
+    "{advice} A cell that is empty means that it is not known.",
     exit_code=EXIT_USAGE,
+)
+RUN_TAKEN = _row(
+    "DN-7111",
+    "Another process trains in {run}.",
+    "Wait until it has ended, or name another folder by --run.",
+    exit_code=EXIT_USAGE,
+)
+FEATURE_TABLE_WRONG = _row(
+    "DN-7150",
+    "{path} is no table of features: {problem}.",
+    "`dicomnode train features` writes one; docs/how-to/classical-heads.md says what stands in it.",
+    exit_code=EXIT_USAGE,
+)
+NO_FEATURES = _row(
+    "DN-7151",
+    "No row of features came of {data}: {reason}.",
+    "Look at the reason of each study (--json); the engine, or --of, may want another series or segment.",
+    exit_code=EXIT_NOTHING,
+)
+TOO_FEW_PATIENTS = _row(
+    "DN-7152",
+    "{what} is in {found} patients, and {folds} parts of the data that never share a patient need {needed}.",
+    "Add studies of other patients, or ask for fewer parts: --folds.",
+    exit_code=EXIT_FAILED,
+)
+ENGINE_WITHOUT_FEATURES = _row(
+    "DN-7153",
+    "Engine {engine} gives no features{which}.",
+    'Add a step with interpret = "features", or algorithm = "radiomics", and its [[output]]: docs/engines.md.',
+    exit_code=EXIT_ENGINE,
+)
+HEAD_NOT_EXPORTED = _row(
+    "DN-7154",
+    "The head {head} cannot become ONNX: {reason}.",
+    "Nothing was written. Take another head (--head); the table of all of them stands in heads.json.",
+    exit_code=EXIT_ENGINE,
+)
+HEAD_DIFFERS = _row(
+    "DN-7155",
+    "The ONNX of the head {head} does not give what scikit-learn gives on the data it was judged on: {difference}.",
+    "Nothing was written. Take another head (--head), and report this as a bug, with the kind of head.",
+    exit_code=EXIT_ENGINE,
+)
+LABEL_COLUMN_WRONG = _row(
+    "DN-7156",
+    "Column {column} of {path} cannot be learnt: {problem}.",
+    "Name the column with --label, and what is looked for with --positive; rows without a label are left out.",
+    exit_code=EXIT_USAGE,
+)
+SCORES_WRONG = _row(
+    "DN-7157",
+    "The scores of {name} in {path} cannot stand beside the heads: {problem}.",
+    "A CSV with study_instance_uid, lesion where rows are lesions, and score: a number for each row that is judged.",
+    exit_code=EXIT_USAGE,
+)
+FEATURES_DIFFER = _row(
+    "DN-7158",
+    "The head was trained on other features than {engine} gives: {difference}.",
+    "Make the table with the same engine: `dicomnode train features --engine`.",
+    exit_code=EXIT_ENGINE,
+)
+SHAPES_NEED_IMAGING = _row(
+    "DN-7159",
+    "The shapes of lesions are measured on a mesh, which needs scikit-image, and that is not installed.",
+    "Install it: `pip install 'dicomnode[imaging]'`.",
+    retry=Retry.NEEDS_PERSON,
+    exit_code=EXIT_ENGINE,
 )
 SYNTH_WRONG = _row(
     "DN-7180",
@@ -1750,14 +1830,238 @@ REGISTER_REFUSED = _row(
 )
 REGISTER_PATIENTS = _row(
     "DN-7192",
-    "The two series are of different patients by their Patient ID or issuer.",
-    "Register series of one patient. Where one was de-identified: --same-patient says that you know it is one.",
+    "The two series may be of different patients: {reason}.",
+    "Register series of one patient. Where one was de-identified, --same-patient says that you know it is one.",
 )
 REGISTER_NEEDS = _row(
     "DN-7193",
     "Registration needs {package}, which is not installed.",
     "Install it: `pip install 'dicomnode[imaging]'`.",
     retry=Retry.NEEDS_PERSON,
+    exit_code=EXIT_ENGINE,
+)
+NOT_EXPLAINABLE = _row(
+    "DN-7220",
+    "Engine {engine} cannot be explained: {reason}.",
+    "Explain engines that `dicomnode train classify` made, with recipe.toml and weights.pt in their folder.",
+    exit_code=EXIT_ENGINE,
+)
+METHOD_UNFIT = _row(
+    "DN-7221",
+    "The method {method} does not fit this network: {reason}.",
+    "Take --method integrated-gradients, which fits every network.",
+    exit_code=EXIT_ENGINE,
+)
+EXPLANATION_CLASS = _row(
+    "DN-7222",
+    "Engine {engine} has no class {name!r}.",
+    "Name one of these by --class: {known}.",
+    exit_code=EXIT_USAGE,
+)
+EXPLANATION_INCOMPLETE = _row(
+    "DN-7223",
+    "Integrated gradients add up to {total} after {steps} steps, and not to the difference of the evidence, "
+    "{difference}: they explain something else.",
+    "Take another method: --method cam or grad-cam.",
+    exit_code=EXIT_ENGINE,
+)
+EXPLANATION_DIFFERS = _row(
+    "DN-7224",
+    "The weights.pt of {engine} says {here} where the engine says {there}: they are not of one training.",
+    "Put the weights.pt of this version beside it, or train it again.",
+    exit_code=EXIT_ENGINE,
+)
+NOTHING_EXPLAINED = _row(
+    "DN-7225",
+    "No study in {path} could be explained by {engine}: {reason}.",
+    "See what the engine wants: `dicomnode try DIR --engine NAME`.",
+    exit_code=EXIT_NOTHING,
+)
+EXPORT_MISSING = _row(
+    "DN-7240",
+    "A de-identified export needs {package}, which is not installed: {error}.",
+    "Install it: `pip install 'dicomnode[export]'`.",
+    retry=Retry.NEEDS_PERSON,
+    exit_code=EXIT_ENGINE,
+)
+EXPORT_BURNED_IN = _row(
+    "DN-7241",
+    "{file} is not exported, it may show who the patient is: {why}.",
+    "Look at it. Make the place black by --mask X,Y,W,H, or all outside ultrasound regions by --mask regions; "
+    "or set Burned In Annotation to NO at the source, if nothing is written there.",
+    severity=Severity.WARNING,
+)
+EXPORT_KIND = _row(
+    "DN-7242",
+    "{file} is not exported: nothing is known that would make a {kind} nobody's.",
+    "Images, segmentations, structured reports and RT structure sets are exported; leave others at home.",
+    severity=Severity.WARNING,
+)
+EXPORT_LEAK = _row(
+    "DN-7243",
+    "{file} is not exported: the second look found the value of {keyword} in what would have been written.",
+    "See where it stands in the source (dcmdump, a viewer). If a part of a name is an ordinary word of a label, "
+    "change the label; if it is a leak, report it as a bug, without the file.",
+)
+EXPORT_KEY = _row(
+    "DN-7244",
+    "The key {path} is of no use: {error}.",
+    "Name another file by --key; one that is not there is made. Keep it for yourself, outside of data and export.",
+    exit_code=EXIT_USAGE,
+)
+EXPORT_DAMAGED = _row(
+    "DN-7245",
+    "{file} is not exported: it cannot be read or written whole ({error}).",
+    "Export it again from the program that made it.",
+    severity=Severity.WARNING,
+)
+EXPORT_MASK = _row(
+    "DN-7246",
+    "{file} is not exported, its pixels cannot be made black: {error}.",
+    "Give a mask that fits, or leave the image out.",
+    severity=Severity.WARNING,
+)
+EXPORT_PLACE = _row(
+    "DN-7247",
+    "The export cannot go to {path}: {error}.",
+    "Name a folder of its own by --out, outside of the data.",
+    exit_code=EXIT_USAGE,
+)
+EXPORT_LABELS = _row(
+    "DN-7248",
+    "The table {path} does not go with the export: {error}.",
+    "Correct the table, or export without --labels.",
+    exit_code=EXIT_USAGE,
+)
+FEDERATED_MISSING = _row(
+    "DN-7255",
+    "Federated training needs {package}, which is not installed: {error}.",
+    "Install it: `pip install 'dicomnode[federated]'`; in an environment of its own where versions contradict.",
+    retry=Retry.NEEDS_PERSON,
+    exit_code=EXIT_ENGINE,
+)
+FEDERATED_DIFFERS = _row(
+    "DN-7256",
+    "What the sites sent cannot be added up, {site}: {what}.",
+    "Give all sites the same recipe file, structures and version of dicomnode, and begin again.",
+    exit_code=EXIT_FAILED,
+)
+FEDERATED_SITE_FAILED = _row(
+    "DN-7257",
+    "Round {round} is not whole: {came} of {sites} sites answered.",
+    "See what the missing site says; then begin again. A mean without it would be of other studies.",
+    exit_code=EXIT_FAILED,
+)
+FEDERATED_UNREACHABLE = _row(
+    "DN-7258",
+    "The federated training at {address} cannot be taken part in: {error}.",
+    "See whether the server runs, whether address and port are right and open, and whether both sides use TLS.",
+    exit_code=EXIT_UNREACHABLE,
+)
+FEDERATED_RECIPE = _row(
+    "DN-7259",
+    "The recipe leaves to the data what all sites must do alike: {keys}.",
+    "Set these keys in the recipe that all sites share: what one site's data decide, another's decide otherwise.",
+    exit_code=EXIT_USAGE,
+)
+FEDERATED_OPEN = _row(
+    "DN-7260",
+    "{address} is not this machine, and weights would go there without encryption.",
+    "Give the certificates (--tls-root, at the server --tls-certificate and --tls-key too); or --insecure, where "
+    "a tunnel encrypts.",
+    exit_code=EXIT_USAGE,
+)
+FEW_NORMALS = _row(
+    "DN-7270",
+    "There are too few normal studies to learn what is normal: {reason}.",
+    "Give normal studies of more patients, or change threshold_part, validate_part and test_part of the recipe.",
+    exit_code=EXIT_NOTHING,
+)
+SERIES_MISSING = _row(
+    "DN-7271",
+    "No other series of the study is what [[series]] {name} of the recipe wants: {reason}.",
+    "Correct its rules in the recipe, or give studies that have such a series.",
+    severity=Severity.WARNING,
+)
+ATTRIBUTE_UNFIT = _row(
+    "DN-7272",
+    "{keyword} cannot be learned from: {reason}.",
+    "Leave it out of tags, or give studies, or a column of that name in the table, that say it.",
+    exit_code=EXIT_USAGE,
+)
+SITE_NOTHING = _row(
+    "DN-7290",
+    "Engine {engine} has not been asked about any study of this node yet.",
+    'Set mode = "shadow" in its [[engine]] table, start the node again, and let studies come.',
+    severity=Severity.INFO,
+    exit_code=EXIT_NOTHING,
+)
+SITE_UNKNOWN = _row(
+    "DN-7291",
+    "There is no [[engine]] {engine} in {path}.",
+    "`dicomnode engine list` shows the names; what a node has never run, it can tell nothing of.",
+    exit_code=EXIT_CONFIGURATION,
+)
+FEEDBACK_UNREADABLE = _row(
+    "DN-7300",
+    "What somebody sent after the results ({sop_instance_uid}) cannot be compared with them: {reason}.",
+    "The object is kept with its study. If it opens in a viewer beside these images, report this as a bug.",
+    severity=Severity.WARNING,
+)
+FEEDBACK_CHILD_ENDED = _row(
+    "DN-7301",
+    "The process that compares what others say with the results ended before its answer: {status}.",
+    "It is tried again by itself. If it happens again, the object is damaged or very large: see `dicomnode why`.",
+    retry=Retry.BACKOFF,
+)
+FEEDBACK_NONE = _row(
+    "DN-7302",
+    "There is no feedback{of}.",
+    "It comes by itself: a corrected SEG or report, or an assessment, that is sent to this node after its results.",
+    severity=Severity.INFO,
+    exit_code=EXIT_NOTHING,
+)
+EXPORT_NOT_EMPTY = _row(
+    "DN-7303",
+    "{path} is not an empty folder.",
+    "Name another --out: what lies there would be mixed with other labels.",
+    exit_code=EXIT_USAGE,
+)
+LABEL_GONE = _row(
+    "DN-7304",
+    "The labels of study {study} were left out: {reason}.",
+    "Send the study to this node again, or leave it out of the training.",
+    severity=Severity.WARNING,
+)
+PROMOTE_UNKNOWN = _row(
+    "DN-7305",
+    "There is no [[engine]] {engine} in {path}, or its `mode` does not stand on a line of its own.",
+    "Write an [[engine]] table with name and mode, each on its line; `dicomnode engine list` shows the names.",
+    exit_code=EXIT_ENGINE,
+)
+PROMOTE_NOT_SHADOW = _row(
+    "DN-7306",
+    "Engine {engine} is not in shadow: its mode is {mode}.",
+    'Only what runs in shadow is promoted: set mode = "shadow" first, and evaluate it.',
+    exit_code=EXIT_ENGINE,
+)
+PROMOTE_UNJUDGED = _row(
+    "DN-7307",
+    "Engine {engine} is not promoted: {reason}.",
+    "Evaluate it: `dicomnode evaluate {engine} --data DIR --compare OTHER --out FOLDER`, then name its "
+    "evaluation.json by --evaluation. --force promotes it all the same, and that is kept.",
+    exit_code=EXIT_ENGINE,
+)
+PROMOTE_WORSE = _row(
+    "DN-7308",
+    "Engine {engine} is not promoted, it is worse than {other}: {reason}.",
+    "Leave the other engine live. --force promotes it all the same, and that is kept.",
+    exit_code=EXIT_ENGINE,
+)
+EVALUATION_UNREADABLE = _row(
+    "DN-7309",
+    "{path} is no evaluation that this version reads: {error}.",
+    "Name the evaluation.json that `dicomnode evaluate --out FOLDER` has written.",
     exit_code=EXIT_ENGINE,
 )
 

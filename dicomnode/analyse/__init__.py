@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dicomnode.analyse.analysis import Analysis
     from dicomnode.analyse.analyst import Analyst
     from dicomnode.analyse.covered import covered_by
+    from dicomnode.analyse.deformable import Deformation, lay_over, registered
     from dicomnode.analyse.interpret import INTERPRETATIONS
 
 _HOMES = {
@@ -21,9 +22,19 @@ _HOMES = {
     "analysis": ("Analysis",),
     "analyst": ("Analyst",),
     "covered": ("covered_by",),
+    "deformable": ("Deformation", "lay_over", "registered"),
     "interpret": ("INTERPRETATIONS",),
 }
 
-__all__ = ["ALGORITHMS", "INTERPRETATIONS", "Analysis", "Analyst", "covered_by"]
+__all__ = [
+    "ALGORITHMS",
+    "INTERPRETATIONS",
+    "Analysis",
+    "Analyst",
+    "Deformation",
+    "covered_by",
+    "lay_over",
+    "registered",
+]
 
 __getattr__ = lazy_face(__name__, _HOMES)

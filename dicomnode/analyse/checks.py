@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 
-from dicomnode.analyse.algorithms import ALGORITHMS
+from dicomnode.analyse.algorithms import ALGORITHMS, ROW_ALGORITHMS, Parameters
 from dicomnode.analyse.preparations import check_packages
 from dicomnode.analyse.register import check_registers
 from dicomnode.engine import EnginePackage, StepSpec
-from dicomnode.faults import MANIFEST_WRONG, NodeError
+from dicomnode.faults import MANIFEST_WRONG, PREPARATION_NEEDS, NodeError
+from dicomnode.settings.reader import nearest
 
 
 def check_package(package: EnginePackage) -> None:
@@ -21,10 +23,13 @@ def check_package(package: EnginePackage) -> None:
     for step in package.manifest.step:
         if step.network is not None:
             problems.extend(_window_problems(step))
-        elif step.algorithm not in ALGORITHMS:
-            problems.append(f"step {step.name}: algorithm is one of {', '.join(ALGORITHMS)}")
+        elif step.algorithm in ROW_ALGORITHMS:
+            problems.extend(_row_problems(step, package.manifest.name))
+        elif step.algorithm in ALGORITHMS:
+            problems.extend(_anatomy_problems(step))
         else:
-            problems.extend(_parameter_problems(step))
+            known = ", ".join((*ALGORITHMS, *ROW_ALGORITHMS))
+            problems.append(f"step {step.name}: algorithm is one of {known}")
     refuse(package, problems)
 
 
@@ -46,8 +51,34 @@ def _window_problems(step: StepSpec) -> list[str]:
     return problems
 
 
-def _parameter_problems(step: StepSpec) -> list[str]:
-    known = ALGORITHMS[step.algorithm or ""].parameters
+def _row_problems(step: StepSpec, engine: str) -> list[str]:
+    """Find what is wrong with a step that gives a row of numbers. Raises NodeError(PREPARATION_NEEDS)."""
+    algorithm = ROW_ALGORITHMS[step.algorithm or ""]
+    problems = _parameter_problems(step, algorithm.parameters)
+    if step.interpret != "features":
+        problems.append(f'step {step.name}: {algorithm.name} gives a row of numbers: interpret = "features"')
+    names = step.features.names if step.features is not None else ()
+    for name in names:
+        if name not in algorithm.names:
+            hint = nearest(name, list(algorithm.names)) or f"It gives {', '.join(algorithm.names)}."
+            problems.append(f"step {step.name}: {algorithm.name} gives no {name}. {hint}")
+    if len(set(names)) < len(names):
+        problems.append(f"step {step.name}: each of [step.features] names stands there once")
+    missing = algorithm.needs(names)
+    if missing is not None and find_spec(missing) is None:
+        raise NodeError(PREPARATION_NEEDS, engine=engine, steps=algorithm.name, packages="scikit-image")
+    return problems
+
+
+def _anatomy_problems(step: StepSpec) -> list[str]:
+    algorithm = ALGORITHMS[step.algorithm or ""]
+    problems = _parameter_problems(step, algorithm.parameters)
+    if step.interpret is not None:
+        problems.append(f"step {step.name}: {algorithm.name} gives a mask, which nothing interprets")
+    return problems
+
+
+def _parameter_problems(step: StepSpec, known: Parameters) -> list[str]:
     problems = []
     for name, value in step.parameters.items():
         if name not in known:

@@ -20,7 +20,7 @@ def onto(image: Prepared, grid: Grid, outside: float, progress: Progress) -> tup
     Returns float32 (k, j, i) with `outside` where the image does not reach, and where it does (bool). An
     image reaches to the outer faces of its voxels.
     """
-    image = _no_finer(image, grid, progress)
+    image = no_finer(image, grid, progress)
     k, j, i = grid.shape_kji
     box = (slice(0, k), slice(0, j), slice(0, i))
     try:
@@ -33,7 +33,7 @@ def onto(image: Prepared, grid: Grid, outside: float, progress: Progress) -> tup
     return voxels, inside
 
 
-def _no_finer(image: Prepared, grid: Grid, progress: Progress) -> Prepared:
+def no_finer(image: Prepared, grid: Grid, progress: Progress) -> Prepared:
     """Take an image that is finer than the grid to the spacing of the grid, axis by axis."""
     to_grid = np.linalg.inv(grid.affine_lps)[:3, :3] @ image.grid.affine_lps[:3, :3]
     nearest = np.abs(to_grid).argmax(axis=0)  # axis of the grid (i, j, k) for each of the image's (i, j, k)
@@ -45,6 +45,11 @@ def _no_finer(image: Prepared, grid: Grid, progress: Progress) -> Prepared:
     if spacing == list(image.grid.spacing_kji_mm[::-1]):
         return image
     return resample(image, (spacing[2], spacing[1], spacing[0]), progress)
+
+
+def places_of_slice(grid: Grid, k: int) -> np.ndarray:
+    """Return where the voxels of slice k of a grid lie, LPS mm float64 (j, i, 3)."""
+    return _places(grid, k, _plane(grid))
 
 
 def _places(grid: Grid, k: int, plane: np.ndarray) -> np.ndarray:

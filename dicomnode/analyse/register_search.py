@@ -16,8 +16,8 @@ import numpy as np
 from dicomnode.analyse.register_images import WorkingImage
 from dicomnode.values.geometry import Float64
 
-_SEED: Final = 20_011  # of the places that are looked at
-_BINS: Final = 40  # of the joint histogram
+SEED: Final = 20_011  # of the places that are looked at
+BINS: Final = 40  # of the joint histogram
 _COARSE: Final = 4  # times the spacing of the working images, for the beginnings
 _LEVELS: Final = (4, 2, 1)
 _PLACES: Final = (1.0, 0.25, 0.08)  # part of the body that is looked at, by level
@@ -68,9 +68,9 @@ class Search:
 
         self._sitk: Any = SimpleITK
         self._fixed, self._moving, self._kind = fixed, moving, kind
-        self._fixed_image = _image(SimpleITK, fixed)
-        self._moving_image = _image(SimpleITK, moving)
-        self._mask = _mask(SimpleITK, fixed)
+        self._fixed_image = itk_image(SimpleITK, fixed)
+        self._moving_image = itk_image(SimpleITK, moving)
+        self._mask = itk_mask(SimpleITK, fixed)
         self._centre = _middle(fixed)
 
     def run(self) -> Turn:
@@ -131,12 +131,12 @@ class Search:
 
     def _method(self, levels: Any, places: list[float]) -> Any:
         method = self._sitk.ImageRegistrationMethod()
-        method.SetMetricAsMattesMutualInformation(_BINS)
+        method.SetMetricAsMattesMutualInformation(BINS)
         method.SetMetricFixedMask(self._mask)
         method.SetInterpolator(self._sitk.sitkLinear)
         if min(places) < 1.0:
             method.SetMetricSamplingStrategy(method.RANDOM)
-            method.SetMetricSamplingPercentagePerLevel(places, _SEED)
+            method.SetMetricSamplingPercentagePerLevel(places, SEED)
         method.SetShrinkFactorsPerLevel([_LEVELS[level] for level in levels])
         method.SetSmoothingSigmasPerLevel(
             [0.5 * _LEVELS[level] if _LEVELS[level] > 1 else 0.0 for level in levels]
@@ -179,11 +179,13 @@ class Search:
         return affine
 
 
-def _image(sitk: Any, image: WorkingImage) -> Any:
+def itk_image(sitk: Any, image: WorkingImage) -> Any:
+    """Return the voxels as ITK has them."""
     return _placed(sitk.GetImageFromArray(np.ascontiguousarray(image.voxels)), image)
 
 
-def _mask(sitk: Any, image: WorkingImage) -> Any:
+def itk_mask(sitk: Any, image: WorkingImage) -> Any:
+    """Return where the body is as ITK has it."""
     return _placed(sitk.GetImageFromArray(image.mask.astype(np.uint8)), image)
 
 

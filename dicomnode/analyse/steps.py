@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dicomnode.analyse.algorithms import ALGORITHMS, Anatomy, Part, Side
+from dicomnode.analyse.algorithms import ALGORITHMS, ROW_ALGORITHMS, Anatomy, Part, RowAlgorithm, Side
 from dicomnode.analyse.grids import Bool, Float32
 from dicomnode.analyse.interpret import Point, Reading, Region
+from dicomnode.analyse.onto import onto
 from dicomnode.analyse.outline import onto_source
 from dicomnode.analyse.resample import Prepared
 from dicomnode.engine import EnginePackage, StepSpec
@@ -96,7 +97,10 @@ class Chain:
 
 
 def run_algorithm(chain: Chain, step: StepSpec) -> Result:
-    """Run a named algorithm and put its parts down in the source grid."""
+    """Run a named algorithm: put its parts down in the source grid, or give its row of numbers."""
+    of_rows = ROW_ALGORITHMS.get(step.algorithm or "")
+    if of_rows is not None:
+        return _run_row(chain, step, of_rows)
     algorithm = ALGORITHMS[step.algorithm or ""]
     if chain.unit != algorithm.unit:
         nothing = f"the voxels are in {chain.unit.value}, not in {algorithm.unit.value}"
@@ -116,6 +120,32 @@ def run_algorithm(chain: Chain, step: StepSpec) -> Result:
         region=Region(_union(anatomy), anatomy.grid),
         parts=anatomy.parts,
     )
+
+
+def _run_row(chain: Chain, step: StepSpec, algorithm: RowAlgorithm) -> Result:
+    """Measure the mask of an earlier step, on the first input as it was prepared; without one, all of it."""
+    mask: Bool | None = np.ones(chain.grid.shape_kji, dtype=bool)
+    if step.crop is not None:
+        region = chain.results[step.crop.of].region
+        mask = None if region is None else _on_image(region, chain)
+    if mask is None or not mask.any():
+        return Result(label=algorithm.label, unseen="there was nothing to look at")
+    parameters = {**algorithm.parameters, **{name: _number(v) for name, v in step.parameters.items()}}
+    names = algorithm.chosen(step.features.names if step.features is not None else ())
+    found = algorithm.run(chain.image, mask, parameters, names)
+    if isinstance(found, str):
+        return Result(label=algorithm.label, unseen=found)
+    row = found.astype(np.float32)
+    return Result(label=algorithm.label, reading=Reading(row=row, names=names))
+
+
+def _on_image(region: Region, chain: Chain) -> Bool:
+    """Put a mask down on the grid of the first input: cut at one half where it must be interpolated."""
+    if region.grid.same_as(chain.grid):
+        return region.mask
+    image = Prepared(region.mask.astype(np.float32), region.grid)
+    found: Bool = onto(image, chain.grid, 0.0, chain.progress)[0] > 0.5
+    return found
 
 
 def _union(anatomy: Anatomy) -> Bool:

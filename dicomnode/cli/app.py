@@ -15,14 +15,24 @@ from dicomnode.cli import (
     demo,
     echo,
     engine,
+    evaluate,
+    explain,
+    export,
     fault,
+    federate,
+    feedback,
     init,
+    register,
     release,
     retract,
     retry,
     send,
     serve,
     studies,
+    synth,
+    train,
+    train_anomaly,
+    train_features,
     try_,
     why,
 )
@@ -45,9 +55,33 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (demo, try_, init, check, serve, studies, why, retry, release, retract, send, echo, fault):
+for verb in (
+    demo,
+    try_,
+    init,
+    check,
+    serve,
+    studies,
+    why,
+    retry,
+    release,
+    retract,
+    send,
+    echo,
+    fault,
+    synth,
+    register,
+    evaluate,
+    explain,
+):
     verb.add_to(app)
+export.add_to(app)
 app.add_typer(engine.app, name="engine")
+feedback.add_to(app)
+app.add_typer(train.app, name="train")
+train_anomaly.add_to(train.app)
+train_features.add_to(train.app)
+app.add_typer(federate.app, name="federate")
 
 
 def _print_version(wanted: bool) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from dicomnode.cli import engine_add, engine_bench, engine_build, engine_export
+from dicomnode.cli import engine_add, engine_bench, engine_build, engine_export, engine_promote
 from dicomnode.cli.engine_named import named_engine, usual_settings
 from dicomnode.cli.options import ConfigOption, threads
 from dicomnode.cli.output import JsonOption, failure_document, print_failure, print_json, print_table
@@ -217,3 +217,4 @@ engine_add.add_to(app)
 engine_bench.add_to(app)
 engine_build.add_to(app)
 engine_export.add_to(app)
+engine_promote.add_to(app)

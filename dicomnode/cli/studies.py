@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dicomnode.cli.options import ConfigOption, open_journal, open_settings
 from dicomnode.cli.output import JsonOption, print_json, print_table
+from dicomnode.cli.waiting import backlog_documents, print_backlogs
 
 if TYPE_CHECKING:
     from dicomnode.journal import StudyRecord
@@ -23,15 +25,25 @@ def studies(
     limit: Annotated[int, typer.Option("--limit", "-n", help="How many.", min=1)] = 20,
     as_json: JsonOption = False,
 ) -> None:
-    """List the studies with their state in words."""
-    journal = open_journal(open_settings(config))
+    """List the studies with their state in words, and what waits for each destination."""
+    settings = open_settings(config)
+    names, now = [one.name for one in settings.destination], datetime.now(UTC)
+    journal = open_journal(settings)
     try:
         found = journal.studies(limit)
         held = journal.held()
+        backlogs = journal.backlogs()
     finally:
         journal.close()
     if as_json:
-        print_json({"schema": 1, "studies": [study_document(study) for study in found], "held": sorted(held)})
+        print_json(
+            {
+                "schema": 1,
+                "studies": [study_document(study) for study in found],
+                "held": sorted(held),
+                "destinations": backlog_documents(names, backlogs, now),
+            }
+        )
         return
     if not found:
         typer.echo("No study has come yet.")
@@ -48,6 +60,7 @@ def studies(
         for study in found
     ]
     print_table("", ("accession", "study", "images", "state", "now", "last image"), rows)
+    print_backlogs(names, backlogs, now)
     if held:
         of = "1 study" if len(held) == 1 else f"{len(held)} studies"
         typer.echo(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ from dicomnode.cli.kept import print_kept, write_kept
 from dicomnode.cli.options import ConfigOption, open_journal, open_settings
 from dicomnode.cli.output import JsonOption, print_json, print_table, result_console
 from dicomnode.cli.studies import study_document
+from dicomnode.cli.waiting import print_waits, wait_document
 from dicomnode.cli.why_series import print_verdicts, series_of
 from dicomnode.cli.writing import require_writable
 from dicomnode.faults import EXIT_DONE, EXIT_PARTLY, NodeError
@@ -18,7 +20,7 @@ from dicomnode.faults import EXIT_DONE, EXIT_PARTLY, NodeError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from dicomnode.journal import DeliveryRecord, EventRecord, Journal, StudyRecord
+    from dicomnode.journal import DeliveryRecord, EventRecord, Journal, StudyRecord, Wait
     from dicomnode.settings import Settings
     from dicomnode.values import Verdict
 
@@ -39,17 +41,19 @@ def why(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Explain a study: what came, which engine wanted which series, what was sent where, what is missing."""
+    """Explain a study: what came, which engine wanted which series, what was sent, what waits."""
     if out is not None:
         require_writable(out)
     settings = open_settings(config)
     journal = open_journal(settings)
     try:
         record = journal.study(study)
+        waits = journal.waits(record.study_instance_uid, datetime.now(UTC))
         document = {
             "schema": 1,
             "study": study_document(record),
             "held": journal.held(record.study_instance_uid).get(record.study_instance_uid, []),
+            "waiting": [wait_document(wait) for wait in waits],
             **_parts(journal, record.study_instance_uid),
             "analyses": _analyses(journal, record.study_instance_uid, settings),
         }
@@ -60,13 +64,13 @@ def why(
     if as_json:
         print_json(document)
     else:
-        _print(record, document)
+        _print(record, document, waits)
         if out is not None:
             print_kept(document["written"], out)
     return EXIT_PARTLY if out is not None and document["written"]["problems"] else EXIT_DONE
 
 
-def _print(record: StudyRecord, document: Mapping[str, Any]) -> None:
+def _print(record: StudyRecord, document: Mapping[str, Any], waits: Sequence[Wait]) -> None:
     result_console.print(f"[bold]Study {record.study_instance_uid}[/]")
     result_console.print(f"  state      {record.state.value}", markup=False)
     if record.reason:
@@ -82,6 +86,7 @@ def _print(record: StudyRecord, document: Mapping[str, Any]) -> None:
         f"complete by: {record.complete_evidence or 'not yet'}",
         markup=False,
     )
+    print_waits(waits)
     _print_evidence(document["evidence"])
     for answer in document["rules"]:
         result_console.print(f"  {'✓' if answer['fits'] else '·'} {answer['text']}", markup=False)

@@ -11,7 +11,7 @@ from dicomnode.values.lazy import lazy_face
 
 if TYPE_CHECKING:
     from dicomnode.deliver.dimse import send_files
-    from dicomnode.deliver.hours import opens_at
+    from dicomnode.deliver.hours import open_between, opens_at
     from dicomnode.deliver.outcome import FileOutcome
     from dicomnode.deliver.plan import Decision, decide, peer_of
     from dicomnode.deliver.push import PushFailure, PushResult, push_study
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "dimse": ("send_files",),
-    "hours": ("opens_at",),
+    "hours": ("open_between", "opens_at"),
     "outcome": ("FileOutcome",),
     "plan": ("Decision", "decide", "peer_of"),
     "push": ("PushFailure", "PushResult", "push_study"),
@@ -40,6 +40,7 @@ __all__ = [
     "decide",
     "differing_tags",
     "next_try_s",
+    "open_between",
     "opens_at",
     "peer_of",
     "push_study",

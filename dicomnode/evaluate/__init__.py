@@ -54,6 +54,8 @@ if TYPE_CHECKING:
         roc_auc,
         roc_curve,
     )
+    from dicomnode.evaluate.dataset.look import DataSetLook, look_at
+    from dicomnode.evaluate.dataset.table import FeatureTable
     from dicomnode.evaluate.detection import (
         FrocCurve,
         KnownLesion,
@@ -66,11 +68,33 @@ if TYPE_CHECKING:
         sensitivity_by_size,
         study_outcome,
     )
+    from dicomnode.evaluate.evaluation import (
+        Compared,
+        Comparison,
+        DataFacts,
+        EngineFacts,
+        Evaluation,
+        RunState,
+        Verdict,
+    )
     from dicomnode.evaluate.figures import Figure
     from dicomnode.evaluate.intervals import FigureOf, Interval, Method, Resampling, bootstrap_interval
     from dicomnode.evaluate.leading import Contradiction, Headline, Printed, contradictions, headline
     from dicomnode.evaluate.matching import Hit, KnownFinding, Matching, match_candidates
     from dicomnode.evaluate.metrics import VolumeError, dice, hausdorff95_mm, volume_error
+    from dicomnode.evaluate.outcomes import (
+        CaseName,
+        ClassificationResult,
+        DetectionResult,
+        RegressionResult,
+        SegmentationResult,
+        Task,
+    )
+    from dicomnode.evaluate.page.gallery import WorstPicture
+    from dicomnode.evaluate.page.report import report_html, write_report
+    from dicomnode.evaluate.pictures import Place, truth_and_found_png
+    from dicomnode.evaluate.pointing import LesionBox, Pointed, PointingGame, pointed, pointing_game
+    from dicomnode.evaluate.worst import WorstCase, worst_cases
 
 _HOMES = {
     "agreement": (
@@ -105,6 +129,8 @@ _HOMES = {
         "roc_auc",
         "roc_curve",
     ),
+    "dataset.look": ("DataSetLook", "look_at"),
+    "dataset.table": ("FeatureTable",),
     "detection": (
         "FrocCurve",
         "KnownLesion",
@@ -117,20 +143,52 @@ _HOMES = {
         "sensitivity_by_size",
         "study_outcome",
     ),
+    "evaluation": (
+        "Compared",
+        "Comparison",
+        "DataFacts",
+        "EngineFacts",
+        "Evaluation",
+        "RunState",
+        "Verdict",
+    ),
     "figures": ("Figure",),
     "intervals": ("FigureOf", "Interval", "Method", "Resampling", "bootstrap_interval"),
     "leading": ("Contradiction", "Headline", "Printed", "contradictions", "headline"),
     "matching": ("Hit", "KnownFinding", "Matching", "match_candidates"),
+    "outcomes": (
+        "CaseName",
+        "ClassificationResult",
+        "DetectionResult",
+        "RegressionResult",
+        "SegmentationResult",
+        "Task",
+    ),
     "metrics": ("VolumeError", "dice", "hausdorff95_mm", "volume_error"),
+    "page.gallery": ("WorstPicture",),
+    "page.report": ("report_html", "write_report"),
+    "pictures": ("Place", "truth_and_found_png"),
+    "pointing": ("LesionBox", "Pointed", "PointingGame", "pointed", "pointing_game"),
+    "worst": ("WorstCase", "worst_cases"),
 }
 
 __all__ = [
     "Calibration",
+    "CaseName",
     "ClassFigures",
     "ClassificationReport",
+    "ClassificationResult",
+    "Compared",
+    "Comparison",
     "ConfusionMatrix",
     "Contradiction",
+    "DataFacts",
+    "DataSetLook",
+    "DetectionResult",
     "Difference",
+    "EngineFacts",
+    "Evaluation",
+    "FeatureTable",
     "Figure",
     "FigureOf",
     "FrocCurve",
@@ -139,23 +197,34 @@ __all__ = [
     "Interval",
     "KnownFinding",
     "KnownLesion",
+    "LesionBox",
     "Matching",
     "McNemar",
     "Method",
     "OperatingPoint",
     "PairDice",
+    "Place",
+    "Pointed",
+    "PointingGame",
     "PrecisionRecallCurve",
     "Printed",
     "ReadersDice",
+    "RegressionResult",
     "ReliabilityBin",
     "Resampling",
     "RocCurve",
     "Rows",
+    "RunState",
     "ScoredCases",
+    "SegmentationResult",
     "SizeClass",
     "StudyOutcome",
+    "Task",
+    "Verdict",
     "VolumeError",
     "Weights",
+    "WorstCase",
+    "WorstPicture",
     "at_sensitivity",
     "at_specificity",
     "average_precision",
@@ -175,6 +244,7 @@ __all__ = [
     "froc",
     "hausdorff95_mm",
     "headline",
+    "look_at",
     "match_candidates",
     "matrix_at",
     "matrix_of_labels",
@@ -182,16 +252,22 @@ __all__ = [
     "mcnemar_test",
     "observed_agreement",
     "one_against_rest",
+    "pointed",
+    "pointing_game",
     "precision_recall_curve",
     "readers_dice",
     "reliability",
+    "report_html",
     "roc_auc",
     "roc_curve",
     "sensitivity_at",
     "sensitivity_by_size",
     "study_outcome",
     "surest_class",
+    "truth_and_found_png",
     "volume_error",
+    "worst_cases",
+    "write_report",
 ]
 
 __getattr__ = lazy_face(__name__, _HOMES)

@@ -17,6 +17,7 @@ import numpy as np
 from dicomnode.evaluate.cases import NO_CASES
 from dicomnode.evaluate.figures import Figure, mean, share
 from dicomnode.evaluate.metrics import Voxels, dice
+from dicomnode.evaluate.scikit import need_scikit_learn
 from dicomnode.values import Mask
 
 
@@ -77,6 +78,7 @@ def cohen_kappa(
     used = {*first, *second}
     if len(used) == 1:
         return Figure(name=name, value=None, reason=f"both call every case {used.pop()}")
+    need_scikit_learn("Cohen's kappa")
     from sklearn.metrics import cohen_kappa_score  # noqa: PLC0415 (of an extra)
 
     index = {label: n for n, label in enumerate(labels)}

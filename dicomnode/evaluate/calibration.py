@@ -7,6 +7,7 @@ Calster et al., BMC Medicine 17 (2019).
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from dicomnode.evaluate.cases import NO_CASES, ScoredCases
 from dicomnode.evaluate.figures import Figure
+from dicomnode.evaluate.scikit import need_scikit_learn
 from dicomnode.values.geometry import Float64
 
 BINS: Final = 10
@@ -84,6 +86,7 @@ def brier(cases: ScoredCases) -> Figure:
     _must_be_probabilities(cases)
     if not cases.truth.size:
         return Figure(name="brier", value=None, reason=NO_CASES)
+    need_scikit_learn("The Brier score")
     from sklearn.metrics import brier_score_loss  # noqa: PLC0415 (of an extra)
 
     return Figure(name="brier", value=float(brier_score_loss(cases.truth, cases.scores, pos_label=True)))
@@ -154,11 +157,16 @@ def _line(cases: ScoredCases) -> tuple[Figure, Figure]:
             Figure(name="calibration_slope", value=None, reason=why),
             Figure(name="calibration_intercept", value=None, reason=why),
         )
-    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 (of an extra)
+    need_scikit_learn("The slope of a calibration")
+    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415 (of an extra)
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
 
     # Newton's method without a penalty: to the last digits, where the default stops after four
     model = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10, max_iter=1000)
-    model.fit(_log_odds(cases)[:, np.newaxis], cases.truth)
+    with warnings.catch_warnings():
+        # At the minimum to the last digit no step leads further down: another solver confirms it
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(_log_odds(cases)[:, np.newaxis], cases.truth)
     return (
         Figure(name="calibration_slope", value=float(model.coef_[0, 0])),
         Figure(name="calibration_intercept", value=float(model.intercept_[0])),

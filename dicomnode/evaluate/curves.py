@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dicomnode.evaluate.cases import ScoredCases
 from dicomnode.evaluate.figures import Figure, share
+from dicomnode.evaluate.scikit import need_scikit_learn
 from dicomnode.values.geometry import Float64, read_only
 
 Counts = NDArray[np.int64]
@@ -85,6 +86,7 @@ def roc_auc(cases: ScoredCases) -> Figure:
     why = cases.one_sided()
     if why:
         return Figure(name=ROC_AUC, value=None, reason=why)
+    need_scikit_learn("The area under a ROC curve")
     from sklearn.metrics import roc_auc_score  # noqa: PLC0415 (of an extra)
 
     return Figure(name=ROC_AUC, value=float(roc_auc_score(cases.truth, cases.scores)))
@@ -99,6 +101,7 @@ def average_precision(cases: ScoredCases) -> Figure:
     why = cases.one_sided()
     if why:
         return Figure(name=AVERAGE_PRECISION, value=None, reason=why)
+    need_scikit_learn("The average precision")
     from sklearn.metrics import average_precision_score  # noqa: PLC0415 (of an extra)
 
     return Figure(name=AVERAGE_PRECISION, value=float(average_precision_score(cases.truth, cases.scores)))
@@ -108,6 +111,7 @@ def roc_curve(cases: ScoredCases) -> RocCurve:
     """Make the ROC curve with a point for each different score."""
     thresholds, found, false_alarms = np.empty(0), np.empty(0), np.empty(0)
     if not cases.one_sided():
+        need_scikit_learn("A ROC curve")
         from sklearn import metrics  # noqa: PLC0415 (of an extra)
 
         false_rate, true_rate, thresholds = metrics.roc_curve(
@@ -134,6 +138,7 @@ def precision_recall_curve(cases: ScoredCases) -> PrecisionRecallCurve:
     """
     thresholds, precision, recall = np.empty(0), np.empty(0), np.empty(0)
     if not cases.one_sided():
+        need_scikit_learn("A precision-recall curve")
         from sklearn import metrics  # noqa: PLC0415 (of an extra)
 
         precision, recall, thresholds = metrics.precision_recall_curve(cases.truth, cases.scores)

@@ -63,3 +63,8 @@ def mean(name: str, figures: Sequence[Figure]) -> Figure:
     if not values:
         return Figure(name=name, value=None, reason="there is nothing to take the mean of")
     return Figure(name=name, value=math.fsum(values) / len(values))
+
+
+def counted(count: int, word: str, plural: str = "") -> str:
+    """A count with its word: "1 case", "3 cases", "2 studies"."""
+    return f"{count} {word if count == 1 else plural or word + 's'}"

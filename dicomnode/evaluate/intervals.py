@@ -37,6 +37,7 @@ class Method(StrEnum):
     """How an interval is read from the resamples."""
 
     PERCENTILE = "percentile"
+    EXACT = "exact"  # Clopper and Pearson, Biometrika 26 (1934): of shares of which all is found, or nothing
     BCA = "bca"  # bias-corrected and accelerated: Efron, JASA 82 (1987)
 
 
@@ -103,7 +104,9 @@ def bootstrap_interval(
     """Make the interval of any figure. patients: of each case, whose it is (a key; it is told nowhere).
 
     The order of the cases does not matter to what is drawn. An interval of BCa that cannot be had (the figure
-    is undefined without one of the patients, or hardly varies) becomes one of percentiles, and says so.
+    is undefined without one of the patients, or hardly varies) becomes one of percentiles, and says so. Of a
+    share that is 0 or 1 no resample differs, and 1.000 to 1.000 would say that it is certain: its interval is
+    the exact one, of as many trials as patients have a part in it. What one patient alone has, has none.
     """
     how = resampling or Resampling()
     groups = _cases_of_patients(patients)
@@ -121,8 +124,22 @@ def bootstrap_interval(
     defined = drawn[~np.isnan(drawn)]
     if defined.size < 2:
         return _no_interval(figure, how, len(groups), "hardly any resample has this figure")
-    (low, high), method = _ends(defined, value_of, len(groups), how)
-    remarks = _remarks(len(groups), defined, how)
+    if defined.min() == defined.max():
+        bearing = sum(figure_of(rows).value is not None for rows in groups)
+        if bearing == 1:
+            return _no_interval(figure, how, len(groups), "one patient alone has this figure")
+        if figure.part is not None and figure.part in {0, figure.whole}:
+            return _exact(figure, how, len(groups), (bearing, defined.size))
+    return _drawn(figure, how, defined, (value_of, len(groups)))
+
+
+def _drawn(
+    figure: Figure, how: Resampling, defined: Float64, of: tuple[Callable[[Rows], float], int]
+) -> Interval:
+    """Make the interval of what was drawn. of: the value of a draw, and how many patients there are."""
+    value_of, patients = of
+    (low, high), method = _ends(defined, value_of, patients, how)
+    remarks = _remarks(patients, defined, how)
     if method is not how.method:
         remarks.append("BCa cannot be had for this figure of these patients: percentiles instead.")
     return Interval(
@@ -135,7 +152,7 @@ def bootstrap_interval(
         asked=how.method,
         resamples=how.resamples,
         undefined=how.resamples - defined.size,
-        patients=len(groups),
+        patients=patients,
         seed=how.seed,
         remarks=tuple(remarks),
     )
@@ -193,13 +210,43 @@ def _scipy_ends(
     return float(result.confidence_interval.low), float(result.confidence_interval.high)
 
 
+def _exact(figure: Figure, how: Resampling, patients: int, counts: tuple[int, int]) -> Interval:
+    """Of a share that is 0 or 1: patients are the trials, since what one has may be all alike.
+
+    counts: patients that bear on it, and resamples that have it.
+    """
+    bearing, defined = counts
+    reach = ((1.0 - how.level) / 2.0) ** (1.0 / max(bearing, 1))
+    low, high = (reach, 1.0) if figure.part else (0.0, 1.0 - reach)
+    told = _undefined(how.resamples - defined, how)
+    told.append(f"No resample differs: the interval is the exact one of {bearing} patients that bear on it.")
+    return Interval(
+        figure=figure,
+        low=low,
+        high=high,
+        standard_error=None,
+        level=how.level,
+        method=Method.EXACT,
+        asked=how.method,
+        resamples=how.resamples,
+        undefined=how.resamples - defined,
+        patients=patients,
+        seed=how.seed,
+        remarks=tuple(told),
+    )
+
+
+def _undefined(count: int, how: Resampling) -> list[str]:
+    if count <= UNDEFINED_SHARE * how.resamples:
+        return []
+    return [f"{count} of {how.resamples} resamples do not have this figure and were left out."]
+
+
 def _remarks(patients: int, defined: Float64, how: Resampling) -> list[str]:
     told = []
     if patients < FEW_PATIENTS:
         told.append(f"Only {patients} patients: the interval is likely too narrow.")
-    undefined = how.resamples - defined.size
-    if undefined > UNDEFINED_SHARE * how.resamples:
-        told.append(f"{undefined} of {how.resamples} resamples do not have this figure and were left out.")
+    told += _undefined(how.resamples - defined.size, how)
     if defined.min() == defined.max():
         told.append("No resample differs: the interval does not say how far the figure may be off.")
     return told

@@ -6,15 +6,17 @@ again from them. Any process may die at any instant.
 
 from __future__ import annotations
 
+from dicomnode.journal.acceptance import AskedAnalysis, AskedStudy
 from dicomnode.journal.answers import Answer, AnswerKey, AnswerQuery
 from dicomnode.journal.closing import SHORTFALL, THEN, Closing, Incomplete
 from dicomnode.journal.confirmations import AskedCommitment, Unconfirmed
 from dicomnode.journal.corrections import Correction, HeaderCorrection, RejectionNote
 from dicomnode.journal.evidence import EvidenceKind, EvidenceRecord, OpenStudy, SourceAnswer
 from dicomnode.journal.failures import analysis_of, failure_of, is_failure
+from dicomnode.journal.feedback import ANNOTATIONS, OBJECT, Act, FeedbackQuery, FeedbackRecord
 from dicomnode.journal.finish import Overtaken
 from dicomnode.journal.identities import Identity, IdentityChange, PatientKey
-from dicomnode.journal.instances import KEY_OBJECTS
+from dicomnode.journal.instances import KEY_OBJECTS, NO_IMAGES
 from dicomnode.journal.journal import Journal
 from dicomnode.journal.notices import Commitment, Holding, Notice, NoticeKind, Reference, ReportState, Said
 from dicomnode.journal.places import place_of
@@ -41,22 +43,30 @@ from dicomnode.journal.retraction import Retracted, is_of_retraction
 from dicomnode.journal.study_state import StudyState
 from dicomnode.journal.tasks import ASKS, GIVEN_UP, PRIORS
 from dicomnode.journal.transitions import TRANSITIONS, Event, IllegalTransition, TaskKind, TaskState
+from dicomnode.journal.waiting import Backlog, Wait
 
 __all__ = [
+    "ANNOTATIONS",
     "ASKS",
     "GIVEN_UP",
     "KEY_OBJECTS",
+    "NO_IMAGES",
+    "OBJECT",
     "PRIORS",
     "RELEASED_BY",
     "SHORTFALL",
     "THEN",
     "TRANSITIONS",
+    "Act",
     "Answer",
     "AnswerKey",
     "AnswerQuery",
     "Arrival",
     "Arriving",
+    "AskedAnalysis",
     "AskedCommitment",
+    "AskedStudy",
+    "Backlog",
     "Closed",
     "Closing",
     "Commitment",
@@ -69,6 +79,8 @@ __all__ = [
     "EvidenceKind",
     "EvidenceRecord",
     "ExpectedPrior",
+    "FeedbackQuery",
+    "FeedbackRecord",
     "FindingRecord",
     "HeaderCorrection",
     "Holding",
@@ -100,6 +112,7 @@ __all__ = [
     "TaskRecord",
     "TaskState",
     "Unconfirmed",
+    "Wait",
     "analysis_of",
     "failure_of",
     "is_failure",

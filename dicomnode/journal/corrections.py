@@ -16,6 +16,7 @@ from sqlalchemy import Connection, select, update
 
 from dicomnode.journal import (
     events,
+    feedback,
     instances,
     of_another,
     retraction,
@@ -120,7 +121,11 @@ def apply(connection: Connection, corrections: Iterable[Correction], now: dateti
 def _correct_headers(
     connection: Connection, study_uid: str, corrections: Sequence[HeaderCorrection], now: datetime
 ) -> None:
-    news = _enter_files(connection, study_uid, corrections)
+    entered = _enter_files(connection, study_uid, corrections)
+    news = [one for one in entered if one.instance.sop_class_uid not in feedback.ANNOTATIONS]
+    # Somebody has changed what he says of the study: that is read anew, and corrects no image
+    said = [(one.instance.sop_instance_uid, one.instance.sop_class_uid) for one in entered]
+    feedback.ask(connection, study_uid, locked(connection, study_uid).version, said, now)
     if not news:
         return
     _correct_modalities(connection, study_uid, news)
@@ -266,16 +271,18 @@ def _reject(connection: Connection, note: RejectionNote, now: datetime) -> None:
         return
     retraction.reject(connection, note.study_instance_uid, new, note.code, note.sop_instance_uid)
     _reject_answers(connection, note, new, now)
-    here = set(
-        connection.execute(
-            select(_instance.c.sop_instance_uid).where(
-                _instance.c.study_instance_uid == note.study_instance_uid
-            )
-        ).scalars()
-    )
-    concerned = len(here.intersection(new))
-    if concerned:
-        _set_aside(connection, note, concerned, now)
+    here = instances.classes_of(connection, note.study_instance_uid)
+    concerned = [uid for uid in new if uid in here]
+    answers = sum(here[uid] in feedback.ANNOTATIONS for uid in concerned)
+    if answers:
+        # What somebody said of the study is not said any more: no image went by that
+        text = sentences.answers_rejected(answers, note.meaning, note.code)
+        events.append(
+            connection, note.study_instance_uid, now, "annotations.rejected", text,
+            instances=answers, code=note.code, note=note.sop_instance_uid,
+        )  # fmt: skip
+    if len(concerned) > answers:
+        _set_aside(connection, note, len(concerned) - answers, now)
     elif here:
         # Results of our own may be among what is named: they are not sent any more
         studies.settle_state(connection, note.study_instance_uid, now)

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Engine
 
-from dicomnode.journal import confirmations, deliveries, origins, postponing, released, tasks
+from dicomnode.journal import confirmations, deliveries, origins, postponing, released, tasks, waiting
 from dicomnode.journal.confirmations import AskedCommitment, Unconfirmed
 from dicomnode.journal.connection import reading, writing
 from dicomnode.journal.postponing import Closed
@@ -19,6 +19,7 @@ from dicomnode.journal.records import (
     TaskRecord,
 )
 from dicomnode.journal.transitions import TaskKind
+from dicomnode.journal.waiting import Backlog
 from dicomnode.values import Sender
 
 
@@ -66,6 +67,11 @@ class Delivering:
         """Which destinations results are held for: Study Instance UID → names; of all, or of one."""
         with reading(self._engine) as connection:
             return released.held(connection, study_uid, destination)
+
+    def backlogs(self) -> dict[str, Backlog]:
+        """How much waits for each destination, and how long: by name, those that something waits for."""
+        with reading(self._engine) as connection:
+            return waiting.backlogs(connection)
 
     def origin(self, study_uid: str, version: int) -> Sender | None:
         """Who sent the latest image of a study version; None where that is not known."""

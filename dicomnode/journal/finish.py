@@ -16,6 +16,7 @@ from dicomnode.journal import (
     deliveries,
     events,
     failures,
+    feedback,
     identities,
     results,
     sentences,
@@ -23,6 +24,7 @@ from dicomnode.journal import (
     superseding,
     tasks,
 )
+from dicomnode.journal.feedback import FeedbackRecord
 from dicomnode.journal.records import (
     Maker,
     NewDelivery,
@@ -59,6 +61,7 @@ class Ending:
     notes: Sequence[Note] = ()
     payload: Mapping[str, Scalar] | None = None
     after: int | None = None
+    feedback: Sequence[FeedbackRecord] = ()
 
     @property
     def wanted(self) -> list[NewDelivery]:
@@ -86,6 +89,8 @@ def finish(connection: Connection, task: TaskRecord, ending: Ending, now: dateti
     if ending.finding_path is not None:
         results.add_finding(connection, task, ending.finding_path, ending.maker, now)
     results.add_objects(connection, ending.objects, now)
+    if task.kind is TaskKind.FEEDBACK and ending.event is Event.COMMITTED:
+        feedback.write(connection, task, ending.feedback)
     tasks.add(connection, ending.new_tasks, now)
     deliveries.add(connection, ending.wanted, now)
     if task.kind is TaskKind.REPORT and ending.event is Event.COMMITTED:

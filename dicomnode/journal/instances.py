@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Table, func, insert, select, update
 
-from dicomnode.journal import events, of_another, priors, schema, sentences, superseding
+from dicomnode.journal import events, feedback, of_another, priors, schema, sentences, superseding
 from dicomnode.journal.records import Arriving, Note, ReadIds
 from dicomnode.journal.studies import GROUP
 from dicomnode.journal.study_state import StudyState
@@ -20,6 +20,8 @@ Entry = tuple[Instance, ReadIds]
 
 # Key Object Selection Document Storage: rejection notes are such, and notes on key images
 KEY_OBJECTS: Final = "1.2.840.10008.5.1.4.1.1.88.59"
+# What speaks of images and is none: no engine has more to look at when it comes
+NO_IMAGES: Final = feedback.ANNOTATIONS | {KEY_OBJECTS}
 
 _instance: Final = schema.instance
 _object: Final = schema.result_object
@@ -86,7 +88,7 @@ def _add_to_study(
     if row is None:
         version = _begin_study(connection, study_uid, new, now, prior)
     elif prior is not None or (row.complete_at is not None and not to_analyse):
-        version = row.version  # what a note sets aside begins one by itself
+        version = row.version  # what a note sets aside begins one by itself; what others say of it, none
     elif of_another.since(connection, study_uid) is not None:
         version = row.version
         text = sentences.came_taken_back(to_analyse)
@@ -98,15 +100,17 @@ def _add_to_study(
     _add_series(connection, study_uid, new)
     connection.execute(insert(_instance), [_row(instance, version) for instance, _ in new])
     _note_namesakes(connection, study_uid, [instance.sop_instance_uid for instance, _ in new], now)
+    came = [(it.sop_instance_uid, it.sop_class_uid) for it, _ in new if it.sop_instance_uid not in rejected]
+    feedback.ask(connection, study_uid, version, came, now)
     if late:
         text = sentences.came_rejected(late)
         events.append(connection, study_uid, now, "instances.rejected", text, instances=late, version=version)
 
 
 def _to_analyse(new: Sequence[Entry], rejected: Collection[str]) -> int:
-    """How much there is to look at: what is set aside is not, nor is a note without an image."""
+    """How much there is to look at: what is set aside is not, nor is what speaks of images."""
     return sum(
-        instance.sop_class_uid != KEY_OBJECTS and instance.sop_instance_uid not in rejected
+        instance.sop_class_uid not in NO_IMAGES and instance.sop_instance_uid not in rejected
         for instance, _ in new
     )
 
@@ -284,6 +288,16 @@ def series_of(connection: Connection, study_uid: str, uids: Collection[str]) -> 
         )
     )
     return {row.series_instance_uid for row in rows if row.sop_instance_uid in named}
+
+
+def classes_of(connection: Connection, study_uid: str) -> dict[str, str]:
+    """SOP Class UID of each instance of a study, set aside or not: by SOP Instance UID."""
+    rows = connection.execute(
+        select(_instance.c.sop_instance_uid, _instance.c.sop_class_uid).where(
+            _instance.c.study_instance_uid == study_uid
+        )
+    )
+    return {row.sop_instance_uid: row.sop_class_uid for row in rows}
 
 
 def marks(connection: Connection, study_uid: str) -> dict[str, tuple[str, int]]:

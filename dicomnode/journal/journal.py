@@ -21,6 +21,7 @@ from dicomnode.journal import (
     results,
     studies,
     tasks,
+    waiting,
 )
 from dicomnode.journal.closing import Closing
 from dicomnode.journal.connection import connect, reading, writing
@@ -28,7 +29,9 @@ from dicomnode.journal.correcting import Correcting
 from dicomnode.journal.corrections import Correction, apply
 from dicomnode.journal.delivering import Delivering
 from dicomnode.journal.evidence import EvidenceRecord, OpenStudy, SourceAnswer
+from dicomnode.journal.feedback import FeedbackRecord
 from dicomnode.journal.finish import Ending, finish
+from dicomnode.journal.learning import Learning
 from dicomnode.journal.migrate import require_file, upgrade
 from dicomnode.journal.notices import Commitment, Notice, ReportState
 from dicomnode.journal.priors import Arrival, ExpectedPrior
@@ -48,10 +51,11 @@ from dicomnode.journal.records import (
     TaskRecord,
 )
 from dicomnode.journal.transitions import Event, TaskKind, TaskState
+from dicomnode.journal.waiting import Wait
 from dicomnode.values import Instance, Verdict
 
 
-class Journal(Correcting, Delivering):
+class Journal(Correcting, Delivering, Learning):
     """What the node knows. Safe to use from several threads; several processes may have it open.
 
     Times are time-zone aware; ValueError for others. What the database refuses is NodeError(JOURNAL_FAILED).
@@ -279,6 +283,7 @@ class Journal(Correcting, Delivering):
         notes: Sequence[Note] = (),
         payload: Mapping[str, Scalar] | None = None,
         after: int | None = None,
+        feedback: Sequence[FeedbackRecord] = (),
     ) -> None:
         """End a try, with all that it has made and what follows from it; the study's state follows too.
 
@@ -287,6 +292,8 @@ class Journal(Correcting, Delivering):
         say it. deliveries: which destination shall get which object; None: all `objects` go to the
         destination of each new DELIVER task. payload: of the task from now on; None: as it is.
         after: the study's newest correction when it was read whose it was; None: that does not matter.
+        feedback: what the object of a FEEDBACK task says of findings; what it said when it was read before
+        goes.
         Raises NodeError(LEASE_LOST) when another worker has the task, and Overtaken when the study was
         corrected since `after`; then nothing is written.
         """
@@ -303,6 +310,7 @@ class Journal(Correcting, Delivering):
             notes=notes,
             payload=payload,
             after=after,
+            feedback=feedback,
         )
         with writing(self._engine) as connection:
             finish(connection, task, ending, now)
@@ -323,6 +331,11 @@ class Journal(Correcting, Delivering):
         """Tasks, oldest first; of all studies and states, or of some."""
         with reading(self._engine) as connection:
             return tasks.find(connection, study_uid, states)
+
+    def waits(self, study_uid: str, now: datetime) -> list[Wait]:
+        """What of a study waits, for what and since when; oldest task first."""
+        with reading(self._engine) as connection:
+            return waiting.of_study(connection, study_uid, now)
 
     def next_due(self, now: datetime) -> datetime | None:
         """When something may be claimed next, not before `now`; None when nothing waits or runs."""

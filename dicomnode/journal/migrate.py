@@ -24,7 +24,7 @@ from dicomnode.journal.connection import not_allowed, shown, sqlite_path
 log = structlog.get_logger("dicomnode.journal")
 
 # In order; each is a file in migrations/versions. A test compares the two, and schema.py with the last.
-REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")
+REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
 _FOLDER: Final = Path(__file__).parent / "migrations"
 
 

@@ -5,16 +5,13 @@ What changes here needs a migration (`dicomnode/journal/migrations/versions`); a
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import (
     JSON,
     BigInteger,
     CheckConstraint,
     Column,
-    Dialect,
     ForeignKeyConstraint,
     Index,
     Integer,
@@ -25,37 +22,11 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
 )
-from sqlalchemy.types import Boolean, Float, TypeDecorator
+from sqlalchemy.types import Boolean, Float
 
+from dicomnode.journal.columns import UtcTime, one_of
 from dicomnode.journal.study_state import StudyState
 from dicomnode.journal.transitions import TaskKind, TaskState
-
-
-class UtcTime(TypeDecorator[datetime]):
-    """A time in UTC as text of one length, so that its order is that of time, and it comes back exactly."""
-
-    impl = String(27)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
-        """2026-01-31T12:00:00.000000Z; ValueError for a time without a time zone."""
-        del dialect
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("the journal takes times with a time zone only")
-        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        """A time-zone aware datetime in UTC."""
-        del dialect
-        return None if value is None else datetime.fromisoformat(value)
-
-
-def one_of(column: str, words: type[StrEnum]) -> str:
-    """SQL condition that a column holds one of the words of an enumeration."""
-    return f"{column} IN ({', '.join(repr(str(word)) for word in words)})"
-
 
 metadata: Final = MetaData(
     naming_convention={
@@ -300,6 +271,44 @@ finding: Final = Table(
     Column("found_at", UtcTime, nullable=False),  # first, where it was taken over from an earlier version
     Column("taken_back", String(16)),  # the code by which a person did; NULL: it stands
     ForeignKeyConstraint(["study_instance_uid"], ["study.study_instance_uid"]),
+)
+
+# What others say of our findings: a row a finding and object of theirs, never who it was
+feedback: Final = Table(
+    "feedback",
+    metadata,
+    Column("study_instance_uid", _UID, primary_key=True),  # two studies may have objects of one UID
+    Column("their_uid", _UID, primary_key=True),
+    Column("engine", String(64), primary_key=True),
+    Column("finding", String(64), primary_key=True),
+    Column("their_class_uid", _UID, nullable=False),
+    Column("study_version", Integer, nullable=False),
+    Column("engine_version", String(64), nullable=False),
+    Column("engine_digest", String(64), nullable=False),
+    Column("label", Text, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("recognised_by", String(16), nullable=False),
+    Column("at", UtcTime, nullable=False),  # when their object came
+    Column("object_uid", _UID),  # of ours
+    Column("tracking_uid", _UID),  # of ours, or of what we missed
+    Column("dice", Float),
+    Column("difference_ml", Float),  # theirs less ours
+    Column("verified", Boolean, nullable=False),
+    ForeignKeyConstraint(["study_instance_uid"], ["study.study_instance_uid"]),
+    CheckConstraint("kind IN ('accepted', 'changed', 'rejected', 'missed')", name="kind"),
+    Index("ix_feedback_study", "study_instance_uid"),
+    Index("ix_feedback_engine", "engine", "at"),
+)
+
+# What persons did that concerns no study; append only
+act: Final = Table(
+    "act",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", UtcTime, nullable=False),
+    Column("what", String(32), nullable=False),
+    Column("engine", String(64), nullable=False),
+    Column("text", Text, nullable=False),
 )
 
 # `object` is a word of Python

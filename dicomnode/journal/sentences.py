@@ -19,6 +19,7 @@ _WORK: Final[dict[TaskKind, str]] = {
     TaskKind.REPORT: "The writing of results of {engine}",
     TaskKind.DELIVER: "The delivery to {destination}",
     TaskKind.CONFIRM: "The confirmation by {destination}",
+    TaskKind.FEEDBACK: "The reading of what somebody else says of the results",
     TaskKind.PREFETCH: "The work ahead",
 }
 
@@ -248,6 +249,19 @@ def results_rejected(engines: str, meaning: str, code: str) -> str:
 def returned() -> str:
     """A result has come that the node itself made."""
     return "An object of our own came back: nothing is analysed again for it."
+
+
+def annotations_came(count: int) -> str:
+    """Somebody sent what may speak of results."""
+    what = "A segmentation or report" if count == 1 else f"{count} segmentations or reports"
+    return f"{what} of somebody else came after the results: nothing is analysed again by that."
+
+
+def answers_rejected(count: int, meaning: str, code: str) -> str:
+    """Somebody has rejected what somebody said of the study."""
+    what = "A segmentation or report" if count == 1 else f"{count} segmentations or reports"
+    were = "was" if count == 1 else "were"
+    return f"{what} of somebody else {were} rejected ({meaning}, DCM {code}): what it said counts no more."
 
 
 def came_taken_back(count: int) -> str:

@@ -63,8 +63,8 @@ class StudyFacts:
 _OPEN: Final = frozenset({TaskState.WAITING, TaskState.READY, TaskState.RUNNING, TaskState.RETRY})
 _WORK: Final = frozenset({TaskKind.ANALYSE, TaskKind.REPORT})
 _HELD: Final = (STUDY_HELD.code, RESULTS_HELD.code)  # parked, with nothing amiss
-# Work ahead decides nothing: it may be thrown away
-_DECIDING: Final = frozenset(TaskKind) - {TaskKind.PREFETCH}
+# Work ahead decides nothing: it may be thrown away. Nor does what others say of results that have arrived
+_DECIDING: Final = frozenset(TaskKind) - {TaskKind.PREFETCH, TaskKind.FEEDBACK}
 
 
 def study_state(facts: StudyFacts) -> StudyState:
@@ -120,6 +120,6 @@ def study_reason(facts: StudyFacts) -> str | None:
         return STUDY_INCOMPLETE.text(shortfall=facts.shortfall)
     for state in (TaskState.PARKED, TaskState.RETRY, TaskState.DONE):
         for task in facts.tasks:
-            if task.state is state and task.error_text:
+            if task.state is state and task.error_text and task.kind in _DECIDING:
                 return task.error_text
     return None

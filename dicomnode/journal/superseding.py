@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, select
 from dicomnode.journal import confirmations, deliveries, events, schema, sentences, studies, tasks
 from dicomnode.journal.failures import failure_of
 from dicomnode.journal.records import TaskRecord
-from dicomnode.journal.transitions import Event, states_before
+from dicomnode.journal.transitions import Event, TaskKind, states_before
 
 _task: Final = schema.task
 UNFINISHED: Final = sorted(states_before(Event.SUPERSEDED))
@@ -19,9 +19,10 @@ UNFINISHED: Final = sorted(states_before(Event.SUPERSEDED))
 
 def supersede(connection: Connection, study_uid: str, version: int, now: datetime) -> None:
     """What is unfinished of versions before `version` is not needed any more."""
-    # What takes results back is needed all the more
+    # What takes results back is needed all the more; and what somebody said of earlier ones was said
     is_of_engine = _task.c.engine.not_like(f"{studies.RETRACTION}%")
-    _supersede(connection, study_uid, (_task.c.study_version < version, is_of_engine), now)
+    is_work = _task.c.kind != TaskKind.FEEDBACK
+    _supersede(connection, study_uid, (_task.c.study_version < version, is_of_engine, is_work), now)
 
 
 def supersede_answer(

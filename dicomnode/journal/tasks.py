@@ -354,6 +354,7 @@ def retry(connection: Connection, study_uid: str | None, destination: str | None
             f"{row.kind}.retried",
             sentences.of_task(Event.RETRIED, said(row)),
             task=row.id,
+            was=row.state,
         )
     for uid in {row.study_instance_uid for row in rows}:
         studies.settle_state(connection, uid, now)

@@ -20,6 +20,7 @@ class TaskKind(StrEnum):
     REPORT = "report"  # from Findings to objects in the outbox
     DELIVER = "deliver"  # from the outbox to a destination
     CONFIRM = "confirm"  # the destination says that it has them
+    FEEDBACK = "feedback"  # does what somebody else sent speak of our results, and what does it say
     PREFETCH = "prefetch"  # work ahead that may be thrown away
 
 

@@ -15,7 +15,17 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
 
 from dicomnode.faults import PATIENTS_MIXED
-from dicomnode.journal import events, instances, of_another, priors, retraction, schema, sentences, studies
+from dicomnode.journal import (
+    events,
+    feedback,
+    instances,
+    of_another,
+    priors,
+    retraction,
+    schema,
+    sentences,
+    studies,
+)
 from dicomnode.journal.study_state import StudyState
 from dicomnode.journal.transitions import TaskKind, TaskState
 
@@ -80,7 +90,7 @@ def reopen(
 
 
 def left(connection: Connection, study_uid: str) -> int:
-    """Instances that are not set aside, beside the notes themselves."""
+    """Instances that are not set aside, beside notes and what else speaks of images."""
     found: int = connection.execute(select(func.count()).where(*_usable(study_uid))).scalar_one()
     return found
 
@@ -88,7 +98,7 @@ def left(connection: Connection, study_uid: str) -> int:
 def _usable(study_uid: str) -> tuple[ColumnElement[bool], ...]:
     return (
         _instance.c.study_instance_uid == study_uid,
-        _instance.c.sop_class_uid != instances.KEY_OBJECTS,
+        _instance.c.sop_class_uid.not_in(instances.NO_IMAGES),
         _instance.c.sop_instance_uid.not_in(retraction.aside(study_uid)),
     )
 
@@ -283,6 +293,7 @@ def _begun_by(connection: Connection, study_uid: str, version: int) -> list[tupl
         select(func.count()).where(
             _instance.c.study_instance_uid == study_uid,
             _instance.c.study_version == version,
+            _instance.c.sop_class_uid.not_in(feedback.ANNOTATIONS),
             _instance.c.sop_instance_uid.not_in(retraction.aside(study_uid)),
         )
     ).scalar_one()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -19,12 +20,19 @@ _TWELVE_BITS: Final = 1 << 12
 
 
 def write_series(
-    voxels: NDArray[np.generic], grid: Grid, folder: Path, *, seed: int, form: SeriesForm | None = None
+    voxels: NDArray[np.generic],
+    grid: Grid,
+    folder: Path,
+    *,
+    seed: int,
+    form: SeriesForm | None = None,
+    edit: Callable[[Dataset], None] | None = None,
 ) -> list[Path]:
     """Write one file a slice and return their paths, k ascending.
 
     voxels: (k, j, i), HU for CT; rounded to what the stored integers hold. grid: any, also sheared or with k
-    against the normal. folder: made if it is not there; file names say nothing of the order.
+    against the normal. folder: made if it is not there; file names say nothing of the order. edit: changes
+    what all images share (patient, study, series) before they are written; its UIDs are the ones that hold.
     The same arguments give the same bytes; UIDs follow from the seed and the form, not from the voxels.
     Raises ValueError when shape and grid differ or values do not fit into 16 bits; OSError as it comes.
     """
@@ -33,6 +41,8 @@ def write_series(
         raise ValueError(f"voxels have shape {voxels.shape}, the grid {grid.shape_kji}")
     stored = stored_values(voxels, form)
     header = series_header(grid, form, seed)
+    if edit is not None:
+        edit(header)
     add_pixel_format(header, stored)
     numbers = instance_numbers(len(stored), form, seed)
     folder.mkdir(parents=True, exist_ok=True)

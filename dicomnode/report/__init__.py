@@ -18,8 +18,13 @@ if TYPE_CHECKING:
     from dicomnode.report.mismatch.error import MismatchError
     from dicomnode.report.mismatch.pictures import draw_mismatch
     from dicomnode.report.objects import EarlierReport, ReportProfile, ResultObject
+    from dicomnode.report.pages.heat_views import heat_png
     from dicomnode.report.pages.pixels import SourcePixels
     from dicomnode.report.selections.rejection_note import Rejection, make_rejection_note
+    from dicomnode.report.spatial.laid import Laid, SpatialObject, SpatialOccasion
+    from dicomnode.report.spatial.moved_images import against_moved_images, make_moved_images
+    from dicomnode.report.spatial.pictures import checkerboard_png
+    from dicomnode.report.spatial.registrations import make_registration
 
 _HOMES = {
     "choice": ("Choice", "choose", "classes_for"),
@@ -29,25 +34,38 @@ _HOMES = {
     "mismatch.error": ("MismatchError",),
     "mismatch.pictures": ("draw_mismatch",),
     "objects": ("EarlierReport", "ReportProfile", "ResultObject"),
+    "pages.heat_views": ("heat_png",),
     "pages.pixels": ("SourcePixels",),
     "drawing.pictures": ("overlay_png",),
     "selections.rejection_note": ("Rejection", "make_rejection_note"),
+    "spatial.laid": ("Laid", "SpatialObject", "SpatialOccasion"),
+    "spatial.moved_images": ("against_moved_images", "make_moved_images"),
+    "spatial.pictures": ("checkerboard_png",),
+    "spatial.registrations": ("make_registration",),
 }
 
 __all__ = [
     "Choice",
     "EarlierReport",
+    "Laid",
     "MismatchError",
     "Rejection",
     "ReportProfile",
     "ResultObject",
     "SourcePixels",
+    "SpatialObject",
+    "SpatialOccasion",
+    "against_moved_images",
     "check_patient",
     "check_segmentation",
+    "checkerboard_png",
     "choose",
     "classes_for",
     "draw_mismatch",
+    "heat_png",
+    "make_moved_images",
     "make_objects",
+    "make_registration",
     "make_rejection_note",
     "overlay_png",
 ]

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from dicomnode.serve.analysing.analysis import Occasion, decoder_limits
     from dicomnode.serve.logs import set_up_logging
     from dicomnode.serve.naming import engine_of
+    from dicomnode.serve.once.answering import Answering, AnsweringPlan
     from dicomnode.serve.once.benching import measure_in_child, volumes_for
     from dicomnode.serve.once.kept import KeptResult, kept_results
     from dicomnode.serve.once.makers import learn_makers
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "analysing.analysis": ("Occasion", "decoder_limits"),
+    "once.answering": ("Answering", "AnsweringPlan"),
     "once.benching": ("measure_in_child", "volumes_for"),
     "once.kept": ("KeptResult", "kept_results"),
     "once.makers": ("learn_makers",),
@@ -30,6 +32,8 @@ _HOMES = {
 }
 
 __all__ = [
+    "Answering",
+    "AnsweringPlan",
     "EngineResult",
     "FolderWalk",
     "KeptResult",

@@ -27,7 +27,7 @@ _ALLOWED_WORDS: Final = """
     stage done total outcome exit runtime digest free_gb signal sealed torn objects lines dropped where url
     schema before after files instances studies segments set_aside shape_kji repairs notes
     source shortfall then notice references transaction committed failed
-    device uuid plan log step precision passed worst doing way what keywords by
+    device uuid plan log step precision passed worst doing way what keywords by since
 """
 ALLOWED: Final = frozenset(_ALLOWED_WORDS.split())
 # Durations are numbers, whatever stage they are of ("lungs_s")

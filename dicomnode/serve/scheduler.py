@@ -14,6 +14,7 @@ from dicomnode.journal import Event, Journal, StudyRecord, TaskKind, TaskState
 from dicomnode.serve.asking.inquirer import Inquirer
 from dicomnode.serve.asking.priors import PriorClerk
 from dicomnode.serve.deciding.site_rules import ROUTINE, early_origin, lane_of
+from dicomnode.serve.feedback.clerk import FeedbackClerk
 from dicomnode.serve.identity.hl7 import Hl7Desk
 from dicomnode.serve.intake.closer import Closer
 from dicomnode.serve.intake.ingest import ingest
@@ -26,6 +27,7 @@ from dicomnode.serve.process.line import Beat
 from dicomnode.serve.results.committer import Committer
 from dicomnode.serve.results.courier import Courier
 from dicomnode.serve.results.desk import Desk
+from dicomnode.serve.results.late import LateWatch
 from dicomnode.serve.work.carry import is_shortage
 from dicomnode.serve.work.clerk import TROUBLE_S, Clerk, owner_name
 from dicomnode.store import Store, arriving_studies
@@ -62,8 +64,10 @@ class Scheduler:
         inquirers = [Inquirer(frame.settings, query, journal, stopping) for query in frame.settings.query]
         self._closer = Closer(frame.settings, journal, self._lane)
         self._waiting = WaitingFiles(store)
+        self._late = LateWatch(frame.settings.destination, journal)
         priors = PriorClerk(frame.settings, store, journal, stopping)
-        clerks: list[Clerk | Committer | Hl7Desk] = [self._desk, *couriers, *inquirers, priors]
+        told = FeedbackClerk(frame.settings, store, journal, stopping)
+        clerks: list[Clerk | Committer | Hl7Desk] = [self._desk, *couriers, *inquirers, priors, told]
         if frame.settings.receive.commitment == "report":
             clerks.append(Committer(frame.settings, journal, stopping))
         if frame.settings.hl7.port:
@@ -98,7 +102,7 @@ class Scheduler:
         stopping = self._frame.line.stopping.is_set()
         if not (alive or stopping) or time.monotonic() - oldest > _TURN_S:
             return None
-        return Beat(state="scheduling")
+        return Beat(state="; ".join(filter(None, ("scheduling", self._late.words))))
 
     def turn(self, now: datetime) -> int:
         """Ingest once, and complete what is to be completed; give the number of files taken.
@@ -112,6 +116,7 @@ class Scheduler:
             if self._park_at is None or now >= self._park_at:
                 self._park_undeliverable(now)
                 self._park_at = now + _PARK_EVERY
+            self._late.turn(now)
             taken = ingest(self._store, self._journal, now)
             if self._looked_at is None or abs(now - self._looked_at) >= self._look_again:
                 self._look(now)

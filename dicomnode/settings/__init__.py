@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dicomnode.settings.credential import read_credential, read_protected, read_secret
+from dicomnode.settings.editing import write_modes
 from dicomnode.settings.load import load_settings, located, read_settings
 from dicomnode.settings.peers import peer_side
 from dicomnode.settings.problem import Problem
@@ -59,4 +60,5 @@ __all__ = [
     "read_settings",
     "read_table",
     "template",
+    "write_modes",
 ]

@@ -103,3 +103,9 @@ class DestinationSettings:
     timeout_s: float = key(30.0, "Longest wait for an answer.", POSITIVE)
     retry_first_s: float = key(10.0, "Wait before the second try; doubled each time.", POSITIVE)
     retry_longest_s: float = key(1800.0, "Longest wait between two tries; the node never gives up.", POSITIVE)
+    warn_after_s: float = key(
+        3600.0,
+        "When results wait for it longer than that, within its hours, the log warns: once, and once a day while it "
+        "lasts; 0: never.",
+        NOT_NEGATIVE,
+    )

@@ -25,7 +25,8 @@ OUTBOX: Final = "outbox"
 QUARANTINE: Final = "quarantine"
 HISTORY: Final = "history"
 NOTICES: Final = "notices"
-FOLDERS: Final = (INCOMING, STUDIES, FINDINGS, OUTBOX, QUARANTINE, HISTORY, NOTICES)
+LABELS: Final = "labels"
+FOLDERS: Final = (INCOMING, STUDIES, FINDINGS, OUTBOX, QUARANTINE, HISTORY, NOTICES, LABELS)
 
 _SALT: Final = "salt"
 _SALT_BYTES: Final = 32

@@ -20,6 +20,7 @@ from dicomnode.store.disk import Disk
 from dicomnode.store.history import Mark
 from dicomnode.store.identity_file import save_identity
 from dicomnode.store.ids import InstanceIds
+from dicomnode.store.labels import keep_label
 from dicomnode.store.likeness import difference
 from dicomnode.store.local import require_local
 from dicomnode.store.part import SEALED_SUFFIX, PartFile
@@ -271,6 +272,11 @@ class Store:
             # Who put it may have died before its name was durable
             self._disk.fsync_dir(path.parent)
         return path
+
+    def keep_label(self, source: Path, names: tuple[str, str], record: bytes) -> Path:
+        """Keep an answer to results as a label; see `labels`. Raises NodeError(STORE_WRITE_FAILED)."""
+        with _disk_errors(self.root):
+            return keep_label(self._disk, self.root, source, names, record)
 
     def put_identity(
         self, study_instance_uid: str, values: Mapping[str, str], former: Sequence[Mapping[str, str]] = ()

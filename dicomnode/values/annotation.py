@@ -14,6 +14,7 @@ from dicomnode.values.codes import Code
 from dicomnode.values.findings import Measurement, PointLps, RegionKind
 from dicomnode.values.geometry import Grid
 from dicomnode.values.mask import Mask
+from dicomnode.values.volume import SourceFrame
 
 
 class AnnotationKind(StrEnum):
@@ -57,8 +58,11 @@ class AnnotatedSegment:
 class AnnotatedRegion:
     """A finding of a report: a measurement group, with a shape where it gives one, in LPS mm.
 
-    points_lps_mm: () where it names a segment or an image only. segment: SOP Instance UID and number of the
-    segment that it speaks of. measurements: its numbers. answers: coded answers (concept, value).
+    kind, points_lps_mm: None and () where it names a segment, an image or the whole study only; on a picture
+    the points lie in the plane of its pixels (`PicturePlane.grid`). image: that the shape was drawn on, None
+    where it was drawn in patient space. parts: the shapes of one that has several, such as an outline on each
+    slice; then it is the box around them all. segment: SOP Instance UID and number of the segment that it
+    speaks of. measurements: its numbers. answers: coded answers (concept, value).
     """
 
     label: str
@@ -72,17 +76,27 @@ class AnnotatedRegion:
     measurements: tuple[Measurement, ...] = ()
     answers: tuple[tuple[Code, Code], ...] = ()
     segment: tuple[str, int] | None = None
+    image: SourceFrame | None = None
+    parts: tuple[tuple[PointLps, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        if (self.kind is None) != (not self.points_lps_mm):
+            raise ValueError(f"AnnotatedRegion.kind is that of its points, got {self.kind!r} of none or some")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Annotation:
-    """One object that speaks of a study.
+    """One object that speaks of a study; of a report on several stacks, what it says of one of them.
 
     grid: of the stack that masks lie in, None where the object has none. series_instance_uid: its own series;
-    of_series: the image series that it speaks of ("" where it does not say). references: SOP Instance UIDs
-    that it names, images and objects; predecessors: documents that it takes the place of. made_at: None
-    where it does not say; without a time zone where it gives none. verified: an SR whose Verification Flag
-    is VERIFIED. answers, measurements: of the whole study or image (TID 1501 of no place).
+    of_series: the image series that it speaks of ("" where it does not say); of_stack: the number of the
+    stack in it (`SeriesFacts.stack`), None where no stack is meant. references: SOP Instance UIDs that it
+    names, images and objects; predecessors: documents that it takes the place of. made_at: None where it does
+    not say; without a time zone where it gives none. verified: an SR whose Verification Flag is VERIFIED, an
+    RTSTRUCT whose Approval Status is APPROVED. answers, measurements: of the whole study or image (groups of
+    no place, which are regions of no kind, too: there each stands with its finding and tracking UID). notes:
+    sentences on what was tolerated or left out when it was read.
+    Raises ValueError where a mask is not of `grid`.
     """
 
     kind: AnnotationKind
@@ -91,6 +105,7 @@ class Annotation:
     series_instance_uid: str
     study_instance_uid: str
     of_series: str = ""
+    of_stack: int | None = None
     frame_of_reference_uid: str | None = None
     grid: Grid | None = None
     title: str = ""
@@ -103,3 +118,12 @@ class Annotation:
     regions: tuple[AnnotatedRegion, ...] = ()
     answers: tuple[tuple[Code, Code], ...] = ()
     measurements: tuple[Measurement, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for segment in self.segments:
+            if self.grid is None or segment.mask.shape_kji != self.grid.shape_kji:
+                raise ValueError(
+                    f"segment {segment.number} lies on {segment.mask.shape_kji}, "
+                    f"the grid is {self.grid and self.grid.shape_kji}"
+                )

@@ -147,7 +147,9 @@ def _match(level: str, **values: object) -> Dataset:
 
 
 @contextlib.contextmanager
-def running_archive(keeps: Sequence[str], called: str = "", **behaviour: Any) -> Iterator[Archive]:
+def running_archive(
+    keeps: Sequence[str], called: str = "", port: int = 0, **behaviour: Any
+) -> Iterator[Archive]:
     """An archive that takes these SOP Classes, until the block ends. called: it goes by this AE title."""
     archive = Archive(tuple(keeps), **behaviour)
     contexts = [build_context(uid, [EXPLICIT_LE, IMPLICIT_LE]) for uid in archive.keeps]
@@ -160,7 +162,7 @@ def running_archive(keeps: Sequence[str], called: str = "", **behaviour: Any) ->
         handlers.append((evt.EVT_N_ACTION, archive.asked))
     ae = AE(called or "ARCHIVE")
     ae.require_called_aet = bool(called)
-    server = ae.make_server(("127.0.0.1", 0), contexts=contexts, evt_handlers=handlers)
+    server = ae.make_server(("127.0.0.1", port), contexts=contexts, evt_handlers=handlers)
     archive.server = server
     archive.peer = peer_at(server.socket.getsockname()[1])
     ae._servers.append(server)  # as start_server does, whose loop takes half a second to end

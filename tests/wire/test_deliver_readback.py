@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -231,9 +230,7 @@ def test_an_echo_to_nobody_and_to_a_silent_peer_ends_in_time() -> None:
     with pytest.raises(NodeError) as refused:
         echo(peer_at(free_port()), "DICOMNODE")
     assert "connection refused" in str(refused.value)
-    with socket_peer(silent, timeout_s=0.5) as peer:
-        began = time.monotonic()
-        with pytest.raises(NodeError) as silence:
-            echo(peer, "DICOMNODE")
-        assert time.monotonic() - began < 60
+    with socket_peer(silent, timeout_s=0.5) as peer, pytest.raises(NodeError) as silence:
+        echo(peer, "DICOMNODE")
+    assert "within 0.5 s" in str(silence.value)
     assert silence.value.fault.code == "DN-2001"

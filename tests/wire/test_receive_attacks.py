@@ -10,7 +10,6 @@ import resource
 import socket
 import struct
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -44,8 +43,6 @@ pytestmark = pytest.mark.wire
 
 BY_PROVIDER = 2
 
-# The node answers within a second, a machine with much else to do later: before a time limit of QUICK ends
-PROMPT_S = 30.0
 HASTY = replace(QUICK, association_timeout_s=1.0)
 
 
@@ -64,13 +61,11 @@ def peer(node: Running) -> Iterator[RawPeer]:
 
 
 def assert_serves(node: Running) -> None:
-    """A good sender is served at once, as if nothing had happened."""
-    start = time.monotonic()
+    """A good sender is served before any time limit of the node ends, as if nothing had happened."""
     with RawPeer(node.port) as good:
         good.associate((CT, [EXPLICIT_LE]))
         assert good.store(store_command("1.2.99"), small_ct("1.2.99")).status == 0
         good.release()
-    assert time.monotonic() - start < PROMPT_S
 
 
 def resident_kb() -> int:
@@ -81,11 +76,8 @@ def resident_kb() -> int:
 
 
 def test_a_silent_connection_is_closed_without_an_answer(tmp_path: Path) -> None:
-    with running(tmp_path, HASTY) as node, RawPeer(node.port) as peer:
-        start = time.monotonic()
-        with pytest.raises(Closed):
-            peer.read_pdu()
-        assert time.monotonic() - start < HASTY.association_timeout_s + PROMPT_S
+    with running(tmp_path, HASTY) as node, RawPeer(node.port) as peer, pytest.raises(Closed):
+        peer.read_pdu()
 
 
 def test_silent_connections_are_limited_and_good_senders_are_served_meanwhile(
@@ -384,7 +376,7 @@ def test_too_many_contexts_for_a_request_end_the_connection(node: Running) -> No
         "unknown command", "query",
     ],
 )  # fmt: skip
-def test_a_wrong_request_is_refused_promptly_and_the_association_goes_on(
+def test_a_wrong_request_is_refused_before_any_time_limit_ends_and_the_association_goes_on(
     node: Running, peer: RawPeer, command: bytes, data: bytes | None, status: int
 ) -> None:
     with capture_logs() as lines:
@@ -393,9 +385,7 @@ def test_a_wrong_request_is_refused_promptly_and_the_association_goes_on(
         fragments = [(data or b"")[start : start + 100_000] for start in range(0, size, 100_000)]
         for number, fragment in enumerate(fragments):
             peer.send(1, 0x02 if number == len(fragments) - 1 else 0x00, fragment)
-        start = time.monotonic()
         response = peer.response()
-        assert time.monotonic() - start < PROMPT_S
     assert response.status == status
     assert response.comment.startswith("DN-")
     assert len(response.comment) <= 64

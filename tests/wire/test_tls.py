@@ -226,12 +226,9 @@ def test_a_peer_that_speaks_no_tls_is_told_apart(tmp_path: Path, authority: Auth
         (silent, "within 1 s"),
     ):
         with socket_peer(behave, timeout_s=1.0) as peer:
-            began = time.monotonic()
             error = refused(peer, trusting(authority))
-            took_s = time.monotonic() - began
         assert error.fault is PEER_UNREACHABLE
         assert words in str(error)
-        assert took_s < 60
 
 
 def hang_up(connection: socket.socket) -> None:
@@ -284,14 +281,11 @@ def test_a_peer_that_stops_reading_costs_its_time_limit_and_no_memory(
     with tls_that_stops_reading(server_context(archive)) as peer:
         tracemalloc.start()
         try:
-            began = time.monotonic()
             (outcome,) = send_files(replace(peer, trust=trusting(authority)), "DICOMNODE", [file])
-            took_s = time.monotonic() - began
             _, most = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
     check_waits(outcome, "it read nothing for 1 s")
-    assert took_s < 60
     assert most < 8_000_000
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from dicomnode.analyse.grids import Bool
 from dicomnode.analyse.resample import Prepared
-from dicomnode.values import Code, Grid, Progress, Remark
+from dicomnode.values import Code, Float64, Grid, Progress, Remark
 
 Side = Literal["left", "right"]
 
@@ -57,3 +57,34 @@ class Algorithm:
     def label(self) -> str:
         """Name and version, as results carry them: "lungs 1"."""
         return f"{self.name} {self.version}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowAlgorithm:
+    """A named, versioned algorithm that makes numbers of a mask: a row for heads and for the findings.
+
+    version: counted up whenever a number may change. parameters: as of `Algorithm`. names: all that it knows,
+    in the order of a row. package: import name of what it needs beyond the node's own for names that begin
+    with `needed_by`. run: image, mask on its grid, parameters, names → float64 (names,), or why not.
+    """
+
+    name: str
+    version: int
+    parameters: Parameters
+    names: tuple[str, ...]
+    package: str
+    needed_by: str
+    run: Callable[[Prepared, Bool, Parameters, tuple[str, ...]], Float64 | str]
+
+    @property
+    def label(self) -> str:
+        """Name and version, as results carry them: "radiomics 1"."""
+        return f"{self.name} {self.version}"
+
+    def chosen(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the names that are wanted, in their order; all of them where none is named."""
+        return names or self.names
+
+    def needs(self, names: tuple[str, ...]) -> str | None:
+        """Return the package without which these names cannot be had."""
+        return self.package if any(one.startswith(self.needed_by) for one in self.chosen(names)) else None

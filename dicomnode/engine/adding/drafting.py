@@ -77,7 +77,7 @@ def write_draft(
             step["gate"] = _gate(step, draft.networks[step["network"]], tried)
     _check(draft, table)
     text = toml_text(table, f"{table['title']}. {CARD_FILE} says what it was made from.")
-    files = {MANIFEST_FILE: text.encode(), CARD_FILE: _card(draft).encode(), **draft.networks}
+    files = {**draft.files, MANIFEST_FILE: text.encode(), CARD_FILE: _card(draft).encode(), **draft.networks}
     try:
         with _staged(folder, files) as staged:
             load_package(staged)

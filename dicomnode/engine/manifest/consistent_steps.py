@@ -8,8 +8,8 @@ from typing import Final
 
 from dicomnode.engine.manifest.entries import exactly_one, given, no_such_keys, repeated
 from dicomnode.engine.manifest.inputs import Feed
-from dicomnode.engine.manifest.interpretation import NEEDED_TABLES, PARAMETER_TABLES, Anomaly, Head
-from dicomnode.engine.manifest.tree import GateSpec, Manifest, StepSpec, Window
+from dicomnode.engine.manifest.interpretation import NEEDED_TABLES, PARAMETER_TABLES, Anomaly, Features, Head
+from dicomnode.engine.manifest.tree import Crop, GateSpec, Manifest, StepSpec, Window
 from dicomnode.settings import Problem
 from dicomnode.settings.reader import nearest
 
@@ -18,6 +18,8 @@ _LARGEST_GATE: Final = 2**24
 
 _HEAD_KEYS: Final = ("interpret", "output", *PARAMETER_TABLES)
 _NETWORK_KEYS: Final = ("sha256", "crop", "gate", "head", "inputs", "typical_kji", *_HEAD_KEYS)
+# Of an algorithm that gives a row of numbers: interpret = "features"
+_ROW_KEYS: Final = ("interpret", "features", "crop")
 # One answer for the whole box: windows would give several
 _OF_THE_WHOLE: Final = ("classes", "sequence", "regression", "features")
 _SLICES: Final = ("t", "k")
@@ -42,12 +44,30 @@ def check_steps(manifest: Manifest) -> Iterator[Problem]:
                 key=f"{where}.crop", value=step.crop.of, expected="the name of an earlier step", hint=hint
             )
         if step.network is None:
-            hint = "{name} belongs to a step with a network."
-            yield from no_such_keys(where, given(step, _NETWORK_KEYS), hint)
+            yield from _algorithm(where, step)
         else:
             yield from _network(where, step)
             yield from _feeds(where, step, manifest, earlier)
         earlier.append(step)
+
+
+def _algorithm(where: str, step: StepSpec) -> Iterator[Problem]:
+    """Find keys of networks; one that gives a row of numbers says so, and whose mask they are made of."""
+    may = _ROW_KEYS if step.interpret == "features" else ()
+    of_rows = "" if may else ', or to an algorithm with interpret = "features"'
+    for name in given(step, _NETWORK_KEYS):
+        if name not in may:
+            also = of_rows if name in ("crop", "features") else ""
+            yield from no_such_keys(where, [name], f"{{name}} belongs to a step with a network{also}.")
+    if "crop" in may and step.crop is not None and step.crop != Crop(of=step.crop.of):
+        hint = "An algorithm sees the mask of that step: it has no margin, and nothing is padded."
+        yield Problem(key=f"{where}.crop", value=step.crop.of, expected="the name of a step alone", hint=hint)
+    if (
+        "features" in may
+        and step.features is not None
+        and step.features != Features(names=step.features.names)
+    ):
+        yield from no_such_keys(f"{where}.features", ["pool"], "An algorithm gives no map that is pooled.")
 
 
 def _network(where: str, step: StepSpec) -> Iterator[Problem]:

@@ -157,7 +157,9 @@ class StepSpec(Head):
 
     name: what later steps and outputs call it; by default the algorithm, or the network's file without
     ".onnx". parameters: of the algorithm, which checks them. inputs: by the names of the network's inputs;
-    without it the network's only input is the first [[input]] as one channel.
+    without it the network's only input is the first [[input]] as one channel. An algorithm that gives a row
+    of numbers (radiomics) has interpret = "features", in `crop` the step whose mask it measures (without it:
+    all of the image), and in [step.features] the `names` that are wanted of all it knows.
     """
 
     name: str = key(

@@ -50,7 +50,7 @@ def convert(request: Mapping[str, Any], content: bytes) -> Answer:
     count = getattr(model, "n_features_in_", None)
     if not isinstance(count, int) or count < 1:
         raise NodeError(NOT_CONVERTIBLE, source=source, reason="it has not been trained")
-    made = _onnx(model, count, kind, source)
+    made = onnx_of(model, count, kind, source)
     table = _seeded_table(model, count)
     apart = _compare(model, made, table, kind, source)
     return {
@@ -59,7 +59,7 @@ def convert(request: Mapping[str, Any], content: bytes) -> Answer:
         "features": [str(one) for one in getattr(model, "feature_names_in_", ())]
         or [f"f{n}" for n in range(count)],
         "classes": [str(one) for one in getattr(model, "classes_", ())] if kind == "classes" else [],
-        "outputs": _expected(model, table[:1], kind).shape[1],
+        "outputs": expected_of(model, table[:1], kind).shape[1],
         "low": float(table.min()),
         "high": float(table.max()),
         "apart": apart,
@@ -125,7 +125,7 @@ def _is_for_new_cases(detector: Any) -> bool:
     return bool(detector.novelty)
 
 
-def _onnx(model: Any, count: int, kind: str, source: str) -> bytes:
+def onnx_of(model: Any, count: int, kind: str, source: str) -> bytes:
     """Write the model as ONNX: float32, probabilities as one array, anomaly large where a case is strange."""
     try:
         from skl2onnx import to_onnx  # noqa: PLC0415
@@ -186,8 +186,8 @@ def _seeded_table(model: Any, count: int) -> NDArray[np.float32]:
 
 def _compare(model: Any, content: bytes, table: NDArray[np.float32], kind: str, source: str) -> float:
     """Compare ONNX Runtime with scikit-learn; return the largest difference, of the largest number (1)."""
-    wanted = _expected(model, table, kind)
-    given = _run(content, table, source)
+    wanted = expected_of(model, table, kind)
+    given = run_onnx(content, table, source)
     if given.shape != wanted.shape:
         difference = f"it gives {given.shape} and not {wanted.shape}"
         raise NodeError(EXPORT_DIFFERS, source=source, difference=difference)
@@ -197,7 +197,8 @@ def _compare(model: Any, content: bytes, table: NDArray[np.float32], kind: str, 
     return apart
 
 
-def _expected(model: Any, table: NDArray[np.float32], kind: str) -> NDArray[np.float64]:
+def expected_of(model: Any, table: NDArray[np.float32], kind: str) -> NDArray[np.float64]:
+    """Return what scikit-learn itself gives, float64 (rows, numbers); a detector's is large where strange."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if kind == "classes":
@@ -207,7 +208,8 @@ def _expected(model: Any, table: NDArray[np.float32], kind: str) -> NDArray[np.f
     return np.asarray(numbers, dtype=np.float64).reshape(len(table), -1)
 
 
-def _run(content: bytes, table: NDArray[np.float32], source: str) -> NDArray[np.float64]:
+def run_onnx(content: bytes, table: NDArray[np.float32], source: str) -> NDArray[np.float64]:
+    """Return what the network gives in ONNX Runtime, float64 (rows, numbers). Raises NodeError."""
     from dicomnode.engine.runtimes.contract import Network, Reason  # noqa: PLC0415
     from dicomnode.engine.runtimes.onnxruntime import OnnxRuntime  # noqa: PLC0415
 

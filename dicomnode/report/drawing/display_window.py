@@ -82,6 +82,13 @@ def window_for(volume: Volume, findings: Findings, target: Segment | Region | No
     return window
 
 
+def window_about(volume: Volume, *codes: Code | None) -> DisplayWindow:
+    """Choose the window in which an organ is shown, by the codes that speak of it."""
+    if volume.unit == HOUNSFIELD:
+        return _spoken(_codes(*codes)) or SOFT_TISSUE
+    return window_between(volume.voxels)
+
+
 def window_in_hounsfield(findings: Findings, target: Segment | Region | None) -> DisplayWindow:
     """Choose the window that `target` (None: the whole) is shown in, of images in Hounsfield units."""
     if target is not None and (own := _of(target)) is not None:

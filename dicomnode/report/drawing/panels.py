@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import ceil, floor, log10
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from dicomnode.report.drawing.patient_views import View
-from dicomnode.values import Grid, PointLps, Segment
+from dicomnode.values import Grid, Mask, PointLps
 from dicomnode.values.colours import Rgb
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -31,6 +31,18 @@ _FINE: Final = 2
 _CROSS: Final = (5.0, 13.0)  # pixels from its middle where an arm of a cross begins and ends
 _BAR: Final = 0.3  # of the panel's width is what a scale bar takes at most
 _INSIDE: Final = 128  # half of 255: where a smoothed mask ends
+
+
+class Outlined(Protocol):
+    """What has an outline: a segment, or a mask in a colour."""
+
+    @property
+    def mask(self) -> Mask:
+        """Where it lies; not empty."""
+
+    @property
+    def colour_rgb(self) -> Rgb:
+        """What it is drawn in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +150,7 @@ class Panel:
         sampled = self.extract.sample(Image.fromarray(pixels), self.view, averaged=True)
         self._fine.paste(sampled.convert("RGB"))
 
-    def draw_contour(self, segment: Segment, across: int, width: float) -> None:
+    def draw_contour(self, segment: Outlined, across: int, width: float) -> None:
         """Draw the outline of a segment, just outside it."""
         start, stop = segment.mask.box_kji[self.view.axes[2]]
         if not start <= across < stop:
@@ -161,7 +173,7 @@ class Panel:
         edge = Image.fromarray(((line & ~inside) * np.uint8(255)).astype(np.uint8))
         self._fine.paste(segment.colour_rgb, part, mask=edge)
 
-    def _mask_plane(self, segment: Segment, across: int) -> NDArray[np.generic]:
+    def _mask_plane(self, segment: Outlined, across: int) -> NDArray[np.generic]:
         """The plane of a mask; only its box is unpacked."""
         axis = self.view.axes[2]
         box = segment.mask.box_kji

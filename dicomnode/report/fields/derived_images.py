@@ -7,7 +7,7 @@ no class of single-frame images in patient space: theirs are left out, and it is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -101,6 +101,40 @@ def build_derived_images(
     )
     common, images = _common(series), SourceImages(imprint)
     return tuple(_image(series, common, images, k) for k in range(image.grid.shape_kji[0]))
+
+
+def build_moved_images(
+    imprint: Imprint,
+    uids: ResultUids,
+    series_number: int,
+    image: DerivedImage,
+    moving: Imprint,
+    seen: Sequence[Sequence[Dataset]],
+) -> Iterator[Dataset]:
+    """Write a series that was moved onto the grid of the first source, k ascending.
+
+    moving: of the series that it was; its kind and technique are those of the images. seen: for each plane
+    the items of its Source Image Sequence. ValueError for a kind that has no images of planes.
+    """
+    technique = technique_of(moving.findings)
+    if technique is None:
+        raise ValueError("a moved series must be of a kind that has images of planes")
+    series = _Series(
+        imprint=imprint,
+        uids=uids,
+        number=series_number,
+        image=image,
+        technique=technique,
+        of_slices=(Dataset(),) * len(imprint.findings.sources[0].frames),
+        planes=planes_of(imprint, image.grid),
+        scale=scale_of(image.values, image.unit, technique.step),
+    )
+    common, images = _common(series), SourceImages(imprint)
+    set_lossy(common, moving)
+    for k in range(image.grid.shape_kji[0]):
+        made = _image(series, common, images, k)
+        made.SourceImageSequence = list(seen[k])
+        yield made
 
 
 def against(findings: Findings, image: DerivedImage) -> str | None:

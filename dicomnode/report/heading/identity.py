@@ -36,7 +36,7 @@ _DATES: Final = ("InstanceCreation", "Content", "Series")
 _NO_CONTENT_DATE: Final = frozenset(
     {"GSPS", "RTSTRUCT"}
 )  # they have dates of their own (PS3.3 C.11.10, C.8.8.5)
-_WITHOUT_LIBRARY: Final = frozenset({"SC", "PM", "RTSTRUCT", "PDF", "IMAGES"})  # written here
+_WITHOUT_LIBRARY: Final = frozenset({"SC", "PM", "RTSTRUCT", "PDF", "IMAGES", "REG"})  # written here
 
 
 @dataclass(frozen=True, slots=True, eq=False)

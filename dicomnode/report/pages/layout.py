@@ -1,4 +1,4 @@
-"""Which pages there are and what stands where: first a summary, then a page a lesion, then the key slices.
+"""Which pages there are and what stands where: a summary, a page a lesion, the key slices, a page a map.
 
 Bounds: what would be too many pages for anybody to look at is left out, and the first page says so.
 """
@@ -11,6 +11,7 @@ from typing import Final
 
 from dicomnode.report.drawing.panels import FAINT
 from dicomnode.report.heading.identity import Imprint
+from dicomnode.report.pages.heat_views import HEAT, heat_views, heat_words
 from dicomnode.report.pages.picture_views import (
     frame_name,
     frames_to_look_at,
@@ -20,6 +21,7 @@ from dicomnode.report.pages.picture_views import (
 from dicomnode.report.pages.pixels import SourcePixels
 from dicomnode.report.pages.sheet import GAP, INNER, ROW, SMALL, TEXT, Sheet
 from dicomnode.report.pages.shown import Shown
+from dicomnode.report.pages.typeface import writable
 from dicomnode.report.pages.volume_views import (
     Montage,
     lesion_views,
@@ -39,10 +41,11 @@ from dicomnode.report.pages.words import (
     words_of,
 )
 from dicomnode.report.words.wording import joined
-from dicomnode.values import Picture, Volume
+from dicomnode.values import Picture, ScalarMap, Volume
 
 MOST_LESIONS: Final = 8  # with a page of their own
 MOST_FRAMES: Final = 6  # of pictures, with a page of their own
+MOST_MAPS: Final = 4  # with a page of their own
 MOST_LISTS: Final = 3  # pages that go on with the table and the remarks
 _SIDE_BY_SIDE: Final = 4  # pictures on the first page
 _LOWEST, _HIGHEST, _HIGHEST_PICTURE = 250, 405, 580  # height of the images on the first page
@@ -81,6 +84,8 @@ def pages_of(imprint: Imprint, pixels: SourcePixels | None) -> list[Page]:
     elif pixels is not None:
         frames = frames_with_findings(imprint, words.lesions)[:MOST_FRAMES]
         pages += [_picture(imprint, words, pixels, Shown(0, frame)) for frame in frames]
+    if pixels is not None:
+        pages += [_map(imprint, words, pixels, one) for one in imprint.findings.maps[:MOST_MAPS]]
     return pages + lists
 
 
@@ -174,7 +179,10 @@ def _without_page(imprint: Imprint, words: Words, pixels: SourcePixels | None) -
         many, of, what = len(words.lesions), MOST_LESIONS, "lesions"
     else:
         many, of, what = len(frames_with_findings(imprint, words.lesions)), MOST_FRAMES, "frames"
-    return f"Pages of their own: the first {of} of {many} {what}." if many > of else ""
+    told = [f"the first {of} of {many} {what}"] if many > of else []
+    maps = len(imprint.findings.maps)
+    told += [f"the first {MOST_MAPS} of {maps} maps"] if maps > MOST_MAPS else []
+    return f"Pages of their own: {joined(told)}." if told else ""
 
 
 def _further(rows: int, remarks: int, unlisted: int) -> list[str]:
@@ -205,6 +213,7 @@ def _ending(words: Words) -> list[str]:
 _OF_TEXT: Final = "Text of an automatic analysis"
 _OF_VOLUMES: Final = "Views reformatted from the source images, with outlines of an automatic analysis"
 _OF_PICTURES: Final = "Source images with outlines of an automatic analysis"
+_OF_MAPS: Final = "Source images, some reformatted, with a map of an automatic analysis in colour"
 _OF_SLICES: Final = "Montage of source images with outlines of an automatic analysis"
 
 
@@ -258,3 +267,19 @@ def _picture(imprint: Imprint, words: Words, pixels: SourcePixels, shown: Shown)
     sheet.skip(6)
     sheet.images([picture_panel(imprint, pixels, shown, (INNER, sheet.room - GAP))])
     return Page(sheet=sheet, description=_OF_PICTURES, shows=(shown,), single=shown)
+
+
+def _map(imprint: Imprint, words: Words, pixels: SourcePixels, one: ScalarMap) -> Page:
+    sheet = Sheet(words)
+    sheet.headline(HEAT, writable(one.label), writable(one.type.meaning))
+    sheet.text(heat_words(one), size=SMALL, most=2)
+    images = pixels.volumes[0]
+    if isinstance(images, Volume):
+        window = window_name(images, imprint.findings, None)
+        sheet.text(f"{window[0].upper()}{window[1:]}.", size=SMALL, colour=FAINT, most=1)
+    sheet.skip(6)
+    views = heat_views(images, imprint.findings, one, (INNER, sheet.room - 2 * GAP))
+    for row in views.rows:
+        sheet.images(row)
+    single = views.shown if isinstance(images, Picture) else None
+    return Page(sheet=sheet, description=_OF_MAPS, shows=(views.shown,), single=single)

@@ -59,7 +59,7 @@ def frames_to_look_at(
 def picture_panel(imprint: Imprint, pixels: SourcePixels, shown: Shown, size: tuple[int, int]) -> Image.Image:
     """Draw a frame as large as there is room for, with the findings that lie on it."""
     picture = pixels.pictures[shown.source]
-    view = _view(picture)
+    view = picture_view(picture)
     scale = min(
         n / (pixel * mm) for n, pixel, mm in zip(size, view.shape[::-1], view.spacing_mm[::-1], strict=True)
     )
@@ -171,7 +171,7 @@ def _box_on(segment: Segment, frame: int) -> Box | None:
     return (frame - 0.5, frame + 0.5), ends[0], ends[1]
 
 
-def _view(picture: Picture) -> View:
+def picture_view(picture: Picture) -> View:
     """A picture as it is stored: columns to the right, rows downwards; letters where it says them.
 
     Of a picture of one side of the body, R and L would be taken for that side: they are left out.

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from dicomnode.faults import PATIENTS_MIXED, NodeError
-from dicomnode.journal import KEY_OBJECTS, Journal, TaskRecord
+from dicomnode.journal import NO_IMAGES, Journal, TaskRecord
 from dicomnode.serve.identity.patient_header import read_patient_header
 from dicomnode.serve.identity.whose import renaming_of
 from dicomnode.store.another import is_same_number
@@ -30,7 +30,7 @@ def check_of_one(task: TaskRecord, instances: Sequence[Instance], journal: Journ
     told = renaming_of(task.study_instance_uid, task.study_version, journal)
     first: dict[str, str] = {}
     for one in instances:
-        header = None if one.sop_class_uid == KEY_OBJECTS else read_patient_header(one.path)
+        header = None if one.sop_class_uid in NO_IMAGES else read_patient_header(one.path)
         if header is None:
             continue
         now = {**header, **told.told_of(person_of(header))}

@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 from dicomnode.faults import DUPLICATE_CONFLICT, STORE_WRITE_FAILED, WAITS_FOR_ANOTHER, NodeError
-from dicomnode.journal import KEY_OBJECTS, Arrival, Journal, Note
+from dicomnode.journal import NO_IMAGES, Arrival, Journal, Note
 from dicomnode.serve.intake.corrections import corrections_of, outdated_notes, replaced_id_notes, told
 from dicomnode.serve.logs import fault_facts
 from dicomnode.store import Adoption, InstanceIds, SealedFile, Store, read_ids
@@ -57,12 +57,12 @@ def _warn_of_waiting(adoptions: Sequence[Adoption], journal: Journal) -> None:
 def _arrivals(readable: Sequence[tuple[SealedFile, InstanceIds]]) -> list[Arrival]:
     """Say who sent what: of an image that was here already, the file that is kept says who sent it first.
 
-    A rejection note, or a note on key images, is none: nobody sends a study for it to be analysed by that.
+    A note, a segmentation or a report is none: nobody sends a study for it to be analysed by that.
     """
     return [
         Arrival(ids.study_instance_uid, sealed.sender, sealed.received_at)
         for sealed, ids in readable
-        if ids.sop_class_uid != KEY_OBJECTS
+        if ids.sop_class_uid not in NO_IMAGES
     ]
 
 

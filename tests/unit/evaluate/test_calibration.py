@@ -118,6 +118,14 @@ def test_the_line_undoes_what_was_done_to_the_probabilities() -> None:
     assert too_sure.ece.value > 0.05
 
 
+def test_the_line_is_at_the_minimum_also_where_the_solver_finds_no_step_any_more() -> None:
+    cases = _cases([(False, 0.1), (False, 0.25), (False, 0.5), (True, 0.25), (True, 0.25), (True, 0.25)])
+    found = calibration_of(cases)
+    odds = np.log(cases.scores / (1 - cases.scores))
+    left = cases.truth - 1 / (1 + np.exp(-(found.intercept.value + found.slope.value * odds)))
+    assert [left.sum(), (left * odds).sum()] == pytest.approx([0.0, 0.0], abs=1e-8)
+
+
 @pytest.mark.parametrize("shift", [-2.0, 0.0, 0.7])
 def test_in_the_large_is_what_makes_as_many_as_there_are(shift: float) -> None:
     cases = _drawn(400, shift=shift)

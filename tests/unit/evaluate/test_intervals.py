@@ -7,6 +7,7 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from dicomnode.evaluate import (
     Figure,
@@ -19,6 +20,7 @@ from dicomnode.evaluate import (
     matrix_at,
     roc_auc,
 )
+from dicomnode.evaluate.figures import share
 
 QUICK = Resampling(resamples=200)
 NORMAL = NormalDist()
@@ -204,3 +206,33 @@ def test_an_interval_has_two_ends_in_order_or_says_why_not(ends: dict) -> None:
             remarks=(),
             **ends,
         )
+
+
+def _share_of(found: np.ndarray):
+    def figure(rows: np.ndarray) -> Figure:
+        there = found[rows][found[rows] >= 0]
+        return share("sensitivity", int(there.sum()), len(there), "nothing is to be found")
+
+    return figure
+
+
+@pytest.mark.parametrize(("value", "wanted"), [(1, (0.025**0.1, 1.0)), (0, (0.0, 1 - 0.025**0.1))])
+def test_all_or_nothing_is_not_certain_and_only_patients_that_have_some_count(value, wanted) -> None:
+    # Ten patients with three lesions each, twenty without any
+    whose = [f"p{n:02d}" for n in range(10) for _ in range(3)] + [f"q{n:02d}" for n in range(20)]
+    found = bootstrap_interval(whose, _share_of(np.array([value] * 30 + [-1] * 20)), QUICK)
+    assert (found.low, found.high) == pytest.approx(wanted)
+    assert found.method is Method.EXACT
+    assert "10 patients" in found.remarks[0]
+    assert wanted == pytest.approx(_clopper_pearson(10 * value, 10))
+
+
+def _clopper_pearson(part: int, whole: int) -> tuple[float, float]:
+    exact = binomtest(part, whole).proportion_ci(0.95, method="exact")
+    return exact.low, exact.high
+
+
+def test_what_one_patient_alone_has_has_no_interval() -> None:
+    found = bootstrap_interval(["a", "b", "c"], _share_of(np.array([1, -1, -1])), QUICK)
+    assert found.low is None
+    assert found.remarks == ("one patient alone has this figure",)

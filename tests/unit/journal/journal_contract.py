@@ -16,6 +16,7 @@ from dicomnode.journal import (
     TaskRecord,
     TaskState,
 )
+from tests.unit.journal.backlog_contract import BacklogContract
 from tests.unit.journal.delivery_contract import DeliveryContract
 from tests.unit.journal.result_contract import ResultContract
 from tests.unit.journal.study_contract import StudyContract
@@ -42,7 +43,9 @@ def claim_all(url: str, owner: str, kinds: Sequence[TaskKind]) -> list[int]:
     return done
 
 
-class JournalContract(StudyContract, TaskContract, ResultContract, DeliveryContract, WaitingContract):
+class JournalContract(
+    StudyContract, TaskContract, ResultContract, DeliveryContract, WaitingContract, BacklogContract
+):
     """The contract; a subclass gives the fixture `url` of an empty database."""
 
     @pytest.fixture

@@ -26,8 +26,8 @@ from dicomnode.values import (
     SourceHeaders,
 )
 from tests.unit.report.kinds import KINDS
+from tests.unit.report.on_pictures import at, on_picture
 from tests.unit.report.sources import SALT, Series, findings, lung_segments
-from tests.unit.report.sr.test_picture_regions import at, found
 
 PLANE = PicturePlane(spacing_ji_mm=(0.5, 0.4))
 SHAPE = (1, 20, 28)
@@ -212,7 +212,7 @@ def test_the_report_says_where_the_outlines_of_a_picture_are(
 
 
 def test_of_a_picture_without_outlines_nothing_is_said_of_them() -> None:
-    some = found(RegionKind.POINT, at(0, 4, 7))
+    some = on_picture(RegionKind.POINT, at(0, 4, 7))
     assert not [text for text in report(some, "SEG SR") if "outline" in text and "marked" not in text]
 
 

@@ -533,6 +533,8 @@ def test_the_scheduler_is_silent_when_a_clerk_has_ended_or_its_loop_hangs(schedu
     scheduler._threads = [threading.Thread(target=running.wait)]
     scheduler._threads[0].start()
     assert scheduler.beat().state == "scheduling"
+    scheduler._late.words = "late: archive"
+    assert scheduler.beat().state == "scheduling; late: archive"
     scheduler._turned_at -= 901
     assert scheduler.beat() is None
     scheduler._turned_at += 901

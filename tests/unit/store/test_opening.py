@@ -28,7 +28,9 @@ from dicomnode.store.reserve import Reserve
 def test_the_folders_are_made_with_all_parents(tmp_path: Path) -> None:
     with Store.open(tmp_path / "var" / "lib" / "dicomnode") as store:
         found = {path.name for path in store.root.iterdir() if path.is_dir()}
-    assert found == {"incoming", "studies", "findings", "outbox", "quarantine", "history", "notices"}
+    assert found == {
+        "incoming", "studies", "findings", "outbox", "quarantine", "history", "notices", "labels",
+    }  # fmt: skip
     assert json.loads((store.root / "store.json").read_text()) == {"schema": 1}
 
 

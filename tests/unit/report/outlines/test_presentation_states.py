@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,12 +12,12 @@ from pydicom.uid import GrayscaleSoftcopyPresentationStateStorage
 
 from dicomnode.report.heading.identity import mark_of
 from dicomnode.report.outlines.layer_words import code_string
-from dicomnode.values import Findings, PicturePlane, Region, RegionKind, SourceHeaders
+from dicomnode.values import Findings, PicturePlane, RegionKind, SourceHeaders
+from tests.unit.report.on_pictures import PLANE, at, on_picture, spot
 from tests.unit.report.outlines.finished import read, written
 from tests.unit.report.outlines.rasterising import filled
 from tests.unit.report.outlines.reading import lines_of
 from tests.unit.report.sources import (
-    NODULE,
     PLANES,
     Series,
     findings,
@@ -24,11 +25,10 @@ from tests.unit.report.sources import (
     not_analysed,
     nothing_found,
 )
-from tests.unit.report.sr.test_picture_regions import PLANE, at
-from tests.unit.report.sr.test_picture_regions import found as on_picture
 from tests.unit.report.test_multi_frame import ORDERS, on_frames
 
 LAYERS = ["LUNG RIGHT", "LUNG LEFT", "NODULE 1"]
+region = partial(spot, score=0.5)
 
 
 def texts(ds: Dataset, layer: str) -> list[tuple[str | None, str]]:
@@ -40,20 +40,6 @@ def texts(ds: Dataset, layer: str) -> list[tuple[str | None, str]]:
             uid = None if images is None else str(images[0].ReferencedSOPInstanceUID)
             said += [(uid, one.UnformattedTextValue) for one in annotation.get("TextObjectSequence", ())]
     return said
-
-
-def region(kind: RegionKind, *points: tuple[float, float, float], **changes: object) -> Region:
-    made = Region(
-        label="spot-1",
-        kind=kind,
-        points_lps_mm=points,
-        type=NODULE,
-        tracking_uid="1.2.3",
-        tracking_id="Spot 1",
-        algorithm="spots 1",
-        score=0.5,
-    )
-    return replace(made, **changes)  # type: ignore[arg-type]
 
 
 def inside(found: Findings, k: float, row: float, column: float) -> tuple[float, float, float]:

@@ -13,11 +13,10 @@ from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage
 from dicomnode.report.outlines import structure_set
 from dicomnode.report.outlines.placed import decimal_strings
 from dicomnode.values import Findings, Mask, RegionKind
+from tests.unit.report.on_pictures import at, on_picture
 from tests.unit.report.outlines.finished import read, written
 from tests.unit.report.outlines.reading import masks_of_structure_set
 from tests.unit.report.sources import MADE_AT, PLANES, Series, findings, not_analysed, nothing_found, part_10
-from tests.unit.report.sr.test_picture_regions import at
-from tests.unit.report.sr.test_picture_regions import found as on_picture
 from tests.unit.report.test_multi_frame import ORDERS, on_frames
 
 

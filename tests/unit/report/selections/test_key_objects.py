@@ -20,9 +20,8 @@ from dicomnode.report.words.sentences import largest_slice
 from dicomnode.store.foreign import strict
 from dicomnode.values import Findings, Mask, Outcome, Region, RegionKind, Segment
 from tests.unit.report.kinds import KINDS
+from tests.unit.report.on_pictures import at, on_picture
 from tests.unit.report.sources import NODULE, SALT, Series, findings, not_analysed, nothing_found
-from tests.unit.report.sr.test_picture_regions import at
-from tests.unit.report.sr.test_picture_regions import found as on_a_picture
 from tests.unit.report.test_multi_frame import on_frames
 
 
@@ -168,7 +167,7 @@ def test_a_point_is_shown_on_the_slice_that_it_lies_on() -> None:
 
 
 def test_a_point_of_a_cine_is_shown_on_its_frame() -> None:
-    found = on_a_picture(RegionKind.POINT, at(1, 4, 5))
+    found = on_picture(RegionKind.POINT, at(1, 4, 5))
     assert named(read(found)) == [("IMAGE", uid_of(found, 0), [2])]
 
 

@@ -3,56 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from io import BytesIO
 
-import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 
 from dicomnode.report import ReportProfile, make_objects
-from dicomnode.values import (
-    Findings,
-    Mask,
-    PicturePlane,
-    PointLps,
-    Region,
-    RegionKind,
-    SourceFrame,
-    SourceHeaders,
-)
-from tests.unit.report.sources import NODULE, SALT, Series, findings
-
-PLANE = PicturePlane(spacing_ji_mm=(0.5, 0.4))  # between rows, between columns
-SHAPE = (3, 20, 28)
-
-
-def at(frame: float, row: float, column: float) -> PointLps:
-    """A place on the picture: mm along a row and down a column from the first pixel's centre, the frame."""
-    x, y, z = PLANE.grid(SHAPE).to_lps_mm((frame, row, column))
-    return float(x), float(y), float(z)
-
-
-def found(kind: RegionKind, *points: PointLps, frames: int = 3) -> Findings:
-    source = Series(shape_kji=SHAPE).source()
-    uid = source.frames[0].sop_instance_uid
-    picture = replace(
-        source,
-        grid=PLANE.grid((frames, *SHAPE[1:])),
-        frames=tuple(SourceFrame(uid, n + 1 if frames > 1 else None) for n in range(frames)),
-        headers=SourceHeaders(source.headers.encoded[:1]),
-        plane=PLANE,
-    )
-    region = Region(
-        label="spot-1",
-        kind=kind,
-        points_lps_mm=points,
-        type=NODULE,
-        tracking_uid="1.2.3",
-        tracking_id="Spot 1",
-        algorithm="spots 1",
-    )
-    return findings(None, sources=(picture,), segments=(), regions=(region,))
+from dicomnode.values import Findings, RegionKind
+from tests.unit.report.on_pictures import at, on_picture, outlined
+from tests.unit.report.sources import SALT
 
 
 def items(ds: Dataset, value_type: str) -> Iterator[Dataset]:
@@ -71,44 +30,28 @@ def region_of(some: Findings) -> tuple[Dataset, Dataset]:
 
 
 def test_the_centre_of_a_pixel_is_half_a_pixel_from_its_corner_and_columns_come_first() -> None:
-    scoord, _ = region_of(found(RegionKind.POINT, at(0, 4, 7)))
+    scoord, _ = region_of(on_picture(RegionKind.POINT, at(0, 4, 7)))
     assert (scoord.GraphicType, list(scoord.GraphicData)) == ("POINT", [7.5, 4.5])
 
 
 def test_a_box_goes_around_its_pixels_from_edge_to_edge() -> None:
     """Rows 10 to 13, columns 6 to 10: the regions' corners are edges of pixels."""
-    scoord, _ = region_of(found(RegionKind.BOX, at(0, 9.5, 5.5), at(0, 13.5, 10.5)))
+    scoord, _ = region_of(on_picture(RegionKind.BOX, at(0, 9.5, 5.5), at(0, 13.5, 10.5)))
     assert scoord.GraphicType == "POLYLINE"
     assert list(scoord.GraphicData) == pytest.approx([6, 10, 11, 10, 11, 14, 6, 14, 6, 10])
 
 
 @pytest.mark.parametrize("frame", [0, 2])
 def test_a_region_of_a_clip_names_its_frame(frame: int) -> None:
-    some = found(RegionKind.POINT, at(frame, 4, 7))
+    some = on_picture(RegionKind.POINT, at(frame, 4, 7))
     _, image = region_of(some)
     assert image.ReferencedSOPInstanceUID == some.sources[0].frames[0].sop_instance_uid
     assert image.ReferencedFrameNumber == frame + 1
 
 
 def test_a_box_through_several_frames_names_them_all() -> None:
-    _, image = region_of(found(RegionKind.BOX, at(0.5, 4, 7), at(2.5, 8, 9)))
+    _, image = region_of(on_picture(RegionKind.BOX, at(0.5, 4, 7), at(2.5, 8, 9)))
     assert list(image.ReferencedFrameNumber) == [2, 3]
-
-
-def outlined(*frames: tuple[int, slice, slice], of: int = 8) -> Findings:
-    """A segment on some frames of a clip: k, rows, columns."""
-    some = found(RegionKind.POINT, at(0, 4, 7), frames=of)
-    mask = np.zeros((of, *SHAPE[1:]), dtype=bool)
-    for k, rows, columns in frames:
-        mask[k, rows, columns] = True
-    segment = replace(
-        findings().segments[2],
-        mask=Mask.from_array(mask),
-        centre_lps_mm=at(3, 10, 10),
-        long_axis_lps_mm=None,
-        measurements=(),
-    )
-    return replace(some, segments=(segment,), regions=())
 
 
 def test_a_segment_of_a_clip_names_all_its_frames_and_encloses_it_on_each() -> None:
@@ -136,5 +79,5 @@ def test_its_sentence_names_the_frames(frames: tuple[int, ...], said: str) -> No
 
 
 def test_a_region_of_a_single_picture_names_no_frame() -> None:
-    _, image = region_of(found(RegionKind.POINT, at(0, 4, 7), frames=1))
+    _, image = region_of(on_picture(RegionKind.POINT, at(0, 4, 7), frames=1))
     assert "ReferencedFrameNumber" not in image

@@ -1,0 +1,101 @@
+"""Features of studies, by the engine that gives them in service: of its networks, or radiomics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from dicomnode.analyse.radiomics import units_of
+from dicomnode.engine import EnginePackage
+from dicomnode.evaluate.data import LabelledStudy
+from dicomnode.evaluate.running import Answer, Answerer
+from dicomnode.faults import ENGINE_WITHOUT_FEATURES, NodeError
+from dicomnode.learn.features.gathered import Gathered, MadeOf, MadeRow, RowLeftOut, gathered
+from dicomnode.learn.features.table import RowKey
+from dicomnode.values import FeatureVector, Progress, no_progress
+
+_STAGE: Final = "features"
+_NO_ANSWER: Final = "the engine gave no features of it"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Source:
+    """Which output of an engine is taken: its label, and whether an algorithm of the node makes it."""
+
+    label: str
+    measured: bool
+
+
+def rows_by_engine(
+    studies: Sequence[LabelledStudy], answerer: Answerer, progress: Progress = no_progress
+) -> Gathered:
+    """Run an engine on all studies, as the node would, and take the row of features that it gives of each.
+
+    The labels of a row are those of its study and of the series that was taken. Of an engine that takes
+    several series of a study the first row stays. Raises NodeError: ENGINE_WITHOUT_FEATURES, and what stops
+    an engine.
+    """
+    package = answerer.package
+    source = _source(package)
+    rows: list[MadeRow] = []
+    left_out: list[RowLeftOut] = []
+    names, units = tuple[str, ...](), tuple[str, ...]()
+    for number, study in enumerate(studies):
+        progress(_STAGE, number, len(studies))
+        for answer in answerer(study.study, no_progress):
+            vector = _vector(answer, source)
+            if vector is None:
+                left_out.append(_left(study, answer.reason or _NO_ANSWER))
+                continue
+            found = _units(vector, answer, source)
+            if rows and (vector.names, found) != (names, units):
+                left_out.append(_left(study, "its features have other names or units than those before"))
+                continue
+            names, units = vector.names, found
+            rows.append(_row(study, answer, vector))
+    progress(_STAGE, len(studies), len(studies))
+    manifest = package.manifest
+    made_of = MadeOf(
+        names=names,
+        units=units,
+        source=f"engine {manifest.name} {manifest.version} ({package.digest[:12]}), {source.label}",
+        engine_digest=package.digest,
+    )
+    return gathered(rows, left_out, made_of)
+
+
+def _source(package: EnginePackage) -> _Source:
+    manifest = package.manifest
+    given = [output for output in manifest.output if output.what == "features"]
+    if len(given) != 1:
+        which = " as an [[output]]" if not given else f" of one kind, but {len(given)}: one is needed"
+        raise NodeError(ENGINE_WITHOUT_FEATURES, engine=manifest.name, which=which)
+    return _Source(label=given[0].label, measured=manifest.step_named(given[0].step).algorithm is not None)
+
+
+def _vector(answer: Answer, source: _Source) -> FeatureVector | None:
+    found = () if answer.findings is None else answer.findings.features
+    return next((one for one in found if one.label == source.label), None)
+
+
+def _units(vector: FeatureVector, answer: Answer, source: _Source) -> tuple[str, ...]:
+    """Numbers of a network have no unit; those that are measured have that of the images."""
+    if not source.measured or answer.stack is None:
+        return ("1",) * len(vector.names)
+    return units_of(vector.names, str(answer.stack.facts.facts.get("unit") or "1"))
+
+
+def _row(study: LabelledStudy, answer: Answer, vector: FeatureVector) -> MadeRow:
+    labels = study.row if answer.stack is None else study.labels_of(answer.stack)
+    return MadeRow(
+        key=RowKey(patient=study.patient, study_instance_uid=study.study.study_instance_uid),
+        values=vector.values.astype(np.float64),
+        labels=labels,
+    )
+
+
+def _left(study: LabelledStudy, reason: str) -> RowLeftOut:
+    return RowLeftOut(study_instance_uid=study.study.study_instance_uid, lesion="", reason=reason)

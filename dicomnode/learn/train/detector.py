@@ -1,0 +1,94 @@
+"""A network that finds lesions: a backbone of maps with three heads, and what is lost on them.
+
+Heat (logit of "a centre is in this cell") and size (logarithm of the diameter in mm) lie on cells of two
+voxels, the mask on the voxels themselves: what the node reads as `centre_heat`. Source of the loss on heat:
+Zhou, Wang and Krähenbühl, Objects as Points (2019): cells near a centre are no full negatives.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dicomnode.learn.train.losses import MapLoss
+from dicomnode.learn.train.samples import IGNORED
+
+STRIDE: Final = 2
+HEAT_STEPS: Final = 254.0
+"""Of a target: heat from 0 to 1 in so many steps; the last value of a byte means that nobody has said."""
+
+LOG_STEPS: Final = 50.0
+"""Of a target: the logarithm of a diameter in mm, of 1 to 160 mm, in so many steps a unit."""
+
+_FEW_CENTRES: Final = -4.6  # logit of 1 in 100: before it has learned, a network sees no centre anywhere
+_USUAL_LOG: Final = 2.3  # ln 10 mm
+_NEAR: Final = 0.5  # cells with more heat than this tell the size
+_ALPHA, _BETA = 2.0, 4.0
+_SIZE_WEIGHT: Final = 0.5
+
+
+class Detector(nn.Module):
+    """(n, c, k, j, i) → heat and size on cells of two voxels, mask on voxels, one channel each."""
+
+    def __init__(self, backbone: nn.Module, features: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.coarse = nn.Sequential(
+            nn.ReLU(), nn.Conv3d(features, 2 * features, 3, stride=STRIDE, padding=1), nn.ReLU()
+        )
+        self.heat = nn.Conv3d(2 * features, 1, 1)
+        self.size = nn.Conv3d(2 * features, 1, 1)
+        self.mask = nn.Conv3d(features, 1, 1)
+        nn.init.constant_(_bias(self.heat), _FEW_CENTRES)
+        nn.init.constant_(_bias(self.size), _USUAL_LOG)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return heat, size, mask."""
+        found = self.backbone(image)
+        coarse = self.coarse(found)
+        return self.heat(coarse), self.size(coarse), self.mask(found)
+
+
+def _bias(layer: nn.Conv3d) -> Tensor:
+    if layer.bias is None:
+        raise ValueError("a head has a bias")
+    return layer.bias
+
+
+class CentreLoss:
+    """What is lost on (heat, size, mask) against uint8 targets (n, 3, k, j, i): mask, heat, log diameter."""
+
+    def __init__(self, mask_loss: MapLoss) -> None:
+        self.mask_loss = mask_loss
+
+    def __call__(self, found: tuple[Tensor, Tensor, Tensor], target: Tensor) -> Tensor:
+        """Return the sum; what is IGNORED counts nowhere."""
+        heat, size, mask = (one.float() for one in found)
+        known = _cells(target[:, :1] != IGNORED, torch.amin)
+        truth = _cells(torch.where(target[:, 1:2] == IGNORED, 0, target[:, 1:2]), torch.amax) / HEAT_STEPS
+        logs = torch.where(target[:, 2:3] == IGNORED, 0, target[:, 2:3])
+        size_known = known * _cells(target[:, 2:3] != IGNORED, torch.amax) * (truth > _NEAR)
+        wanted = _cells(logs, torch.amax) / LOG_STEPS
+        apart = (functional.smooth_l1_loss(size, wanted, reduction="none") * size_known).sum()
+        loss = self.mask_loss(mask, target[:, :1]) + _heat_loss(heat, truth, known)
+        return loss + _SIZE_WEIGHT * apart / size_known.sum().clamp(min=1.0)
+
+
+def _heat_loss(heat: Tensor, truth: Tensor, known: Tensor) -> Tensor:
+    centre = (truth >= 1.0).to(heat.dtype) * known
+    other = (1.0 - centre) * known * (1.0 - truth) ** _BETA
+    found = torch.sigmoid(heat)
+    missed = -functional.logsigmoid(heat) * (1.0 - found) ** _ALPHA * centre
+    alarms = -functional.logsigmoid(-heat) * found**_ALPHA * other
+    return (missed.sum() + alarms.sum()) / centre.sum().clamp(min=1.0)
+
+
+def _cells(values: Tensor, pool: object) -> Tensor:
+    """Bring voxels (n, 1, k, j, i) to cells: the largest (torch.amax) or smallest (torch.amin) of each."""
+    given = values.float()
+    if pool is torch.amin:
+        return -functional.max_pool3d(-given, STRIDE)
+    return functional.max_pool3d(given, STRIDE)

@@ -1,0 +1,194 @@
+"""`dicomnode evaluate`: a report on labelled studies, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+
+from dicomnode.evaluate.data import draw_split, read_labelled, save_split, strata_of
+from dicomnode.learn.generate import SynthPlan, synth_cases
+from tests.unit.cli.test_commands import _quiet_logs, run  # noqa: F401  fixtures
+from tests.unit.evaluate.running.engines import liver_engine
+
+ARTICLE = {
+    "labels": ["healthy", "sick"],
+    "counts": [[3935, 675], [410, 25]],
+    "positive": "sick",
+    "printed": [
+        {"name": "accuracy", "text": "0.9802"},
+        {"name": "support", "label": "healthy", "text": "4600"},
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def volumes(tmp_path_factory) -> Path:
+    """Four studies of a few patients."""
+    folder = tmp_path_factory.mktemp("evaluate") / "data"
+    synth_cases(SynthPlan(kind="volumes", cases=4, seed=5), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def engines(tmp_path_factory) -> tuple[Path, Path]:
+    """An engine, and one with other thresholds."""
+    folder = tmp_path_factory.mktemp("engines")
+    return (
+        liver_engine(folder / "first").folder,
+        liver_engine(folder / "second", liver_hu=(70.0, 200.0)).folder,
+    )
+
+
+QUICK = ("--resamples", "100")
+
+
+def test_a_report_is_written_printed_and_the_same_in_json(run, volumes, engines, tmp_path):  # noqa: F811
+    out = tmp_path / "out"
+    status, printed, _ = run(
+        *("evaluate", engines[0], "--data", volumes, "--labels", volumes / "labels.csv", *QUICK),
+        *("--match", "any-lesion=lesion", "--compare", engines[1], "--out", out),
+    )
+    assert status == 0
+    document = json.loads((out / "evaluation.json").read_text())
+    assert {one["output"]["label"] for one in document["results"]} == {
+        "liver",
+        "lesion",
+        "any-lesion",
+        "liver_volume_ml",
+    }
+    assert document["comparison"]["other"]["name"] == "second"
+    assert document["data"]["studies"] == 4
+    page = (out / "report.html").read_text()
+    assert page.startswith("<!DOCTYPE html>")
+    assert page.count("data:image/png") > 2
+    assert f"Only {document['data']['patients']} patient" in printed.replace("\n", " ")
+    (dice,) = [
+        one
+        for result in document["results"]
+        if result["task"] == "segmentation" and result["output"]["label"] == "liver"
+        for one in result["figures"]
+        if one["name"] == "mean_dice"
+    ]
+    assert f"{dice['value']:.3f}" in printed
+    assert "PHANTOM" not in json.dumps(document)  # of the patients' names and IDs
+    status, again, _ = run("evaluate", engines[0], "--data", volumes, *QUICK, "--json")
+    assert status == 0
+    assert json.loads(again)["data"]["labels"] is None
+
+
+def test_a_part_of_the_kept_split_is_judged_alone(run, volumes, engines):  # noqa: F811
+    studies = read_labelled([volumes]).studies
+    split = draw_split(strata_of(studies))
+    save_split(volumes / "split.json", split)
+    arguments = ("evaluate", engines[0], "--data", volumes, *QUICK, "--json", "--part")
+    status, out, _ = run(*arguments, "train")
+    document = json.loads(out)
+    assert status == 0
+    assert document["data"]["part"] == "train"
+    assert sum(document["data"]["parts"].values()) == 4
+    wanted = {one.patient for one in studies if split.parts[one.patient] == "train"}
+    assert {run["patient"] for run in document["runs"]} == wanted
+    empty = [part for part, count in document["data"]["parts"].items() if not count]
+    for part in empty:
+        status, out, _ = run(*arguments, part)
+        assert (status, json.loads(out)["error"]["code"]) == (3, "DN-7026")
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "code"),
+    [
+        (("--part", "exam"), 2, "DN-9004"),
+        (("--part", "test", "--split", "none.json"), 1, "DN-7024"),
+        (("--match", "spine=Spine"), 2, "DN-7028"),
+        (("--labels", "wrong.csv"), 1, "DN-7020"),
+        (("--labels", "others.csv"), 3, "DN-7021"),
+        (("--compare", "no-such-engine"), 12, "DN-4001"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_anything_runs(
+    run,  # noqa: F811
+    volumes,
+    engines,
+    tmp_path,
+    monkeypatch,
+    more,
+    status,
+    code,
+):
+    monkeypatch.chdir(tmp_path)
+    Path("wrong.csv").write_text("name,sick\nx,1\n")
+    Path("others.csv").write_text("StudyInstanceUID,sick\n1.2.3,1\n")
+    done, out, _ = run("evaluate", engines[0], "--data", volumes, *QUICK, "--json", *more)
+    assert (done, json.loads(out)["error"]["code"]) == (status, code)
+
+
+def test_studies_without_an_answer_are_told_and_end_in_4(run, volumes, engines, tmp_path):  # noqa: F811
+    for name in ("case-0001", "case-0002"):
+        shutil.copytree(volumes / name, tmp_path / "data" / name)
+    for path in (tmp_path / "data" / "case-0002" / "images").iterdir():
+        dataset = dcmread(path)
+        dataset.Modality = "MR"  # which the engine does not take
+        dataset.save_as(path)
+    arguments = ("--data", tmp_path / "data", *QUICK)
+    status, out, _ = run("evaluate", engines[0], *arguments, "--json")
+    document = json.loads(out)
+    assert status == 4
+    assert [run["state"] for run in document["runs"]].count("not-wanted") == 1
+    (reason,) = [run["reason"] for run in document["runs"] if run["reason"]]
+    assert reason == "it wants Modality is CT, found MR"
+    assert "Of 2 cases, these have no answer: 1 not wanted." in document["warnings"]
+    status, printed, _ = run("evaluate", engines[0], *arguments)
+    assert status == 4
+    assert "Without an answer" in printed
+    shutil.rmtree(tmp_path / "data" / "case-0001")
+    status, out, _ = run("evaluate", engines[0], *arguments, "--json")
+    assert (status, json.loads(out)["error"]["code"]) == (3, "DN-7027")
+    assert "1 case with a truth without an answer" in json.loads(out)["error"]["text"]
+
+
+def test_without_an_engine_or_data_it_says_what_is_needed(run, engines):  # noqa: F811
+    assert run("evaluate")[0] == 2
+    assert run("evaluate", engines[0])[0] == 2
+
+
+def test_the_matrix_of_others_is_judged_and_contradicted(run, tmp_path):  # noqa: F811
+    path = tmp_path / "matrix.json"
+    path.write_text(json.dumps(ARTICLE))
+    status, printed, _ = run("evaluate", "--matrix", path)
+    lines = printed.splitlines()
+    assert status == 0
+    assert lines[0] == "recall of sick: 0.057 (25 of 435)"
+    assert lines[1] == "! Of 435 cases that are sick, 25 were found, 410 were missed."
+    assert "! The printed accuracy, 0.9802, contradicts the matrix: 0.785 (3960 of 5045)." in lines
+    assert "! The printed support of healthy, 4600, contradicts the matrix: 4610." in lines
+    status, out, _ = run("evaluate", "--matrix", path, "--json")
+    assert json.loads(out)["lead"]["part"] == 25
+    assert len(json.loads(out)["contradictions"]) == 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{}", '{"labels": ["a", "b"]}', '{"labels": ["a", "b"], "counts": [[1, 2]]}'],
+)
+def test_what_is_no_matrix_is_refused(run, tmp_path, content):  # noqa: F811
+    path = tmp_path / "matrix.json"
+    path.write_text(content)
+    status, out, _ = run("evaluate", "--matrix", path, "--json")
+    assert (status, json.loads(out)["error"]["code"]) == (1, "DN-7029")
+
+
+def test_a_split_beside_the_data_is_not_overlooked(run, volumes, engines, tmp_path):  # noqa: F811
+    data = tmp_path / "data"
+    shutil.copytree(volumes, data)
+    save_split(data / "split.json", draw_split(strata_of(read_labelled([data]).studies)))
+    kept = (data / "split.json").read_bytes()
+    status, printed, _ = run("evaluate", engines[0], "--data", data, *QUICK, "--json")
+    assert status == 0
+    document = json.loads(printed)
+    assert sum(document["data"]["parts"].values()) == 4
+    assert any("of these are for training" in one for one in document["warnings"])
+    assert (data / "split.json").read_bytes() == kept

@@ -1,0 +1,272 @@
+"""Training to find lesions: centres and sizes from outlines, and an engine that finds them."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dicomnode.analyse import Analysis, Analyst
+from dicomnode.assemble import StudyFiles, load_volume, read_studies
+from dicomnode.engine import EnginePackage
+from dicomnode.evaluate import KnownLesion, StudyOutcome
+from dicomnode.evaluate.data import read_labelled
+from dicomnode.evaluate.running import Answer, Judging, judge
+from dicomnode.faults import NETWORK_UNBUILT, NOTHING_TO_LEARN, NodeError
+from dicomnode.learn import DetectJob, read_recipe, train_engine
+from dicomnode.learn.train.augment import Augmenter
+from dicomnode.learn.train.centres import lesions_of
+from dicomnode.learn.train.parts import split_cases, strata_of
+from dicomnode.learn.train.samples import IGNORED, Sample
+from dicomnode.learn.train.shapes import shape_of
+from dicomnode.values import Progress
+from tests.fixtures.frameworks import needed
+
+from .conftest import MADE_AT
+from .small_data import ball, grid_of, spot_of, write_study
+
+torch = needed("torch")
+
+from dicomnode.learn.train.centres import average_precision_of, operating_point, outcome_of  # noqa: E402
+from dicomnode.learn.train.detect import DetectLesson, centre_target, edge_of  # noqa: E402
+from dicomnode.learn.train.detector import HEAT_STEPS, LOG_STEPS, CentreLoss  # noqa: E402
+from dicomnode.learn.train.losses import MapLoss  # noqa: E402
+
+SMALL = {
+    "epochs": 8,
+    "steps": 12,
+    "width": 8,
+    "levels": 2,
+    "network": "unet",
+    "learning_rate": 0.01,
+    "augmentation.probability": 0.0,
+    "seed": 3,
+}
+
+
+@pytest.fixture(scope="module")
+def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("spots")
+    for seed in range(8):
+        write_study(folder, seed, spotted=seed < 7, outlines=("organ", "spot" if seed < 7 else "no spot"))
+    return folder
+
+
+def test_the_engine_finds_a_lesion_where_it_lies_and_none_where_there_is_none(
+    studies: Path, order_in, tmp_path: Path
+) -> None:
+    data = read_labelled([studies])
+    job = DetectJob.of(read_recipe(None, "detect", SMALL), data)
+    assert [one.name for one in job.structures] == ["lesion"]
+    trained = train_engine(job, data, order_in("spots"))
+    assert trained.gate.passed
+    assert {one.name for one in trained.figures} == {"sensitivity by lesion", "false alarms a study"}
+    figures = {one.name: one.interval.figure.value for one in trained.figures}
+    assert figures == told_by_evaluation(trained, studies)
+    assert "best F1 of the validation part" in (trained.package.folder / "card.md").read_text()
+    analyst = Analyst(trained.package, threads=1, node_version="0")
+    try:
+        for seed, spotted in ((60, True), (61, True), (62, False)):
+            place = write_study(tmp_path, seed, spotted=spotted, outlines=())
+            [study] = read_studies([place]).studies
+            volume = load_volume(study.series[0].stacks[0])
+            analysis = Analysis(volumes={"image": volume}, salt=b"s", study_version=1, made_at=MADE_AT)
+            found = analyst.analyse(analysis).segments
+            assert len(found) == spotted
+            for one in found:
+                [truth] = lesions_of(spot_of(seed), 64.0)
+                centre = grid_of(seed).to_lps_mm(truth.centre)
+                assert np.linalg.norm(np.array(one.centre_lps_mm) - centre) < 8.0
+                assert one.tracking_id == "lesion 1"
+                assert one.score is not None
+                assert one.score >= trained.package.manifest.step[0].centre_heat.threshold
+    finally:
+        analyst.close()
+
+
+@dataclass(frozen=True)
+class AnsweredHere:
+    """Has the engine analyse each study in this process."""
+
+    package: EnginePackage
+
+    def __call__(self, study: StudyFiles, progress: Progress) -> list[Answer]:
+        [stack] = [one for series in study.series for one in series.stacks]
+        with closing(Analyst(self.package, threads=1, node_version="0")) as analyst:
+            images = {"image": load_volume(stack)}
+            found = analyst.analyse(Analysis(volumes=images, salt=b"s", study_version=1, made_at=MADE_AT))
+        return [Answer.of(stack, found)]
+
+
+def told_by_evaluation(trained, studies: Path) -> dict[str, float | None]:
+    """Return what `dicomnode evaluate --part test` says of the same engine."""
+    held_out = {case.patient for case in trained.parts.test}
+    data = read_labelled([studies])
+    part = replace(data, studies=tuple(one for one in data.studies if one.patient in held_out))
+    [result] = judge(part, AnsweredHere(trained.package), Judging()).evaluation.detections
+    told = {one.figure.name: one.figure.value for one in result.intervals}
+    return {
+        "sensitivity by lesion": told["sensitivity"],
+        "false alarms a study": told["false_positives_per_study"],
+    }
+
+
+def test_the_validation_ends_masks_where_the_engine_does() -> None:
+    class Doubtful(torch.nn.Module):
+        """Is 3 to 1 for a lesion everywhere, and sure of it in its cube."""
+
+        def forward(self, image):
+            mask = torch.full((1, 1, 8, 8, 8), float(np.log(3.0)))
+            mask[:, :, 3:6, 3:6, 3:6] = 9.0
+            return torch.full((1, 1, 4, 4, 4), -9.0), torch.zeros(1, 1, 4, 4, 4), mask
+
+    lesson = lesson_on([sample_with_cube(True)])
+    assert lesson.score(Doubtful(), torch.device("cpu")).figures["dice of masks"] < 0.2
+    lesson.loss_of = MapLoss((4.0,), None)
+    assert lesson.score(Doubtful(), torch.device("cpu")).figures["dice of masks"] == 1.0
+    assert edge_of(4.0) == pytest.approx(np.log(4.0), abs=1e-4)
+
+
+def test_parts_of_an_outline_are_lesions_with_the_diameter_of_a_sphere_of_their_volume() -> None:
+    mask = ball((20, 30, 40), (6, 8, 10), (4, 4, 4)) | ball((20, 30, 40), (14, 20, 30), (2, 2, 2))
+    large, small = sorted(lesions_of(mask, 1.0), key=lambda one: -one.diameter_mm)
+    assert large.centre == pytest.approx((6, 8, 10))
+    assert small.centre == pytest.approx((14, 20, 30))
+    assert large.diameter_mm == pytest.approx(8.0, rel=0.05)
+    assert lesions_of(np.zeros((3, 3, 3), dtype=bool), 1.0) == []
+
+
+def test_the_target_has_all_heat_at_the_centre_and_tells_the_size_around_it() -> None:
+    mask = ball((12, 12, 12), (5, 6, 7), (3, 3, 3)).astype(np.uint8)
+    mask[11] = IGNORED
+    held, heat, logs = centre_target(mask, (2.0, 2.0, 2.0))
+    assert np.array_equal(held, mask)
+    assert np.argwhere(heat == HEAT_STEPS).tolist() == [[5, 6, 7]]
+    assert np.all(heat[11] == IGNORED)
+    [lesion] = lesions_of(mask == 1, 8.0)
+    assert np.exp(logs[5, 6, 7] / LOG_STEPS) == pytest.approx(lesion.diameter_mm, rel=0.02)
+    assert logs[0, 0, 0] == IGNORED
+
+
+def test_what_is_ignored_gives_no_gradient() -> None:
+    mask = ball((8, 8, 8), (3, 3, 3), (2, 2, 2)).astype(np.uint8)
+    mask[4:] = IGNORED
+    target = torch.from_numpy(centre_target(mask, (1.0, 1.0, 1.0)))[None]
+    found = [torch.zeros(1, 1, n, n, n, requires_grad=True) for n in (4, 4, 8)]
+    CentreLoss(MapLoss((1.0,), None))(tuple(found), target).backward()
+    for one, first in zip(found, (2, 2, 4), strict=True):
+        assert torch.count_nonzero(one.grad[:, :, first:]) == 0
+        assert torch.count_nonzero(one.grad[:, :, :first]) > 0
+
+
+def outcome(*scores: float | None, alarms: tuple[float, ...] = ()) -> StudyOutcome:
+    lesions = tuple(KnownLesion(diameter_mm=9.0, score=score) for score in scores)
+    return StudyOutcome(lesions=lesions, false_alarms=alarms)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "f1", "between"),
+    [
+        ([outcome(0.4, 0.3), outcome(alarms=(0.2,))], 1.0, (0.2, 0.3)),
+        ([outcome(0.9, 0.3), outcome(alarms=(0.8, 0.7, 0.6))], 2 / 3, (0.8, 0.9)),
+        ([outcome(0.9, None)], 2 / 3, (0.1, 0.9)),
+        ([outcome(None), outcome(alarms=(0.7,))], 0.0, (0.49, 0.51)),
+        ([outcome(alarms=(0.7,))], 0.0, (0.49, 0.51)),
+    ],
+    ids=("all found", "alarms between", "one never", "none found", "nothing there"),
+)
+def test_the_threshold_lies_where_f1_is_best_and_not_at_the_edge_of_a_score(outcomes, f1, between) -> None:
+    point = operating_point(outcomes)
+    assert point.f1 == pytest.approx(f1)
+    assert between[0] < point.threshold < between[1]
+
+
+def test_average_precision_is_little_for_one_lucky_centre_among_many() -> None:
+    assert average_precision_of([outcome(0.9, 0.8), outcome(alarms=(0.7,))]) == 1.0
+    assert average_precision_of([outcome(0.9, 0.2), outcome(alarms=(0.8, 0.7))]) == pytest.approx(0.75)
+    assert average_precision_of([outcome(0.9, None, None, None)]) == 0.25
+    assert average_precision_of([outcome(None), outcome(alarms=(0.7,))]) == 0.0
+    assert average_precision_of([outcome(alarms=(0.7,))]) == 0.0
+
+
+def test_a_centre_hits_the_lesion_that_it_lies_in() -> None:
+    mask = ball((16, 16, 16), (5, 5, 5), (2, 2, 2)) | ball((16, 16, 16), (12, 12, 12), (2, 2, 2))
+    heat = np.zeros((8, 8, 8))
+    heat[2, 2, 2], heat[1, 6, 6] = 0.7, 0.3
+    found = outcome_of(heat, mask.astype(np.uint8), (2.0, 2.0, 2.0))
+    assert [one.score for one in found.lesions] == [0.7, None]
+    assert found.false_alarms == (0.3,)
+
+
+def lesson_on(samples) -> DetectLesson:
+    """Return what judges these samples, and nothing to learn."""
+    shape = shape_of((8, 8, 8), (1.0, 1.0, 1.0), 2)
+    recipe = read_recipe(None, "detect", SMALL)
+    loss = MapLoss((1.0,), None)
+    augment = Augmenter(recipe.augmentation, (), flat=False, pad_value=0.0)
+    return DetectLesson(
+        recipe=recipe, shape=shape, training=samples, validation=samples, names=["lesion"], pad_value=0.0,
+        loss_of=loss, augment=augment, centre_loss=CentreLoss(loss),
+    )  # fmt: skip
+
+
+def sample_with_cube(there: bool) -> Sample:
+    mask = np.zeros((8, 8, 8), dtype=np.uint8)
+    mask[3:6, 3:6, 3:6] = there
+    return Sample(
+        name="",
+        patient="a",
+        inputs=np.zeros((1, 8, 8, 8), dtype=np.float32),
+        target=centre_target(mask, (1.0, 1.0, 1.0)),
+        spacing_kji_mm=(1.0, 1.0, 1.0),
+    )
+
+
+def test_a_network_that_says_nothing_is_worth_nothing_where_most_studies_have_nothing() -> None:
+    class Silent(torch.nn.Module):
+        def forward(self, image):
+            half = [n // 2 for n in image.shape[2:]]
+            coarse = torch.full((1, 1, *half), -9.0)
+            return coarse, coarse, torch.full((1, 1, *image.shape[2:]), -9.0)
+
+    samples = [sample_with_cube(n == 0) for n in range(4)]
+    assert lesson_on(samples).score(Silent(), torch.device("cpu")).value == 0.0
+
+
+def test_slices_are_no_volumes(studies: Path, order_in) -> None:
+    data = read_labelled([studies])
+    job = DetectJob.of(read_recipe(None, "detect", {**SMALL, "patch_kji": [1, 24, 24]}), data)
+    with pytest.raises(NodeError) as caught:
+        train_engine(job, data, order_in())
+    assert caught.value.fault is NETWORK_UNBUILT
+
+
+def test_what_is_rare_is_in_every_part(tmp_path: Path) -> None:
+    for seed in range(20):
+        write_study(tmp_path, seed, spotted=seed < 7, outlines=("organ", "spot" if seed < 7 else "no spot"))
+    data = read_labelled([tmp_path])
+    job = DetectJob.of(read_recipe(None, "detect", SMALL), data)
+    parts = split_cases(job.cases, data, tmp_path / "split.json", job.recipe, strata_of(job))
+    assert [sum(not case.truths[0].is_empty for case in cases) > 0 for _, cases in parts.named] == [True] * 3
+
+
+def test_a_validation_without_a_lesion_judges_nothing(tmp_path: Path, order_in) -> None:
+    for seed in range(6):
+        write_study(
+            tmp_path / "data", seed, spotted=seed < 1, outlines=("organ", "spot" if seed < 1 else "no spot")
+        )
+    data = read_labelled([tmp_path / "data"])
+    job = DetectJob.of(read_recipe(None, "detect", SMALL), data)
+    with pytest.raises(NodeError) as caught:
+        train_engine(job, data, order_in())
+    assert caught.value.fault is NOTHING_TO_LEARN
+
+
+def test_an_organ_is_no_lesion(tmp_path: Path) -> None:
+    write_study(tmp_path, 1)
+    with pytest.raises(NodeError) as caught:
+        DetectJob.of(read_recipe(None, "detect", SMALL), read_labelled([tmp_path]))
+    assert caught.value.fault is NOTHING_TO_LEARN
