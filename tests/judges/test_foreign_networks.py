@@ -7,7 +7,6 @@ orientation or a wrong rule for the intensities gives a plausible wrong mask, an
 from __future__ import annotations
 
 import json
-import threading
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import structlog
 from pydicom import Dataset, dcmread
 
 from dicomnode.cli import main
@@ -26,14 +24,6 @@ pytestmark = [pytest.mark.judge, pytest.mark.real_data]
 
 ANSWERS = Path(__file__).parent.parent / "fixtures" / "answers"
 HEAD = "models/brainchop-meshnet/t1_crop.nii.gz"
-
-
-@pytest.fixture(autouse=True)
-def _quiet_logs():
-    hook = threading.excepthook
-    yield
-    structlog.reset_defaults()
-    threading.excepthook = hook
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from dicomnode.assemble import read_studies
 from dicomnode.deliver import PushResult, push_study
 from dicomnode.journal import StudyState
 from dicomnode.net import echo
-from tests.unit.cli.test_commands import _quiet_logs, run  # noqa: F401  fixtures
+from tests.unit.cli.test_commands import run  # noqa: F401  fixtures
 from tests.wire.any_engines import any_engines
 from tests.wire.node import Node, running_node
 from tests.wire.peers import store_scp

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dicomnode.report.choice import SOP_CLASSES
-from tests.unit.cli.test_commands import _quiet_logs, run  # noqa: F401  fixtures
+from tests.unit.cli.test_commands import run  # noqa: F401  fixtures
 from tests.wire.earlier import web_server
 from tests.wire.peers import EXPLICIT_LE, VERIFICATION, free_port, store_scp
 from tests.wire.test_destinations import destination

@@ -163,6 +163,8 @@ class DecoderPool:
         ]
         job = _Job(deque(one for one in requests if self._fits(one.header)))
         job.results = {one.number: _too_large(one.header) for one in requests if not self._fits(one.header)}
+        for process in [one for one in self._processes if one.has_ended]:
+            self._end(process, has_ended=True)  # killed while it had nothing to do: no image is to blame
         try:
             self._make_room(job)
             for job.turn in range(len(requests)):

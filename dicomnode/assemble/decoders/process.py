@@ -107,6 +107,11 @@ class DecoderProcess:
         """Process id."""
         return self._process.pid
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is no more; one that was killed a moment ago may not have ended yet."""
+        return self._process.poll() is not None
+
     def fileno(self) -> int:
         """Descriptor of its replies, for a selector."""
         assert self._process.stdout is not None

@@ -257,6 +257,7 @@ def test_processes_that_were_killed_between_two_studies_are_replaced(tmp_path, f
     before = pool.pids
     for pid in before:
         os.kill(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # a signal takes its time
     assert np.array_equal(load_volume(stack, decode=pool).voxels, STORED - 24)
     assert not set(before) & set(pool.pids)
 

@@ -13,7 +13,7 @@ import pytest
 from onnx import TensorProto
 
 from tests.unit.analyse.forms import CT, LESION, ONE, engine, node, onnx_bytes, step
-from tests.unit.cli.test_commands import _quiet_logs, config, run  # noqa: F401  fixtures
+from tests.unit.cli.test_commands import config, run  # noqa: F401  fixtures
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to another user, which root alone can")
 

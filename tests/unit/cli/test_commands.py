@@ -8,12 +8,10 @@ import re
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
 from dicomnode.cli import main
 from dicomnode.cli.app import app
@@ -22,14 +20,6 @@ from dicomnode.store import Store
 from tests.unit.journal.world import NOON, STUDY, receive
 
 VERBS = [command.callback.__name__.rstrip("_") for command in app.registered_commands]
-
-
-@pytest.fixture(autouse=True)
-def _quiet_logs():
-    hook = threading.excepthook
-    yield
-    structlog.reset_defaults()
-    threading.excepthook = hook
 
 
 @pytest.fixture

@@ -5,24 +5,14 @@ from __future__ import annotations
 import json
 import os
 import pwd
-import threading
 from pathlib import Path
 
 import pytest
-import structlog
 
 from dicomnode.cli import main
 from dicomnode.faults import DIGEST_MISMATCH, GATE_FAILED, NETWORK_UNSAFE
 from dicomnode.settings import template
 from tests.unit.engine.small_engine import write_engine
-
-
-@pytest.fixture(autouse=True)
-def _quiet_logs():
-    hook = threading.excepthook
-    yield
-    structlog.reset_defaults()
-    threading.excepthook = hook
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import sys
-import threading
 import tomllib
 import types
 import zipfile
@@ -16,7 +15,6 @@ from pathlib import Path
 
 import onnx
 import pytest
-import structlog
 from onnx import TensorProto, helper
 
 from dicomnode.cli import engine_add, main
@@ -36,14 +34,6 @@ from dicomnode.faults import (
     USAGE,
 )
 from tests.unit.engine.foreign import FREE, KINDS, endless, graph_of, greedy, of_numbers, one, save, small_ct
-
-
-@pytest.fixture(autouse=True)
-def _quiet_logs():
-    hook = threading.excepthook
-    yield
-    structlog.reset_defaults()
-    threading.excepthook = hook
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 
 from dicomnode.phantom import demo_study
 from tests.unit.analyse.engines import tissue_engine
-from tests.unit.cli.test_commands import _quiet_logs, config, run  # noqa: F401  fixtures
+from tests.unit.cli.test_commands import config, run  # noqa: F401  fixtures
 from tests.unit.engine.small_engine import write_engine
 
 

@@ -12,7 +12,7 @@ from onnx import helper
 from dicomnode.cli.engine_build import NOTHING
 from tests.fixtures.tensorrt.fetched import environment
 from tests.unit.analyse.engines import tissue_engine
-from tests.unit.cli.test_commands import _quiet_logs, config, run  # noqa: F401  fixtures
+from tests.unit.cli.test_commands import config, run  # noqa: F401  fixtures
 from tests.unit.engine.small_engine import model, write_engine
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from dicomnode.cli import main
 from dicomnode.engine import load_package
@@ -15,12 +14,6 @@ from dicomnode.faults import JOURNAL_FAILED, NodeError
 from dicomnode.journal import Journal
 from dicomnode.settings import load_settings
 from tests.wire.plain_engines import mean_engine
-
-
-@pytest.fixture(autouse=True)
-def _quiet_logs():
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.fixture

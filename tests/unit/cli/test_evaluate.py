@@ -11,7 +11,7 @@ from pydicom import dcmread
 
 from dicomnode.evaluate.data import draw_split, read_labelled, save_split, strata_of
 from dicomnode.learn.generate import SynthPlan, synth_cases
-from tests.unit.cli.test_commands import _quiet_logs, run  # noqa: F401  fixtures
+from tests.unit.cli.test_commands import run  # noqa: F401  fixtures
 from tests.unit.evaluate.running.engines import liver_engine
 
 ARTICLE = {

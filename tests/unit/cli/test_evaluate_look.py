@@ -7,7 +7,7 @@ import json
 import pytest
 
 from dicomnode.learn.generate import SynthPlan, synth_cases
-from tests.unit.cli.test_commands import _quiet_logs, run  # noqa: F401  fixtures
+from tests.unit.cli.test_commands import run  # noqa: F401  fixtures
 from tests.unit.evaluate.page.reading import section, shown
 from tests.unit.evaluate.running.engines import liver_engine
 

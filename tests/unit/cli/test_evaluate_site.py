@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-import structlog
 
 from dicomnode.cli import main
 from dicomnode.journal import TaskKind, TaskState
@@ -19,12 +18,6 @@ from tests.wire.plain_engines import series
 answered = heard.answered
 assert journal
 assert store
-
-
-@pytest.fixture(autouse=True)
-def _quiet_logs():
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("dicomanonymizer")
 
-from tests.unit.cli.test_commands import _quiet_logs, config, journal, run  # noqa: F401  fixtures
+from tests.unit.cli.test_commands import config, journal, run  # noqa: F401  fixtures
 from tests.unit.journal.world import NOON, Ids, instance
 from tests.unit.learn.deidentify.patients import SECRETS, write_ct, write_picture
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.unit.cli.test_commands import _quiet_logs, run  # noqa: F401  fixtures
+from tests.unit.cli.test_commands import run  # noqa: F401  fixtures
 
 SERVER = ["federate", "server", "--sites", "2"]
 

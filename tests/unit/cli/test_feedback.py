@@ -9,7 +9,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import structlog
 from pydicom import dcmread
 
 from dicomnode.cli import main
@@ -24,12 +23,6 @@ from tests.unit.serve.test_feedback import Answered, corrected
 answered = test_feedback.answered
 assert journal
 assert store
-
-
-@pytest.fixture(autouse=True)
-def _quiet_logs():
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.fixture

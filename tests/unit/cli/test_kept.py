@@ -19,7 +19,7 @@ from dicomnode.serve import Occasion
 from dicomnode.serve.analysing.analysis import analyse_stack
 from dicomnode.store import Store
 from dicomnode.values import Instance, Outcome, Remark, RemarkKind, Sender, no_progress
-from tests.unit.cli.test_commands import _quiet_logs, config, journal, run  # noqa: F401  fixtures
+from tests.unit.cli.test_commands import config, journal, run  # noqa: F401  fixtures
 from tests.unit.journal.world import Ids, claim, complete
 
 SALT = bytes(32)

@@ -15,7 +15,7 @@ from dicomnode.phantom import SeriesForm, write_series
 from dicomnode.values import Volume
 from tests.unit.analyse import chest
 from tests.unit.analyse.test_register import motion, taken_again, volume
-from tests.unit.cli.test_commands import _quiet_logs, run  # noqa: F401  fixtures
+from tests.unit.cli.test_commands import run  # noqa: F401  fixtures
 
 pytest.importorskip("SimpleITK")
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-import structlog
 
 from dicomnode.cli import main
 from dicomnode.faults import RESULTS_HELD, NodeError
@@ -18,12 +17,6 @@ from tests.unit.journal.world import NOON, PACS, STUDY, claim, complete, deliver
 config, journal = test_retract.config, test_retract.journal
 BY = ("--by", "Dr. Roe")
 OTHER = "1.2.4"
-
-
-@pytest.fixture(autouse=True)
-def _quiet_logs():
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import structlog
 from sqlalchemy import insert, select
 
 from dicomnode.cli import main
@@ -31,12 +30,6 @@ from tests.unit.journal.world import (
     until_delivery,
 )
 from tests.unit.store.findings import full_findings, provenance
-
-
-@pytest.fixture(autouse=True)
-def _quiet_logs():
-    yield
-    structlog.reset_defaults()
 
 
 class Command:

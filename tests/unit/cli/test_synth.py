@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.unit.cli.test_commands import _quiet_logs, run  # noqa: F401  fixtures
+from tests.unit.cli.test_commands import run  # noqa: F401  fixtures
 
 
 def test_a_set_is_written_and_described(run, tmp_path: Path) -> None:  # noqa: F811

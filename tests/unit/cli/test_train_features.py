@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import threading
 
 import numpy as np
 import pytest
-import structlog
 import typer
 
 from dicomnode.cli.train_features import add_to
@@ -19,14 +17,6 @@ from tests.unit.learn.heads.tables import table
 from tests.unit.learn.heads.test_package import ENGINE
 
 QUICK = ("--folds", 2, "--inner", 2, "--trees", 4, "--resamples", 100)
-
-
-@pytest.fixture(autouse=True)
-def _quiet_logs():
-    hook = threading.excepthook
-    yield
-    structlog.reset_defaults()
-    threading.excepthook = hook
 
 
 @pytest.fixture

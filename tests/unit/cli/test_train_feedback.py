@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import structlog
 
 from dicomnode.cli.train_feedback import DataAsked, read_data
 from dicomnode.faults import FEEDBACK_NONE, USAGE, NodeError
@@ -21,12 +20,6 @@ answered = heard.answered
 run = test_feedback.run
 assert journal
 assert store
-
-
-@pytest.fixture(autouse=True)
-def _quiet_logs():
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.fixture

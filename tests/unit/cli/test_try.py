@@ -10,7 +10,7 @@ import pytest
 from dicomnode.cli import findings
 from dicomnode.cli.findings import write_results
 from tests.unit.analyse.engines import tissue_engine
-from tests.unit.cli.test_commands import _quiet_logs, config, run  # noqa: F401  fixtures
+from tests.unit.cli.test_commands import config, run  # noqa: F401  fixtures
 from tests.unit.cli.test_writing import short_disk
 
 

@@ -13,11 +13,10 @@ from dicomnode.journal import Event, TaskKind
 from tests.unit.cli import test_release
 from tests.unit.journal.world import NOON, PACS, STUDY, claim, later, until_delivery
 
-config, journal, run, _quiet_logs = (
+config, journal, run = (
     test_release.config,
     test_release.journal,
     test_release.run,
-    test_release._quiet_logs,
 )
 AWAY = NodeError(PEER_UNREACHABLE, name=PACS, host="10.0.0.1", port=104, ae_title="PACS", error="no answer")
 IDLE = {
