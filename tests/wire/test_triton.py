@@ -142,6 +142,7 @@ def test_a_thread_that_came_after_another_does_not_get_its_connections(server):
         thread.start()
         thread.join()
     assert len({id(client) for client in used}) == 3
+    assert len([one for one in session._clients if not one.is_alive()]) == 1  # the last: others are closed
     session.close()
 
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from threading import Thread, current_thread
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
-from weakref import WeakKeyDictionary
 
 from numpy.typing import NDArray
 
@@ -109,7 +108,7 @@ class TritonSession(HostSession):
             check_onnx(network.content)
         except UnsafeNetworkError as error:
             raise self._failure(str(error)) from error
-        self._clients: WeakKeyDictionary[Thread, _Client] = WeakKeyDictionary()
+        self._clients: dict[Thread, _Client] = {}
         if not self._ask(lambda client: client.is_model_ready(self._model)):
             raise self._failure(
                 f"the server has no model {self._model!r} that is ready; `dicomnode engine export` writes it"
@@ -150,10 +149,18 @@ class TritonSession(HostSession):
         thread = current_thread()
         try:
             if thread not in self._clients:
+                self._forget_ended_threads()
                 self._clients[thread] = _Client(self._server, timeout_s=self._server.timeout_s)
             return self._clients[thread].ask(question)
         except _UnreachableError as error:
             raise self._failure(f"{self._server.place}: {error}") from error
+
+    def _forget_ended_threads(self) -> None:
+        """Close connections that nobody can use any more; left to the collector they end at any moment."""
+        for thread in [one for one in list(self._clients) if not one.is_alive()]:
+            client = self._clients.pop(thread, None)
+            if client is not None:
+                client.close()
 
     def _specs(self, told: Sequence[Mapping[str, Any]]) -> tuple[TensorSpec, ...]:
         specs = []
