@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -53,7 +54,7 @@ def cases_with(data: LabelledData, column: str, recipe: Recipe) -> Found:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class WholeJob:
+class WholeJob(ABC):
     """The part of a `Job` that looks at whole studies. column: of the label. outputs: of the network."""
 
     recipe: Recipe
@@ -105,9 +106,9 @@ class WholeJob:
             spacing_kji_mm=ready.grid.spacing_kji_mm,
         )
 
+    @abstractmethod
     def value_of(self, case: Case) -> float:
         """Return the label as a number."""
-        raise NotImplementedError
 
     def content(self, case: Case) -> Sequence[bytes | str]:
         """Return the label as a number, and what it is of."""
