@@ -116,12 +116,18 @@ def test_two_workers_share_the_studies_and_analyse_none_twice(tmp_path):
             os.kill(pid, signal.SIGCONT)
         for uid in uids:
             assert node.wait_for(uid, states=ANALYSED).state is StudyState.DELIVERING
+        alone = []
+        for n, resting in enumerate(workers, start=13):  # either has a share, however quick the other was
+            _stop_between_transactions(resting, node.folder / "store" / "journal.sqlite")
+            alone.append(_sent(node, series(tmp_path / f"ct{n}", n)))
+            assert node.wait_for(alone[-1], states=ANALYSED).state is StudyState.DELIVERING
+            os.kill(resting, signal.SIGCONT)
         with node.journal() as journal:
-            owners = set()
-            for uid in uids:
+            owners = {}
+            for uid in [*uids, *alone]:
                 claims = [event for event in journal.events(uid) if event.what == "analyse.claimed"]
                 assert len(claims) == len(journal.findings(uid)) == 1
-                owners.add(claims[0].facts["owner"])
-        assert len(owners) == 2
+                owners[uid] = claims[0].facts["owner"]
+        assert len({owners[uid] for uid in alone}) == 2
         started = {line["process"] for line in node.lines("process.started")}
         assert started == {"receiver", "scheduler", "worker-0", "worker-1"}
