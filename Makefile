@@ -7,7 +7,7 @@ RUN := $(VENV)/.ready-to-run
 DEV := $(VENV)/.ready-to-develop
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test long setup check fast judges bench clean tools machine kernels style bench-engine gpu
+.PHONY: help demo test long setup check fast judges bench clean tools machine kernels style bench-engine gpu recipes
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -66,6 +66,9 @@ bench-engine: $(DEV)  ## the engine room's figures of docs/benchmarks.md (ten mi
 
 gpu: $(DEV)  ## everything that needs a GPU, in ten minutes
 	@$(BIN)/python -m tests.gpu.run_all
+
+recipes: $(DEV)  ## every recipe of dicomnode train from nothing on drawn studies: an hour on one thread (CASES=… THREADS=… ONLY=skin)
+	@$(BIN)/python -m tests.recipes $(ONLY) $(if $(CASES),--cases $(CASES)) $(if $(THREADS),--threads $(THREADS))
 
 clean:  ## remove what was made
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-out

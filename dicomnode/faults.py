@@ -1244,7 +1244,7 @@ ANSWER_WRONG = _row(
 ENGINE_EXISTS = _row(
     "DN-4204",
     "{path} is there already{what}.",
-    "Give the new engine another name (--name), or another folder (--into); --replace puts it in the place of an engine.",
+    "Give the new engine another name or another folder (`engine add`: --name, --into; `train`: --out); --replace puts it in the place of an engine.",
     exit_code=EXIT_USAGE,
 )
 ENGINE_NOT_WRITTEN = _row(
@@ -1652,6 +1652,19 @@ LABELS_BY_MACHINES = _row(
     "Have a person verify them; --machine-labels takes them as they are, and the report says so.",
     exit_code=EXIT_NOTHING,
 )
+READERS_WRONG = _row(
+    "DN-7031",
+    "The readers {text!r} cannot be meant: {problem}.",
+    "Write --reader-columns [NAME=]COLUMN,COLUMN: columns of the table of --labels, one for each reader.",
+    exit_code=EXIT_USAGE,
+)
+READERS_NONE = _row(
+    "DN-7032",
+    "In these {studies} studies no two readers can be compared: {problem}.",
+    "Give columns by --reader-columns, or SEG, RTSTRUCT or SR of several people beside the same images; what "
+    "machines made counts with --machine-labels only.",
+    exit_code=EXIT_NOTHING,
+)
 EVALUATE_MISSING = _row(
     "DN-7050",
     "{what} needs {package}, which is not installed: {error}.",
@@ -1685,8 +1698,8 @@ NETWORK_UNBUILT = _row(
 )
 VISION_MISSING = _row(
     "DN-7103",
-    "The network {network} is one of torchvision, which is not installed: {error}.",
-    "Take another network, or install the torchvision that goes with your torch: `pip install torchvision`.",
+    "The network {network} is one of torchvision, which cannot be loaded: {error}.",
+    "Install the torchvision that was built for your torch, from where torch came from: for one for the CPU alone `pip install torchvision --index-url https://download.pytorch.org/whl/cpu`. Or take another network.",
     retry=Retry.NEEDS_PERSON,
     exit_code=EXIT_ENGINE,
 )
@@ -1711,7 +1724,7 @@ DIVERGED = _row(
 INIT_UNFIT = _row(
     "DN-7107",
     "The training cannot begin from {path}: {reason}.",
-    "Name an engine that `dicomnode train` made, or its weights.pt, of the same network, width and levels.",
+    "Name an engine that `dicomnode train` made, or its weights.pt, of the same network, width and levels; or a file of torchvision's weights of that network (docs/training.md).",
     exit_code=EXIT_USAGE,
 )
 RUN_NOT_WRITTEN = _row(
@@ -1736,6 +1749,43 @@ RUN_TAKEN = _row(
     "DN-7111",
     "Another process trains in {run}.",
     "Wait until it has ended, or name another folder by --run.",
+    exit_code=EXIT_USAGE,
+)
+QUESTIONS_UNFIT = _row(
+    "DN-7112",
+    "These questions cannot be learned together: {reason}.",
+    "{advice} docs/training.md (several questions at once) says what can be asked.",
+    exit_code=EXIT_USAGE,
+)
+RECIPE_UNKNOWN = _row(
+    "DN-7120",
+    "There is no recipe {name} for {task}; {there}.",
+    "`dicomnode train recipes` lists those that ship; a file of your own is named with its ending, .toml.",
+    exit_code=EXIT_USAGE,
+)
+LESIONS_WRONG = _row(
+    "DN-7130",
+    "{path} has {count} problem(s) as a table of lesions: {problems}.",
+    "Correct the table: a column of keys (seriesuid, SOPInstanceUID or file), places in LPS mm (coordX, coordY, coordZ) "
+    "or in pixels (column, row); diameter_mm and label where they are known.",
+    exit_code=EXIT_USAGE,
+)
+LESIONS_OF_OTHERS = _row(
+    "DN-7131",
+    "No row of {path} names a series, image or file of the data ({rows} rows, keys in {column}).",
+    "Name the lesions of this data; docs/training.md says what stands in the table.",
+    exit_code=EXIT_NOTHING,
+)
+LESION_ROW_UNUSED = _row(
+    "DN-7132",
+    "Row {row} of {file} names no volume or picture of the data.",
+    "Nothing to do where the table speaks of more than lies here.",
+    severity=Severity.INFO,
+)
+LESIONS_UNNAMED = _row(
+    "DN-7133",
+    "{path} does not say what its lesions are, and the engine looks for {outputs}.",
+    "Add a column `label` with one of these in each row.",
     exit_code=EXIT_USAGE,
 )
 FEATURE_TABLE_WRONG = _row(
@@ -1877,6 +1927,36 @@ NOTHING_EXPLAINED = _row(
     "See what the engine wants: `dicomnode try DIR --engine NAME`.",
     exit_code=EXIT_NOTHING,
 )
+GENERATOR_WRONG = _row(
+    "DN-7226",
+    "{path} is no generator that can draw: {reason}.",
+    "Name the folder that `dicomnode train generator --out` wrote, with all its files as they were written.",
+    exit_code=EXIT_ENGINE,
+)
+GENERATOR_NO_ENGINE = _row(
+    "DN-7227",
+    "{path} is a generator: it draws images and analyses none, so that no study can be given to it.",
+    "Draw with it: `dicomnode synth --generator {path} --out DIR`. Here name the folder of an engine.",
+    exit_code=EXIT_ENGINE,
+)
+GENERATOR_COPIES = _row(
+    "DN-7228",
+    "{generator} gives its training images back: {tries} times in a row what it drew was nearer to one of them "
+    "({image}) than images of different patients are to each other.",
+    "Nothing more was drawn; delete what was. Train it on more patients, for fewer epochs, or with a smaller width.",
+)
+GENERATOR_FORM = _row(
+    "DN-7229",
+    "Images of {what} cannot be drawn: {reason}.",
+    "Train on single pictures (CR, DX, MG, US, photographs, fundus, captures) or on volumes of CT or MR.",
+    exit_code=EXIT_USAGE,
+)
+GENERATOR_LABEL = _row(
+    "DN-7230",
+    "{generator} has not learned to draw {label!r}.",
+    "It can draw {known}.",
+    exit_code=EXIT_USAGE,
+)
 EXPORT_MISSING = _row(
     "DN-7240",
     "A de-identified export needs {package}, which is not installed: {error}.",
@@ -1942,14 +2022,15 @@ FEDERATED_MISSING = _row(
 )
 FEDERATED_DIFFERS = _row(
     "DN-7256",
-    "What the sites sent cannot be added up, {site}: {what}.",
+    "What was sent does not fit together, {site}: {what}.",
     "Give all sites the same recipe file, structures and version of dicomnode, and begin again.",
     exit_code=EXIT_FAILED,
 )
 FEDERATED_SITE_FAILED = _row(
     "DN-7257",
-    "Round {round} is not whole: {came} of {sites} sites answered.",
-    "See what the missing site says; then begin again. A mean without it would be of other studies.",
+    "Round {round} is not whole: {came} of {sites} sites answered; {why}.",
+    "See what the missing site says; then go on after the last whole round by --resume. A mean without it would "
+    "be of other studies.",
     exit_code=EXIT_FAILED,
 )
 FEDERATED_UNREACHABLE = _row(
@@ -1967,8 +2048,39 @@ FEDERATED_RECIPE = _row(
 FEDERATED_OPEN = _row(
     "DN-7260",
     "{address} is not this machine, and weights would go there without encryption.",
-    "Give the certificates (--tls-root, at the server --tls-certificate and --tls-key too); or --insecure, where "
-    "a tunnel encrypts.",
+    "Give the certificates (at a site --tls-root, at the server --tls-certificate and --tls-key); or --insecure, "
+    "where a tunnel encrypts.",
+    exit_code=EXIT_USAGE,
+)
+FEDERATED_DATA_TAKEN = _row(
+    "DN-7261",
+    "Another site of this machine trains by {path}: its studies would count twice.",
+    "Wait until it has ended. Where the studies are others, give each site a --split of its own.",
+    exit_code=EXIT_USAGE,
+)
+FEDERATED_TOO_LARGE = _row(
+    "DN-7262",
+    "The weights are {megabytes} MB, and a message holds {most} MB.",
+    "Take a smaller network: in the recipe lower width or levels.",
+    exit_code=EXIT_USAGE,
+)
+FEDERATED_CERTIFICATE = _row(
+    "DN-7263",
+    "TLS cannot be made with the files given: {what} is no PEM that fits.",
+    "Give certificates and keys in PEM, the key without a passphrase and of the same certificate.",
+    retry=Retry.NEEDS_PERSON,
+    exit_code=EXIT_STORAGE,
+)
+FEDERATED_BEGUN = _row(
+    "DN-7264",
+    "{path} holds {rounds} rounds of a training that broke off.",
+    "Go on after them by --resume, or remove the file.",
+    exit_code=EXIT_USAGE,
+)
+FEDERATED_KEPT = _row(
+    "DN-7265",
+    "The rounds in {path} cannot be gone on with: {problem}.",
+    "Give the options of the training that broke off, or remove the file and begin again.",
     exit_code=EXIT_USAGE,
 )
 FEW_NORMALS = _row(
@@ -2017,7 +2129,8 @@ FEEDBACK_CHILD_ENDED = _row(
 FEEDBACK_NONE = _row(
     "DN-7302",
     "There is no feedback{of}.",
-    "It comes by itself: a corrected SEG or report, or an assessment, that is sent to this node after its results.",
+    "It comes by itself: a corrected SEG or report, or an assessment, that is sent to this node after its results; "
+    "or by `dicomnode feedback accept` and `reject`.",
     severity=Severity.INFO,
     exit_code=EXIT_NOTHING,
 )
@@ -2064,6 +2177,59 @@ EVALUATION_UNREADABLE = _row(
     "Name the evaluation.json that `dicomnode evaluate --out FOLDER` has written.",
     exit_code=EXIT_ENGINE,
 )
+ANSWER_NO_RESULT = _row(
+    "DN-7310",
+    "There is no finding of {engine} in study {study} that could be accepted or rejected; {there}.",
+    "`dicomnode why {study}` tells what was found. Draw what was missed in a viewer, and send it to this node.",
+    exit_code=EXIT_NOTHING,
+)
+ANSWER_WHICH_ENGINE = _row(
+    "DN-7311",
+    "Several engines have findings in study {study}: {engines}.",
+    "Say which one is answered: --engine NAME.",
+    exit_code=EXIT_USAGE,
+)
+ANSWER_UNKNOWN_FINDING = _row(
+    "DN-7312",
+    "Engine {engine} has no finding {finding!r} in study {study}; it has {there}.",
+    "Name one of these by --finding, or leave it out to answer all of them.",
+    exit_code=EXIT_NOTHING,
+)
+SEED_RESERVED = _row(
+    "DN-7330",
+    "Seed {seed} belongs to the frozen suite (seeds {first} to {last}), on which engines are measured.",
+    "Train on other seeds: figures on patients that were trained on say nothing.",
+    exit_code=EXIT_USAGE,
+)
+BACKGROUND_LEFT_OUT = _row(
+    "DN-7340",
+    "The series {series} of --backgrounds was left out: {reason}.",
+    "Nodules are planted only where the node is sure of the lungs. Take it out, or give other scans.",
+    severity=Severity.WARNING,
+)
+BACKGROUNDS_NONE = _row(
+    "DN-7341",
+    "None of the {count} CT series in {path} can be planted into: {reasons}.",
+    "Give whole chest CTs with slices of at most 5 mm, or leave --backgrounds out: phantoms are learned from alone.",
+    exit_code=EXIT_NOTHING,
+)
+PLANTED_WORKER_ENDED = _row(
+    "DN-7343",
+    "A process that draws what is learned from came to an end: {reason}.",
+    "Look whether memory ran out (each takes about 0.5 GB); then go on by --resume, with fewer --workers.",
+)
+PLANTED_DIVERGED = _row(
+    "DN-7344",
+    "The training broke off in step {step}: the loss is not a number any more.",
+    "Begin again with another --seed; if it happens again, report this as a bug.",
+)
+TABLE_MISSING = _row(
+    "DN-7345",
+    "The engine lung-ct, whose table the new engine takes, is not there: {error}.",
+    "Install dicomnode again: the engines that ship lie beside the package.",
+    exit_code=EXIT_ENGINE,
+)
+
 
 # ── 9xxx configuration and use ────────────────────────────────────────────────────────────────────
 SETTINGS_WRONG = _row(

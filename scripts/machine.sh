@@ -5,6 +5,7 @@
 #   TensorRT    the bindings of 10.16 and 11.4, and TensorRT-RTX, which builds plans without a GPU
 #   Triton      a real inference server
 #   frameworks  torch, MONAI, nnU-Net, scikit-learn: what converted networks are compared with
+#   Flower      in an environment of its own, with the older packages that it wants
 # What cannot be had is named, and its tests are skipped by name; under CI=true it is a failure.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -18,6 +19,7 @@ scripts/triton.sh || missing+=("Triton")
 echo "Installing the frameworks that converted networks are compared with ..." >&2
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps -r scripts/frameworks.txt ||
     missing+=("frameworks")
+scripts/federated.sh "$venv" || missing+=("Flower")
 
 if [ ${#missing[@]} -gt 0 ]; then
     echo "Not installed: ${missing[*]}; what went wrong stands above." >&2

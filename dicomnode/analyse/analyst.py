@@ -28,6 +28,7 @@ from dicomnode.analyse.ready import Ready, make_ready
 from dicomnode.analyse.segments import place
 from dicomnode.analyse.sheared import as_scanned, straightened
 from dicomnode.analyse.steps import Chain, Result, run_algorithm
+from dicomnode.analyse.unreported import unreported
 from dicomnode.device.cuda import ends_process
 from dicomnode.engine import EnginePackage, InputSpec, RuntimeWish, Session, StepSpec, open_session
 from dicomnode.faults import NO_LUNGS, NodeError, Retry
@@ -41,6 +42,7 @@ from dicomnode.values import (
     Refusal,
     RemarkKind,
     Source,
+    Unreported,
     Volume,
     no_progress,
 )
@@ -85,6 +87,8 @@ class Analyst:
     ) -> None:
         self.package = package
         self.stages: tuple[Stage, ...] = ()  # of the latest analysis
+        self.keeps_unreported = False  # set by who judges an engine; findings are the same
+        self.unreported = Unreported()  # candidates of the latest analysis that are no findings
         self._threads = threads
         self._node_version = node_version
         self._log = structlog.get_logger("dicomnode.analyse")
@@ -211,6 +215,7 @@ class Analyst:
             unit=volume.unit,
             progress=progress,
             part=clock.part,
+            unreported=self.keeps_unreported,
         )
         for step in manifest.step:
             result = self._run(chain, step, study)
@@ -225,7 +230,8 @@ class Analyst:
         numbers = number(manifest, results, volume)
         clock.took(MEASURING)
         numbers.remarks[:0] = ready.remarks
-        return replace(self._ran(ready, chain, study), placed=placed, numbers=numbers)
+        ran = self._ran(ready, chain, study)
+        return replace(ran, placed=placed, numbers=numbers, unreported=unreported(manifest, results))
 
     def _ran(self, ready: Ready, chain: Chain, study: DeviceStudy | None) -> Ran:
         return Ran(
@@ -263,7 +269,7 @@ class Analyst:
         placed, numbers = ran.placed, ran.numbers
         remarks = [*ran.remarks, *analysis.remarks, *named_priors(manifest, analysis.told, ran.told)]
         outcome = self._outcome(ran)
-        self.stages = clock.stages
+        self.stages, self.unreported = clock.stages, ran.unreported
         self._log.debug(
             "analysis.done",
             study_instance_uid=volume.study_instance_uid,

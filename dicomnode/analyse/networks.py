@@ -311,6 +311,7 @@ def read_head(
         passes=passes,
         inside=meal.inside,
         seen=meal.channels,
+        unreported=chain.unreported,
     )
     reading = INTERPRETATIONS[head.interpret or ""](outputs, head)
     for output in wanted:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from dicomnode.analyse.grids import Float32
 from dicomnode.analyse.ready import HostImages, Images, Ready, rows_of_tags
 from dicomnode.analyse.resample import Prepared
+from dicomnode.analyse.stages import Stage, Watch
 from dicomnode.analyse.together import prepare_together
 from dicomnode.engine import InputSpec, Manifest
 from dicomnode.faults import CINE_UNTIMED, PICTURE_UNORIENTED, PICTURES_DIFFER
@@ -125,7 +126,7 @@ def make_pictures_ready(
     images = HostImages() if images is None else images
     grid: Grid | None = None
     for spec in manifest.volumes:
-        channels = _channels(manifest, spec, pictures[spec.name], progress)
+        channels = _channels(manifest, spec, pictures[spec.name], progress, images.watch)
         if isinstance(channels, Refusal):
             return channels
         own = next(iter(channels.values())).grid
@@ -153,7 +154,7 @@ def channel_names(spec: InputSpec) -> tuple[str, ...]:
 
 
 def _channels(
-    manifest: Manifest, spec: InputSpec, picture: Picture, progress: Progress
+    manifest: Manifest, spec: InputSpec, picture: Picture, progress: Progress, watch: Watch | None
 ) -> dict[str, Prepared] | Refusal:
     turned = _turned(manifest, spec, picture)
     if isinstance(turned, Refusal):
@@ -162,8 +163,24 @@ def _channels(
     frames = np.broadcast_to(frames, (*frames.shape[:3], spec.channels))
     names = channel_names(spec)
     given = {name: Prepared(frames[..., n], turned.grid) for n, name in enumerate(names)}
-    ready = prepare_together(given, dict.fromkeys(names, spec.prepare), progress)
-    return {name: _normalised(spec, n, ready[name]) for n, name in enumerate(names)}
+    if (spec.how.rows_toward, spec.how.columns_toward) != (None, None):
+        _show(watch, given, "turned")
+    ready = prepare_together(given, dict.fromkeys(names, spec.prepare), progress, watch)
+    normalised = {name: _normalised(spec, n, ready[name]) for n, name in enumerate(names)}
+    told = {"mean": spec.how.mean, "sd": spec.how.sd}
+    said = [f"{name} {', '.join(f'{one:g}' for one in some)}" for name, some in told.items() if some]
+    if said:
+        _show(watch, normalised, "; ".join(said), keeps_values=False)
+    return normalised
+
+
+def _show(
+    watch: Watch | None, images: Mapping[str, Prepared], done: str, *, keeps_values: bool = True
+) -> None:
+    if watch is None:
+        return
+    for name, image in images.items():
+        watch(Stage(name=name, done=done, image=image, keeps_values=keeps_values))
 
 
 def _normalised(spec: InputSpec, number: int, image: Prepared) -> Prepared:

@@ -6,20 +6,18 @@ found on it can be put back where it lies in the patient.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from dicomnode.analyse.preparations import PREPARATIONS
 from dicomnode.analyse.preparations.geometry import orient
 from dicomnode.analyse.resample import Prepared
+from dicomnode.analyse.stages import Observer
 from dicomnode.engine import Preparation
 from dicomnode.values import Progress, Volume, no_progress
 
-__all__ = ["Observer", "Prepared", "finished", "orient", "prepare", "prepare_image"]
-
-Observer = Callable[[str, Prepared, Prepared], None]
-"""Is shown each step: its name in engine.toml, the image before it and the image after it."""
+__all__ = ["Prepared", "finished", "orient", "prepare", "prepare_image"]
 
 
 def prepare(
@@ -44,10 +42,9 @@ def prepare_image(
 ) -> Prepared:
     """Do them to what lies on another grid already; see `prepare`."""
     for entry in entries:
-        before = image
-        image = PREPARATIONS[entry.name].run(before, entry.declared, progress)
+        image = PREPARATIONS[entry.name].run(image, entry.declared, progress)
         if observe is not None:
-            observe(entry.name, before, image)
+            observe(entry, image)
     return finished(image)
 
 

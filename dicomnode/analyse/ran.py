@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from dicomnode.analyse.numbers import Numbers
 from dicomnode.analyse.register import Registration
 from dicomnode.analyse.segments import Placed
-from dicomnode.values import Change, Refusal, Remark, RemarkKind
+from dicomnode.values import Change, Refusal, Remark, RemarkKind, Unreported
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -17,7 +17,8 @@ class Ran:
 
     steps: remarks of the steps themselves. told, registered: how further volumes were laid over the first
     one, in words and for who computes. where: what was computed on a device, and what beside it. refusal: why
-    nothing was analysed. changes: of lesions since an earlier study.
+    nothing was analysed. changes: of lesions since an earlier study. unreported: candidates that are no
+    findings, where somebody asked for them.
     """
 
     placed: Placed = field(default_factory=Placed)
@@ -28,6 +29,7 @@ class Ran:
     where: Mapping[str, str] = field(default_factory=dict)
     refusal: Refusal | None = None
     changes: tuple[Change, ...] = ()
+    unreported: Unreported = field(default_factory=Unreported)
 
     @property
     def remarks(self) -> Iterator[Remark]:

@@ -14,6 +14,7 @@ from dicomnode.analyse.onto import onto
 from dicomnode.analyse.prepare import prepare, prepare_image
 from dicomnode.analyse.register import Registration
 from dicomnode.analyse.resample import Prepared
+from dicomnode.analyse.stages import Stage, Watch, observer
 from dicomnode.analyse.tag_numbers import NoNumberError, numbers_of
 from dicomnode.analyse.together import prepare_together
 from dicomnode.engine import InputSpec, Manifest, Preparation
@@ -44,6 +45,10 @@ class Ready:
 class Images(Protocol):
     """Where images are prepared and kept: here, or on a device."""
 
+    @property
+    def watch(self) -> Watch | None:
+        """Who is shown each stage of what is prepared here; None: nobody."""
+
     def prepare(self, name: str, volume: Volume, entries: Sequence[Preparation], progress: Progress) -> Grid:
         """Prepare the first input; return its grid. Raises NodeError(PREPARATION_FAILED)."""
 
@@ -58,12 +63,13 @@ class Images(Protocol):
 class HostImages:
     """`Images` on the host."""
 
-    def __init__(self) -> None:
+    def __init__(self, watch: Watch | None = None) -> None:
         self.mapping: dict[str, Prepared] = {}
+        self.watch = watch
 
     def prepare(self, name: str, volume: Volume, entries: Sequence[Preparation], progress: Progress) -> Grid:
         """Prepare it with the CPU."""
-        image = self.mapping[name] = prepare(volume, entries, progress)
+        image = self.mapping[name] = prepare(volume, entries, progress, observer(self.watch, name))
         return image.grid
 
     def bring(self, name: str, image: Prepared, why: str) -> None:
@@ -99,7 +105,9 @@ def make_ready(
     for spec in further:
         if not (spec.beside_first or spec.is_compared):
             image, said = _further(spec, laid.images[spec.name], grid, progress)
-            images.bring(spec.name, prepare_image(image, spec.prepare, progress), _ONTO_FIRST)
+            _show_laid(images, spec, first, image)
+            ready = prepare_image(image, spec.prepare, progress, observer(images.watch, spec.name))
+            images.bring(spec.name, ready, _ONTO_FIRST)
             remarks += said
     return Ready(
         images=images.mapping,
@@ -149,11 +157,17 @@ def _together(
         if image is None or not image.grid.same_as(first.grid):
             image, said = _further(spec, image, first.grid, progress)
             remarks += said
+            _show_laid(images, spec, specs[0], image)
         channels[spec.name] = image
-    ready = prepare_together(channels, {spec.name: spec.prepare for spec in specs}, progress)
+    ready = prepare_together(channels, {spec.name: spec.prepare for spec in specs}, progress, images.watch)
     for name, image in ready.items():
         images.bring(name, image, _TOGETHER)
     return ready[specs[0].name].grid, remarks
+
+
+def _show_laid(images: Images, spec: InputSpec, first: InputSpec, image: Prepared) -> None:
+    if images.watch is not None:
+        images.watch(Stage(name=spec.name, done=f"onto the grid of {first.name}", image=image))
 
 
 def _further(

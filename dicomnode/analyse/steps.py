@@ -68,7 +68,8 @@ class Chain:
     """What the steps of one analysis share: the prepared inputs, the grid of the source, earlier results.
 
     images: by name of the [[input]], the first one first, all on one `grid`. rows: numbers of attributes.
-    unit: of the first input's volume. part: is told when a part of a step has ended, see `clock`.
+    unit: of the first input's volume. part: is told when a part of a step has ended, see `clock`. unreported:
+    whether candidates that are not reported are kept.
     """
 
     package: EnginePackage
@@ -80,6 +81,7 @@ class Chain:
     rows: Mapping[str, Float32] = field(default_factory=dict)
     results: dict[str, Result] = field(default_factory=dict)
     part: Callable[[str], None] = _untimed
+    unreported: bool = False
 
     @property
     def image(self) -> Prepared:

@@ -19,6 +19,7 @@ from dicomnode.analyse.preparations import PREPARATIONS
 from dicomnode.analyse.preparations.geometry import cut_foreground, foreground_of
 from dicomnode.analyse.prepare import finished
 from dicomnode.analyse.resample import Prepared
+from dicomnode.analyse.stages import Watch, observer
 from dicomnode.engine import Preparation
 from dicomnode.engine.manifest.preparation_geometry import CropForeground
 from dicomnode.values import Progress
@@ -37,7 +38,10 @@ class _Stretch:
 
 
 def prepare_together(
-    images: Images, entries: Mapping[str, Sequence[Preparation]], progress: Progress
+    images: Images,
+    entries: Mapping[str, Sequence[Preparation]],
+    progress: Progress,
+    watch: Watch | None = None,
 ) -> dict[str, Prepared]:
     """Do the preparations of each channel to it; return float32 (k, j, i), contiguous and read-only, by name.
 
@@ -50,10 +54,13 @@ def prepare_together(
     here = dict(images)
     for parts in zip(*stretches.values(), strict=True):
         own = dict(zip(images, parts, strict=True))
-        here = _values_changed(here, own, progress)
+        here = _values_changed(here, own, progress, watch)
         changes = {name: part.change for name, part in own.items() if part.change is not None}
         if changes:
             here = _grid_changed(here, changes, progress)
+            for name, change in changes.items():
+                if (seen := observer(watch, name)) is not None:
+                    seen(change, here[name])
     return {name: finished(image) for name, image in here.items()}
 
 
@@ -68,7 +75,9 @@ def _stretches(entries: Sequence[Preparation]) -> list[_Stretch]:
     return found
 
 
-def _values_changed(images: Images, own: Mapping[str, _Stretch], progress: Progress) -> dict[str, Prepared]:
+def _values_changed(
+    images: Images, own: Mapping[str, _Stretch], progress: Progress, watch: Watch | None
+) -> dict[str, Prepared]:
     """Do the entries of each channel that keep the grid."""
     filled = any(
         getattr(entry.declared, "over", "") == _FILLED for part in own.values() for entry in part.values
@@ -76,10 +85,12 @@ def _values_changed(images: Images, own: Mapping[str, _Stretch], progress: Progr
     foreground = _filled(images) if filled else None
     changed = {}
     for name, image in images.items():
-        here = image
+        here, seen = image, observer(watch, name)
         for entry in own[name].values:
             given = replace(here, foreground=foreground)
             here = PREPARATIONS[entry.name].run(given, entry.declared, progress)
+            if seen is not None:
+                seen(entry, here)
         changed[name] = replace(here, foreground=None)
     return changed
 

@@ -145,14 +145,35 @@ def _groups(headers: Sequence[Header], name: str) -> Iterator[tuple[str, list[He
 
 
 def _walk(paths: Iterable[Path]) -> list[Path]:
-    """Return all files among and below `paths`, sorted, each once; links to folders are not followed."""
+    """Return all files among and below `paths`, sorted, each once.
+
+    Links to folders are followed: who links a study into a data set wants it there. A folder that is reached
+    in several ways, or holds itself, is entered once.
+    """
     found: set[Path] = set()
+    entered: set[tuple[int, int]] = set()
     for path in paths:
         if path.is_file():
             found.add(path)
         elif path.is_dir():
-            for folder, _, names in os.walk(path):
+            for folder, below, names in os.walk(path, followlinks=True):
+                is_new = _enter(folder, entered)
+                below[:] = sorted(below) if is_new else []
+                if not is_new:
+                    continue
                 found.update(file for name in names if (file := Path(folder, name)).is_file())
         else:
             raise NodeError(NO_INSTANCES, path=path)
     return sorted(found)
+
+
+def _enter(folder: str, entered: set[tuple[int, int]]) -> bool:
+    """Take note of a folder; tell whether it has not been entered before."""
+    try:
+        facts = os.stat(folder)  # noqa: PTH116  as `os.walk` names it
+    except OSError:
+        return False  # gone since it was listed
+    key = facts.st_dev, facts.st_ino
+    is_new = key not in entered
+    entered.add(key)
+    return is_new

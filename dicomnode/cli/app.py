@@ -33,6 +33,10 @@ from dicomnode.cli import (
     train,
     train_anomaly,
     train_features,
+    train_generator,
+    train_lungs,
+    train_multitask,
+    train_recipes,
     try_,
     why,
 )
@@ -81,6 +85,10 @@ feedback.add_to(app)
 app.add_typer(train.app, name="train")
 train_anomaly.add_to(train.app)
 train_features.add_to(train.app)
+train_generator.add_to(train.app)
+train_lungs.add_to(train.app)
+train_multitask.add_to(train.app)
+train_recipes.add_to(train.app)
 app.add_typer(federate.app, name="federate")
 
 

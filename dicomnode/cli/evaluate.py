@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,27 +11,50 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dicomnode import __version__
-from dicomnode.cli.engine_named import named_engine, usual_settings
-from dicomnode.cli.options import ConfigOption, threads
-from dicomnode.cli.output import Bars, JsonOption, bars, console, print_json
-from dicomnode.cli.writing import require_writable, write_file
-from dicomnode.faults import EXIT_DONE, EXIT_PARTLY, PART_EMPTY, SPLIT_WRONG, USAGE, NodeError
+from dicomnode.cli.engine_named import usual_settings
+from dicomnode.cli.evaluate_run import (
+    Run,
+    columns_of,
+    compared,
+    in_company,
+    judged,
+    looked_at,
+    package_named,
+    watching_if,
+)
+from dicomnode.cli.evaluated import told, write_evaluation
+from dicomnode.cli.options import ConfigOption
+from dicomnode.cli.output import Bars, JsonOption, bars
+from dicomnode.cli.writing import require_writable
+from dicomnode.faults import (
+    PART_EMPTY,
+    SPLIT_WRONG,
+    USAGE,
+    NodeError,
+)
 
 if TYPE_CHECKING:
     from dicomnode.engine import EnginePackage
     from dicomnode.evaluate.data import LabelledData
-    from dicomnode.evaluate.dataset import DataSetLook
-    from dicomnode.evaluate.evaluation import Evaluation
     from dicomnode.evaluate.intervals import Resampling
-    from dicomnode.evaluate.running import Evaluated, Judging
-    from dicomnode.settings import Settings
+    from dicomnode.evaluate.running import Judging
 
 EPILOG = (
     "EXIT STATUS: 0 every study was answered and judged, 1 the labels, the split or --out are wrong, 2 "
-    "usage, 3 no DICOM in DIR, no study of the part, no label that answers the engine, or (--site) no study "
-    "yet, 4 judged, but some studies have no answer, 10 configuration, 11 a file or the journal cannot be "
-    "read, 12 an engine does not load."
+    "usage, 3 no DICOM in DIR, no study of the part, no label that answers the engine, (--readers) no two "
+    "readers, or (--site) no study yet, 4 judged, but some studies have no answer, 10 configuration, 11 a "
+    "file or the journal cannot be read, 12 an engine does not load."
 )
+
+_ALONE = "--matrix, --site and an ENGINE with --data are three things: one at a time"
+_PEOPLE = (
+    "--readers compares people: leave the ENGINE out; with one, readers of the data stand beside it anyway"
+)
+_ITSELF = "--compare names the engine itself: there is nothing to compare"
+
+_NEEDED = "An ENGINE and --data DIR are needed, or --readers without an ENGINE, or --matrix, or --site"
+
+_OF_READERS = "--readers takes --data, --labels, --reader-columns, --order and --machine-labels alone"
 
 EngineArgument = Annotated[
     str | None, typer.Argument(metavar="ENGINE", help="Name of an engine, or folder of a package.")
@@ -46,6 +68,14 @@ DataOption = Annotated[
 LabelsOption = Annotated[
     Path | None,
     typer.Option("--labels", metavar="FILE.csv", help="Labels; keys are UIDs, accessions or files."),
+]
+LesionsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--lesions",
+        metavar="FILE.csv",
+        help="Lesions, a row each: seriesuid, coordX, coordY, coordZ, diameter_mm; of pictures column, row.",
+    ),
 ]
 CompareOption = Annotated[
     str | None, typer.Option("--compare", metavar="OTHER", help="Another engine on the same studies.")
@@ -79,10 +109,33 @@ MatrixOption = Annotated[
     typer.Option("--matrix", metavar="FILE.json", help="Judge the confusion matrix of others instead."),
 ]
 
+ReadersOption = Annotated[
+    bool,
+    typer.Option("--readers", help="Instead: how far those who labelled the data agree among themselves."),
+]
+ReaderColumnsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--reader-columns",
+        metavar="[NAME=]A,B",
+        help="Columns of --labels, one for each reader; NAME is an output of ENGINE, where one is judged.",
+    ),
+]
+OrderOption = Annotated[
+    str,
+    typer.Option("--order", metavar="LABEL,LABEL", help="With --readers: labels from the least to the most."),
+]
+FeaturesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--features", metavar="ENGINE", help="With --look: by the features of this engine, not of greys."
+    ),
+]
 SiteOption = Annotated[
     str | None,
     typer.Option("--site", metavar="NAME", help="Instead: how this engine of the node fares at this site."),
 ]
+FIRST = 100
 FirstOption = Annotated[int, typer.Option("--first", min=1, help="With --site: of so many studies.")]
 
 
@@ -90,6 +143,7 @@ def evaluate(  # noqa: PLR0917  typer gives each by its name
     engine: EngineArgument = None,
     data: DataOption = None,
     labels: LabelsOption = None,
+    lesions: LesionsOption = None,
     compare: CompareOption = None,
     part: PartOption = "",
     split: SplitOption = None,
@@ -99,9 +153,13 @@ def evaluate(  # noqa: PLR0917  typer gives each by its name
     resamples: ResamplesOption = 2000,
     seed: SeedOption = 0,
     look: LookOption = False,
+    features: FeaturesOption = None,
     matrix: MatrixOption = None,
+    readers: ReadersOption = False,
+    reader_columns: ReaderColumnsOption = None,
+    order: OrderOption = "",
     site: SiteOption = None,
-    first: FirstOption = 100,
+    first: FirstOption = FIRST,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -110,37 +168,129 @@ def evaluate(  # noqa: PLR0917  typer gives each by its name
     The truth is matched with the engine's outputs by code, else by label. A study without a truth is not a
     negative one. What could not be analysed is counted and named. --site tells of an engine of the configured
     node, in shadow or live, what the journal knows: how many studies, refusals, times, findings, answers.
+    --readers compares people: columns of a table, and SEG, RTSTRUCT and SR of different authors. Where an
+    ENGINE is judged on data of several readers, the report sets it beside them. Nobody is named.
     """
-    from dicomnode.cli.evaluated import print_matrix
     from dicomnode.evaluate.intervals import Resampling
 
+    asked = _Asked.of(locals())
+    _must_make_sense(asked, order=order, readers=readers)
+    _must_be_one_thing(asked, matrix, site, first, readers=readers)
+    resampling = Resampling(resamples=resamples, seed=seed)
     if matrix is not None:
-        return print_matrix(matrix, as_json=as_json)
+        from dicomnode.cli.evaluate_matrix import evaluate_matrix
+
+        return evaluate_matrix(matrix, out, resampling, as_json=as_json)
     if site is not None:
         from dicomnode.cli.evaluate_site import evaluate_site
 
         return evaluate_site(site, first, config, out, as_json=as_json)
-    if engine is None or not data:
-        raise NodeError(USAGE, problem="An ENGINE and --data DIR are needed, or --matrix, or --site")
-    if look and out is None:
-        raise NodeError(USAGE, problem="--look needs --out: it stands on the page")
+    if not data or (engine is None and not readers):
+        raise NodeError(USAGE, problem=_NEEDED)
+    if engine is None:
+        return _of_readers(asked, order, resampling)
+    return _of_engine(asked, engine, resampling)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """The options of the verb that speak of labelled studies."""
+
+    engine: str | None
+    data: list[Path] | None
+    labels: Path | None
+    lesions: Path | None
+    compare: str | None
+    part: str
+    split: Path | None
+    match: list[str] | None
+    machine_labels: bool
+    out: Path | None
+    seed: int
+    look: bool
+    features: str | None
+    reader_columns: list[str] | None
+    config: Path | None
+    as_json: bool
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> _Asked:
+        """Take the options of the verb by their names."""
+        return cls(**{one.name: given[one.name] for one in fields(cls)})
+
+
+def _must_make_sense(asked: _Asked, *, order: str, readers: bool) -> None:
+    """Raise NodeError(USAGE) where options do not go together: none is passed over in silence."""
+    of_an_engine = asked.compare or asked.part or asked.split or asked.match or asked.look or asked.lesions
+    for wrong, problem in (
+        (asked.look and asked.out is None, "--look needs --out: it stands on the page"),
+        (asked.features and not asked.look, "--features is what --look goes by"),
+        (order and not readers, "--order is the order of what --readers compares"),
+        (asked.reader_columns and asked.labels is None, "--reader-columns needs --labels FILE.csv"),
+        (readers and asked.engine is None and of_an_engine, _OF_READERS),
+    ):
+        if wrong:
+            raise NodeError(USAGE, problem=problem)
+
+
+def _must_be_one_thing(
+    asked: _Asked, matrix: Path | None, site: str | None, first: int, *, readers: bool
+) -> None:
+    """Raise NodeError(USAGE) where two things are asked for at once: one would be passed over in silence."""
+    kept = {"out", "seed", "config", "as_json"}
+    of_studies = readers or any(getattr(asked, one.name) for one in fields(asked) if one.name not in kept)
+    for wrong, problem in (
+        (of_studies + (matrix is not None) + (site is not None) > 1, _ALONE),
+        (first != FIRST and site is None, "--first is of --site"),
+        (readers and asked.engine is not None, _PEOPLE),
+    ):
+        if wrong:
+            raise NodeError(USAGE, problem=problem)
+
+
+def _of_readers(asked: _Asked, order: str, resampling: Resampling) -> int:
+    """Compare people."""
+    from dicomnode.cli.evaluate_readers import ReadersAsked, evaluate_readers
+
+    people = ReadersAsked(
+        data=tuple(asked.data or ()),
+        labels=asked.labels,
+        columns=tuple(asked.reader_columns or ()),
+        order=order,
+        machine_labels=asked.machine_labels,
+    )
+    return evaluate_readers(people, resampling, asked.out, as_json=asked.as_json)
+
+
+def _of_engine(asked: _Asked, engine: str, resampling: Resampling) -> int:
+    """Judge an engine, and another one beside it; write and print what came of it."""
+    out, data = asked.out, asked.data or []
     if out is not None:
         require_writable(out)
-    settings = usual_settings(config)
-    packages = [_package(name, settings) for name in (engine, compare) if name is not None]
-    said = [_said(package, match or [], first=n == 0) for n, package in enumerate(packages)]
-    with bars(quiet=as_json) as progress:
-        known, parts = _data(data, labels, part, split, progress)
-        how = _how(part, parts, Resampling(resamples=resamples, seed=seed), machine_labels=machine_labels)
+    settings = usual_settings(asked.config)
+    packages = [package_named(name, settings) for name in (engine, asked.compare) if name is not None]
+    if len({one.digest for one in packages}) < len(packages):
+        raise NodeError(USAGE, problem=_ITSELF)
+    said = [_said(package, asked.match or [], first=n == 0) for n, package in enumerate(packages)]
+    with bars(quiet=asked.as_json) as progress:
+        known, parts = _data(data, asked.labels, asked.part, asked.split, progress)
+        known = known if asked.lesions is None else _with_lesions(known, asked.lesions, packages[0], data)
+        how = _how(asked.part, parts, resampling, machine_labels=asked.machine_labels)
+        columns = columns_of(asked.reader_columns, known, packages[0])
+        run = Run(data=known, settings=settings, progress=progress)
+        watching = watching_if(look=asked.look)
         evaluated = [
-            _judged(package, known, replace(how, said=words), settings, progress)
-            for package, words in zip(packages, said, strict=True)
+            judged(package, run, replace(how, said=words), watching if n == 0 else None)
+            for n, (package, words) in enumerate(zip(packages, said, strict=True))
         ]
-        evaluation = _compared(evaluated, how)
+        evaluated[0] = in_company(evaluated[0], run, packages[0], columns, replace(how, said=said[0]))
+        evaluation = compared(evaluated, columns, how)
         if out is not None:
-            seen = _look(known, evaluation, seed, progress) if look else None
-            _write(evaluation, evaluated[0], seen, out, progress)
-    return _told(evaluation, out, as_json=as_json)
+            look = None
+            if watching is not None:
+                look = looked_at(run, evaluation, asked.seed, watching, asked.features)
+            write_evaluation(evaluation, evaluated[0], look, out, progress)
+    return told(evaluation, out, as_json=asked.as_json)
 
 
 def _how(
@@ -158,27 +308,6 @@ def _how(
     )
 
 
-def _told(evaluation: Evaluation, out: Path | None, *, as_json: bool) -> int:
-    """Print the evaluation; return the exit status."""
-    from dicomnode.cli.evaluated import print_evaluation
-
-    if as_json:
-        print_json(evaluation.to_document())
-    else:
-        print_evaluation(evaluation)
-        if out is not None:
-            console.print(f"The report lies in {out / 'report.html'}", markup=False)
-    return _status(evaluation)
-
-
-def _package(name: str, settings: Settings | None) -> EnginePackage:
-    """Load an engine by its name, or the package of a folder."""
-    from dicomnode.engine import load_package
-
-    folder = Path(name)
-    return load_package(folder) if folder.is_dir() else named_engine(name, None, settings)
-
-
 def _said(package: EnginePackage, texts: list[str], *, first: bool) -> dict[str, tuple[str, ...]]:
     """Read the counterparts that are said by hand; the second engine need not have all outputs."""
     from dicomnode.evaluate.truth import said_counterparts
@@ -194,11 +323,11 @@ def _data(
     Raises NodeError: USAGE, SPLIT_WRONG, SPLIT_LEAKS, PART_EMPTY, and as `read_labelled`.
     """
     from dicomnode.assemble import DecoderLimits, DecoderPool
-    from dicomnode.evaluate.data import Part, check_leaks, kept_split, read_labelled, strata_of
+    from dicomnode.evaluate.data import Part, check_leaks, kept_split, numbered, read_labelled, strata_of
 
     known = read_labelled(data, labels, progress)
     if not part and split is None:
-        return known, _kept_beside(data, known)
+        return numbered(known), _kept_beside(data, known)
     if part and part not in list(Part):
         raise NodeError(USAGE, problem=f"--part takes {', '.join(Part)}, not {part!r}")
     path = split or data[0] / "split.json"
@@ -210,11 +339,22 @@ def _data(
         check_leaks({str(one): studies for one, studies in parts.items()}, decode, progress)
     counts = tuple((str(one), len(studies)) for one, studies in parts.items())
     if not part:
-        return known, counts
+        return numbered(known), counts
     chosen = known.only(drawn.patients(Part(part)))
     if not chosen.studies:
         raise NodeError(PART_EMPTY, part=part)
-    return chosen, counts
+    return numbered(chosen, among=known), counts
+
+
+def _with_lesions(
+    known: LabelledData, lesions: Path, package: EnginePackage, data: list[Path]
+) -> LabelledData:
+    """Add the lesions of a table, which are of the only kind that the engine looks for unless they say."""
+    from dicomnode.evaluate.data import with_lesions
+    from dicomnode.evaluate.truth import wanted_outputs
+
+    labels = [one.label for one in wanted_outputs(package.manifest, {}) if one.is_lesion]
+    return with_lesions(known, lesions, list(dict.fromkeys(labels)), data)
 
 
 def _kept_beside(data: list[Path], known: LabelledData) -> tuple[tuple[str, int], ...]:
@@ -226,73 +366,6 @@ def _kept_beside(data: list[Path], known: LabelledData) -> tuple[tuple[str, int]
             drawn = load_split(path)
             return tuple((str(one), len(drawn.of(one, known.studies))) for one in Part)
     return ()
-
-
-def _judged(
-    package: EnginePackage, data: LabelledData, how: Judging, settings: Settings | None, progress: Bars
-) -> Evaluated:
-    from dicomnode.assemble import DecoderLimits
-    from dicomnode.engine import RuntimeWish, wish_of
-    from dicomnode.evaluate.running import judge
-    from dicomnode.serve import Answering, AnsweringPlan, Occasion, decoder_limits
-
-    made_at = how.made_at or datetime.now(UTC)
-    plan = AnsweringPlan(
-        threads=(settings.analyse.threads if settings is not None else 0) or threads(),
-        # The salt is new each time: no result of an evaluation can be taken for one of an installation
-        occasion=Occasion(study_version=1, made_at=made_at, salt=os.urandom(32)),
-        wish=RuntimeWish() if settings is None else wish_of(settings, package.manifest.name),
-        decoding=DecoderLimits() if settings is None else decoder_limits(settings.assemble),
-    )
-    with Answering(package, plan) as answering:
-        return judge(data, answering, how, progress)
-
-
-def _compared(evaluated: list[Evaluated], how: Judging) -> Evaluation:
-    from dicomnode.evaluate.running import compare
-
-    first = evaluated[0].evaluation
-    if len(evaluated) == 1:
-        return first
-    return compare(first, evaluated[1].evaluation, how.resampling)
-
-
-def _look(known: LabelledData, evaluation: Evaluation, seed: int, progress: Bars) -> DataSetLook:
-    """Look at the data set; what the first question with classes took for the truth is doubted."""
-    from dicomnode.evaluate.dataset import answer_labels, look_at_studies
-
-    labels = answer_labels(evaluation.classifications[0]) if evaluation.classifications else None
-    return look_at_studies(known, labels, seed, progress=progress)
-
-
-def _write(
-    evaluation: Evaluation, evaluated: Evaluated, look: DataSetLook | None, out: Path, progress: Bars
-) -> None:
-    """Write the page and the JSON, each whole or not at all. Raises NodeError(FILE_NOT_WRITTEN)."""
-    from dicomnode.assemble import DecoderLimits, DecoderPool
-    from dicomnode.evaluate.page import report_html
-    from dicomnode.evaluate.running import worst_pictures
-
-    with DecoderPool(DecoderLimits()) as decode:
-        pictures = list(worst_pictures(evaluated, decode=decode, progress=progress))
-    write_file(out / "report.html", report_html(evaluation, pictures, look).encode())
-    _write_json(out / "evaluation.json", evaluation.to_document())
-    if look is not None:
-        from dicomnode.evaluate.dataset import look_document
-
-        _write_json(out / "dataset.json", look_document(look))
-
-
-def _write_json(path: Path, document: dict[str, Any]) -> None:
-    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
-    write_file(path, (text + "\n").encode())
-
-
-def _status(evaluation: Evaluation) -> int:
-    from dicomnode.evaluate.evaluation import RunState
-
-    unanswered = len(evaluation.runs) - evaluation.count(RunState.ANALYSED)
-    return EXIT_PARTLY if unanswered else EXIT_DONE
 
 
 def add_to(app: typer.Typer) -> None:

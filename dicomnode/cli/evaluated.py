@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dicomnode.cli.output import console, print_json, print_table, result_console
-from dicomnode.faults import EXIT_DONE, MATRIX_WRONG, NodeError
+from dicomnode.cli.output import Bars, console, print_json, print_table, result_console
+from dicomnode.cli.writing import write_file
+from dicomnode.faults import EXIT_DONE, EXIT_PARTLY
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dicomnode.evaluate.dataset import DataSetLook
     from dicomnode.evaluate.evaluation import Evaluation
     from dicomnode.evaluate.intervals import Interval
-    from dicomnode.evaluate.leading import Headline
+    from dicomnode.evaluate.running import Evaluated
 
 _RUNS_SHOWN = 20
 
@@ -29,9 +32,11 @@ def print_evaluation(evaluation: Evaluation) -> None:
         f"{evaluation.engine.text} on {studies} of {counted(data.patients, 'patient')}{part}.", markup=False
     )
     for warning in evaluation.warnings:
-        result_console.print(f"[bold red]![/] {_plain(warning)}")
+        result_console.print("[bold red]![/]", end=" ")
+        result_console.print(warning, markup=False)
     leads = [
-        (result.output.title, lead.title, lead.text, result.output.truth) for result, lead in evaluation.leads
+        (one.output.title, one.headline.lead.title, one.headline.text, one.output.truth)
+        for one in evaluation.results
     ]
     print_table("What leads", ("output", "figure", "value", "the truth is"), leads)
     for result in evaluation.results:
@@ -45,8 +50,9 @@ def print_evaluation(evaluation: Evaluation) -> None:
         print_table(title, ("figure", "value", percent, "patients"), rows)
     _print_runs(evaluation)
     _print_comparison(evaluation)
+    _print_companies(evaluation)
     for text in (*evaluation.unmatched, *evaluation.remarks):
-        result_console.print(f"- {_plain(text)}")
+        result_console.print(f"- {text}", markup=False)
 
 
 def _row(interval: Interval) -> tuple[str, str, str, int]:
@@ -91,62 +97,71 @@ def _print_comparison(evaluation: Evaluation) -> None:
         test = one.test
         result_console.print(
             f"{one.output}: right by this engine alone {test.only_second}, by the other alone "
-            f"{test.only_first}; McNemar p {_plain(test.p_value.text)}"
+            f"{test.only_first}; McNemar p {test.p_value.text}",
+            markup=False,
         )
     for text in compared.remarks:
-        result_console.print(f"- {_plain(text)}")
+        result_console.print(f"- {text}", markup=False)
 
 
-def _plain(text: str) -> str:
-    return text.replace("[", "\\[")
+def _print_companies(evaluation: Evaluation) -> None:
+    """Each output beside the readers of the data."""
+    if not evaluation.companies:
+        return
+    rows = [
+        (one.output, one.measure, one.engine.text, one.among.text, one.difference.text)
+        for one in evaluation.companies
+    ]
+    columns = ("output", "agreement", "engine with readers", "readers with one another", "difference")
+    print_table("Beside the readers", columns, rows)
+    for one in evaluation.companies:
+        result_console.print(f"{one.output}: {one.verdict}", markup=False)
+    if len(evaluation.companies) > 1:
+        from dicomnode.evaluate.page.company import several_outputs
+
+        result_console.print(f"- {several_outputs(evaluation.companies)}", markup=False)
 
 
-# ── the matrix of others ──
+# ── written, and told ──
 
 
-def print_matrix(path: Path, *, as_json: bool) -> int:
-    """Judge a confusion matrix, and what is printed beside it. Raises NodeError(MATRIX_WRONG)."""
-    from dicomnode.evaluate.documents import figure_document
-
-    told = _judged_matrix(path)
+def told(evaluation: Evaluation, out: Path | None, *, as_json: bool) -> int:
+    """Print the evaluation; return the exit status."""
     if as_json:
-        print_json(
-            {
-                "schema": 1,
-                "lead": figure_document(told.lead),
-                "warnings": list(told.warnings),
-                "contradictions": [one.text for one in told.contradictions],
-                "then": [figure_document(one) for one in told.then],
-            }
-        )
-        return EXIT_DONE
-    first, *rest = told.lines()
-    result_console.print(f"[bold]{_plain(first)}[/]")
-    alarms = {*told.warnings, *(one.text for one in told.contradictions)}
-    for line in rest:
-        result_console.print(f"[bold red]![/] {_plain(line)}" if line in alarms else _plain(line))
-    console.print("Figures of a matrix alone have no interval: whose the cases are is not known.")
-    return EXIT_DONE
+        print_json(evaluation.to_document())
+    else:
+        print_evaluation(evaluation)
+        if out is not None:
+            console.print(f"The report lies in {out / 'report.html'}", markup=False)
+    return _status(evaluation)
 
 
-def _judged_matrix(path: Path) -> Headline:
-    from dicomnode.evaluate import ConfusionMatrix, Printed, classification_report, headline
+def write_evaluation(
+    evaluation: Evaluation, evaluated: Evaluated, look: DataSetLook | None, out: Path, progress: Bars
+) -> None:
+    """Write the page and the JSON, each whole or not at all. Raises NodeError(FILE_NOT_WRITTEN)."""
+    from dicomnode.assemble import DecoderLimits, DecoderPool
+    from dicomnode.evaluate.page import report_html
+    from dicomnode.evaluate.running import worst_pictures
 
-    try:
-        document: Any = json.loads(path.read_bytes())
-        matrix = ConfusionMatrix(
-            labels=tuple(str(label) for label in document["labels"]),
-            counts=document["counts"],
-            positive=document.get("positive"),
-        )
-        printed = [
-            Printed(name=str(one["name"]), text=str(one["text"]), label=one.get("label"))
-            for one in document.get("printed", [])
-        ]
-        return headline(classification_report(matrix), printed)
-    except OSError as error:
-        raise NodeError(MATRIX_WRONG, path=path, problem=error.strerror or error) from error
-    except KeyError as error:
-        raise NodeError(MATRIX_WRONG, path=path, problem=f"it lacks {error.args[0]!r}") from error
-    except (AttributeError, TypeError, ValueError) as error:
-        raise NodeError(MATRIX_WRONG, path=path, problem=str(error)) from error
+    # The numbers first: whatever comes of the pictures and the page, the work is not lost
+    _write_json(out / "evaluation.json", evaluation.to_document())
+    with DecoderPool(DecoderLimits()) as decode:
+        pictures = list(worst_pictures(evaluated, decode=decode, progress=progress))
+    write_file(out / "report.html", report_html(evaluation, pictures, look).encode())
+    if look is not None:
+        from dicomnode.evaluate.dataset import look_document
+
+        _write_json(out / "dataset.json", look_document(look))
+
+
+def _write_json(path: Path, document: dict[str, Any]) -> None:
+    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+    write_file(path, (text + "\n").encode())
+
+
+def _status(evaluation: Evaluation) -> int:
+    from dicomnode.evaluate.evaluation import RunState
+
+    unanswered = len(evaluation.runs) - evaluation.count(RunState.ANALYSED)
+    return EXIT_PARTLY if unanswered else EXIT_DONE

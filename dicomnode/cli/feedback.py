@@ -1,4 +1,4 @@
-"""`dicomnode feedback list|export`: what doctors said of the results, over time and as labels."""
+"""`dicomnode feedback …`: what doctors said of the results, over time and as labels."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dicomnode.cli import feedback_answer
 from dicomnode.cli.options import ConfigOption, open_journal, open_settings
 from dicomnode.cli.output import (
     JsonOption,
@@ -36,7 +37,7 @@ EXPORT_EPILOG = (
 _SHOWN = 40
 
 app = typer.Typer(
-    help="What doctors say of the results: corrected SEG, edited or verified SR, assessments.",
+    help="What doctors say of the results: corrected SEG, edited or verified SR, assessments, yes and no.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -61,21 +62,32 @@ def list_(
     away; missed: drawn by somebody, and not found. Of each finding the last word counts in the months.
     """
     from dicomnode.evaluate.feedback import by_month
+    from dicomnode.store import labels_kept
 
-    with open_journal(open_settings(config)) as journal:
+    settings = open_settings(config)
+    with open_journal(settings) as journal:
         records = journal.feedback(_query(engine, since))
     if not records:
         raise NodeError(FEEDBACK_NONE, of=f" on {engine}" if engine else "")
+    kept = labels_kept(settings.store.path)
     months = by_month(records)
     if as_json:
         document = {
             "schema": 1,
             "months": [_month_document(one) for one in months],
             "feedback": [_document(one) for one in records],
+            "labels": {
+                "path": str(kept.path),
+                "studies": kept.studies,
+                "objects": kept.objects,
+                "bytes": kept.bytes,
+            },
         }
         print_json(document)
     else:
         _print(months, records)
+        size = f"{kept.objects} objects, {kept.bytes / 1e6:.1f} MB that the store holds already"
+        console.print(f"Labels of {kept.studies} studies lie in {kept.path}: {size}.", markup=False)
     return EXIT_DONE
 
 
@@ -101,11 +113,11 @@ def _print(months: Sequence[Month], records: Sequence[FeedbackRecord]) -> None:
             one.kind,
             one.dice,
             one.difference_ml,
-            "verified" if one.verified else "",
+            "verified" if one.verified else one.recognised_by,
         )
         for one in records[-_SHOWN:]
     ]
-    heads = ("engine", "when", "study", "finding", "was", "Dice", "difference ml", "")
+    heads = ("engine", "when", "study", "finding", "was", "Dice", "difference ml", "known by")
     print_table("One by one", heads, shown)
     if len(records) > _SHOWN:
         result_console.print(f"The last {_SHOWN} of {len(records)}; --json has all.", markup=False)
@@ -126,6 +138,8 @@ def _month_document(one: Month) -> dict[str, Any]:
 
 
 def _document(one: FeedbackRecord) -> dict[str, Any]:
+    from dicomnode.journal import BY_HAND
+
     return {
         "at": one.at.isoformat(),
         "engine": one.engine,
@@ -141,8 +155,8 @@ def _document(one: FeedbackRecord) -> dict[str, Any]:
         "recognised_by": one.recognised_by,
         "our_object": one.object_uid,
         "tracking_uid": one.tracking_uid,
-        "their_object": one.their_uid,
-        "their_sop_class_uid": one.their_class_uid,
+        "their_object": None if one.their_uid == BY_HAND else one.their_uid,
+        "their_sop_class_uid": one.their_class_uid or None,
     }
 
 
@@ -156,8 +170,9 @@ def export(
 ) -> int:
     """Write the studies that doctors have answered, with their answers, as --data of train and evaluate.
 
-    Each study is a folder: its images, and the last SEG, RTSTRUCT or SR on each as label-N.dcm; where all was
-    accepted, our own SEG. The files are NOT de-identified: names and IDs of patients are in them.
+    Each study is a folder: its images, and the last SEG, RTSTRUCT or SR on each as label-N.dcm; where nobody
+    drew one, our own SEG as it was accepted and rejected. The files are NOT de-identified: names and IDs of
+    patients are in them.
     """
     from dicomnode.serve.feedback.export import export_labels, exported_document
 
@@ -183,4 +198,5 @@ def export(
 
 def add_to(parent: typer.Typer) -> None:
     """Add the verbs."""
+    feedback_answer.add_to(app)
     parent.add_typer(app, name="feedback")

@@ -19,6 +19,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from dicomnode.faults import NodeError
 
@@ -59,21 +60,22 @@ def print_failure(error: NodeError, *, as_json: bool = False) -> None:
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a table on stdout; wide cells fold, none is cut."""
-    table = Table(title=title or None, title_justify="left", header_style="bold", expand=False)
+    named = Text(title, style="table.title") if title else None
+    table = Table(title=named, title_justify="left", header_style="bold", expand=False)
     for column in columns:
         number = bool(rows) and all(isinstance(row[len(table.columns)], int | float) for row in rows)
         # Words in the first column and positions stand whole; the long text folds
         whole = not table.columns or column.startswith("x, y, z")
         table.add_column(column, justify="right" if number else "left", overflow="fold", no_wrap=whole)
     for row in rows:
-        table.add_row(*(_cell(value) for value in row))
+        table.add_row(*(Text(_cell(value)) for value in row))  # brackets in labels are no markup
     result_console.print(table)
 
 
 def _cell(value: object) -> str:
     if value is None:
         return "–"
-    return f"{value:.2f}" if isinstance(value, float) else str(value).replace("[", "\\[")
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
 def short_uid(uid: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -9,24 +10,38 @@ import typer
 
 from dicomnode.cli.output import JsonOption, bars, console, print_json, print_table
 from dicomnode.cli.writing import require_writable
-from dicomnode.faults import EXIT_DONE
+from dicomnode.faults import EXIT_DONE, USAGE, NodeError
 
 if TYPE_CHECKING:
     from dicomnode.learn.generate import Kind, SynthSet
     from dicomnode.learn.generate.plan import Size
 
-EPILOG = "EXIT STATUS: 0 generated, 1 --out cannot be written, 2 usage, 11 the disk is full or fails."
+EPILOG = (
+    "EXIT STATUS: 0 generated, 1 --out cannot be written, or a generator draws copies alone, 2 usage, "
+    "11 the disk is full or fails, 12 the generator is damaged, or torch or MONAI is not installed."
+)
 
 _KINDS = (
     "thorax: chest CT with nodules (seconds a case); volumes: small CT of ellipsoids with lesions in the "
     "liver; contrasts: MR of a head in two contrasts, with an age; discs: chest films with an opacity; "
-    "photos: moles in colour; cine: a beating chamber."
+    "mammograms: a breast with a mass; photos: moles in colour; fundus: an eye's ground with spots by grade; "
+    "ultrasound: a lobe with a nodule; cine: a beating chamber."
 )
 
 
 def synth(  # noqa: PLR0917  typer gives each by its name
-    kind: Annotated[str, typer.Argument(metavar="KIND", help=_KINDS)],
     out: Annotated[Path, typer.Option("--out", help="Folder for the studies: new, or empty.")],
+    kind: Annotated[str | None, typer.Argument(metavar="KIND", help=_KINDS)] = None,
+    generator: Annotated[
+        Path | None,
+        typer.Option(
+            "--generator", metavar="DIR", help="Draw with what `dicomnode train generator` made, and no KIND."
+        ),
+    ] = None,
+    label: Annotated[
+        str,
+        typer.Option("--label", help="Of a generator: what to draw; all that it knows in turn unless given."),
+    ] = "",
     cases: Annotated[int, typer.Option("--cases", help="How many studies.")] = 20,
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same bytes.")] = 1,
     size: Annotated[str, typer.Option("--size", help="small: few voxels; full: more.")] = "small",
@@ -47,7 +62,14 @@ def synth(  # noqa: PLR0917  typer gives each by its name
 
     Nobody was imaged: every header says so (Synthetic Data, patient, comments), so that no archive takes one
     for a patient's. Patients have one to three studies; half of the studies have something to find.
+    With --generator a network draws instead, as it has learned: then nothing is known to be true, and what
+    is too near to an image that it has learned from is not written.
     """
+    _refuse_mixed(kind, generator, label, of_phantoms=(contrast, without_below, teaching, size != "small"))
+    if generator is not None:
+        from dicomnode.cli.synth_generator import draw
+
+        return draw(generator, out, cases=cases, seed=seed, label=label, as_json=as_json)
     from dicomnode.learn.generate import SynthPlan, synth_cases
 
     plan = SynthPlan(
@@ -67,6 +89,21 @@ def synth(  # noqa: PLR0917  typer gives each by its name
     else:
         _print(made, document)
     return EXIT_DONE
+
+
+def _refuse_mixed(
+    kind: str | None, generator: Path | None, label: str, of_phantoms: Sequence[object]
+) -> None:
+    """Refuse what does not go together. Raises NodeError(USAGE)."""
+    problem = ""
+    if (kind is None) == (generator is None):
+        problem = "either a KIND of phantom is drawn, or with --generator DIR"
+    elif generator is None and label:
+        problem = "--label is of a generator"
+    elif generator is not None and any(of_phantoms):
+        problem = "--size, --contrast-to-noise, --without-below and --teaching are of phantoms alone"
+    if problem:
+        raise NodeError(USAGE, problem=problem)
 
 
 def _document(made: SynthSet) -> dict[str, Any]:

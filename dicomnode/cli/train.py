@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -18,6 +20,7 @@ from dicomnode.cli.train_feedback import DataAsked, FeedbackOption, read_data
 from dicomnode.cli.train_keys import key_values
 from dicomnode.cli.train_options import (
     ColumnOption,
+    CompareInitOption,
     DataOption,
     DeviceOption,
     EpochsOption,
@@ -25,6 +28,7 @@ from dicomnode.cli.train_options import (
     FreezeOption,
     InitOption,
     LabelsOption,
+    LesionsOption,
     MachineLabelsOption,
     NetworkOption,
     OutOption,
@@ -76,7 +80,7 @@ app = typer.Typer(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
+class Asked:
     """The options that all tasks share."""
 
     data: DataAsked
@@ -89,6 +93,7 @@ class _Asked:
     resume: bool
     replace: bool
     init: Path | None
+    compare_init: bool
     freeze: str
     device: str
     threads: int
@@ -100,13 +105,9 @@ class _Asked:
     as_json: bool
 
 
-@app.command("segment", epilog=EPILOG)
-def segment(  # noqa: PLR0917  typer gives each by its name
+def _shared(
+    *,
     out: OutOption,
-    structure: Annotated[
-        list[str] | None,
-        typer.Option("--structure", help="Name of what is learned; all that is outlined unless given."),
-    ] = None,
     data: DataOption = None,
     from_feedback: FeedbackOption = False,
     labels: LabelsOption = None,
@@ -121,6 +122,7 @@ def segment(  # noqa: PLR0917  typer gives each by its name
     resume: ResumeOption = False,
     replace: ReplaceOption = False,
     init: InitOption = None,
+    compare_init: CompareInitOption = False,
     freeze: FreezeOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 0,
@@ -131,165 +133,129 @@ def segment(  # noqa: PLR0917  typer gives each by its name
     machine_labels: MachineLabelsOption = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
+) -> Asked:
+    """Gather the options that all tasks share; each of them is declared here alone."""
+    return asked_of(locals())
+
+
+def task(function: Callable[..., int]) -> Callable[..., int]:
+    """Make a verb of a function of `Asked` and of options of its own: it gets the shared ones, too.
+
+    --out comes first, then its own, then the others. What would be refused after hours is refused before.
+    """
+    shared = inspect.signature(_shared, eval_str=True).parameters
+    _, *own = inspect.signature(function, eval_str=True).parameters.values()
+
+    @functools.wraps(function)
+    def verb(**given: Any) -> int:
+        asked = _shared(**{name: given.pop(name) for name in shared})
+        start(asked)
+        return function(asked, **given)
+
+    out, *others = shared.values()
+    options = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in (out, *own, *others)]
+    verb.__signature__ = inspect.Signature(options, return_annotation=int)  # type: ignore[attr-defined]
+    verb.__annotations__ = {one.name: one.annotation for one in options} | {"return": int}
+    return verb
+
+
+@app.command("segment", epilog=EPILOG)
+@task
+def segment(
+    asked: Asked,
+    structure: Annotated[
+        list[str] | None,
+        typer.Option("--structure", help="Name of what is learned; all that is outlined unless given."),
+    ] = None,
 ) -> int:
     """Learn to outline what SEG or RTSTRUCT objects beside the images outline.
 
     Needs: studies with SEG or RTSTRUCT of at least three patients. Studies may know some structures only:
     what nobody has outlined in a study teaches nothing there, unless its SEG has an empty segment of it.
     """
-    asked = asked_of(locals())
-    start(asked)
     from dicomnode.learn import SegmentJob
 
     return train_task("segment", asked, lambda how, known: SegmentJob.of(how, known, structure or ()))
 
 
 @app.command("detect", epilog=EPILOG)
-def detect(  # noqa: PLR0917  typer gives each by its name
-    out: OutOption,
+@task
+def detect(
+    asked: Asked,
     structure: Annotated[
-        str | None, typer.Option("--structure", help="Kind of lesion; needed if several are outlined.")
+        str | None, typer.Option("--structure", help="Kind of lesion; needed where there are several.")
     ] = None,
-    data: DataOption = None,
-    from_feedback: FeedbackOption = False,
-    labels: LabelsOption = None,
-    run: RunOption = None,
-    split: SplitOption = None,
-    recipe: RecipeOption = None,
-    sets: SetOption = None,
-    network: NetworkOption = None,
-    epochs: EpochsOption = None,
-    seed: SeedOption = None,
-    folds: FoldsOption = None,
-    resume: ResumeOption = False,
-    replace: ReplaceOption = False,
-    init: InitOption = None,
-    freeze: FreezeOption = None,
-    device: DeviceOption = "auto",
-    threads: ThreadsOption = 0,
-    title: TitleOption = None,
-    version: VersionOption = "1.0.0",
-    preview: PreviewOption = None,
-    search: SearchOption = 0,
-    machine_labels: MachineLabelsOption = False,
-    config: ConfigOption = None,
-    as_json: JsonOption = False,
+    lesions: LesionsOption = None,
 ) -> int:
-    """Learn to find lesions: each with a centre, a size, a score and its voxels.
+    """Learn to find lesions in volumes or pictures: each with a centre, a score, and voxels where it can.
 
-    Needs: studies with SEG or RTSTRUCT of one kind of lesion, of at least three patients; each connected part
-    of an outline is a lesion, and an empty segment says that there is none.
+    Needs: one kind of lesion in at least three patients. Outlines (SEG, RTSTRUCT), of which each connected
+    part is a lesion; points, boxes, circles and ellipses of reports (SR); or rows of a table (--lesions). An
+    empty segment, a coded answer, and a row without a place say that there is none.
     """
-    asked = asked_of(locals())
-    start(asked)
     from dicomnode.learn import DetectJob
 
     wanted = (structure,) if structure else ()
+    if lesions is not None:
+        named = structure or "lesion"
+        asked = replace(asked, data=replace(asked.data, lesions=lesions, lesions_are=named))
     return train_task("detect", asked, lambda how, known: DetectJob.of(how, known, wanted))
 
 
 @app.command("classify", epilog=EPILOG)
-def classify(  # noqa: PLR0917  typer gives each by its name
-    out: OutOption,
-    column: ColumnOption,
-    data: DataOption = None,
-    from_feedback: FeedbackOption = False,
-    labels: LabelsOption = None,
-    run: RunOption = None,
-    split: SplitOption = None,
-    recipe: RecipeOption = None,
-    sets: SetOption = None,
-    network: NetworkOption = None,
-    epochs: EpochsOption = None,
-    seed: SeedOption = None,
-    folds: FoldsOption = None,
-    resume: ResumeOption = False,
-    replace: ReplaceOption = False,
-    init: InitOption = None,
-    freeze: FreezeOption = None,
-    device: DeviceOption = "auto",
-    threads: ThreadsOption = 0,
-    title: TitleOption = None,
-    version: VersionOption = "1.0.0",
-    preview: PreviewOption = None,
-    search: SearchOption = 0,
-    machine_labels: MachineLabelsOption = False,
-    config: ConfigOption = None,
-    as_json: JsonOption = False,
-) -> int:
+@task
+def classify(asked: Asked, column: ColumnOption) -> int:
     """Learn to tell classes of whole studies or pictures.
 
     Needs: a table (--labels) with the column, or reports (SR) with coded answers of that name, for at least
     three patients and two classes. 0, no, normal and the like are the lack of what is looked for.
     """
-    asked = asked_of(locals())
-    start(asked)
     from dicomnode.learn import ClassifyJob
 
     return train_task("classify", asked, lambda how, known: ClassifyJob.of(how, known, column))
 
 
 @app.command("regress", epilog=EPILOG)
-def regress(  # noqa: PLR0917  typer gives each by its name
-    out: OutOption,
+@task
+def regress(
+    asked: Asked,
     column: ColumnOption,
     unit: Annotated[
         str, typer.Option("--unit", help="Its unit in UCUM: a (years), mm, ml, %; 1 for a number without.")
     ] = "1",
-    data: DataOption = None,
-    from_feedback: FeedbackOption = False,
-    labels: LabelsOption = None,
-    run: RunOption = None,
-    split: SplitOption = None,
-    recipe: RecipeOption = None,
-    sets: SetOption = None,
-    network: NetworkOption = None,
-    epochs: EpochsOption = None,
-    seed: SeedOption = None,
-    folds: FoldsOption = None,
-    resume: ResumeOption = False,
-    replace: ReplaceOption = False,
-    init: InitOption = None,
-    freeze: FreezeOption = None,
-    device: DeviceOption = "auto",
-    threads: ThreadsOption = 0,
-    title: TitleOption = None,
-    version: VersionOption = "1.0.0",
-    preview: PreviewOption = None,
-    search: SearchOption = 0,
-    machine_labels: MachineLabelsOption = False,
-    config: ConfigOption = None,
-    as_json: JsonOption = False,
 ) -> int:
     """Learn to estimate a number of whole studies or pictures.
 
     Needs: a table (--labels) with the column, or reports (SR) with measurements of that name, for at least
     three patients. What comes out is an SR measurement in the unit.
     """
-    asked = asked_of(locals())
-    start(asked)
     from dicomnode.learn import RegressJob
 
-    code = _unit(unit)
+    code = unit_of("--unit", unit)
     return train_task("regress", asked, lambda how, known: RegressJob.of(how, known, column, code))
 
 
-def _unit(text: str) -> Code:
-    """Read a unit of UCUM. Raises NodeError(USAGE)."""
+def unit_of(option: str, text: str) -> Code:
+    """Read a unit of UCUM. option: that it was given by. Raises NodeError(USAGE)."""
     from dicomnode.values import Code
 
     if not text.isascii() or not text.isprintable() or " " in text or not 0 < len(text) <= _LONGEST_UNIT:
-        problem = f"--unit {text!r} cannot be: a unit of UCUM has 1 to {_LONGEST_UNIT} characters, no spaces"
+        problem = (
+            f"{option} {text!r} cannot be: a unit of UCUM has 1 to {_LONGEST_UNIT} characters, no spaces"
+        )
         raise NodeError(USAGE, problem=problem)
     return Code(text, "UCUM", _UNITS.get(text, text))
 
 
-def asked_of(given: Mapping[str, Any]) -> _Asked:
+def asked_of(given: Mapping[str, Any]) -> Asked:
     """Gather the options of a task. Raises NodeError(USAGE)."""
     flags = {name: given[name] for name in ("network", "epochs", "seed", "folds") if given[name] is not None}
+    compare_init = given["compare_init"]
+    if compare_init and given["init"] is None:
+        raise NodeError(USAGE, problem="--compare-init compares with and without --init, which is not given")
     if given["threads"] < 0:
         raise NodeError(USAGE, problem=f"--threads {given['threads']} cannot be: it is 0 or more")
-    return _Asked(
+    return Asked(
         data=DataAsked.of(given),
         out=given["out"],
         run=given["run"],
@@ -301,6 +267,7 @@ def asked_of(given: Mapping[str, Any]) -> _Asked:
         replace=given["replace"],
         init=given["init"],
         freeze=given["freeze"] or "",
+        compare_init=compare_init,
         device=given["device"],
         threads=given["threads"] or usable_threads(),
         title=given["title"],
@@ -312,7 +279,7 @@ def asked_of(given: Mapping[str, Any]) -> _Asked:
     )
 
 
-def start(asked: _Asked) -> None:
+def start(asked: Asked) -> None:
     """Refuse at once what would be refused after hours."""
     from dicomnode.engine.manifest.read import MANIFEST_FILE
     from dicomnode.learn import require_training
@@ -332,7 +299,7 @@ def start(asked: _Asked) -> None:
     require_writable(asked.out.parent)
 
 
-def train_task(task: Any, asked: _Asked, job_of: Any) -> int:
+def train_task(task: Any, asked: Asked, job_of: Any) -> int:
     """Read the data, train, and tell what came of it."""
     from dicomnode.cli.train_result import print_trained, train_document
     from dicomnode.learn import read_recipe, search_recipe, train_engine, trusted
@@ -358,7 +325,7 @@ def train_task(task: Any, asked: _Asked, job_of: Any) -> int:
     return EXIT_PARTLY if any(lost) else EXIT_DONE
 
 
-def _order(asked: _Asked) -> Order:
+def _order(asked: Asked) -> Order:
     from dicomnode.learn import Order, Title
 
     words = asked.out.name.replace("-", " ").replace("_", " ")
@@ -374,6 +341,7 @@ def _order(asked: _Asked) -> Order:
         resume=asked.resume,
         init=asked.init,
         freeze=asked.freeze,
+        compare_init=asked.compare_init,
         device=asked.device,
         threads=asked.threads,
     )

@@ -6,34 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dicomnode.cli.options import ConfigOption
-from dicomnode.cli.output import JsonOption
-from dicomnode.cli.train import EPILOG, asked_of, start, train_task
-from dicomnode.cli.train_feedback import FeedbackOption
-from dicomnode.cli.train_options import (
-    DataOption,
-    DeviceOption,
-    EpochsOption,
-    FoldsOption,
-    FreezeOption,
-    InitOption,
-    LabelsOption,
-    MachineLabelsOption,
-    NetworkOption,
-    OutOption,
-    PreviewOption,
-    RecipeOption,
-    ReplaceOption,
-    ResumeOption,
-    RunOption,
-    SearchOption,
-    SeedOption,
-    SetOption,
-    SplitOption,
-    ThreadsOption,
-    TitleOption,
-    VersionOption,
-)
+from dicomnode.cli.train import EPILOG, Asked, task, train_task
 
 
 def add_to(train: typer.Typer) -> None:
@@ -41,8 +14,9 @@ def add_to(train: typer.Typer) -> None:
     train.command("anomaly", epilog=EPILOG)(anomaly)
 
 
-def anomaly(  # noqa: PLR0917  typer gives each by its name
-    out: OutOption,
+@task
+def anomaly(
+    asked: Asked,
     column: Annotated[
         str | None,
         typer.Option("--column", help="Column of the table, or concept of reports: what is normal."),
@@ -51,30 +25,6 @@ def anomaly(  # noqa: PLR0917  typer gives each by its name
         str | None,
         typer.Option("--normal", help="The label that means normal; else 0, no, normal and the like."),
     ] = None,
-    data: DataOption = None,
-    from_feedback: FeedbackOption = False,
-    labels: LabelsOption = None,
-    run: RunOption = None,
-    split: SplitOption = None,
-    recipe: RecipeOption = None,
-    sets: SetOption = None,
-    network: NetworkOption = None,
-    epochs: EpochsOption = None,
-    seed: SeedOption = None,
-    folds: FoldsOption = None,
-    resume: ResumeOption = False,
-    replace: ReplaceOption = False,
-    init: InitOption = None,
-    freeze: FreezeOption = None,
-    device: DeviceOption = "auto",
-    threads: ThreadsOption = 0,
-    title: TitleOption = None,
-    version: VersionOption = "1.0.0",
-    preview: PreviewOption = None,
-    search: SearchOption = 0,
-    machine_labels: MachineLabelsOption = False,
-    config: ConfigOption = None,
-    as_json: JsonOption = False,
 ) -> int:
     """Learn what is normal, and give a score and a map of what is not (autoencoder, vae).
 
@@ -82,8 +32,6 @@ def anomaly(  # noqa: PLR0917  typer gives each by its name
     study is normal where no lesion is outlined in it. The threshold is set on normal patients whom the
     network has not seen.
     """
-    asked = asked_of(locals())
-    start(asked)
     from dicomnode.learn import AnomalyJob
 
     return train_task("anomaly", asked, lambda how, known: AnomalyJob.of(how, known, column, normal))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -27,12 +28,17 @@ FeedbackOption = Annotated[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataAsked:
-    """Where the data are. from_feedback: also in the store of the node that is configured by `config`."""
+    """Where the data are. from_feedback: also in the store of the node that is configured by `config`.
+
+    lesions: a table of lesions, and `lesions_are`: what those are that it does not name.
+    """
 
     data: Sequence[Path]
     labels: Path | None = None
     from_feedback: bool = False
     config: Path | None = None
+    lesions: Path | None = None
+    lesions_are: str = "lesion"
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> DataAsked:
@@ -76,26 +82,38 @@ def read_data(asked: DataAsked, progress: Bars, *, quiet: bool) -> tuple[Labelle
     from dicomnode.evaluate.truth import only_by_people
 
     if not asked.from_feedback:
-        return read_labelled(asked.data, asked.labels, progress), None
-    kept = _kept(asked.config)
-    files = [path for one in kept.studies for path in (*one.images, *one.labels)]
-    data = read_labelled([*asked.data, *files], asked.labels, progress)
-    accepted = {one.study_instance_uid: one.accepted for one in kept.studies}
+        return _with_lesions(asked, read_labelled(asked.data, asked.labels, progress)), None
+    with TemporaryDirectory() as scratch:
+        kept = _kept(asked.config, Path(scratch))
+        files = [path for one in kept.studies for path in (*one.images, *one.labels)]
+        data = read_labelled([*asked.data, *files], asked.labels, progress)
+    heard = {one.study_instance_uid: one for one in kept.studies}
     studies = tuple(
-        only_by_people(one, accepted[uid]) if (uid := one.study.study_instance_uid) in accepted else one
+        replace(only_by_people(one, of.accepted), patient=of.patient or one.patient)
+        if (of := heard.get(one.study.study_instance_uid)) is not None
+        else one
         for one in data.studies
     )
     for error in kept.left_out if not quiet else ():
         print_failure(error)
-    return replace(data, studies=studies), _document(kept)
+    return _with_lesions(asked, replace(data, studies=studies)), _document(kept)
 
 
-def _kept(config: Path | None) -> KeptLabels:
+def _with_lesions(asked: DataAsked, data: LabelledData) -> LabelledData:
+    """Add the lesions of the table, where there is one. Raises NodeError as `with_lesions`."""
+    if asked.lesions is None:
+        return data
+    from dicomnode.evaluate.data import with_lesions
+
+    return with_lesions(data, asked.lesions, [asked.lesions_are], asked.data)
+
+
+def _kept(config: Path | None, scratch: Path) -> KeptLabels:
     from dicomnode.journal import FeedbackQuery
     from dicomnode.serve.feedback.kept import kept_labels
 
     with open_journal(open_settings(config)) as journal:
-        return kept_labels(journal, FeedbackQuery())
+        return kept_labels(journal, FeedbackQuery(), scratch)
 
 
 def _document(kept: KeptLabels) -> dict[str, Any]:

@@ -116,7 +116,7 @@ def heads_document(trained: TrainedHeads, search: Search) -> dict[str, Any]:
 
 def detectors_document(found: Mapping[str, AnomalyHead], head: ExportedHead, normal: str) -> dict[str, Any]:
     """Return the JSON of detectors of what is not normal."""
-    from dicomnode.evaluate.documents import interval_document
+    from dicomnode.evaluate.document_parts import interval_document
 
     return {
         "schema": 1,

@@ -17,6 +17,14 @@ LabelsOption = Annotated[
         "--labels", metavar="FILE.csv", help="Table of labels: a column of UIDs or files, the others labels."
     ),
 ]
+LesionsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--lesions",
+        metavar="FILE.csv",
+        help="Lesions, a row each: seriesuid, coordX, coordY, coordZ, diameter_mm; of pictures column, row.",
+    ),
+]
 ColumnOption = Annotated[
     str, typer.Option("--column", help="Column of the table, or name of a concept in reports.")
 ]
@@ -36,7 +44,12 @@ SplitOption = Annotated[
     ),
 ]
 RecipeOption = Annotated[
-    Path | None, typer.Option("--recipe", metavar="FILE.toml", help="Recipe; the options come before it.")
+    Path | None,
+    typer.Option(
+        "--recipe",
+        metavar="NAME|FILE.toml",
+        help="One that ships (`dicomnode train recipes`), or your own; the options come before it.",
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -51,7 +64,14 @@ FoldsOption = Annotated[
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with a training that was stopped.")]
 ReplaceOption = Annotated[bool, typer.Option("--replace", help="Put it in the place of an engine.")]
 InitOption = Annotated[
-    Path | None, typer.Option("--init", help="Begin from an engine folder of `train`, or its weights.pt.")
+    Path | None,
+    typer.Option(
+        "--init",
+        help="Begin from an engine folder of `train`, its weights.pt, or a file of torchvision's weights.",
+    ),
+]
+CompareInitOption = Annotated[
+    bool, typer.Option("--compare-init", help="Train without --init, too: the card has the figures of both.")
 ]
 FreezeOption = Annotated[
     Literal["encoder", "all-but-head"] | None,

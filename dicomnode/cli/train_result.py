@@ -10,7 +10,7 @@ from dicomnode.cli.output import console, print_table
 
 if TYPE_CHECKING:
     from dicomnode.evaluate.data import LabelledData
-    from dicomnode.learn import Trained
+    from dicomnode.learn import HeldOut, Trained
 
 
 def train_document(trained: Trained, data: LabelledData, not_verified: int) -> dict[str, Any]:
@@ -30,7 +30,12 @@ def train_document(trained: Trained, data: LabelledData, not_verified: int) -> d
         "network": trained.job.recipe.net,
         "seed": trained.job.recipe.seed,
         "parts": [
-            {"part": name, "patients": len({case.patient for case in cases}), "cases": len(cases)}
+            {
+                "part": name,
+                "patients": len({case.patient for case in cases}),
+                "cases": len(cases),
+                "synthetic": sum(case.synthetic for case in cases),
+            }
             for name, cases in trained.parts.named
         ],
         "epochs": len(learned.rows),
@@ -41,16 +46,17 @@ def train_document(trained: Trained, data: LabelledData, not_verified: int) -> d
         "precision": learned.precision,
         "folds": list(trained.folds),
         "begun_from": None if trained.begun is None else trained.begun.source,
-        "held_out": [
-            {
-                "name": one.name,
-                "cases": one.cases,
-                "value": one.interval.figure.value,
-                "low": one.interval.low,
-                "high": one.interval.high,
-            }
-            for one in trained.figures
-        ],
+        "begun": None
+        if trained.begun is None
+        else {"taken": trained.begun.taken, "drawn_anew": list(trained.begun.fresh)},
+        "compared": None
+        if trained.beside is None
+        else {
+            "with": trained.beside.name,
+            "score": trained.beside.score,
+            "held_out": [_held_out(one) for one in trained.beside.figures],
+        },
+        "held_out": [_held_out(one) for one in trained.figures],
         "left_out": [{"code": one.code, "text": one.text} for one in trained.left_out],
         "not_judged": [{"code": one.code, "text": one.text} for one in trained.missed],
         "not_verified": not_verified,
@@ -60,10 +66,20 @@ def train_document(trained: Trained, data: LabelledData, not_verified: int) -> d
     }
 
 
+def _held_out(one: HeldOut) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "cases": one.cases,
+        "value": one.interval.figure.value,
+        "low": one.interval.low,
+        "high": one.interval.high,
+    }
+
+
 def print_trained(document: dict[str, Any]) -> None:
     """Print it for people."""
-    parts = [(one["part"], one["patients"], one["cases"]) for one in document["parts"]]
-    print_table("", ("part", "patients", "cases"), parts)
+    parts = [(one["part"], one["patients"], one["cases"], one["synthetic"]) for one in document["parts"]]
+    print_table("", ("part", "patients", "cases", "synthetic"), parts)
     score = document["score"]
     rows = [
         ("engine", f"{document['engine']} {document['version']}, in {document['folder']}"),
@@ -73,6 +89,10 @@ def print_trained(document: dict[str, Any]) -> None:
         ("stopped", document["stopped"] or "after its last epoch"),
         ("gate", "passed" if document["gate_passed"] else "NOT passed"),
     ]
+    begun = document["begun"]
+    if begun is not None:
+        anew = f"{begun['taken']} tensors taken, {len(begun['drawn_anew'])} drawn anew"
+        rows.insert(2, ("begun from", f"{document['begun_from']}: {anew}"))
     if document["folds"]:
         rows.insert(4, ("folds", ", ".join(f"{one:.4f}" for one in document["folds"])))
     print_table("", ("", ""), rows)
@@ -85,6 +105,8 @@ def print_trained(document: dict[str, Any]) -> None:
         )
     else:
         console.print("Nothing was held out, or judged: how good this engine is, is not known.", markup=False)
+    if document["compared"] is not None:
+        _print_compared(document, document["compared"])
     for one in (*document["left_out"], *document["not_judged"]):
         console.print(f"{one['code']} {one['text']}", markup=False)
     for code, count in document["set_aside"].items():
@@ -94,3 +116,13 @@ def print_trained(document: dict[str, Any]) -> None:
         text = f"{count} objects of machines, verified by nobody, were not learned from (--machine-labels)."
         console.print(text, markup=False)
     console.print(f"card.md and curves.html in {document['folder']} tell more.", markup=False)
+
+
+def _print_compared(document: dict[str, Any], compared: dict[str, Any]) -> None:
+    """Print what the same training gave on the same split without what this one began from."""
+    others = {one["name"]: one["value"] for one in compared["held_out"]}
+    name = document["score"]["name"]
+    rows = [(f"{name}, of the validation", document["score"]["value"], compared["score"])]
+    rows += [(one["name"], one["value"], others.get(one["name"])) for one in document["held_out"]]
+    title = f"The same training {compared['with']}, on the same split"
+    print_table(title, ("figure", "this engine", compared["with"]), rows)

@@ -11,18 +11,20 @@ import typer
 
 from dicomnode.cli.engine_named import named_engine, usual_settings
 from dicomnode.cli.options import ConfigOption, config_path, threads
-from dicomnode.cli.output import Bars, JsonOption, bars, console, print_json
+from dicomnode.cli.output import JsonOption, bars, console, print_json
+from dicomnode.cli.try_picture import PreparedOption, require_png, write_prepared
 from dicomnode.cli.writing import require_writable
 from dicomnode.faults import EXIT_DONE, EXIT_NOTHING, EXIT_PARTLY, NO_INSTANCES, USAGE, NodeError
 
 if TYPE_CHECKING:
     from dicomnode.engine import EnginePackage
-    from dicomnode.serve import FolderWalk, StudyWalk
+    from dicomnode.serve import FolderWalk, StudyWalk, WalkPlan
     from dicomnode.settings import ObjectKind, Settings
 
 EPILOG = (
-    "EXIT STATUS: 0 analysed, 1 --out cannot be written, 2 usage, 3 no DICOM in DIR or no engine wants it, 4 "
-    "some of the series that an engine wanted could not be analysed, 10 configuration, 12 an engine failed."
+    "EXIT STATUS: 0 analysed, 1 --out or --prepared cannot be written, 2 usage, 3 no DICOM in DIR or no "
+    "engine wants it, 4 some of the series that an engine wanted could not be analysed, 10 configuration, 12 "
+    "an engine failed."
 )
 
 
@@ -48,6 +50,7 @@ def try_(  # noqa: PLR0917  typer gives each by its name
             help="Kinds of objects to make: SEG, LABELMAP, SR, GSPS, SC, PM, RTSTRUCT, PDF, KOS, IMAGES.",
         ),
     ] = "SEG,SR",
+    prepared: PreparedOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -56,22 +59,26 @@ def try_(  # noqa: PLR0917  typer gives each by its name
     With a configuration, engines run as the node would run them: on its runtimes, plans and records.
     """
     from dicomnode.cli.findings import print_study
+    from dicomnode.serve import walk
 
-    if out is not None:
-        require_writable(out)
+    _require_places(out, prepared)
     kinds = _kinds(objects)
     settings = usual_settings(config)
     packages = _packages(engine or [], engine_path or [], settings)
     if settings is not None and not as_json:
         console.print(f"Engines run as {config_path(config)} says.", markup=False)
     with bars(quiet=as_json) as progress:
-        walked = _walk(paths, packages, settings, kinds, progress)
+        plan = _plan(packages, settings, kinds)
+        walked = walk(paths, plan, progress)
     if not walked.studies:
         raise NodeError(NO_INSTANCES, path=", ".join(map(str, paths)))
     documents = [
         _keep(study, walked.set_aside if index == 0 else (), out)
         for index, study in enumerate(walked.studies)
     ]
+    if prepared is not None:  # last: what was found is written by then, whatever becomes of the sheet
+        with bars(quiet=as_json) as progress:
+            write_prepared(prepared, walked, plan.decoding, progress)
     if as_json:
         # One study is the usual case and the documented object; more of them stand in a list
         print_json(documents[0] if len(documents) == 1 else {"schema": 1, "studies": documents})
@@ -81,6 +88,14 @@ def try_(  # noqa: PLR0917  typer gives each by its name
         if out is not None and out.is_dir():
             console.print(f"Objects and pictures lie in {out}", markup=False)
     return _status(walked)
+
+
+def _require_places(out: Path | None, prepared: Path | None) -> None:
+    """Tell before the work where nothing can be written. Raises NodeError: FILE_NOT_WRITTEN, USAGE."""
+    if out is not None:
+        require_writable(out)
+    if prepared is not None:
+        require_png(prepared)
 
 
 def _packages(names: list[str], folders: list[Path], settings: Settings | None) -> list[EnginePackage]:
@@ -111,22 +126,18 @@ def _kinds(objects: str) -> tuple[ObjectKind, ...]:
     return wanted
 
 
-def _walk(
-    paths: list[Path],
-    packages: list[EnginePackage],
-    settings: Settings | None,
-    kinds: tuple[ObjectKind, ...],
-    progress: Bars,
-) -> FolderWalk:
+def _plan(
+    packages: list[EnginePackage], settings: Settings | None, kinds: tuple[ObjectKind, ...]
+) -> WalkPlan:
     from dicomnode.assemble import DecoderLimits
     from dicomnode.engine import wish_of
     from dicomnode.report import ReportProfile
-    from dicomnode.serve import Occasion, WalkPlan, decoder_limits, walk
+    from dicomnode.serve import Occasion, WalkPlan, decoder_limits
 
     # The salt is new each time, so that no object of a trial can be taken for one of an installation
     occasion = Occasion(study_version=1, made_at=datetime.now(UTC).astimezone(), salt=os.urandom(32))
     names = [package.manifest.name for package in packages]
-    plan = WalkPlan(
+    return WalkPlan(
         packages=packages,
         threads=(settings.analyse.threads if settings is not None else 0) or threads(),
         profile=ReportProfile(kinds=kinds, series_number=9000),
@@ -135,7 +146,6 @@ def _walk(
         decoding=DecoderLimits() if settings is None else decoder_limits(settings.assemble),
         all_volumes=True,
     )
-    return walk(paths, plan, progress)
 
 
 def _keep(study: StudyWalk, set_aside: Any, out: Path | None) -> dict[str, Any]:

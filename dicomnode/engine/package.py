@@ -15,10 +15,17 @@ from dicomnode.engine.manifest.read import MANIFEST_FILE, read_manifest
 from dicomnode.engine.manifest.tree import Manifest, StepSpec
 from dicomnode.engine.onnx_file import LARGEST_MESSAGE_BYTES, check_onnx, whole_onnx
 from dicomnode.engine.onnx_wire import UnsafeNetworkError
-from dicomnode.faults import DIGEST_MISMATCH, MANIFEST_WRONG, NETWORK_UNSAFE, NodeError
+from dicomnode.faults import (
+    DIGEST_MISMATCH,
+    GENERATOR_NO_ENGINE,
+    MANIFEST_WRONG,
+    NETWORK_UNSAFE,
+    NodeError,
+)
 from dicomnode.settings import Problem
 
 _OTHERS_MAY_WRITE: Final = 0o002
+_GENERATOR_FILE: Final = "generator.toml"  # as `dicomnode train generator` names it
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +64,15 @@ def load_package(folder: Path) -> EnginePackage:
     """Read and verify an engine package.
 
     Raises NodeError: MANIFEST_WRONG with all problems of engine.toml, DIGEST_MISMATCH when a network is not
-    the one that engine.toml names, NETWORK_UNSAFE when it is no network or has data outside its file.
+    the one that engine.toml names, NETWORK_UNSAFE when it is no network or has data outside its file,
+    GENERATOR_NO_ENGINE for what draws images and analyses none.
     """
     path = folder / MANIFEST_FILE
     try:
         text = _read_regular(path)
     except OSError as error:
+        if (folder / _GENERATOR_FILE).is_file():
+            raise NodeError(GENERATOR_NO_ENGINE, path=folder) from error
         raise NodeError(MANIFEST_WRONG, path=path, problems=error.strerror or str(error)) from error
     manifest, problems = read_manifest(path, text)
     if manifest is None:

@@ -1,7 +1,7 @@
 """Compares what an engine found with what is true: how often it is right, how sure, and how sure we can be.
 
 Needs no DICOM and no engine: labels, scores, masks, points in LPS mm. Names are loaded when first used; areas
-under curves, calibration and kappa need scikit-learn (the extra `evaluate`).
+under curves and calibration need scikit-learn (the extra `evaluate`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
         Weights,
         cohen_kappa,
         fleiss_kappa,
+        intraclass_correlation,
+        krippendorff_alpha,
         observed_agreement,
         readers_dice,
     )
@@ -91,7 +93,7 @@ if TYPE_CHECKING:
         Task,
     )
     from dicomnode.evaluate.page.gallery import WorstPicture
-    from dicomnode.evaluate.page.report import report_html, write_report
+    from dicomnode.evaluate.page.report import report_html
     from dicomnode.evaluate.pictures import Place, truth_and_found_png
     from dicomnode.evaluate.pointing import LesionBox, Pointed, PointingGame, pointed, pointing_game
     from dicomnode.evaluate.worst import WorstCase, worst_cases
@@ -103,6 +105,8 @@ _HOMES = {
         "Weights",
         "cohen_kappa",
         "fleiss_kappa",
+        "intraclass_correlation",
+        "krippendorff_alpha",
         "observed_agreement",
         "readers_dice",
     ),
@@ -166,7 +170,7 @@ _HOMES = {
     ),
     "metrics": ("VolumeError", "dice", "hausdorff95_mm", "volume_error"),
     "page.gallery": ("WorstPicture",),
-    "page.report": ("report_html", "write_report"),
+    "page.report": ("report_html",),
     "pictures": ("Place", "truth_and_found_png"),
     "pointing": ("LesionBox", "Pointed", "PointingGame", "pointed", "pointing_game"),
     "worst": ("WorstCase", "worst_cases"),
@@ -244,6 +248,8 @@ __all__ = [
     "froc",
     "hausdorff95_mm",
     "headline",
+    "intraclass_correlation",
+    "krippendorff_alpha",
     "look_at",
     "match_candidates",
     "matrix_at",
@@ -267,7 +273,6 @@ __all__ = [
     "truth_and_found_png",
     "volume_error",
     "worst_cases",
-    "write_report",
 ]
 
 __getattr__ = lazy_face(__name__, _HOMES)

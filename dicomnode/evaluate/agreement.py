@@ -1,7 +1,9 @@
-"""How far readers agree, beyond what chance would give: labels by kappa, outlines by overlap.
+"""How far readers agree, beyond what chance would give: labels by kappa and alpha, numbers, outlines.
 
 Cohen, Educational and Psychological Measurement 20 (1960), weighted: Psychological Bulletin 70 (1968);
-Fleiss, Psychological Bulletin 76 (1971). Kappa is at most 1; 0 is chance, below it is worse than chance.
+Fleiss, Psychological Bulletin 76 (1971); Krippendorff, Content Analysis (2004), chapter 11; intraclass
+correlation: Shrout and Fleiss, Psychological Bulletin 86 (1979). Each is at most 1; 0 is chance, below it is
+worse than chance.
 """
 
 from __future__ import annotations
@@ -11,14 +13,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import combinations
+from typing import Final
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from dicomnode.evaluate.cases import NO_CASES
 from dicomnode.evaluate.figures import Figure, mean, share
 from dicomnode.evaluate.metrics import Voxels, dice
-from dicomnode.evaluate.scikit import need_scikit_learn
 from dicomnode.values import Mask
+from dicomnode.values.geometry import Float64
+
+_ROUNDING: Final = 1e-12  # of a sum of squares: what is less than this part of it is none
 
 
 class Weights(StrEnum):
@@ -78,17 +84,26 @@ def cohen_kappa(
     used = {*first, *second}
     if len(used) == 1:
         return Figure(name=name, value=None, reason=f"both call every case {used.pop()}")
-    need_scikit_learn("Cohen's kappa")
-    from sklearn.metrics import cohen_kappa_score  # noqa: PLC0415 (of an extra)
-
     index = {label: n for n, label in enumerate(labels)}
-    value = cohen_kappa_score(
-        [index[one] for one in first],
-        [index[one] for one in second],
-        labels=list(index.values()),  # all of them: one that nobody used is a step all the same
-        weights=None if weights is Weights.NONE else str(weights),
-    )
-    return Figure(name=name, value=float(value))
+    counts = np.zeros((len(labels), len(labels)))
+    np.add.at(counts, ([index[one] for one in first], [index[one] for one in second]), 1)
+    return Figure(name=name, value=kappa_of_counts(counts, weights))
+
+
+def kappa_of_counts(counts: ArrayLike, weights: Weights = Weights.NONE) -> float | None:
+    """Cohen's kappa of how often two readers gave each pair of labels: (labels of one, of the other).
+
+    None without a case, and where chance alone would agree. It is made thousands of times in a bootstrap,
+    where scikit-learn's, which the tests hold against it, would take minutes.
+    """
+    table = np.asarray(counts, dtype=np.float64)
+    total = table.sum()
+    if not total:
+        return None
+    steps = np.abs(np.subtract.outer(np.arange(len(table)), np.arange(len(table))))
+    apart = {Weights.NONE: steps > 0, Weights.LINEAR: steps, Weights.QUADRATIC: steps**2}[weights]
+    expected = float((apart * np.outer(table.sum(axis=1), table.sum(axis=0))).sum()) / total
+    return None if expected == 0.0 else 1.0 - float((apart * table).sum()) / expected
 
 
 def fleiss_kappa(readings: Sequence[Sequence[str]], labels: Sequence[str]) -> Figure:
@@ -108,11 +123,81 @@ def fleiss_kappa(readings: Sequence[Sequence[str]], labels: Sequence[str]) -> Fi
     if len(used) == 1:
         return Figure(name=name, value=None, reason=f"all call every case {used.pop()}")
     many = readers.pop()
-    # Neither SciPy nor scikit-learn has it. counts: (cases, labels)
-    counts = np.array([[list(case).count(label) for label in labels] for case in readings], dtype=np.float64)
-    observed = float(((counts**2).sum(axis=1) - many).mean()) / (many * (many - 1))
-    expected = float(((counts.sum(axis=0) / counts.sum()) ** 2).sum())
-    return Figure(name=name, value=(observed - expected) / (1.0 - expected))
+    counts = [[list(case).count(label) for label in labels] for case in readings]
+    return fleiss_of_counts(np.array(counts), many)
+
+
+def fleiss_of_counts(counts: NDArray[np.integer], readers: int) -> Figure:
+    """Fleiss' kappa of how often each label was given to each case (cases, labels); rows add up to `readers`.
+
+    Neither SciPy nor scikit-learn has it.
+    """
+    given = counts.sum(axis=0)
+    if not given.any() or np.count_nonzero(given) == 1:
+        reason = "all call every case the same" if given.any() else NO_CASES
+        return Figure(name="fleiss_kappa", value=None, reason=reason)
+    observed = float((counts.astype(np.float64) ** 2).sum(axis=1).mean() - readers)
+    expected = float(((given / given.sum()) ** 2).sum())
+    observed /= readers * (readers - 1)
+    return Figure(name="fleiss_kappa", value=(observed - expected) / (1.0 - expected))
+
+
+def krippendorff_alpha(counts: NDArray[np.integer], *, ordered: bool = False) -> Figure:
+    """Krippendorff's alpha: any number of readers, of whom not all have read every case.
+
+    counts: how often each label was given to each case (cases, labels); a case that one reader alone has read
+    says nothing. ordered: labels stand in an order, and lie as far apart as there are values between them;
+    else any two differ alike. None where one label is used throughout.
+    """
+    name = "krippendorff_alpha_ordinal" if ordered else "krippendorff_alpha"
+    of_case = counts.sum(axis=1)
+    paired = counts[of_case > 1].astype(np.float64)
+    if not len(paired):
+        return Figure(name=name, value=None, reason="no case has two readers")
+    each = paired / (of_case[of_case > 1] - 1)[:, None]
+    together = each.T @ paired - np.diag(each.sum(axis=0))  # coincidences (labels, labels)
+    given = together.sum(axis=1)
+    if np.count_nonzero(given) == 1:
+        return Figure(name=name, value=None, reason="all call every case the same")
+    apart = _apart(given, ordered=ordered)
+    expected = float((apart * np.outer(given, given)).sum()) / (float(given.sum()) - 1.0)
+    return Figure(name=name, value=1.0 - float((apart * together).sum()) / expected)
+
+
+def _apart(given: Float64, *, ordered: bool) -> Float64:
+    """How far labels lie from each other, squared (labels, labels); given: how often each was."""
+    many = len(given)
+    if not ordered:
+        return 1.0 - np.eye(many)
+    upto = np.cumsum(given)
+    middle = upto - given / 2.0  # half of a label's own values count
+    squared: Float64 = np.subtract.outer(middle, middle) ** 2
+    return squared
+
+
+def intraclass_correlation(numbers: ArrayLike) -> Figure:
+    """ICC(2,1) of Shrout and Fleiss: readers drawn from many, absolute agreement, one reading each.
+
+    numbers: float (cases, readers), none missing. None with fewer than two cases or readers, and where all
+    numbers are the same.
+    """
+    name = "icc_2_1"
+    table = np.asarray(numbers, dtype=np.float64)
+    if table.ndim != 2 or min(table.shape) < 2:
+        return Figure(name=name, value=None, reason="it takes two cases and two readers, and more")
+    many, readers = table.shape
+    if table.min() == table.max():  # rounding would leave differences, and a figure made of them
+        return Figure(name=name, value=None, reason="all numbers are the same")
+    middle = table.mean()
+    between_cases = readers * float(((table.mean(axis=1) - middle) ** 2).sum())
+    between_readers = many * float(((table.mean(axis=0) - middle) ** 2).sum())
+    rest = max(float(((table - middle) ** 2).sum()) - between_cases - between_readers, 0.0)
+    of_cases, of_readers = between_cases / (many - 1), between_readers / (readers - 1)
+    left = rest / ((many - 1) * (readers - 1))
+    whole = of_cases + (readers - 1) * left + readers * (of_readers - left) / many
+    if whole <= _ROUNDING * (of_cases + of_readers + left):
+        return Figure(name=name, value=None, reason="cases have the same mean, and so have readers")
+    return Figure(name=name, value=(of_cases - left) / whole)
 
 
 def readers_dice(outlines: Sequence[Mask | Voxels]) -> ReadersDice:

@@ -7,20 +7,25 @@ from typing import Any, Final
 
 from dicomnode.evaluate.calibration import Calibration
 from dicomnode.evaluate.detection import FrocCurve
+from dicomnode.evaluate.document_parts import (
+    Document,
+    case_document,
+    code_document,
+    data_document,
+    figure_document,
+    interval_document,
+    resampling_document,
+)
 from dicomnode.evaluate.evaluation import (
     SCHEMA,
     CaseRun,
     Comparison,
-    DataFacts,
     EngineFacts,
     Evaluation,
     task_of,
 )
-from dicomnode.evaluate.figures import Figure
-from dicomnode.evaluate.intervals import Interval, Resampling
 from dicomnode.evaluate.leading import Headline
 from dicomnode.evaluate.outcomes import (
-    CaseName,
     ClassCurves,
     ClassificationResult,
     DetectionResult,
@@ -29,9 +34,7 @@ from dicomnode.evaluate.outcomes import (
     Result,
     SegmentationResult,
 )
-from dicomnode.values import Code
-
-Document = dict[str, Any]
+from dicomnode.evaluate.readers.company_document import company_document
 
 
 def evaluation_document(evaluation: Evaluation) -> Document:
@@ -40,49 +43,26 @@ def evaluation_document(evaluation: Evaluation) -> Document:
     return {
         "schema": SCHEMA,
         "engine": _engine(evaluation.engine),
-        "data": _data(evaluation.data),
+        "data": data_document(evaluation.data),
         "made_at": None if evaluation.made_at is None else evaluation.made_at.isoformat(),
         "node_version": evaluation.node_version,
-        "resampling": _resampling(evaluation.resampling),
+        "resampling": resampling_document(evaluation.resampling),
         "warnings": list(evaluation.warnings),
         "headline": [
-            {"task": str(task_of(result)), "output": result.output.label, "figure": figure_document(lead)}
-            for result, lead in evaluation.leads
+            {
+                "task": str(task_of(one)),
+                "output": one.output.label,
+                "figure": figure_document(one.headline.lead),
+                "at": None if one.headline.at is None else figure_document(one.headline.at),
+            }
+            for one in evaluation.results
         ],
         "results": [result_document(result) for result in evaluation.results],
         "runs": [_run(run) for run in evaluation.runs],
         "unmatched": list(evaluation.unmatched),
         "remarks": list(evaluation.remarks),
         "comparison": None if compared is None else _comparison(compared),
-    }
-
-
-def figure_document(figure: Figure) -> Document:
-    """One figure: value, or null with the reason."""
-    return {
-        "name": figure.name,
-        "label": figure.label,
-        "value": figure.value,
-        "reason": figure.reason or None,
-        "part": figure.part,
-        "whole": figure.whole,
-    }
-
-
-def interval_document(interval: Interval) -> Document:
-    """A figure with its interval, and how it was drawn."""
-    return {
-        **figure_document(interval.figure),
-        "low": interval.low,
-        "high": interval.high,
-        "standard_error": interval.standard_error,
-        "level": interval.level,
-        "method": str(interval.method),
-        "resamples": interval.resamples,
-        "undefined": interval.undefined,
-        "patients": interval.patients,
-        "seed": interval.seed,
-        "remarks": list(interval.remarks),
+        "readers": [company_document(one) for one in evaluation.companies],
     }
 
 
@@ -93,7 +73,7 @@ def result_document(result: Result) -> Document:
         "output": _output(result.output),
         "headline": _headline(result.headline),
         "figures": [interval_document(one) for one in result.intervals],
-        "unanswered": [_case(case) for case in result.unanswered],
+        "unanswered": [case_document(case) for case in result.unanswered],
         "untold": result.untold,
         "remarks": list(result.remarks),
         **_OF_TASK[type(result)](result),
@@ -107,7 +87,7 @@ def _segmentation(result: SegmentationResult) -> Document:
     return {
         "cases": [
             {
-                **_case(one.case),
+                **case_document(one.case),
                 "dice": one.dice,
                 "hd95_mm": one.hd95_mm,
                 "found_ml": one.found_ml,
@@ -131,16 +111,21 @@ def _detection(result: DetectionResult) -> Document:
     ]
     cases = [
         {
-            **_case(one.case),
+            **case_document(one.case),
             "lesions": [
                 {"diameter_mm": lesion.diameter_mm, "score": lesion.score} for lesion in one.outcome.lesions
             ],
             "false_alarms": list(one.outcome.false_alarms),
+            "candidates": {
+                "lesions": [lesion.score for lesion in one.free.lesions],
+                "false_alarms": list(one.free.false_alarms),
+            },
         }
         for one in result.cases
     ]
     return {
         "threshold": result.threshold,
+        "candidates_down_to": result.down_to,
         "froc": _froc(result.curve),
         "sensitivity_by_size": sizes,
         "cases": cases,
@@ -170,7 +155,7 @@ def _classification(result: ClassificationResult) -> Document:
         "matrix": {"labels": list(matrix.labels), "counts": matrix.counts.tolist()},
         "curves": [_curves(one) for one in result.curves],
         "cases": [
-            {**_case(one.case), "truth": one.truth, "called": one.called, "scores": list(one.scores)}
+            {**case_document(one.case), "truth": one.truth, "called": one.called, "scores": list(one.scores)}
             for one in result.cases
         ],
     }
@@ -220,8 +205,8 @@ def _calibration(calibration: Calibration) -> Document:
 
 def _regression(result: RegressionResult) -> Document:
     return {
-        "unit": _code(result.unit),
-        "cases": [{**_case(one.case), "found": one.found, "true": one.true} for one in result.cases],
+        "unit": code_document(result.unit),
+        "cases": [{**case_document(one.case), "found": one.found, "true": one.true} for one in result.cases],
     }
 
 
@@ -239,6 +224,7 @@ _OF_TASK: Final[Mapping[type[Any], Callable[[Any], Document]]] = {
 def _headline(headline: Headline) -> Document:
     return {
         "lead": figure_document(headline.lead),
+        "at": None if headline.at is None else figure_document(headline.at),
         "warnings": list(headline.warnings),
         "contradictions": [one.text for one in headline.contradictions],
         "then": [figure_document(one) for one in headline.then],
@@ -264,6 +250,7 @@ def _comparison(comparison: Comparison) -> Document:
                 "difference": interval_document(one.difference.interval),
                 "higher_is_better": one.higher_is_better,
                 "bearing_patients": one.bearing,
+                "differing_patients": one.differing,
                 "left_out": one.left_out,
                 "verdict": str(one.verdict),
             }
@@ -298,27 +285,9 @@ def _engine(engine: EngineFacts) -> Document:
     }
 
 
-def _data(data: DataFacts) -> Document:
-    return {
-        "studies": data.studies,
-        "patients": data.patients,
-        "synthetic": data.synthetic,
-        "part": data.part or None,
-        "parts": dict(data.parts),
-        "annotations": data.annotations,
-        "labels": data.labels or None,
-        "set_aside": dict(sorted(data.set_aside.items())),
-        "digest": data.digest or None,
-    }
-
-
-def _resampling(how: Resampling) -> Document:
-    return {"method": str(how.method), "resamples": how.resamples, "level": how.level, "seed": how.seed}
-
-
 def _run(run: CaseRun) -> Document:
     return {
-        **_case(run.case),
+        **case_document(run.case),
         "state": str(run.state),
         "code": run.code or None,
         "reason": run.reason or None,
@@ -329,20 +298,7 @@ def _run(run: CaseRun) -> Document:
 def _output(output: OutputName) -> Document:
     return {
         "label": output.label,
-        "type": None if output.type is None else _code(output.type),
+        "type": None if output.type is None else code_document(output.type),
         "truth": output.truth,
         "by": output.by,
     }
-
-
-def _case(case: CaseName) -> Document:
-    return {
-        "patient": case.patient,
-        "study_instance_uid": case.study_instance_uid,
-        "series_instance_uid": case.series_instance_uid or None,
-        "place": case.place or None,
-    }
-
-
-def _code(code: Code) -> Document:
-    return {"code": code.value, "scheme": code.scheme, "meaning": code.meaning}

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from dicomnode.evaluate.comparison import Difference, McNemar
-from dicomnode.evaluate.figures import Figure, counted
+from dicomnode.evaluate.figures import counted
 from dicomnode.evaluate.intervals import Resampling
 from dicomnode.evaluate.outcomes import (
     TASK_OF,
@@ -22,6 +22,7 @@ from dicomnode.evaluate.outcomes import (
     SegmentationResult,
     Task,
 )
+from dicomnode.evaluate.readers.company import Company
 
 SCHEMA: Final = 1
 
@@ -109,7 +110,8 @@ class Compared:
     """A figure of both engines on the same cases: `first` is the other engine, `second` the one judged.
 
     higher_is_better: False of errors and distances. bearing: patients that the figure hangs on, as the sick
-    for a recall; None where all do. left_out: cases that only the other engine answered.
+    for a recall; None where all do. differing: those of whom both engines do not say the same, None where not
+    known. left_out: cases that only the other engine answered.
     """
 
     task: Task
@@ -117,13 +119,16 @@ class Compared:
     difference: Difference
     higher_is_better: bool
     bearing: int | None = None
+    differing: int | None = None
     left_out: int = 0
 
     @property
     def verdict(self) -> Verdict:
         """Better or worse where the interval of the difference leaves out 0, of six patients and more.
 
-        Not better where cases that the other one answered are left out: they may be the hard ones.
+        Not better where cases that the other one answered are left out: they may be the hard ones. Nor where
+        both say the same of all but five patients and fewer: that these five speak for it may be chance, and
+        intervals of percentiles do not know it. To be worse takes less: it is a warning, better is a claim.
         """
         low, high = self.difference.interval.low, self.difference.interval.high
         patients = self.difference.interval.patients if self.bearing is None else self.bearing
@@ -133,7 +138,10 @@ class Compared:
             return Verdict.CHANCE
         if (low > 0.0) != self.higher_is_better:
             return Verdict.WORSE
-        return Verdict.UNKNOWN if self.left_out else Verdict.BETTER
+        if self.left_out:
+            return Verdict.UNKNOWN
+        few = self.differing is not None and self.differing < FEWEST_TO_TELL
+        return Verdict.CHANCE if few else Verdict.BETTER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,8 +167,9 @@ class Evaluation:
     """All that was found out; sets are never pooled: one output, one result.
 
     runs: every case with what came of it, none left out. alarms: sentences on the data and on outputs without
-    any answer that nobody may overlook. unmatched: sentences on outputs and labels that have
-    no counterpart. resampling: how intervals were drawn. made_at: time-zone aware, None in tests.
+    any answer that nobody may overlook. unmatched: sentences on outputs and labels that have no counterpart.
+    companies: outputs beside the readers of the data, where there are several. resampling: how intervals were
+    drawn. made_at: time-zone aware, None in tests.
     """
 
     engine: EngineFacts
@@ -174,6 +183,7 @@ class Evaluation:
     unmatched: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     comparison: Comparison | None = None
+    companies: tuple[Company, ...] = ()
     resampling: Resampling = field(default_factory=Resampling)
     node_version: str = ""
     made_at: datetime | None = None
@@ -191,11 +201,6 @@ class Evaluation:
             told += [f"{one.output.label}: {text}" for text in one.headline.warnings]
             told += [f"{one.output.label}: {said.text}" for said in one.headline.contradictions]
         return tuple(told)
-
-    @property
-    def leads(self) -> tuple[tuple[Result, Figure], ...]:
-        """The first figure of each result, in the order of `results`."""
-        return tuple((one, one.headline.lead) for one in self.results)
 
     def count(self, state: RunState) -> int:
         """How many cases ended so."""

@@ -72,11 +72,17 @@ class Contradiction:
     computed: Figure
 
     @property
+    def shown(self) -> str:
+        """What the matrix gives, as it is written: counts whole, figures with their counts."""
+        exact = self.computed.value
+        return f"{exact:.0f}" if exact is not None and self.printed.name in _COUNTS else self.computed.text
+
+    @property
     def text(self) -> str:
         """One sentence."""
-        exact = self.computed.value
-        shown = f"{exact:.0f}" if exact is not None and self.printed.name in _COUNTS else self.computed.text
-        return f"The printed {self.computed.title}, {self.printed.text}, contradicts the matrix: {shown}."
+        return (
+            f"The printed {self.computed.title}, {self.printed.text}, contradicts the matrix: {self.shown}."
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,16 +91,23 @@ class Headline:
 
     lead: the recall of what is looked for, else the lowest recall of a class. warnings: sentences that stand
     beside it. then: all other figures, the accuracy last, with what calling everything one class would give.
+    at: what the lead was bought with, and says nothing without: the false alarms of a sensitivity.
     """
 
     lead: Figure
     warnings: tuple[str, ...]
     contradictions: tuple[Contradiction, ...]
     then: tuple[Figure, ...]
+    at: Figure | None = None
+
+    @property
+    def text(self) -> str:
+        """The lead, and at what it was reached."""
+        return self.lead.text if self.at is None else f"{self.lead.text} at {self.at.text} {self.at.title}"
 
     def lines(self) -> tuple[str, ...]:
         """The whole headline in sentences, in order."""
-        first = f"{self.lead.title}: {self.lead.text}"
+        first = f"{self.lead.title}: {self.text}"
         told = [first, *self.warnings, *(one.text for one in self.contradictions)]
         return (*told, *(f"{figure.title}: {figure.text}" for figure in self.then))
 
@@ -128,7 +141,9 @@ def contradictions(report: ClassificationReport, printed: Sequence[Printed]) -> 
     for one in printed:
         figure = known.get((one.name, one.label))
         if figure is None:
-            raise ValueError(f"the report has no {one.name!r} of {one.label!r}")
+            names = ", ".join(sorted({name for name, _ in known}))
+            of = "" if one.label is None else f" of {one.label!r}"
+            raise ValueError(f"the report has no {one.name!r}{of}; with a label, or without: {names}")
         # Half of the last printed decimal, and what the representation of both in binary can add
         if figure.value is None or abs(figure.value - one.value) > one.half_step * (1 + 1e-9):
             found.append(Contradiction(printed=one, computed=figure))
@@ -169,9 +184,12 @@ def _missed(report: ClassificationReport, leading: ClassFigures) -> list[str]:
             continue
         if recall < MISSED:
             hits, missed = one.recall.part, one.support - (one.recall.part or 0)
-            told.append(
-                f"Of {one.support} cases that are {one.label}, {hits} were found, {missed} were missed."
-            )
+            of = f"Of {one.support} cases that are {one.label}, "
+            looked_for = report.matrix.positive
+            if looked_for in {None, one.label}:
+                told.append(f"{of}{hits} were found, {missed} were missed.")
+            else:  # nobody looks for those who have nothing
+                told.append(f"{of}{missed} were called something else.")
         if accuracy - recall > HIDDEN:
             told.append(f"The accuracy ({accuracy:.3f}) hides the recall of {one.label} ({recall:.3f}).")
     return told

@@ -29,7 +29,7 @@ class Task(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseName:
-    """Which case: key of the patient (a hash, 16 hex digits), UIDs, and the folder within the data."""
+    """Which case: number of the patient within the data, UIDs, and the folder within the data."""
 
     patient: str
     study_instance_uid: str
@@ -119,23 +119,35 @@ class SegmentationResult(Judged):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetectedCase:
-    """Findings of one study, and the candidates that lie on nothing."""
+    """Findings of one study, and the candidates that lie on nothing.
+
+    outcome: of what the engine reports. candidates: of all that it has, reported or not; None where nobody
+    kept what it does not report.
+    """
 
     case: CaseName
     outcome: StudyOutcome
+    candidates: StudyOutcome | None = None
+
+    @property
+    def free(self) -> StudyOutcome:
+        """What a curve over all thresholds is made of."""
+        return self.outcome if self.candidates is None else self.candidates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class DetectionResult(Judged):
-    """Findings with a place. threshold: the lowest score that the engine reports.
+    """Findings with a place. threshold: from which what the engine reports counts.
 
-    intervals: sensitivity, false_positives_per_study (both at the threshold), cpm. by_size: at the threshold.
+    intervals: sensitivity, false_positives_per_study (both of what is reported), cpm. by_size: of what is
+    reported. curve: of all candidates down to the score `down_to`; None: of what is reported alone.
     """
 
     cases: tuple[DetectedCase, ...] = ()
     threshold: float = 0.0
     curve: FrocCurve
     by_size: tuple[SizeClass, ...] = ()
+    down_to: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

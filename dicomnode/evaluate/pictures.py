@@ -25,6 +25,7 @@ from dicomnode.values.colours import Rgb
 
 TRUE: Final[Rgb] = (0, 210, 255)
 FOUND: Final[Rgb] = (255, 165, 0)
+_LEGEND: Final = (("true", TRUE), ("found", FOUND))
 
 _PANEL: Final = 340  # pixels
 _GAP: Final = 6
@@ -83,10 +84,13 @@ def truth_and_found_png(
     place = _open(truth, found)
     across = _slice(grid, kinds, place)
     part = _around(view, place, grid) if place else _part(view, kinds, across)
+    if not truth and not found:  # nothing has a place: the slice alone, without a legend
+        alone = _panel(images, view, _whole(view), across, kinds, about)
+        return _composed([alone.finished()], _words(images, across, about), ())
     panels = [_panel(images, view, extract, across, kinds, about) for extract in (_whole(view), part)]
     corners = [panels[0].extract.to_pixels(view, at) for at in _ends(view, part)]
     panels[0].draw_corners(corners[0], corners[1], PLAIN)
-    return _composed([one.finished() for one in panels], _words(images, across, about))
+    return _composed([one.finished() for one in panels], _words(images, across, about), _LEGEND)
 
 
 def _source_view(images: Volume | Picture) -> View:
@@ -228,14 +232,14 @@ def _words(images: Volume | Picture, across: int, about: Code | None) -> str:
     return f"slice {across + 1} / {images.voxels.shape[0]}   {window_about(images, about)}"
 
 
-def _composed(panels: Sequence[Image.Image], words: str) -> bytes:
+def _composed(panels: Sequence[Image.Image], words: str, legend: Sequence[tuple[str, Rgb]]) -> bytes:
     width = 2 * _MARGIN + len(panels) * _PANEL + (len(panels) - 1) * _GAP
     picture = Image.new("RGB", (width, _PANEL + 2 * _MARGIN + _LINE), BACKGROUND)
     for n, panel in enumerate(panels):
         picture.paste(panel, (_MARGIN + n * (_PANEL + _GAP), _MARGIN))
     pen = ImageDraw.Draw(picture)
     x, y = float(_MARGIN), _MARGIN + _PANEL + _LINE / 2 + 2
-    for text, colour in (("true", TRUE), ("found", FOUND)):
+    for text, colour in legend:
         pen.rectangle((x, y - 6, x + 12, y + 6), outline=colour, width=3)
         pen.text((x + 19, y), text, fill=PLAIN, font=font(14), anchor="lm")
         x += 19 + ceil(font(14).getlength(text)) + 18

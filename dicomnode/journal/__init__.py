@@ -13,7 +13,15 @@ from dicomnode.journal.confirmations import AskedCommitment, Unconfirmed
 from dicomnode.journal.corrections import Correction, HeaderCorrection, RejectionNote
 from dicomnode.journal.evidence import EvidenceKind, EvidenceRecord, OpenStudy, SourceAnswer
 from dicomnode.journal.failures import analysis_of, failure_of, is_failure
-from dicomnode.journal.feedback import ANNOTATIONS, OBJECT, Act, FeedbackQuery, FeedbackRecord
+from dicomnode.journal.feedback import (
+    ANNOTATIONS,
+    BY_HAND,
+    COMMENT,
+    OBJECT,
+    Act,
+    FeedbackQuery,
+    FeedbackRecord,
+)
 from dicomnode.journal.finish import Overtaken
 from dicomnode.journal.identities import Identity, IdentityChange, PatientKey
 from dicomnode.journal.instances import KEY_OBJECTS, NO_IMAGES
@@ -48,6 +56,8 @@ from dicomnode.journal.waiting import Backlog, Wait
 __all__ = [
     "ANNOTATIONS",
     "ASKS",
+    "BY_HAND",
+    "COMMENT",
     "GIVEN_UP",
     "KEY_OBJECTS",
     "NO_IMAGES",

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, delete, exists, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, delete, exists, insert, select
 
 from dicomnode.journal import events, schema, sentences, tasks
-from dicomnode.journal.records import NewTask, TaskRecord
+from dicomnode.journal.records import NewTask, Note, TaskRecord
 from dicomnode.journal.transitions import TaskKind
 
 _feedback: Final = schema.feedback
@@ -18,6 +18,10 @@ _act: Final = schema.act
 
 # Key in the payload of a FEEDBACK task: the object that came
 OBJECT: Final = "sop_instance_uid"
+
+# In place of the UID of their object: somebody said it without one, by a command or on a page
+BY_HAND: Final = "by hand"
+COMMENT: Final = "comment"  # key in the facts of the event that tells of it
 
 # SEG, Label Map Segmentation, RT Structure Set, and the structured reports of PS3.4 Table B.5-1: they speak
 # of images and are none, so an engine has nothing new to look at when one comes
@@ -40,10 +44,11 @@ class FeedbackRecord:
     """What an object of somebody else says of one finding.
 
     engine: its name. engine_digest: SHA-256 of its package. study_version: of ours that it speaks of.
-    their_uid, their_class_uid: of the object. finding: names the finding for good (see `Judgement`). kind:
-    accepted, changed, rejected or missed. object_uid, tracking_uid: of ours; None of what we missed. dice:
-    None where no outlines are compared. difference_ml: theirs less ours. recognised_by: a word. at: when the
-    object came. verified: it is a report that is VERIFIED. Who it was is not kept.
+    their_uid, their_class_uid: of the object; BY_HAND and "" where there is none. finding: names the finding
+    for good (see `Judgement`). kind: accepted, changed, rejected or missed. object_uid, tracking_uid: of
+    ours; None of what we missed. dice: None where no outlines are compared. difference_ml: theirs less ours.
+    recognised_by: a word. at: when the object came, or it was said. verified: it is a report that is
+    VERIFIED. Who it was is not kept.
     """
 
     study_instance_uid: str
@@ -96,6 +101,41 @@ def write(connection: Connection, task: TaskRecord, records: Iterable[FeedbackRe
     for one in first.values():
         values = {name: getattr(one, name) for name in FeedbackRecord.__slots__}
         connection.execute(insert(_feedback).values(values))
+
+
+def answer(connection: Connection, records: Sequence[FeedbackRecord], note: Note, now: datetime) -> int:
+    """Write what a person says without an object; give how many of the records say something new.
+
+    records: of one study, BY_HAND; of each finding the last one stands alone. note: into the story of the
+    study, where something is new, or the same is said with another comment.
+    """
+    new = [one for one in records if not _stands(connection, one)]
+    for one in new:
+        connection.execute(delete(_feedback).where(*_key(one)))
+        values = {name: getattr(one, name) for name in FeedbackRecord.__slots__}
+        connection.execute(insert(_feedback).values(values))
+    study_uid = records[0].study_instance_uid
+    told = [event.facts for event in events.of_study(connection, study_uid) if event.what == note.what]
+    facts = {name: value for name, value in note.facts.items() if value is not None}
+    if new or (facts.get(COMMENT) and facts not in told[-1:]):
+        events.append(connection, study_uid, now, note.what, note.text, **facts)
+    return len(new)
+
+
+def _stands(connection: Connection, one: FeedbackRecord) -> bool:
+    """Whether this is the last that was said of the finding, and was said without an object."""
+    query = FeedbackQuery(engine=one.engine, study_instance_uid=one.study_instance_uid)
+    said = [before for before in find(connection, query) if before.finding == one.finding]
+    return bool(said) and _what(said[-1]) == _what(one)
+
+
+def _what(one: FeedbackRecord) -> tuple[str, str, int, str]:
+    return one.their_uid, one.kind, one.study_version, one.engine_digest
+
+
+def _key(one: FeedbackRecord) -> list[ColumnElement[bool]]:
+    names = ("study_instance_uid", "their_uid", "engine", "finding")
+    return [_feedback.c[name] == getattr(one, name) for name in names]
 
 
 def find(connection: Connection, query: FeedbackQuery) -> list[FeedbackRecord]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
+
 from sqlalchemy import Engine
 
 from dicomnode.journal import acceptance, feedback
 from dicomnode.journal.acceptance import AskedStudy
 from dicomnode.journal.connection import reading, writing
 from dicomnode.journal.feedback import Act, FeedbackQuery, FeedbackRecord
+from dicomnode.journal.records import Note
 
 
 class Learning:
@@ -19,6 +23,11 @@ class Learning:
         """What doctors said of findings, by the time at which their object came."""
         with reading(self._engine) as connection:
             return feedback.find(connection, query)
+
+    def answer(self, records: Sequence[FeedbackRecord], note: Note, now: datetime) -> int:
+        """Write what a person says of findings without an object; give how many say something new."""
+        with writing(self._engine) as connection:
+            return feedback.answer(connection, records, note, now)
 
     def add_act(self, act: Act) -> None:
         """Write what a person did to an engine."""

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from dicomnode.learn.train.cases import trusted
     from dicomnode.learn.train.classify import ClassifyJob
     from dicomnode.learn.train.detect import DetectJob
-    from dicomnode.learn.train.job import Job
+    from dicomnode.learn.train.generator import GeneratorJob
+    from dicomnode.learn.train.generator_training import TrainedGenerator, train_generator
+    from dicomnode.learn.train.job import HeldOut, Job
+    from dicomnode.learn.train.multitask import MultitaskJob
+    from dicomnode.learn.train.multitask_cases import WantedAnswers
     from dicomnode.learn.train.needs import require_training
     from dicomnode.learn.train.package import Title
     from dicomnode.learn.train.recipe import Recipe, read_recipe
@@ -38,7 +42,11 @@ _HOMES = {
     "train.cases": ("trusted",),
     "train.classify": ("ClassifyJob",),
     "train.detect": ("DetectJob",),
-    "train.job": ("Job",),
+    "train.generator": ("GeneratorJob",),
+    "train.generator_training": ("TrainedGenerator", "train_generator"),
+    "train.job": ("HeldOut", "Job"),
+    "train.multitask": ("MultitaskJob",),
+    "train.multitask_cases": ("WantedAnswers",),
     "train.needs": ("require_training",),
     "train.package": ("Title",),
     "train.recipe": ("Recipe", "read_recipe"),
@@ -52,13 +60,18 @@ __all__ = [
     "AnomalyJob",
     "ClassifyJob",
     "DetectJob",
+    "GeneratorJob",
+    "HeldOut",
     "Job",
+    "MultitaskJob",
     "Order",
     "Recipe",
     "RegressJob",
     "SegmentJob",
     "Title",
     "Trained",
+    "TrainedGenerator",
+    "WantedAnswers",
     "convert_monai",
     "convert_nnunet",
     "convert_sklearn",
@@ -68,6 +81,7 @@ __all__ = [
     "require_training",
     "search_recipe",
     "train_engine",
+    "train_generator",
     "trusted",
 ]
 

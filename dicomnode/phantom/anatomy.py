@@ -19,6 +19,7 @@ from dicomnode.phantom.mediastinum import Chest, build_chest, chest_layers, lume
 from dicomnode.phantom.nodules import Plan, PlantedNodule, plan_nodules, plant
 from dicomnode.phantom.paint import Layer, Stroke, draw_strokes, paint_layers
 from dicomnode.phantom.skeleton import bone_layers, bone_strokes
+from dicomnode.phantom.streams import stream
 from dicomnode.phantom.trees import (
     Tree,
     bend_round,
@@ -95,13 +96,11 @@ def thorax(
     form = _FORMS[size]
     grid = _grid(form, str(seed), size, "with nodules" if nodules else "without")
     lattice = Lattice.around(grid, form.lattice_mm)
-    rng = _stream(seed, "anatomy")
+    rng = stream(seed, "anatomy")
     figure = Figure.draw(rng)
     trunk = build_trunk(lattice, figure, rng)
     chest = build_chest(lattice, figure, trunk, rng)
-    plans = plan_nodules(
-        lattice, chest.lungs, (chest.hilum_right, chest.hilum_left), _stream(seed, "nodules")
-    )
+    plans = plan_nodules(lattice, chest.lungs, (chest.hilum_right, chest.hilum_left), stream(seed, "nodules"))
     reader = SliceReader(lattice, grid)
     voxels = np.full(form.shape_kji, -1000.0, dtype=np.float32)
     under = [*couch_layers(lattice, figure), *trunk_layers(lattice, figure, trunk, rng)]
@@ -109,11 +108,10 @@ def thorax(
     paint_layers(voxels, reader, [*under, *bone_layers(lattice, figure, trunk)])
     draw_strokes(voxels, grid, bone_strokes(figure))
     paint_layers(voxels, reader, _lung_layers(lattice, figure, chest, rng))
-    lumina = _draw_trees(voxels, _Site(lattice, grid, form, figure, chest), plans, _stream(seed, "trees"))
+    lumina = _draw_trees(voxels, _Site(lattice, grid, form, figure, chest), plans, stream(seed, "trees"))
     planted = []
     if nodules:
-        stream = _stream(seed, "surface")
-        planted = _planted(voxels, grid, plans, scaled, stream)
+        planted = _planted(voxels, grid, plans, scaled, stream(seed, "surface"))
     paint_layers(voxels, reader, [lumen_layer(chest)])
     right, left = _truth(reader, chest.lungs, lumina)
     image = acquire(voxels, form.spacing_kji_mm[2], scanner or Scanner(), seed)
@@ -143,11 +141,6 @@ class _Site:
     form: _Form
     figure: Figure
     chest: Chest
-
-
-def _stream(seed: int, purpose: str) -> np.random.Generator:
-    """A stream of random numbers of its own for each purpose: one more draw in one leaves the others."""
-    return np.random.default_rng((seed, *purpose.encode()))
 
 
 def _grid(form: _Form, *space: str) -> Grid:

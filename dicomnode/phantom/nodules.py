@@ -27,8 +27,9 @@ class PlantedNodule:
     """A nodule that is known to be there.
 
     label: "nodule-1" … . centre_lps_mm: centroid of the mask. diameter_mm: of the ball of the same volume.
-    volume_mm3: voxels of the mask × volume of a voxel. kind: "solid" or "part-solid". side: "right" or
-    "left" of the patient. mask: on the phantom's grid. ignore: True would take it out of an evaluation.
+    volume_mm3: voxels of the mask × volume of a voxel. kind: "solid", "part-solid" … (lumps.Kind). side:
+    "right" or "left" of the patient. mask: on the phantom's grid. ignore: True takes it out of an evaluation.
+    place: "free" or what it touches (places.Place). margin: of its surface (lumps.Margin).
     """
 
     label: str
@@ -39,6 +40,8 @@ class PlantedNodule:
     side: str
     mask: Mask
     ignore: bool = False
+    place: str = "free"
+    margin: str = "smooth"
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,11 @@ def _rib(figure: Figure, number: int, side: int) -> list[Stroke]:
     return strokes
 
 
+def rib_end(figure: Figure, number: int, side: int) -> Point:
+    """Where the bone of a rib (0: the first) meets its cartilage; side -1 right, 1 left."""
+    return _rib_path(figure, number, side, np.array([_BONE_TO[number]]))[0]
+
+
 def _rib_path(figure: Figure, number: int, side: int, way: NDArray[np.float64]) -> list[Point]:
     """Points at parts `way` of the way from the spine (0) round the side (0.5) to the breastbone (1)."""
     head = FLOOR_MM + 236.0 + figure.rib_phase_mm - number * figure.rib_step_mm

@@ -6,7 +6,7 @@ not too long a way round; radii follow from the number of leaves behind (Murray'
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -112,15 +112,32 @@ def vessel_strokes(tree: Tree, hu: float, widest_mm: float) -> list[Stroke]:
     return strokes
 
 
-def bronchus_strokes(tree: Tree, figure: Figure) -> tuple[list[Stroke], list[Stroke]]:
-    """Draw the bronchi beside the arteries of `tree`: walls, and their air, which is painted last."""
+@dataclass(frozen=True)
+class Bore:
+    """How wide bronchi are: from which artery on they are seen; times of the usual width and wall."""
+
+    from_mm: float = _BRONCHUS_FROM_MM
+    inner: float = 1.0
+    wall: float = 1.0
+
+
+_USUAL: Final = Bore()
+
+
+def bronchus_strokes(
+    tree: Tree, figure: Figure, bore: Bore = _USUAL, nodes: Iterable[int] | None = None
+) -> tuple[list[Stroke], list[Stroke]]:
+    """Draw the bronchi beside the arteries of `tree`: walls, and their air, which is painted last.
+
+    nodes: where, in any order without the root; None: along the whole tree.
+    """
     walls, lumina = [], []
-    for node in range(1, len(tree.radii_mm)):
+    for node in range(1, len(tree.radii_mm)) if nodes is None else nodes:
         radius, parent = float(tree.radii_mm[node]), int(tree.parents[node])
-        if radius < _BRONCHUS_FROM_MM:
+        if radius < bore.from_mm:
             continue
-        inner = min(0.8 * radius, 4.2)
-        wall = 0.55 + 0.14 * inner
+        inner = min(0.8 * radius, 4.2) * bore.inner
+        wall = (0.55 + 0.14 * inner) * bore.wall
         a, b = _beside(tree, parent), _beside(tree, node)
         walls.append(Stroke(a, b, (inner + wall, inner + wall), figure.muscle_hu - 30.0))
         lumina.append(Stroke(a, b, (inner, inner), -990.0, over=True))

@@ -6,6 +6,9 @@ truth.json, schema 1 (lengths mm, points LPS, array order k, j, i):
  "lungs": {"right": {"volume_ml"}, "left": {"volume_ml"}},
  "nodules": [{"label", "side", "kind", "centre_lps_mm", "diameter_mm", "volume_mm3", "box_kji"}],
  "files": {name: bytes}}
+and of a chest scan (patients.py) besides: "chest_version", "diseases", "enhanced", "protocol", of each nodule
+"place", "margin", "ignore", and
+ "distractors": [{"kind", "centre_lps_mm", "radius_mm", "ignore"}].
 truth.npz holds, for "lung-right", "lung-left" and each nodule's label, the packed bits (see
 `dicomnode.values.Mask`) as LABEL and the box as LABEL.box, int64 (3, 2).
 """
@@ -13,7 +16,7 @@ truth.npz holds, for "lung-right", "lung-left" and each nodule's label, the pack
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +25,7 @@ import numpy as np
 from dicomnode.phantom.anatomy import Size, Thorax
 from dicomnode.phantom.header import PHANTOM_VERSION, SeriesForm, series_uid, study_uid
 from dicomnode.phantom.nodules import PlantedNodule
+from dicomnode.phantom.patients import CHEST_VERSION, ChestScan, Distractor
 from dicomnode.values import Grid, Mask
 
 SCHEMA: Final = 1
@@ -41,12 +45,13 @@ class Truth:
     lung_right: Mask
     lung_left: Mask
     nodules: tuple[PlantedNodule, ...]
+    distractors: tuple[Distractor, ...] = ()
 
 
-def save_truth(phantom: Thorax, files: list[Path], folder: Path) -> None:
+def save_truth(phantom: Thorax | ChestScan, files: list[Path], folder: Path) -> None:
     """Write truth.json and truth.npz of `phantom`, whose series was written as `files`, into `folder`."""
     grid = phantom.grid
-    document = {
+    document: dict[str, Any] = {
         "schema": SCHEMA,
         "phantom_version": PHANTOM_VERSION,
         "seed": phantom.seed,
@@ -60,26 +65,40 @@ def save_truth(phantom: Thorax, files: list[Path], folder: Path) -> None:
             side: {"volume_ml": mask.count * grid.voxel_mm3 / 1000.0}
             for side, mask in (("right", phantom.lung_right), ("left", phantom.lung_left))
         },
-        "nodules": [
-            {
-                "label": nodule.label,
-                "side": nodule.side,
-                "kind": nodule.kind,
-                "centre_lps_mm": list(nodule.centre_lps_mm),
-                "diameter_mm": nodule.diameter_mm,
-                "volume_mm3": nodule.volume_mm3,
-                "box_kji": [list(span) for span in nodule.mask.box_kji],
-            }
-            for nodule in phantom.nodules
-        ],
+        "nodules": [_nodule(nodule) for nodule in phantom.nodules],
         "files": {path.name: path.stat().st_size for path in files},
     }
+    if isinstance(phantom, ChestScan):
+        _add_patient(document, phantom)
     masks = {"lung-right": phantom.lung_right, "lung-left": phantom.lung_left}
     masks |= {nodule.label: nodule.mask for nodule in phantom.nodules}
     arrays: dict[str, Any] = {label: mask.bits for label, mask in masks.items()}
     arrays |= {f"{label}.box": np.array(mask.box_kji) for label, mask in masks.items()}
     np.savez_compressed(folder / _MASKS, **arrays)
     (folder / _JSON).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def _nodule(nodule: PlantedNodule) -> dict[str, Any]:
+    return {
+        "label": nodule.label,
+        "side": nodule.side,
+        "kind": nodule.kind,
+        "centre_lps_mm": list(nodule.centre_lps_mm),
+        "diameter_mm": nodule.diameter_mm,
+        "volume_mm3": nodule.volume_mm3,
+        "box_kji": [list(span) for span in nodule.mask.box_kji],
+    }
+
+
+def _add_patient(document: dict[str, Any], scan: ChestScan) -> None:
+    """Add what is known of the patient of a chest scan."""
+    document["chest_version"] = CHEST_VERSION
+    document["diseases"] = list(scan.diseases)
+    document["enhanced"] = scan.enhanced
+    document["protocol"] = asdict(scan.protocol)
+    document["distractors"] = [asdict(one) for one in scan.distractors]
+    for row, nodule in zip(document["nodules"], scan.nodules, strict=True):
+        row |= {"place": nodule.place, "margin": nodule.margin, "ignore": nodule.ignore}
 
 
 def read_document(folder: Path) -> dict[str, Any]:
@@ -110,6 +129,9 @@ def load_truth(folder: Path) -> Truth:
                 kind=row["kind"],
                 side=row["side"],
                 mask=mask(row["label"]),
+                ignore=row.get("ignore", False),
+                place=row.get("place", "free"),
+                margin=row.get("margin", "smooth"),
             )
             for row in document["nodules"]
         )
@@ -122,4 +144,10 @@ def load_truth(folder: Path) -> Truth:
             lung_right=mask("lung-right"),
             lung_left=mask("lung-left"),
             nodules=nodules,
+            distractors=tuple(_distractor(row) for row in document.get("distractors", ())),
         )
+
+
+def _distractor(row: dict[str, Any]) -> Distractor:
+    x, y, z = row["centre_lps_mm"]
+    return Distractor(row["kind"], (x, y, z), row["radius_mm"], row["ignore"])

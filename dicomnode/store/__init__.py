@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dicomnode.store.findings_file import load_findings, read_provenance, read_remarks
     from dicomnode.store.identity_file import load_former, load_identity
     from dicomnode.store.ids import InstanceIds, read_ids
+    from dicomnode.store.labels import LabelsKept, labels_kept
     from dicomnode.store.local import require_local
     from dicomnode.store.part import PartFile
     from dicomnode.store.recovery import Recovery
@@ -45,6 +46,7 @@ _HOMES = {
         "InstanceIds",
         "read_ids",
     ),
+    "labels": ("LabelsKept", "labels_kept"),
     "local": ("require_local",),
     "part": ("PartFile",),
     "recovery": ("Recovery",),
@@ -65,12 +67,14 @@ __all__ = [
     "Arriving",
     "Disk",
     "InstanceIds",
+    "LabelsKept",
     "PartFile",
     "Recovery",
     "SealedFile",
     "SharedDisk",
     "Store",
     "arriving_studies",
+    "labels_kept",
     "load_findings",
     "load_former",
     "load_identity",

@@ -6,11 +6,30 @@ takes studies out of the store one day finds here which of them somebody has wor
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from dicomnode.store.disk import Disk
 from dicomnode.store.layout import LABELS, ensure_folder, hashed
 from dicomnode.store.whole import write_whole
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelsKept:
+    """What is kept. bytes: of the objects, which are second names of files elsewhere in the store."""
+
+    path: Path
+    studies: int
+    objects: int
+    bytes: int
+
+
+def labels_kept(root: Path) -> LabelsKept:
+    """Tell how much is kept as labels in a store; nothing where there is none."""
+    folder = root.absolute() / LABELS
+    sizes = {path: path.stat().st_size for path in folder.glob("*/*.dcm")}
+    studies = {path.parent for path in sizes}
+    return LabelsKept(path=folder, studies=len(studies), objects=len(sizes), bytes=sum(sizes.values()))
 
 
 def keep_label(disk: Disk, root: Path, source: Path, names: tuple[str, str], record: bytes) -> Path:

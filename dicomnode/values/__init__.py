@@ -12,12 +12,14 @@ from dicomnode.values.lazy import lazy_face
 
 if TYPE_CHECKING:
     from dicomnode.values.annotation import (
+        PHANTOM_MAKER,
         AnnotatedRegion,
         AnnotatedSegment,
         Annotation,
         AnnotationKind,
         MadeBy,
     )
+    from dicomnode.values.candidates import Candidate, Unreported
     from dicomnode.values.codes import Code
     from dicomnode.values.findings import (
         LEAST_CHANGE_PERCENT,
@@ -57,7 +59,15 @@ if TYPE_CHECKING:
     from dicomnode.values.volume import Repair, SourceFrame, SourceHeaders, Volume
 
 _HOMES = {
-    "annotation": ("AnnotatedRegion", "AnnotatedSegment", "Annotation", "AnnotationKind", "MadeBy"),
+    "annotation": (
+        "AnnotatedRegion",
+        "AnnotatedSegment",
+        "Annotation",
+        "AnnotationKind",
+        "MadeBy",
+        "PHANTOM_MAKER",
+    ),
+    "candidates": ("Candidate", "Unreported"),
     "codes": ("Code",),
     "findings": (
         "LEAST_CHANGE_PERCENT",
@@ -115,10 +125,12 @@ _HOMES = {
 __all__ = [
     "FACT_TAGS",
     "LEAST_CHANGE_PERCENT",
+    "PHANTOM_MAKER",
     "AnnotatedRegion",
     "AnnotatedSegment",
     "Annotation",
     "AnnotationKind",
+    "Candidate",
     "Change",
     "ChangeKind",
     "ClassProbability",
@@ -159,6 +171,7 @@ __all__ = [
     "Source",
     "SourceFrame",
     "SourceHeaders",
+    "Unreported",
     "Verdict",
     "Volume",
     "derive_uid",

@@ -1,20 +1,25 @@
 """What people, or other programs, say of a study: read from their SEG, RTSTRUCT and SR.
 
 The other way round from Findings: a label to learn from, a truth to compare with, a doctor's answer to our
-own result. Names of readers are not kept: an annotation says what, where and of which object, not who.
+own result. Names of readers are not kept: an annotation says what, where and of which object, and by a key
+whether two are of one person, not who that is.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from dicomnode.values.codes import Code
 from dicomnode.values.findings import Measurement, PointLps, RegionKind
 from dicomnode.values.geometry import Grid
 from dicomnode.values.mask import Mask
 from dicomnode.values.volume import SourceFrame
+
+PHANTOM_MAKER: Final = ("dicomnode", "Procedural phantom")
+"""Manufacturer and Manufacturer's Model Name of all that `dicomnode synth` draws, and of no engine."""
 
 
 class AnnotationKind(StrEnum):
@@ -23,6 +28,7 @@ class AnnotationKind(StrEnum):
     SEG = "SEG"
     RTSTRUCT = "RTSTRUCT"
     SR = "SR"
+    TABLE = "table"  # rows of a table, which is no object
 
 
 class MadeBy(StrEnum):
@@ -30,6 +36,7 @@ class MadeBy(StrEnum):
 
     PERSON = "person"  # drawn or verified by a person
     MACHINE = "machine"  # found by an algorithm, nobody has said yes to it
+    KNOWN = "known"  # true by construction: a phantom's, written by what drew it
     SEMI = "semi"  # an algorithm that a person led, or whose result a person changed
     UNKNOWN = "unknown"
 
@@ -95,7 +102,8 @@ class Annotation:
     not say; without a time zone where it gives none. verified: an SR whose Verification Flag is VERIFIED, an
     RTSTRUCT whose Approval Status is APPROVED. answers, measurements: of the whole study or image (groups of
     no place, which are regions of no kind, too: there each stands with its finding and tracking UID). notes:
-    sentences on what was tolerated or left out when it was read.
+    sentences on what was tolerated or left out when it was read. author: a key, equal for equal authors, ""
+    where the object names nobody, or several; it is compared within a run, never written or shown.
     Raises ValueError where a mask is not of `grid`.
     """
 
@@ -119,6 +127,7 @@ class Annotation:
     answers: tuple[tuple[Code, Code], ...] = ()
     measurements: tuple[Measurement, ...] = ()
     notes: tuple[str, ...] = ()
+    author: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         for segment in self.segments:

@@ -46,6 +46,18 @@ DCIODVFY: Final = (
         re.compile(r"CodingSchemeDesignator.* - Unrecognized defined term = <99"),
         "designators that start with 99 are anybody's own (PS3.16 8.2), and the object says whose",
     ),
+    Allowed(
+        "eye without a source",
+        re.compile(
+            r"SourceImageSequence.* - Bad (Sequence number of Items = <0>|attribute Value Multiplicity)"
+        ),
+        "a derived photograph of an eye has the sequence, and it may be empty (Type 2C, PS3.3 C.8.17.2)",
+    ),
+    Allowed(
+        "eye that was drawn",
+        re.compile(r"ImageType.* - Unrecognized defined term = <(PHANTOM|SYNTHETIC)>"),
+        "it must say how it was derived, and defined terms may be added to (PS3.5 6.3)",
+    ),
 )
 DCENTVFY: Final = (
     Allowed(

@@ -65,6 +65,14 @@ def test_dcmqi_reads_the_segments_that_were_written(
         assert (len([one for one in counts if one]) > 2) == case.case.sick
 
 
+@pytest.mark.parametrize("kind", ["photos", "fundus", "mammograms", "ultrasound"])
+def test_dcmtk_finds_the_segments_of_a_picture(kind: str, sets: dict[str, SynthSet]) -> None:
+    for case in sets[kind].cases:
+        said = tools.run("dcmdump", "+P", "NumberOfFrames", "+P", "SegmentNumber", case.truth[0])
+        assert said.status == 0
+        assert said.starting("(0028,0008)")
+
+
 @pytest.mark.slow
 def test_dciodvfy_finds_nothing_in_a_chest(tmp_path: Path) -> None:
     made = synth_cases(SynthPlan(kind="thorax", cases=1, seed=1), tmp_path / "thorax")

@@ -13,6 +13,7 @@ from dicomnode.analyse.device_path.ladder import Ladder
 from dicomnode.analyse.preparations import PREPARATIONS
 from dicomnode.analyse.preparations.on_device import DeviceImage, prepare_on_device, split
 from dicomnode.analyse.resample import STAGE, Prepared
+from dicomnode.analyse.stages import Watch
 from dicomnode.device.kernels import Kernels
 from dicomnode.engine import Preparation
 from dicomnode.values import Grid, Progress, Volume
@@ -49,8 +50,11 @@ class Lazily(Mapping[str, V]):
 class DeviceStudy(Held):
     """The prepared volumes of one analysis on a device (see `analyse.ready.Images`), and what was done where.
 
-    Everything on the device ends with its `with`. images: by name of the [[input]], float32 (k, j, i).
+    Everything on the device ends with its `with`. images: by name of the [[input]], float32 (k, j, i). Nobody
+    watches: who wants to see the stages has them prepared on the host.
     """
+
+    watch: Watch | None = None
 
     def __init__(self, kernels: Kernels, ladder: Ladder) -> None:
         super().__init__()

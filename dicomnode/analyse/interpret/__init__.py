@@ -11,6 +11,7 @@ from dicomnode.analyse.interpret.boxes import boxes
 from dicomnode.analyse.interpret.centre_heat import centre_heat
 from dicomnode.analyse.interpret.classes import labels, sigmoid
 from dicomnode.analyse.interpret.contract import (
+    Below,
     Field,
     FoundBox,
     Index,
@@ -44,6 +45,7 @@ INTERPRETATIONS: Final[Mapping[str, Interpret]] = MappingProxyType(
 
 __all__ = [
     "INTERPRETATIONS",
+    "Below",
     "Field",
     "FoundBox",
     "Index",

@@ -15,9 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicomnode.analyse.interpret.activation import probabilities
-from dicomnode.analyse.interpret.contract import FoundBox, Outputs, Pass, Reading, UnreadableError
+from dicomnode.analyse.interpret.contract import (
+    MOST_BELOW,
+    Below,
+    FoundBox,
+    Outputs,
+    Pass,
+    Reading,
+    UnreadableError,
+)
 from dicomnode.engine import Boxes, Head
-from dicomnode.values import Float64, Grid, Remark, RemarkKind
+from dicomnode.values import Float64, Grid, PointLps, Remark, RemarkKind
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,8 +60,27 @@ def boxes(outputs: Outputs, head: Head) -> Reading:
         if len(surest.score) > how.at_most:
             remarks.append(_limit(len(surest.score), how))
     return Reading(
-        boxes=tuple(kept), remarks=tuple(remarks), none_found=_none_found(wanted.score, how.threshold)
+        boxes=tuple(kept),
+        remarks=tuple(remarks),
+        none_found=_none_found(wanted.score, how.threshold),
+        below=_below(wanted, channels, how, outputs.grid) if outputs.unreported else None,
     )
+
+
+def _below(wanted: Found, channels: Sequence[int], how: Boxes, grid: Grid) -> Below:
+    """Return what would be reported were there no threshold, without what is; a place is a box's middle."""
+    places: list[tuple[int, PointLps, float]] = []
+    down_to = 0.0
+    for channel in dict.fromkeys(channels):
+        surest = suppressed(wanted.taken(np.flatnonzero(wanted.channel == channel)), how.iou)
+        reported = min(int(np.count_nonzero(surest.score >= how.threshold)), how.at_most)
+        for row in range(reported, min(len(surest.score), MOST_BELOW)):
+            box = _placed(surest, row, grid)
+            x, y, z = ((a + b) / 2.0 for a, b in zip(box.low_lps_mm, box.high_lps_mm, strict=True))
+            places.append((channel, (x, y, z), box.score))
+        if len(surest.score) > MOST_BELOW:
+            down_to = max(down_to, float(surest.score[MOST_BELOW - 1]))
+    return Below(places=tuple(places), down_to=down_to)
 
 
 def _decoded(one: Pass, how: Boxes) -> Found:

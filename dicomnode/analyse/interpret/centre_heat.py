@@ -1,7 +1,9 @@
 """Candidates from a map of centres: local maxima, suppression, a score, and a mask each.
 
 No anchors and no boxes: a centre is a local maximum of heat, its size stands in a second map, and its
-voxels in a third. Sizes and distances are in mm, so the parameters of the manifest hold on any grid.
+voxels in a third. Sizes and distances are in mm, so the parameters of the manifest hold on any grid; of a
+picture whose spacing is not known in pixels of the picture, which is what its grid counts. Networks of two
+dimensions give planes apart: their cells are one voxel along k. Frames of a picture share no candidate.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from scipy.special import expit
 
 from dicomnode.analyse.grids import Float32, box_onto, sample
 from dicomnode.analyse.interpret.contract import (
+    MOST_BELOW,
+    Below,
     Outputs,
     Point,
     Reading,
@@ -29,9 +33,12 @@ from dicomnode.engine import CentreHeat, Head
 from dicomnode.values import Float64, Grid, Mask, Remark, RemarkKind
 
 _SUPPRESSED_WITHIN: Final = 0.5  # of the larger diameter of two centres
-_LARGEST_LOG: Final = 4.0  # ln 55 mm: a size beyond is no size
+_LARGEST_LOG: Final = 4.0  # ln 55 mm: a size beyond is no size; in voxels the whole grid is
+_NEXT_FRAME: Final = 1e9  # mm: frames of a picture do not lie side by side
 _ROUNDING: Final = 1e-9  # relative: what a tree of points may round another way than we do
 _FUSED: Final = "sqrt(heat * mask_support)"
+
+Three = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,13 +58,9 @@ def centre_heat(outputs: Outputs, step: Head) -> Reading:
     if how is None:
         raise UnreadableError("engine.toml has no [step.centre_heat]")
     heat, size, mask = (_one_channel(outputs, name) for name in (how.heat, how.size, how.mask))
-    if tuple(n * how.stride for n in heat.shape) != mask.shape or size.shape != heat.shape:
-        raise UnreadableError(
-            f"{how.heat} {heat.shape}, {how.size} {size.shape} and {how.mask} {mask.shape} do not go "
-            f"together with a stride of {how.stride}"
-        )
-    outputs, (heat, size, mask) = _seen(outputs, (heat, size, mask), how.stride)
-    found = _suppressed(_peaks(heat, size, outputs, how), how)
+    strides = _strides((heat, size, mask), how)
+    outputs, (heat, size, mask) = _seen(outputs, (heat, size, mask), strides)
+    found = _suppressed(_peaks(heat, size, outputs, how, strides), outputs.grid, how)
     above, best_below = _scored(found, mask, outputs.grid, how)
     distinct = _distinct([(one, outline(one, mask, outputs, how)) for one in above])
     chosen = distinct[: how.at_most]
@@ -68,11 +71,55 @@ def centre_heat(outputs: Outputs, step: Head) -> Reading:
         remarks=_remarks(len(distinct), len(points), how),
         none_found=_none_found(len(found) - len(above), best_below, how),
         region=Region(mask > how.mask_logit, outputs.grid),
+        below=_below(found, mask, outputs, how, len(chosen)) if outputs.unreported else None,
     )
 
 
+def _strides(maps: tuple[Float32, Float32, Float32], how: CentreHeat) -> Three:
+    """Return the voxels that a cell of heat covers along k, j, i; raises UnreadableError."""
+    heat, size, mask = maps
+    n = how.stride
+    for stride in ((n, n, n), (1, n, n)):  # the second of a network of two dimensions
+        if np.array_equal(np.multiply(heat.shape, stride), mask.shape) and size.shape == heat.shape:
+            return stride
+    raise UnreadableError(
+        f"{how.heat} {heat.shape}, {how.size} {size.shape} and {how.mask} {mask.shape} do not go "
+        f"together with a stride of {n}"
+    )
+
+
+def _distances(grid: Grid) -> Float64:
+    """Return mm from a voxel to the next along k, j, i."""
+    k_mm, j_mm, i_mm = grid.spacing_kji_mm
+    return np.array([k_mm if grid.frame_of_reference_uid else _NEXT_FRAME, j_mm, i_mm])
+
+
+def _below(found: list[Candidate], mask: Float32, outputs: Outputs, how: CentreHeat, reported: int) -> Below:
+    """Return what would be reported were there no threshold, without what is.
+
+    Its first ones are what is reported, as each is decided by those of a higher score alone. A place is the
+    centre of its voxels, as of what is reported, else the centre itself.
+    """
+    every, _ = _scored(found, mask, outputs.grid, replace(how, threshold=0.0))
+    looked = every[:MOST_BELOW]
+    distinct = _distinct([(one, outline(one, mask, outputs, how)) for one in looked])
+    places = tuple((0, _middle(*one, outputs.source), one[0].score) for one in distinct[reported:])
+    if len(every) > len(looked):
+        return Below(places=places, down_to=looked[-1].score)
+    return Below(places=places, down_to=how.heat_at_least if how.score == "heat" else 0.0)
+
+
+def _middle(candidate: Candidate, voxels: Mask | None, source: Grid) -> tuple[float, float, float]:
+    centre = candidate.centre_lps_mm
+    if voxels is not None:
+        start = [low for low, _ in voxels.box_kji]
+        centre = source.to_lps_mm((np.argwhere(voxels.crop()) + start).mean(axis=0))
+    x, y, z = (float(value) for value in centre)
+    return x, y, z
+
+
 def _seen(
-    outputs: Outputs, maps: tuple[Float32, Float32, Float32], stride: int
+    outputs: Outputs, maps: tuple[Float32, Float32, Float32], strides: Three
 ) -> tuple[Outputs, tuple[Float32, Float32, Float32]]:
     """Return heat, size and mask without the padding of the box, and the outputs on what is left of its grid.
 
@@ -80,7 +127,7 @@ def _seen(
     """
     grid = without_padding(outputs.grid, outputs.inside)
     heat, size, mask = maps
-    k, j, i = (-(-length // stride) for length in grid.shape_kji)
+    k, j, i = (-(-length // stride) for length, stride in zip(grid.shape_kji, strides, strict=True))
     rows, columns, voxels = grid.shape_kji
     cut = (heat[:k, :j, :i], size[:k, :j, :i], mask[:rows, :columns, :voxels])
     return replace(outputs, grid=grid, inside=None), cut
@@ -129,24 +176,57 @@ def _one_channel(outputs: Outputs, name: str) -> Float32:
     return channel
 
 
-def _peaks(heat: Float32, size: Float32, outputs: Outputs, how: CentreHeat) -> list[Candidate]:
+def _peaks(
+    heat: Float32, size: Float32, outputs: Outputs, how: CentreHeat, strides: Three
+) -> list[Candidate]:
     """Return the local maxima of heat that lie within or near what the box was cropped to, hottest first."""
+    grid = outputs.grid
     least = np.log(how.heat_at_least / (1.0 - how.heat_at_least)) if 0 < how.heat_at_least < 1 else -np.inf
-    cells = np.argwhere((heat == ndimage.maximum_filter(heat, size=3)) & (heat > least))
+    around = (3 if grid.frame_of_reference_uid else 1, 3, 3)
+    cells = np.argwhere((heat == ndimage.maximum_filter(heat, size=around)) & (heat > least))
     # Cell c covers the voxels stride·c … stride·c + stride − 1, as far as there are any
-    last = np.minimum((cells + 1) * how.stride, outputs.grid.shape_kji) - 1
-    at = (cells * how.stride + last) / 2.0
-    centres = outputs.grid.to_lps_mm(at)
+    last = np.minimum((cells + 1) * strides, grid.shape_kji) - 1
+    at = (cells * np.array(strides) + last) / 2.0
+    centres = grid.to_lps_mm(at)
+    if not grid.frame_of_reference_uid:
+        centres, near = _on_picture(centres, outputs, strides)
+        cells, at, centres = cells[near], at[near], centres[near]
     if outputs.within is not None:
         near = _near(outputs.within, centres, how.within_mm)
         cells, at, centres = cells[near], at[near], centres[near]
     rows = tuple(cells.T)
-    diameters = np.exp(np.clip(size[rows], 0.0, _LARGEST_LOG))
+    diameters = _diameters_mm(size[rows], grid, how)
     warmth = expit(heat[rows].astype(np.float64))
     return [
         Candidate(at[n], centres[n], float(diameters[n]), float(warmth[n]), float(warmth[n]))
         for n in np.argsort(-warmth, kind="stable")
     ]
+
+
+def _diameters_mm(logs: Float32, grid: Grid, how: CentreHeat) -> NDArray[np.floating]:
+    """Return diameters, at least 1 of what the size is in, as far as a grid holds them."""
+    if how.size_in == "mm":
+        mm: NDArray[np.floating] = np.exp(np.clip(logs, 0.0, _LARGEST_LOG))
+        return mm
+    _, row_mm, column_mm = grid.spacing_kji_mm
+    voxels = np.exp(np.clip(logs, 0.0, np.log(max(grid.shape_kji))))
+    scaled: NDArray[np.floating] = voxels * np.sqrt(row_mm * column_mm)
+    return scaled
+
+
+def _on_picture(
+    centres_lps_mm: Float64, outputs: Outputs, strides: Three
+) -> tuple[Float64, NDArray[np.bool_]]:
+    """Return centres brought onto the pixels, and which lay there: not in the bars beside a picture.
+
+    A cell at the rim may have its centre beside the picture, by less than its own size.
+    """
+    source = outputs.source
+    last = np.array(source.shape_kji) - 1
+    moved = source.to_lps_mm(np.clip(source.to_index_kji(centres_lps_mm), 0.0, last))
+    cell_mm = float((np.array(strides) * outputs.grid.spacing_kji_mm)[1:].max())
+    near: NDArray[np.bool_] = np.abs(moved - centres_lps_mm).max(axis=1, initial=0.0) < cell_mm
+    return moved, near
 
 
 def _near(region: Region, centres_lps_mm: Float64, within_mm: float) -> NDArray[np.bool_]:
@@ -168,11 +248,13 @@ def _near(region: Region, centres_lps_mm: Float64, within_mm: float) -> NDArray[
     return result
 
 
-def _suppressed(candidates: list[Candidate], how: CentreHeat) -> list[Candidate]:
+def _suppressed(candidates: list[Candidate], grid: Grid, how: CentreHeat) -> list[Candidate]:
     """Keep a candidate if no hotter one that is kept lies too near."""
     if not candidates:
         return []
     centres = np.array([one.centre_lps_mm for one in candidates])
+    if not grid.frame_of_reference_uid:  # z counts frames
+        centres[:, 2] *= _NEXT_FRAME
     diameters = np.array([one.diameter_mm for one in candidates])
     needed = np.maximum(how.suppress_mm, _SUPPRESSED_WITHIN * diameters)  # around each; the larger counts
     tree = cKDTree(centres)
@@ -214,8 +296,9 @@ def _scored(
 
 def support(candidate: Candidate, mask: Float32, grid: Grid, part: float) -> float:
     """Return the mean mask probability within `part` of the radius, at least one voxel."""
-    spacing = np.array(grid.spacing_kji_mm)
-    radius = max(part * candidate.diameter_mm / 2.0, float(spacing.max()))
+    spacing = _distances(grid)
+    coarsest = spacing if grid.frame_of_reference_uid else spacing[1:]
+    radius = max(part * candidate.diameter_mm / 2.0, float(coarsest.max()))
     low, ball = _ball(candidate.at, radius, grid.shape_kji, spacing)
     if not ball.any():
         return 0.0
@@ -249,7 +332,7 @@ def outline(candidate: Candidate, mask: Float32, outputs: Outputs, how: CentreHe
     """
     grid, source = outputs.grid, outputs.source
     reach = how.mask_reach_diameters * candidate.diameter_mm + how.mask_reach_mm
-    start, ball = _ball(candidate.at, reach, grid.shape_kji, np.array(grid.spacing_kji_mm))
+    start, ball = _ball(candidate.at, reach, grid.shape_kji, _distances(grid))
     stop = start + ball.shape
     local = (slice(start[0], stop[0]), slice(start[1], stop[1]), slice(start[2], stop[2]))
     box = box_onto(local, grid, source)
@@ -257,7 +340,7 @@ def outline(candidate: Candidate, mask: Float32, outputs: Outputs, how: CentreHe
     if (high <= low).any():
         return None
     at = source.to_index_kji(candidate.centre_lps_mm)
-    apart = _apart(at, low, high, np.array(source.spacing_kji_mm))
+    apart = _apart(at, low, high, _distances(source))
     inside = (sample(mask, grid, source, box) > how.mask_logit) & (apart < reach)
     labels, count = ndimage.label(inside)
     if not count:

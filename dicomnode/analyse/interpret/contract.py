@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +55,7 @@ class Outputs:
     voxels of it are no padding (None: all). source: the grid that results go back on. within: what the box
     was cropped to, None without a crop. wanted: how many outputs engine.toml has of this head; channels: the
     channel of each; largest: how many connected parts of each are kept, None: all. seen: what went in as
-    channels, (channels, k, j, i).
+    channels, (channels, k, j, i). unreported: whether candidates that are not reported are wanted, too.
     """
 
     maps: Mapping[str, Float32]
@@ -68,6 +68,7 @@ class Outputs:
     passes: tuple[Pass, ...] = ()
     inside: Index | None = None
     seen: Mapping[str, Float32] = field(default_factory=dict)
+    unreported: bool = False
 
     def map_of(self, name: str | None) -> Float32:
         """Return the map that is named, or the only one; raises UnreadableError."""
@@ -143,6 +144,21 @@ class FoundBox:
     score: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Below:
+    """Candidates that are not reported: channel, centre in LPS mm and score of each, the surest first.
+
+    down_to: the score from which on they are all here; there are none below what makes a candidate.
+    """
+
+    places: tuple[tuple[int, PointLps, float], ...]
+    down_to: float
+
+
+MOST_BELOW: Final = 200
+"""Candidates of a head that are kept of a study, reported or not: who judges needs the first dozens."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Reading:
     """What a network's outputs mean. none_found: what to say where neither shape, point nor box was found.
@@ -151,6 +167,7 @@ class Reading:
     threshold: from which such a one is "present", where the interpretation itself says so. values: float64,
     one a channel, as the network gave them. frames: probabilities of each slice of the source that the box
     reaches, as (k of the source, one a channel). row: features with their names. field: numbers on a grid.
+    below: candidates that are not reported, where `Outputs.unreported` asked for them.
     """
 
     shapes: tuple[Shape, ...] = ()
@@ -166,6 +183,7 @@ class Reading:
     frames: tuple[tuple[int, Float64], ...] = ()
     row: Float32 | None = None
     field: Field | None = None
+    below: Below | None = None
 
 
 def without_padding(grid: Grid, inside: Index | None) -> Grid:

@@ -16,6 +16,7 @@ import numpy as np
 from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
 
+from dicomnode.assemble.annotations.authors import author_of
 from dicomnode.assemble.annotations.codes import code_of
 from dicomnode.assemble.annotations.contour_planes import paint_planes
 from dicomnode.assemble.annotations.opened import Opened, moment_of
@@ -117,6 +118,7 @@ def read_structure_set(opened: Opened, targets: Targets) -> Annotation:
         segments=tuple(segments),
         regions=tuple(regions),
         notes=tuple(notes),
+        author=author_of(opened),
     )
 
 

@@ -11,8 +11,10 @@ from typing import Final
 
 from pydicom import Dataset
 
+from dicomnode.assemble.annotations.authors import author_of
 from dicomnode.assemble.annotations.content import Item
 from dicomnode.assemble.annotations.opened import Opened, moment_of
+from dicomnode.assemble.annotations.phantoms import known_by
 from dicomnode.assemble.annotations.report_groups import Group, answers_of, read_group
 from dicomnode.assemble.annotations.targets import References, Target, Targets
 from dicomnode.assemble.attributes import text_of
@@ -191,6 +193,7 @@ class _Shared:
             answers=(*answers, *(answer for one in placeless for answer in one.answers)),
             measurements=tuple(number for one in placeless for number in one.measurements),
             notes=notes,
+            author=author_of(self._opened),
         )
 
 
@@ -204,4 +207,5 @@ def _made_by(dataset: Dataset, root: Item, groups: Sequence[Group]) -> MadeBy:
     by_algorithm = any(group.by_algorithm for group in groups)
     if _PERSON in types:
         return MadeBy.SEMI if by_algorithm or _DEVICE in types else MadeBy.PERSON
-    return MadeBy.MACHINE if _DEVICE in types or by_algorithm else MadeBy.UNKNOWN
+    made = MadeBy.MACHINE if _DEVICE in types or by_algorithm else MadeBy.UNKNOWN
+    return known_by(made, dataset)

@@ -10,11 +10,13 @@ from typing import Final
 
 from pydicom import Dataset
 
+from dicomnode.assemble.annotations.authors import author_of
 from dicomnode.assemble.annotations.codes import SIDES, code_of
 from dicomnode.assemble.annotations.frame_planes import SegmentFrame, frames_of_segmentation
 from dicomnode.assemble.annotations.laying import lay
 from dicomnode.assemble.annotations.opened import Opened, moment_of
 from dicomnode.assemble.annotations.painting import Painting
+from dicomnode.assemble.annotations.phantoms import known_by
 from dicomnode.assemble.annotations.segment_pixels import (
     BINARY,
     FRACTION,
@@ -69,6 +71,7 @@ def read_segmentation(opened: Opened, targets: Targets) -> Annotation:
         references=references.instances,
         segments=segments,
         notes=notes,
+        author=author_of(opened),
     )
 
 
@@ -160,7 +163,9 @@ def _segment(opened: Opened, number: int, item: Dataset, mask: Mask) -> Annotate
         site=code_of(opened.item(item, "AnatomicRegionSequence")),
         tracking_uid=text_of(item, "TrackingUID") or None,
         tracking_id=text_of(item, "TrackingID") or None,
-        made_by=_MADE_BY.get(text_of(item, "SegmentAlgorithmType").upper(), MadeBy.UNKNOWN),
+        made_by=known_by(
+            _MADE_BY.get(text_of(item, "SegmentAlgorithmType").upper(), MadeBy.UNKNOWN), opened.dataset
+        ),
     )
 
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 from dicomnode.engine.adding.colouring import coloured
 from dicomnode.engine.adding.draft import Draft
+from dicomnode.engine.adding.folders import put_in_place, staged_folder
 from dicomnode.engine.adding.graph import read_graph
 from dicomnode.engine.adding.toml_text import toml_text
 from dicomnode.engine.adding.trial import (
@@ -79,9 +77,9 @@ def write_draft(
     text = toml_text(table, f"{table['title']}. {CARD_FILE} says what it was made from.")
     files = {**draft.files, MANIFEST_FILE: text.encode(), CARD_FILE: _card(draft).encode(), **draft.networks}
     try:
-        with _staged(folder, files) as staged:
+        with staged_folder(folder, files) as staged:
             load_package(staged)
-            _put_in_place(staged, folder)
+            put_in_place(staged, folder)
     except OSError as error:
         raise NodeError(ENGINE_NOT_WRITTEN, path=folder, error=error.strerror or str(error)) from error
     return load_package(folder)
@@ -216,47 +214,3 @@ def _card(draft: Draft) -> str:
         return draft.card
     listed = "\n".join(f"- {sentence}" for sentence in unsaid)
     return f"{draft.card.rstrip()}\n\n## What the source has and this engine does not do\n\n{listed}\n"
-
-
-@contextmanager
-def _staged(folder: Path, files: Mapping[str, bytes]) -> Iterator[Path]:
-    """Give a folder beside the one that is meant, with the files on disk; what is left of it goes."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    staged = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        staged.chmod(0o755)  # the user of the service reads it
-        for name, content in files.items():
-            with (staged / name).open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            (staged / name).chmod(0o644)
-        _sync(staged)
-        yield staged
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
-
-
-def _put_in_place(staged: Path, folder: Path) -> None:
-    """Rename the folder; one that lies there steps aside first, and back if that fails."""
-    if not os.path.lexists(folder):
-        staged.rename(folder)
-        _sync(folder.parent)
-        return
-    aside = staged.with_name(f"{staged.name}.old")
-    folder.rename(aside)
-    try:
-        staged.rename(folder)
-    except OSError:
-        aside.rename(folder)
-        raise
-    _sync(folder.parent)
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def _sync(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

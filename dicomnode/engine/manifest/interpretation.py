@@ -48,12 +48,16 @@ class CentreHeat:
     """[step.centre_heat]: how a network's maps become candidates.
 
     heat, size: names of outputs on a grid of `stride` voxels, logit of "a centre is here" and natural
-    logarithm of the diameter in mm. mask: name of the output on the full grid, logit of "lesion".
-    Cell c of a coarse map covers the voxels stride·c … stride·c + stride − 1 along each axis.
+    logarithm of the diameter. mask: name of the output on the full grid, logit of "lesion".
+    Cell c of a coarse map covers the voxels stride·c … stride·c + stride − 1 along each axis; of a network
+    that sees slices apart one voxel along k. Of a picture without spacing, mm are pixels of the picture.
     """
 
     heat: str = key("heat", "Output with the logits of centres.", NOT_EMPTY)
-    size: str = key("logd", "Output with the logarithm of the diameter in mm.", NOT_EMPTY)
+    size: str = key("logd", "Output with the logarithm of the diameter.", NOT_EMPTY)
+    size_in: Literal["mm", "voxels"] = key(
+        "mm", "What that diameter is in; voxels: of the grid that the network sees, of pictures of any size."
+    )
     mask: str = key("mask", "Output with the logits of the mask.", NOT_EMPTY)
     stride: int = key(2, "Voxels a cell of the coarse maps covers along each axis.", POSITIVE)
     within_mm: float = key(

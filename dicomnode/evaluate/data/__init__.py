@@ -12,6 +12,8 @@ from dicomnode.values.lazy import lazy_face
 if TYPE_CHECKING:
     from dicomnode.evaluate.data.labels import LabelRow, LabelTable, read_labels
     from dicomnode.evaluate.data.leaks import Leak, check_leaks, find_leaks
+    from dicomnode.evaluate.data.lesions import with_lesions
+    from dicomnode.evaluate.data.numbering import numbered
     from dicomnode.evaluate.data.split import (
         FRACTIONS,
         Part,
@@ -24,11 +26,13 @@ if TYPE_CHECKING:
         save_split,
         strata_of,
     )
-    from dicomnode.evaluate.data.studies import LabelledData, LabelledStudy, read_labelled
+    from dicomnode.evaluate.data.studies import LabelledData, LabelledStudy, patient_named, read_labelled
 
 _HOMES = {
     "labels": ("LabelRow", "LabelTable", "read_labels"),
     "leaks": ("Leak", "check_leaks", "find_leaks"),
+    "lesions": ("with_lesions",),
+    "numbering": ("numbered",),
     "split": (
         "FRACTIONS",
         "Part",
@@ -41,7 +45,7 @@ _HOMES = {
         "save_split",
         "strata_of",
     ),
-    "studies": ("LabelledData", "LabelledStudy", "read_labelled"),
+    "studies": ("LabelledData", "LabelledStudy", "patient_named", "read_labelled"),
 }
 
 __all__ = [
@@ -60,10 +64,13 @@ __all__ = [
     "find_leaks",
     "kept_split",
     "load_split",
+    "numbered",
+    "patient_named",
     "read_labelled",
     "read_labels",
     "save_split",
     "strata_of",
+    "with_lesions",
 ]
 
 __getattr__ = lazy_face(__name__, _HOMES)

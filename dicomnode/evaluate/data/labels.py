@@ -22,7 +22,8 @@ LARGEST_TABLE_BYTES: Final = 256 * 2**20
 _SHOWN_PROBLEMS: Final = 20
 _DELIMITERS: Final = (",", ";", "\t")
 _NOT_KNOWN: Final = frozenset({"", "na", "n/a", "nan", "null"})
-_DECIMAL_COMMA: Final = re.compile(r"[+-]?\d+,\d+")
+_DECIMAL_COMMA: Final = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
+_THOUSANDS: Final = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")  # or a decimal comma: nobody can tell
 # Columns that say who the patient is: they are not read. Compared without case, spaces, hyphens, underscores.
 _OF_THE_PATIENT: Final = frozenset(
     {
@@ -34,6 +35,7 @@ _OF_THE_PATIENT: Final = frozenset(
         "patientaddress",
         "issuerofpatientid",
         "otherpatientids",
+        "patient",
         "birthdate",
         "dateofbirth",
         "dob",
@@ -42,6 +44,16 @@ _OF_THE_PATIENT: Final = frozenset(
         "surname",
         "lastname",
         "firstname",
+        "givenname",
+        "familyname",
+        "fullname",
+        "nhsnumber",
+        "socialsecuritynumber",
+        "ssn",
+        "phone",
+        "telephone",
+        "email",
+        "address",
     }
 )
 
@@ -131,7 +143,7 @@ def _table(path: Path, text: str) -> LabelTable:
     key_at = min(kinds, key=lambda index: (list(KeyKind).index(kinds[index]), index))
     hidden = {index for index, name in enumerate(names) if _plain(name) in _OF_THE_PATIENT} | set(kinds)
     labels = {index: name for index, name in enumerate(names) if index not in hidden and name}
-    read = _Reader(len(names), key_at, labels, decimal_comma=delimiter == ";")
+    read = _Reader(len(names), key_at, labels, commas_part=delimiter == ",")
     for number, cells in rows:
         read.row(number, cells)
     if not read.rows and not read.problems:
@@ -150,11 +162,11 @@ def _table(path: Path, text: str) -> LabelTable:
 class _Reader:
     """Takes rows as they come, and what is wrong with them."""
 
-    def __init__(self, width: int, key_at: int, labels: Mapping[int, str], *, decimal_comma: bool) -> None:
+    def __init__(self, width: int, key_at: int, labels: Mapping[int, str], *, commas_part: bool) -> None:
         self.rows: list[LabelRow] = []
         self.problems: list[str] = []
         self._width, self._key_at, self._labels = width, key_at, labels
-        self._decimal_comma = decimal_comma
+        self._commas_part = commas_part
         self._seen: dict[str, int] = {}
 
     def row(self, number: int, cells: Sequence[str]) -> None:
@@ -179,7 +191,14 @@ class _Reader:
         self.rows.append(LabelRow(number=number, key=key, values=values))
 
     def _value(self, text: str) -> str:
-        return text.replace(",", ".") if self._decimal_comma and _DECIMAL_COMMA.fullmatch(text) else text
+        """Return a cell with a decimal point for a decimal comma.
+
+        Where commas part the cells, one within quotes may part thousands: "1,500" stays as it is, and is no
+        number to who asks for one.
+        """
+        if not _DECIMAL_COMMA.fullmatch(text) or (self._commas_part and _THOUSANDS.fullmatch(text)):
+            return text
+        return text.replace(",", ".")
 
 
 def _lines(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:

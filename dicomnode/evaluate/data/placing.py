@@ -145,12 +145,12 @@ def _within(kind: KeyKind, study: StudyFiles, data: Sequence[Path]) -> list[tupl
             continue
         for header in (header for stack in series.stacks for header in stack.headers):
             target = _Target(uid, series.series_instance_uid, header.sop_instance_uid)
-            keys = {header.sop_instance_uid} if kind is KeyKind.INSTANCE else _names(header.path, data)
+            keys = {header.sop_instance_uid} if kind is KeyKind.INSTANCE else names_of(header.path, data)
             found += [(key, target) for key in sorted(keys)]
     return found
 
 
-def _names(path: Path, data: Sequence[Path]) -> set[str]:
+def names_of(path: Path, data: Sequence[Path]) -> set[str]:
     """Return what a table may call a file: its path within the data, or its name alone."""
     names = {path.name}
     for root in data:

@@ -13,13 +13,13 @@ from typing import Final
 from dicomnode.assemble import Header, Stack, StudyFiles, read_studies
 from dicomnode.evaluate.data.labels import KeyKind, LabelTable, read_labels
 from dicomnode.evaluate.data.placing import Told, place_rows
-from dicomnode.faults import NO_PIXELS, STUDY_OF_TWO
+from dicomnode.faults import NO_PIXELS, NOT_DICOM, STUDY_OF_TWO
 from dicomnode.store.foreign import UNREADABLE_ITEMS, quiet
-from dicomnode.values import Annotation, Progress, SetAside, no_progress
+from dicomnode.values import PHANTOM_MAKER, Annotation, Progress, SetAside, no_progress
 
 KEY_DIGITS: Final = 16
+_TABLES: Final = frozenset({".csv", ".json"})
 _NO_ID: Final = hashlib.sha256(b"").hexdigest()  # the hash of a Patient ID that is not there
-_PHANTOM: Final = ("dicomnode", "Procedural phantom")  # maker and model of phantoms from before (0008,001C)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -28,7 +28,7 @@ class LabelledStudy:
 
     patient: a key, 16 hex digits: hash of Patient ID and its issuer, of the Study Instance UID where there is
     no ID. place: the folder of its files within the data. row: labels of the whole study by column. told:
-    labels of its series and instances. synthetic: it says itself that nobody was imaged.
+    labels of its series and instances. synthetic: a series of it says itself that nobody was imaged.
     """
 
     patient: str
@@ -93,6 +93,11 @@ class LabelledData:
         return digest.hexdigest()
 
 
+def _is_table(one: SetAside) -> bool:
+    """Tell whether it is a table of labels, a kept split or the like, as lie beside studies."""
+    return one.code == NOT_DICOM.code and Path(one.file or "").suffix.lower() in _TABLES
+
+
 def read_labelled(
     data: Sequence[Path], labels: Path | None = None, progress: Progress = no_progress
 ) -> LabelledData:
@@ -103,7 +108,7 @@ def read_labelled(
     """
     table = None if labels is None else read_labels(labels)
     reading = read_studies(data, progress)
-    set_aside = [one for one in reading.set_aside if labels is None or one.file != str(labels)]
+    set_aside = [one for one in reading.set_aside if one.file != str(labels) and not _is_table(one)]
     studies: list[LabelledStudy] = []
     for files in reading.studies:
         study = _study(files, data)
@@ -134,7 +139,11 @@ def _study(files: StudyFiles, data: Sequence[Path]) -> LabelledStudy | SetAside 
         text = STUDY_OF_TWO.text(place=place or ".")
         return SetAside(sop_instance_uid=None, file=place or None, code=STUDY_OF_TWO.code, text=text)
     return LabelledStudy(
-        patient=patient_of(headers), study=files, synthetic=_is_synthetic(headers[0]), place=place
+        patient=patient_of(headers),
+        study=files,
+        # Whatever else is there: what is learned of it, or said on it, is not of a patient alone
+        synthetic=any(_is_synthetic(stack.headers[0]) for one in files.series for stack in one.stacks),
+        place=place,
     )
 
 
@@ -146,6 +155,14 @@ def patient_of(headers: Sequence[Header]) -> str:
     else:
         issuer = min((one.person_keys.issuer for one in headers if one.person_keys.issuer), default="")
         text = f"patient {first.patient_key} {issuer}"
+    return hashlib.sha256(text.encode()).hexdigest()[:KEY_DIGITS]
+
+
+def patient_named(patient_id: str, issuer: str = "") -> str:
+    """Return the key of whom a Patient ID and its issuer name: as `patient_of` of headers with these."""
+    from dicomnode.assemble.persons import hashed  # noqa: PLC0415 (heavy, of use only here)
+
+    text = f"patient {hashed(patient_id)} {issuer and hashed(issuer)}"
     return hashlib.sha256(text.encode()).hexdigest()[:KEY_DIGITS]
 
 
@@ -167,8 +184,8 @@ def _place(headers: Sequence[Header], data: Sequence[Path]) -> str:
 
 def _is_synthetic(header: Header) -> bool:
     """Tell whether an image says that nobody was imaged: Synthetic Data (0008,001C), or it is a phantom."""
-    if (header.tags.get("Manufacturer"), header.tags.get("ManufacturerModelName")) == _PHANTOM:
-        return True
+    if (header.tags.get("Manufacturer"), header.tags.get("ManufacturerModelName")) == PHANTOM_MAKER:
+        return True  # from before (0008,001C)
     return _text_in(header.path, "SyntheticData") == "YES"
 
 

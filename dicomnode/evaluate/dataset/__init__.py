@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         feature_suspects,
     )
     from dicomnode.evaluate.dataset.table import FeatureTable, table_of
+    from dicomnode.evaluate.dataset.watching import Watching
 
 _HOMES = {
     "documents": ("look_document",),
@@ -29,6 +30,7 @@ _HOMES = {
     "studies": ("answer_labels", "column_labels", "look_at_studies"),
     "suspects": ("LabelSuspect", "Suspects", "answer_suspects", "confident_suspects", "feature_suspects"),
     "table": ("FeatureTable", "table_of"),
+    "watching": ("Watching",),
 }
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "NearDuplicate",
     "Outlier",
     "Suspects",
+    "Watching",
     "answer_labels",
     "answer_suspects",
     "column_labels",

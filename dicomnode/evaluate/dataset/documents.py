@@ -29,8 +29,10 @@ def look_document(look: DataSetLook) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "features": look.features,
+        "features_are": look.by,
         "explained": list(look.explained),
         "silhouette": look.silhouette,
+        "typical_cases": [list(cases) for cases in look.middles],
         "cases": cases,
         "near_duplicates": [
             {
@@ -39,6 +41,7 @@ def look_document(look: DataSetLook) -> dict[str, Any]:
                 "cosine": one.cosine,
                 "bits_apart": one.bits_apart,
                 "same_patient": one.same_patient,
+                "turned": one.turned or None,
             }
             for one in look.duplicates
         ],

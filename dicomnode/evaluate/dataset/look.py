@@ -41,6 +41,7 @@ ISOLATED: Final = 0.6
 
 _NEIGHBOURS: Final = 20
 _TREES: Final = 100
+_TYPICAL: Final = 6  # cases of a group that are shown
 _COMPONENTS: Final = 10  # groups are looked for in so many components at most: distances mean little in more
 
 
@@ -60,6 +61,8 @@ class DataSetLook:
     places: float64 (cases, 2), along its first two principal components; () of fewer than three cases.
     explained: the part of the variance that each of both carries. groups: int (cases,), from 0; all 0 where
     there is one only. silhouette: of the groups, None where there is one. labels: "" where a case has none.
+    by: what the features are, in words. middles: of each group the cases (indices) nearest to its middle.
+    pictures: of each case, uint8 (rows, columns), () without.
     """
 
     cases: tuple[CaseName, ...]
@@ -73,12 +76,22 @@ class DataSetLook:
     labels: tuple[str, ...]
     suspects: Suspects
     remarks: tuple[str, ...]
+    by: str = "greys, spacing and extent"
+    middles: tuple[tuple[int, ...], ...] = ()
+    pictures: tuple[NDArray[np.uint8], ...] = ()
 
 
-def look_at(table: FeatureTable, labels: Sequence[str | None] | None = None, seed: int = 0) -> DataSetLook:
+def look_at(
+    table: FeatureTable,
+    labels: Sequence[str | None] | None = None,
+    seed: int = 0,
+    likeness: FeatureTable | None = None,
+) -> DataSetLook:
     """Look at a data set by its features. labels: of each case, None where it has none.
 
-    Needs scikit-learn (NodeError: EVALUATE_MISSING). Raises ValueError on another number of labels.
+    likeness: other features of the same cases, which near duplicates are looked for in: a network may give
+    two different images the same features. Needs scikit-learn (NodeError: EVALUATE_MISSING). Raises
+    ValueError on another number of labels.
     """
     need_scikit_learn("The look of a data set")
     many = len(table.cases)
@@ -90,10 +103,12 @@ def look_at(table: FeatureTable, labels: Sequence[str | None] | None = None, see
         remarks.append(f"{same} of {table.values.shape[1]} features never vary and were left out.")
     groups, silhouette = np.zeros(many, dtype=np.intp), None
     outliers: tuple[Outlier, ...] = ()
+    middles: tuple[tuple[int, ...], ...] = ()
     with _one_thread():
         components, explained = _components(features)
         if many >= LEAST and features.shape[1]:
             groups, silhouette = _groups(components, seed)
+            middles = _middles(components, groups)
             outliers = _outliers(features, seed)
     if many < LEAST:
         remarks.append(f"Groups and outliers are looked for from {LEAST} cases on; there are {many}.")
@@ -112,11 +127,22 @@ def look_at(table: FeatureTable, labels: Sequence[str | None] | None = None, see
         groups=groups,
         silhouette=silhouette,
         outliers=outliers,
-        duplicates=near_duplicates(table),
+        duplicates=near_duplicates(table if likeness is None else likeness),
         labels=tuple(one or "" for one in given),
         suspects=suspects,
         remarks=tuple(remarks),
+        middles=middles,
     )
+
+
+def _middles(components: Float64, groups: NDArray[np.intp]) -> tuple[tuple[int, ...], ...]:
+    """Return the cases nearest to the mean of each group, the nearest first; equal ones in their order."""
+    found = []
+    for n in range(int(groups.max()) + 1):
+        own = np.flatnonzero(groups == n)
+        away = np.linalg.norm(components[own] - components[own].mean(axis=0), axis=1)
+        found.append(tuple(int(own[k]) for k in np.argsort(away.round(9), kind="stable")[:_TYPICAL]))
+    return tuple(found)
 
 
 def _one_thread() -> AbstractContextManager[object]:

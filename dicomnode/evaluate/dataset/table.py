@@ -15,7 +15,8 @@ from dicomnode.values.geometry import Float64, read_only
 class FeatureTable:
     """Features of cases. values: float64 (cases, features), finite. names: of the features.
 
-    thumbnails: uint8 (cases, 16, 16) of the middle slices, None where there are none.
+    thumbnails: uint8 (cases, 16, 16) of the middle slices, fine: (cases, 64, 64) of the same; None where
+    there are none.
     Raises ValueError where shapes do not fit, and on a value that is not finite.
     """
 
@@ -23,6 +24,7 @@ class FeatureTable:
     names: tuple[str, ...]
     values: Float64
     thumbnails: np.typing.NDArray[np.uint8] | None = None
+    fine: np.typing.NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         values = np.array(self.values, dtype=np.float64)
@@ -30,8 +32,9 @@ class FeatureTable:
             raise ValueError(f"{len(self.cases)} cases of {len(self.names)} features, got {values.shape}")
         if not np.isfinite(values).all():
             raise ValueError("FeatureTable.values must be finite")
-        if self.thumbnails is not None and self.thumbnails.shape[:1] != (len(self.cases),):
-            raise ValueError(f"{len(self.cases)} cases, but {self.thumbnails.shape[0]} thumbnails")
+        for pictures in (self.thumbnails, self.fine):
+            if pictures is not None and pictures.shape[:1] != (len(self.cases),):
+                raise ValueError(f"{len(self.cases)} cases, but {pictures.shape[0]} thumbnails")
         object.__setattr__(self, "values", read_only(values))
 
     @property
@@ -52,6 +55,7 @@ def table_of(
     cases: Sequence[CaseName],
     rows: Sequence[tuple[tuple[str, ...], Float64]],
     thumbnails: Sequence[np.typing.NDArray[np.uint8]] = (),
+    fine: Sequence[np.typing.NDArray[np.uint8]] = (),
 ) -> FeatureTable:
     """Put the features of cases together: names and numbers (features,) of each, the same names for all.
 
@@ -64,4 +68,5 @@ def table_of(
         names=rows[0][0],
         values=np.stack([numbers for _, numbers in rows]),
         thumbnails=np.stack(list(thumbnails)) if len(thumbnails) else None,
+        fine=np.stack(list(fine)) if len(fine) else None,
     )

@@ -143,7 +143,7 @@ def _drawn_froc(name: str, result: DetectionResult) -> DrawnFroc:
         for asked in ("sensitivity", "false_positives_per_study")
     )
     at = None if found is None or alarms is None else (found, alarms)
-    return DrawnFroc(name=name, curve=result.curve, at=at)
+    return DrawnFroc(name=name, curve=result.curve, at=at, down_to=result.down_to)
 
 
 def _outline_parts(key: str, result: SegmentationResult, _: tuple[str, Result] | None) -> Sequence[Markup]:

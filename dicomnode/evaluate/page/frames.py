@@ -9,7 +9,7 @@ from dicomnode.evaluate.page.markup import Markup, element, joined
 from dicomnode.evaluate.page.plots import Series, swatch
 
 MOST_ROWS: Final = 60
-"""Rows of numbers under a plot; all of them are in evaluation.json."""
+"""Rows of numbers under a plot; all of them are in the JSON beside the page."""
 
 Row = Sequence[str]
 
@@ -41,7 +41,7 @@ def folded(summary: str, head: Row, rows: Sequence[Row]) -> Markup:
     """A table that opens when it is asked for."""
     shown = rows[:MOST_ROWS]
     rest = len(rows) - len(shown)
-    more = element("p", f"… and {rest} more: evaluation.json has them all.") if rest else ""
+    more = element("p", f"… and {rest} more: the JSON beside this page has them all.") if rest else ""
     return element("details", element("summary", summary), table(head, shown, told=""), more)
 
 

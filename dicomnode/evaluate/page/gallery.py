@@ -5,7 +5,11 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dicomnode.evaluate.outcomes import CaseName
 from dicomnode.evaluate.page.frames import section
@@ -13,7 +17,7 @@ from dicomnode.evaluate.page.markup import Markup, element
 from dicomnode.evaluate.page.words import case_text
 
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
-_BURNED_IN: Final = (
+BURNED_IN: Final = (
     "Pictures show pixels as they came: what a device burned into them, a name it may be, is seen here, too. "
     "Look before you pass the page on."
 )
@@ -42,9 +46,20 @@ def gallery_section(pictures: Sequence[WorstPicture]) -> Markup:
     return section(
         "gallery",
         "The worst cases in pictures",
-        element("p", _BURNED_IN, class_="faint"),
+        element("p", BURNED_IN, class_="faint"),
         element("div", *shown, class_="gallery"),
     )
+
+
+def png_element(greys: NDArray[np.uint8], told: str) -> Markup:
+    """A small grey picture (rows, columns) within the page. told: what is read aloud."""
+    from PIL import Image  # noqa: PLC0415 (of use only here)
+
+    buffer = BytesIO()
+    Image.fromarray(greys).save(buffer, format="PNG", optimize=True)
+    rows, columns = greys.shape
+    source = f"data:image/png;base64,{b64encode(buffer.getvalue()).decode('ascii')}"
+    return element("img", src=source, alt=told, width=columns, height=rows)
 
 
 def _picture(one: WorstPicture) -> Markup:

@@ -19,11 +19,15 @@ _AXIS_TITLE: Final = "false alarms a study (logarithmic)"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrawnFroc:
-    """The curve of an engine. at: sensitivity and false alarms a study at its own threshold, if any."""
+    """The curve of an engine. at: sensitivity and false alarms a study at its own threshold, if any.
+
+    down_to: the score down to which candidates are known; None: those that it reports alone.
+    """
 
     name: str
     curve: FrocCurve
     at: tuple[float, float] | None = None
+    down_to: float | None = None
 
 
 def froc_figure(key: str, title: str, drawn: Sequence[DrawnFroc]) -> Markup:
@@ -47,9 +51,18 @@ def froc_figure(key: str, title: str, drawn: Sequence[DrawnFroc]) -> Markup:
     said = f"{drawn[0].curve.lesions} findings in {drawn[0].curve.studies} studies."
     if any(one.at for one in drawn):
         said += " The mark is the threshold of the engine."
+    said += "".join(_known(one, several=len(drawn) > 1) for one in drawn)
     told = f"Free-response ROC. {'; '.join(one.name for one in shown)}. {said}"
     numbers = folded("The rates in numbers", ("Engine", "False alarms a study", "Sensitivity"), rows)
     return figure(title, plot.finished(key, title, told), legend(shown, lined=True), numbers, said=said)
+
+
+def _known(one: DrawnFroc, *, several: bool) -> str:
+    """Say how far down candidates are known: where a curve ends is no property of the engine."""
+    whose = f" of {one.name}" if several else ""
+    if one.down_to is None:
+        return f" Candidates{whose} are known where the engine reports them, and the curve ends there."
+    return f" Candidates{whose} are known down to a score of {one.down_to:.3g}."
 
 
 def size_table(sizes: Sequence[SizeClass]) -> Markup:

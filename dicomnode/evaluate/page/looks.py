@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from dicomnode.evaluate.dataset.look import DataSetLook
+from dicomnode.evaluate.dataset.look import LEAST, DataSetLook
 from dicomnode.evaluate.dataset.neighbours import NearDuplicate
 from dicomnode.evaluate.dataset.suspects import LabelSuspect, Suspects
 from dicomnode.evaluate.outcomes import CaseName
 from dicomnode.evaluate.page.axes import axis_around
 from dicomnode.evaluate.page.frames import figure, legend, listed, section, table
+from dicomnode.evaluate.page.gallery import BURNED_IN, png_element
 from dicomnode.evaluate.page.markup import Markup, element, joined
 from dicomnode.evaluate.page.plots import Plot, Series
 from dicomnode.evaluate.page.words import case_text
@@ -18,22 +19,48 @@ from dicomnode.evaluate.page.words import case_text
 _MOST: Final = 12  # rows of a table
 _SERIES: Final = 4  # that marks tell apart
 _LEAST_CASES: Final = 3
+_SHOWN: Final = 6  # pictures of a row
 
 
 def look_section(look: DataSetLook) -> Markup:
     """Everything that was looked for, also where nothing was found."""
     parts = [_map(look)] if len(look.cases) >= _LEAST_CASES and look.explained else []
-    said = f"{len(look.cases)} cases by {look.features} features, each standardised. {_groups_text(look)}"
+    said = (
+        f"{len(look.cases)} cases by {look.features} features ({look.by}), each standardised. "
+        f"{_groups_text(look)}"
+    )
     return section(
         "look",
         "What the data set looks like",
         element("p", said),
         element("div", *parts, class_="plots") if parts else "",
+        *_pictures(look),
         _outliers(look),
         _duplicates(look),
         suspects_part(look.suspects, look.cases, "features, out of fold"),
         listed(look.remarks),
     )
+
+
+def _pictures(look: DataSetLook) -> list[Markup]:
+    """What is typical of each group, then what lies apart, then twins: a row of small pictures each."""
+    if not look.pictures:
+        return []
+    many = int(look.groups.max()) + 1 if len(look.groups) else 0
+    titles = [f"Group {n + 1}, {int((look.groups == n).sum())} cases" for n in range(many)]
+    rows = list(zip(titles if many > 1 else ["What is usual"], look.middles, strict=False))
+    rows.append(("What lies apart", tuple(one.case for one in look.outliers[:_SHOWN])))
+    twins = [n for one in look.duplicates[: _SHOWN // 2] for n in (one.first, one.second)]
+    rows.append(("Nearly the same, two by two", tuple(twins)))
+    made = [_row(title, cases, look) for title, cases in rows if cases]
+    return [*made, element("p", BURNED_IN, class_="faint")] if made else []
+
+
+def _row(title: str, cases: Sequence[int], look: DataSetLook) -> Markup:
+    shown = [
+        element("li", png_element(look.pictures[n], f"{title}: {case_text(look.cases[n])}")) for n in cases
+    ]
+    return joined(element("p", title, class_="above"), element("ul", *shown, class_="small-pictures"))
 
 
 def suspects_part(suspects: Suspects, cases: Sequence[CaseName], by: str) -> Markup:
@@ -95,6 +122,8 @@ def _series(look: DataSetLook) -> tuple[list[str], list[int]]:
 
 
 def _groups_text(look: DataSetLook) -> str:
+    if len(look.cases) < LEAST:
+        return f"Of fewer than {LEAST} cases neither groups nor outliers are looked for."
     if look.silhouette is None:
         return "They form one group."
     many = int(look.groups.max()) + 1
@@ -103,6 +132,8 @@ def _groups_text(look: DataSetLook) -> str:
 
 
 def _outliers(look: DataSetLook) -> Markup:
+    if len(look.cases) < LEAST:
+        return joined()
     if not look.outliers:
         return element("p", "No case lies apart from the others.")
     shown = look.outliers[:_MOST]
@@ -119,15 +150,16 @@ def _duplicates(look: DataSetLook) -> Markup:
         return element("p", "No two cases are nearly the same.")
     shown = look.duplicates[:_MOST]
     rows = [_duplicate(one, look.cases) for one in shown]
-    head = ("Case", "and case", "Patient", "Cosine", "Bits apart, %")
+    head = ("Case", "and case", "Patient", "The second is", "Cosine", "Bits apart, %")
     told = f"Cases that are nearly the same: {_of(len(shown), len(look.duplicates))}"
-    return table(head, rows, told=told, numbers_from=3)
+    return table(head, rows, told=told, numbers_from=4)
 
 
 def _duplicate(one: NearDuplicate, cases: Sequence[CaseName]) -> tuple[str, ...]:
     apart = "—" if one.bits_apart is None else f"{100.0 * one.bits_apart:.1f}"
     whose = "the same" if one.same_patient else "another"
-    return (case_text(cases[one.first]), case_text(cases[one.second]), whose, f"{one.cosine:.4f}", apart)
+    names = (case_text(cases[one.first]), case_text(cases[one.second]))
+    return (*names, whose, one.turned or "as it was", f"{one.cosine:.4f}", apart)
 
 
 def _of(shown: int, many: int) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from dicomnode.evaluate.figures import counted
 from dicomnode.evaluate.page.axes import Axis, axis_around, share_axis
 from dicomnode.evaluate.page.frames import figure, folded, legend
 from dicomnode.evaluate.page.markup import Markup
@@ -79,30 +80,41 @@ def distance_axis(strips: Sequence[Strip]) -> Axis:
     return axis_around("HD95 in mm", [case.value for one in strips for case in one.cases], holds=(0.0,))
 
 
-def agreement_figure(key: str, title: str, unit: str, pairs: Sequence[Pair]) -> Markup:
-    """Bland and Altman: the difference against the mean of found and true, with the limits of agreement."""
+def agreement_figure(
+    key: str, title: str, unit: str, pairs: Sequence[Pair], names: tuple[str, str] = ("found", "true")
+) -> Markup:
+    """Bland and Altman: the difference against the mean of both, with the limits of agreement.
+
+    names: of what stands as found, and as true, of a pair.
+    """
     differences = [one.difference for one in pairs]
     bias = math.fsum(differences) / len(differences)
-    spread = statistics.stdev(differences) if len(differences) > 1 else 0.0
-    low, high = bias - NORMAL_975 * spread, bias + NORMAL_975 * spread
-    x = axis_around(f"mean of found and true, {unit}", [(one.found + one.true) / 2 for one in pairs])
-    y = axis_around(f"found − true, {unit}", differences, holds=(0.0, low, high))
+    spread = statistics.stdev(differences) if len(differences) > 1 else None  # of one there are no limits
+    low, high = (bias + sign * NORMAL_975 * (spread or 0.0) for sign in (-1.0, 1.0))
+    found, true = names
+    of, behind = (f", {unit}", f" {unit}") if unit else ("", "")
+    x = axis_around(f"mean of {found} and {true}{of}", [(one.found + one.true) / 2 for one in pairs])
+    y = axis_around(f"{found} − {true}{of}", differences, holds=(0.0, low, high))
     plot = Plot(x, y)
     plot.across(0.0, "zero")
-    lines = (
-        Series(index=1, name=f"bias {signed(bias)} {unit}"),
-        Series(index=2, name=f"limits of agreement {signed(low)} to {signed(high)} {unit}"),
-    )
-    for value, of in ((high, lines[1]), (bias, lines[0]), (low, lines[1])):
-        plot.across(value, of.line)
+    lines = [Series(index=1, name=f"bias {signed(bias)}{behind}")]
+    if spread is not None:
+        limits = f"limits of agreement {signed(low)} to {signed(high)}{behind}"
+        lines.append(Series(index=2, name=limits))
+        plot.across(high, lines[1].line)
+        plot.across(low, lines[1].line)
+    plot.across(bias, lines[0].line)
     series = Series(index=0, name="case")
     for one in pairs:
-        text = f"{one.name}: found {one.found:.3f}, true {one.true:.3f} {unit}"
+        text = f"{one.name}: {found} {one.found:.3f}, {true} {one.true:.3f}{behind}"
         plot.dot(((one.found + one.true) / 2, one.difference), series, text)
-    told = f"Bland–Altman plot of {len(pairs)} cases: {lines[0].name}, {lines[1].name}."
-    said = f"{len(pairs)} cases. Above 0 too much was found. Limits: bias ∓ 1.96 standard deviations."
+    cases = counted(len(pairs), "case")
+    told = f"Bland–Altman plot of {cases}: {', '.join(one.name for one in lines)}."
+    above = "too much was found" if names == ("found", "true") else f"{found} gives more"
+    how = "Limits: bias ∓ 1.96 standard deviations." if len(lines) > 1 else "It takes two cases for limits."
+    said = f"{cases}. Above 0 {above}. {how}"
     shown = legend(lines, lined=True)
-    return figure(title, plot.finished(key, title, told), shown, _pair_rows(pairs, unit), said=said)
+    return figure(title, plot.finished(key, title, told), shown, _pair_rows(pairs, unit, names), said=said)
 
 
 def percent_figure(key: str, title: str, unit: str, pairs: Sequence[Pair]) -> Markup:
@@ -128,10 +140,11 @@ def signed(value: float) -> str:
     return text[1:] if float(text) == 0 else text.replace("-", "−")
 
 
-def _pair_rows(pairs: Sequence[Pair], unit: str) -> Markup:
+def _pair_rows(pairs: Sequence[Pair], unit: str, names: tuple[str, str]) -> Markup:
     worst = sorted(pairs, key=lambda one: (-abs(one.difference), one.name))
     rows = [(one.name, f"{one.found:.3f}", f"{one.true:.3f}", signed(one.difference)) for one in worst]
-    head = ("Case", f"Found, {unit}", f"True, {unit}", "Difference")
+    of = f", {unit}" if unit else ""
+    head = ("Case", *(f"{one[:1].upper()}{one[1:]}{of}" for one in names), "Difference")
     return folded("The cases in numbers, worst first", head, rows)
 
 

@@ -32,12 +32,14 @@ ul{margin:.4rem 0;padding-left:1.3rem}
 header p{color:var(--faint)}
 .kind{text-transform:uppercase;letter-spacing:.06em;font-size:.8rem}
 .faint{color:var(--faint)}
-.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,19rem),1fr));gap:1rem}
+.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,19rem),1fr));gap:1rem;align-items:start}
 .card{border:1px solid var(--edge);border-radius:.5rem;padding:1rem;background:var(--soft)}
 .card.warned{border:2px solid var(--bad)}
 .lead-name{color:var(--faint)}
 .lead{font-size:2.6rem;font-weight:700;line-height:1.1}
 .lead.none{font-size:1.2rem}
+.lead-at{font-size:1.2rem;font-weight:700}
+.warned .lead-at{color:var(--bad)}
 .warned .lead{color:var(--bad)}
 .beside{color:var(--faint)}
 .also{list-style:none;padding:.5rem 0 0;margin:.5rem 0 0;border-top:1px solid var(--edge);font-size:.92rem}
@@ -61,6 +63,7 @@ figcaption{font-weight:600;margin-bottom:.4rem}
 figure p{font-size:.88rem;color:var(--faint)}
 figure svg{display:block;width:100%;height:auto;max-width:30rem}
 img{display:block;max-width:100%;height:auto}
+.small-pictures{list-style:none;padding:0;display:flex;flex-wrap:wrap;gap:.4rem;margin:.3rem 0 1rem}
 .legend{list-style:none;padding:0;font-size:.88rem}
 .legend li{display:flex;gap:.5rem;align-items:center}
 .legend svg.swatch{flex:none;width:28px;height:14px}

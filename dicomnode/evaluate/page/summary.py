@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from dicomnode.evaluate.evaluation import Evaluation, task_of
-from dicomnode.evaluate.figures import Figure
+from dicomnode.evaluate.figures import Figure, counted
 from dicomnode.evaluate.outcomes import (
     ClassificationResult,
     DetectionResult,
@@ -15,8 +15,10 @@ from dicomnode.evaluate.outcomes import (
     Result,
     SegmentationResult,
 )
+from dicomnode.evaluate.page.company import in_a_line
 from dicomnode.evaluate.page.frames import listed, section
-from dicomnode.evaluate.page.markup import Markup, element, joined
+from dicomnode.evaluate.page.markup import Markup, element
+from dicomnode.evaluate.page.shell import alarm
 from dicomnode.evaluate.page.words import (
     NO_INTERVAL,
     counts_text,
@@ -29,7 +31,7 @@ from dicomnode.evaluate.page.words import (
 
 _BESIDE: Final[Mapping[type[Any], tuple[str, ...]]] = {
     ClassificationResult: ("specificity", "precision", "roc_auc"),
-    DetectionResult: ("false_positives_per_study", "cpm"),
+    DetectionResult: ("cpm",),
     SegmentationResult: ("mean_hd95_mm", "mean_volume_error_ml", "clean_share"),
     RegressionResult: ("bias", "limit_low", "limit_high"),
 }
@@ -40,9 +42,10 @@ def head(evaluation: Evaluation) -> Markup:
     engine, data = evaluation.engine, evaluation.data
     part = f", part “{data.part}” of the split" if data.part else ""
     synthetic = f", {data.synthetic} of them synthetic" if data.synthetic else ""
+    studies = counted(data.studies, "study", "studies")
     lines = [
         engine.title,
-        f"{data.studies} studies of {data.patients} patients{part}{synthetic}.",
+        f"{studies} of {counted(data.patients, 'patient')}{part}{synthetic}.",
         engine.use,
     ]
     other = evaluation.comparison.other.engine if evaluation.comparison else None
@@ -63,8 +66,9 @@ def leads(evaluation: Evaluation) -> Markup:
     general = [text for text in evaluation.warnings if text not in own]
     if not results:
         general.append("Nothing was judged: no output of the engine has a truth in these data.")
-    cards = [_card(one) for one in results]
-    return section("first", "What matters most", _alarm(general), element("div", *cards, class_="cards"))
+    beside = {(one.output, one.task): in_a_line(one) for one in evaluation.companies}
+    cards = [_card(one, beside.get((one.output.label, task_of(one)), "")) for one in results]
+    return section("first", "What matters most", alarm(general), element("div", *cards, class_="cards"))
 
 
 def limits(evaluation: Evaluation) -> Markup:
@@ -78,8 +82,8 @@ def limits(evaluation: Evaluation) -> Markup:
     return section("limits", "Limits and remarks", listed(list(dict.fromkeys(told))))
 
 
-def _card(result: Result) -> Markup:
-    lead = result.headline.lead
+def _card(result: Result, readers: str) -> Markup:
+    lead, at = result.headline.lead, result.headline.at
     warned = bool(_warned(result))
     interval = interval_of(result, lead)
     between = interval_text(interval)
@@ -92,9 +96,10 @@ def _card(result: Result) -> Markup:
         element("h3", f"{result.output.title}: {task_of(result)}"),
         element("p", named(result, lead), class_="lead-name"),
         element("p", value_text(lead), class_="lead" if lead.value is not None else "lead none"),
+        element("p", _bought_with(result, at), class_="lead-at") if at else "",
         element("p", beside, class_="beside") if beside else "",
-        _alarm(_warned(result)),
-        listed([_in_a_line(result, one) for one in _also(result)], "also"),
+        alarm(_warned(result)),
+        listed([*(_in_a_line(result, one) for one in _also(result)), *filter(None, [readers])], "also"),
         class_="card warned" if warned else "card",
     )
 
@@ -117,18 +122,15 @@ def _in_a_line(result: Judged, figure: Figure) -> str:
     return f"{named(result, figure)}: {value_text(figure)}{between}"
 
 
+def _bought_with(result: Judged, at: Figure) -> str:
+    interval = interval_text(interval_of(result, at))
+    between = "" if interval == NO_INTERVAL else f" [{interval}]"
+    return f"at {value_text(at)} {named(result, at)}{between}"
+
+
 def _warned(result: Judged) -> tuple[str, ...]:
     headline = result.headline
     return (*headline.warnings, *(one.text for one in headline.contradictions))
-
-
-def _alarm(sentences: Sequence[str]) -> Markup:
-    """A box that nobody reads past: a sign and a word as well as a colour."""
-    if not sentences:
-        return joined()
-    return element(
-        "div", element("p", "⚠ Warning", class_="sign"), listed(sentences), class_="alarm", role="alert"
-    )
 
 
 def _remarks(result: Judged) -> list[str]:

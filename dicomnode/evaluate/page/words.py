@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from dicomnode.evaluate.figures import Figure
@@ -12,6 +13,15 @@ NO_INTERVAL: Final = "—"
 _TAIL: Final = 10  # characters of a UID: enough to find it among those of one set
 
 _NAMES: Final = {
+    "cohen_kappa": "Cohen's kappa",
+    "cohen_kappa_linear": "Cohen's kappa, weighted by steps",
+    "cohen_kappa_quadratic": "Cohen's kappa, weighted by the square of steps",
+    "fleiss_kappa": "Fleiss' kappa",
+    "icc_2_1": "intraclass correlation, ICC(2,1)",
+    "krippendorff_alpha": "Krippendorff's alpha",
+    "krippendorff_alpha_ordinal": "Krippendorff's alpha of degrees",
+    "mean_volume_difference_ml": "mean difference of volumes, ml",
+    "one_says_there_is_none": "one outlines it, the other says that there is none",
     "average_precision": "average precision (area under precision and recall)",
     "bias": "bias (mean of found − true)",
     "brier": "Brier score (0 is best)",
@@ -48,6 +58,11 @@ def spoken(figure: Figure) -> str:
     return name if figure.label is None else f"{name} of {figure.label}"
 
 
+def spoken_of_readers(figure: Figure) -> str:
+    """The same of two readers, of whom neither is the truth: one is the first, the other the second."""
+    return "bias (mean of second − first)" if figure.name == "bias" else spoken(figure)
+
+
 def named(result: Judged, figure: Figure) -> str:
     """The same with the unit of what was measured."""
     if isinstance(result, RegressionResult) and figure.name not in _UNITLESS:
@@ -70,6 +85,12 @@ def interval_text(interval: Interval | None) -> str:
     if interval is None or interval.low is None or interval.high is None or interval.low == interval.high:
         return NO_INTERVAL
     return f"{interval.low:.3f} to {interval.high:.3f}"
+
+
+def remarks_of(intervals: Iterable[Interval]) -> list[str]:
+    """Why a figure has no interval, or what must be said of it; each sentence once."""
+    texts = dict.fromkeys(text for one in intervals for text in one.remarks)
+    return [f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in texts]
 
 
 def interval_of(result: Judged, figure: Figure) -> Interval | None:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from dicomnode.evaluate.running.comparing import compare
     from dicomnode.evaluate.running.drawn import Drawn
     from dicomnode.evaluate.running.gallery import worst_pictures
-    from dicomnode.evaluate.running.judging import Evaluated, Judging, judge
+    from dicomnode.evaluate.running.judging import Evaluated, Judging, data_facts, judge
+    from dicomnode.evaluate.running.outlines import segments_of
     from dicomnode.evaluate.running.places import candidates_of
 
 _HOMES = {
@@ -23,7 +24,8 @@ _HOMES = {
     "comparing": ("compare",),
     "drawn": ("Drawn",),
     "gallery": ("worst_pictures",),
-    "judging": ("Evaluated", "Judging", "judge"),
+    "judging": ("Evaluated", "Judging", "data_facts", "judge"),
+    "outlines": ("segments_of",),
     "places": ("candidates_of",),
 }
 
@@ -35,7 +37,9 @@ __all__ = [
     "Judging",
     "candidates_of",
     "compare",
+    "data_facts",
     "judge",
+    "segments_of",
     "worst_pictures",
 ]
 

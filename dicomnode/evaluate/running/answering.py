@@ -11,7 +11,7 @@ from dicomnode.engine import EnginePackage
 from dicomnode.evaluate.evaluation import CaseRun, RunState
 from dicomnode.evaluate.outcomes import CaseName
 from dicomnode.evaluate.truth import Labels
-from dicomnode.values import Findings, Outcome, Progress, RemarkKind
+from dicomnode.values import Findings, Outcome, Progress, RemarkKind, Unreported
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -19,7 +19,8 @@ class Answer:
     """What came of an engine on one stack of a study.
 
     stack: None where the engine wants none of the study. findings: None where there are none: then code and
-    reason say why. seconds: that the analysis took.
+    reason say why. seconds: that the analysis took. unreported: candidates that the engine does not report;
+    None where nobody kept them.
     """
 
     stack: Stack | None
@@ -28,6 +29,7 @@ class Answer:
     code: str = ""
     reason: str = ""
     seconds: float | None = None
+    unreported: Unreported | None = None
 
     @classmethod
     def of(cls, stack: Stack, findings: Findings, seconds: float | None = None) -> Answer:

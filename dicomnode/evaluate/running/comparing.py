@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 
+from dicomnode.evaluate.cases import Rows
 from dicomnode.evaluate.comparison import compare_figures, mcnemar_test
 from dicomnode.evaluate.evaluation import Compared, ComparedCalls, Comparison, Evaluation, task_of
 from dicomnode.evaluate.intervals import FigureOf, Resampling
@@ -38,6 +39,7 @@ _LOWER_IS_BETTER: Final = frozenset(
     }
 )
 _OF_ALL_KINDS: Final = frozenset({"roc_auc", "average_precision", "balanced_accuracy", "macro_f1"})
+_OF_SCORES: Final = frozenset({"roc_auc", "average_precision"})
 _OUTLINES: Final = ("mean_dice", "mean_hd95_mm", "mean_absolute_volume_error_percent", "clean_share")
 _PLACES: Final = ("sensitivity", "false_positives_per_study", "cpm")
 _NUMBERS: Final = ("mean_absolute_error", "root_mean_square_error")
@@ -91,6 +93,7 @@ def _differences(pair: Pair, resampling: Resampling) -> Iterator[Compared]:
             difference=found,
             higher_is_better=name not in _LOWER_IS_BETTER,
             bearing=_bearing(pair, name, second),
+            differing=_differing(pair, name, (first, second)),
             left_out=pair.only_other,
         )
 
@@ -100,16 +103,33 @@ def _bearing(pair: Pair, name: str, figure: FigureOf) -> int:
 
     Of a figure that needs each kind of case, the patients of the rarest kind.
     """
-    rows_of: dict[str, list[int]] = {}
-    for row, patient in enumerate(pair.patients):
-        rows_of.setdefault(patient, []).append(row)
     if name in _OF_ALL_KINDS:
         kinds: dict[object, set[str]] = {}
         for patient, (row, _) in zip(pair.patients, pair.rows, strict=True):
             kinds.setdefault(truth_of(pair.mine, row), set()).add(patient)
         return min(len(patients) for patients in kinds.values())
-    own = (np.array(rows, dtype=np.intp) for rows in rows_of.values())
-    return sum(figure(rows).value is not None for rows in own)
+    return sum(figure(rows).value is not None for rows in _rows_of_patients(pair))
+
+
+def _differing(pair: Pair, name: str, figures: tuple[FigureOf, FigureOf]) -> int | None:
+    """Return of how many patients both engines do not say the same; None of areas, which hang on all scores.
+
+    Of whom they say the same nothing follows on which is better, however many they are.
+    """
+    if name not in _OF_ALL_KINDS:
+        own = _rows_of_patients(pair)
+        return sum(len({figure(rows).value for figure in figures}) > 1 for rows in own)
+    if name in _OF_SCORES or not isinstance(pair.mine, ClassificationResult):
+        return None
+    mine, other = ([one.called for one in pair.cases(n)] for n in range(2))
+    return len({who for who, a, b in zip(pair.patients, mine, other, strict=True) if a != b})
+
+
+def _rows_of_patients(pair: Pair) -> list[Rows]:
+    rows_of: dict[str, list[int]] = {}
+    for row, patient in enumerate(pair.patients):
+        rows_of.setdefault(patient, []).append(row)
+    return [np.array(rows, dtype=np.intp) for rows in rows_of.values()]
 
 
 def _figures(pair: Pair) -> Iterator[tuple[str, FigureOf, FigureOf]]:
@@ -146,7 +166,7 @@ def _of_outlines(name: str, cases: Sequence[SegmentedCase]) -> FigureOf:
 
 
 def _of_places(name: str, cases: Sequence[DetectedCase]) -> FigureOf:
-    return partial(places.of_rows, places.FIGURES[name], [one.outcome for one in cases])
+    return partial(places.of_rows, places.FIGURES[name], cases)
 
 
 def _of_numbers(name: str, cases: Sequence[RegressedCase]) -> FigureOf:

@@ -100,7 +100,7 @@ def judge(
     return Evaluated(
         evaluation=Evaluation(
             engine=engine_facts(package, seen),
-            data=_data_facts(data, how),
+            data=data_facts(data, how),
             runs=tuple(seen.runs),
             unmatched=(*left_out, *_without_truth(collectors)),
             alarms=(*_learnt_from(how), *_not_read(data), *_never_answered(collectors)),
@@ -283,7 +283,8 @@ def _spoken_of(study: LabelledStudy) -> Iterator[tuple[Stack, Grid | None]]:
         yield from ((stack, None) for stack in study.stacks if told.speaks_of(stack))
 
 
-def _data_facts(data: LabelledData, how: Judging) -> DataFacts:
+def data_facts(data: LabelledData, how: Judging) -> DataFacts:
+    """Say which studies were judged."""
     return DataFacts(
         studies=len(data.studies),
         patients=len(data.patients),

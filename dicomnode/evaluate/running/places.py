@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from dicomnode.evaluate.cases import Rows
 from dicomnode.evaluate.detection import (
-    StudyOutcome,
+    FrocCurve,
     competition_performance,
     false_alarms_at,
     froc,
@@ -34,9 +35,24 @@ from dicomnode.values import Findings, PointLps
 THRESHOLD: Final = 0.0
 """Whatever an engine reports counts: its own threshold has been passed."""
 
+MANY_FALSE_ALARMS: Final = 4.0
+"""A study: more are a warning. Systems in use are set to one to four (van Ginneken et al., Medical Image
+Analysis 14, 2010), and nobody looks at each of dozens of marks."""
+
 _ENDS: Final = (
     "Only what the engine reports is judged: candidates below its own threshold are not known, and the curve "
     "ends there."
+)
+_GOES_ON: Final = (
+    "The free-response curve and its mean (CPM) are of all candidates down to a score of {down_to:.3g}, also "
+    "of those that the engine does not report; all other figures are of what it reports."
+)
+_SHORT: Final = (
+    "There are no candidates that would make {rate:g} false alarms a study: the curve ends at {most:.2f}, "
+    "and the sensitivities at higher rates are those of its end."
+)
+_ALL_SICK: Final = (
+    "Every study has a finding: how many false alarms there are where there is nothing to find is not known."
 )
 _NO_SCORE: Final = "Candidates without a score count as 1."
 
@@ -68,6 +84,7 @@ class PlaceCollector(Collector[TrueLesions]):
     def __init__(self, wanted: Wanted) -> None:
         super().__init__(wanted)
         self.cases: list[DetectedCase] = []
+        self._down_to: list[float | None] = []  # of each case
         self._without_score = 0
 
     def truth_of(self, labels: Labels) -> tuple[TrueLesions, By, str] | None:
@@ -85,7 +102,13 @@ class PlaceCollector(Collector[TrueLesions]):
         self._without_score += sum(score is None for _, score in found)
         scored = [(centre, 1.0 if score is None else score) for centre, score in found]
         outcome = study_outcome(scored, truth.lesions)
-        self.cases.append(DetectedCase(case=case.name, outcome=outcome))
+        more, label = case.answer.unreported, self.wanted.label
+        down_to = None if more is None else more.down_to.get(label)
+        every = None
+        if more is not None and down_to is not None:
+            every = study_outcome([*scored, *more.of(label)], truth.lesions)
+        self._down_to.append(down_to)
+        self.cases.append(DetectedCase(case=case.name, outcome=outcome, candidates=every))
         spots = [
             Spot(centre_lps_mm=one.centre_lps_mm, diameter_mm=one.diameter_mm or None)
             for one in truth.lesions
@@ -94,31 +117,61 @@ class PlaceCollector(Collector[TrueLesions]):
 
     def result(self, resampling: Resampling) -> DetectionResult:
         """Make the result of all cases."""
-        outcomes = [one.outcome for one in self.cases]
-        figures = [partial(of_rows, figure, outcomes) for figure in FIGURES.values()]
+        cases = self.cases
+        if self.down_to is None:  # a curve of all candidates of some studies would be of none
+            cases = [replace(one, candidates=None) for one in cases]
+        figures = [partial(of_rows, figure, cases) for figure in FIGURES.values()]
         intervals = self.intervals(figures, resampling)
-        curve = froc(outcomes)
-        lead, *rest = (one.figure for one in intervals)
+        curve = froc([one.free for one in cases])
+        lead, alarms, *rest = (one.figure for one in intervals)
         return DetectionResult(
             output=self.output,
             headline=Headline(
                 lead=lead,
-                warnings=tuple(self._warnings(lead)),
+                warnings=tuple(self._warnings(lead, alarms)),
                 contradictions=(),
-                then=(*rest, *curve.at_rates),
+                then=(alarms, *rest, *curve.at_rates),
+                at=alarms,
             ),
             intervals=intervals,
             unanswered=tuple(name for name, _ in self.unanswered),
             untold=self.untold,
-            remarks=(*self.problems, _ENDS, *([_NO_SCORE] if self._without_score else [])),
-            cases=tuple(self.cases),
+            remarks=(*self.problems, *self._told(curve), *([_NO_SCORE] if self._without_score else [])),
+            cases=tuple(cases),
             threshold=THRESHOLD,
             curve=curve,
-            by_size=sensitivity_by_size(outcomes, THRESHOLD),
+            by_size=sensitivity_by_size([one.outcome for one in cases], THRESHOLD),
+            down_to=self.down_to,
         )
 
-    def _warnings(self, lead: Figure) -> list[str]:
+    @property
+    def down_to(self) -> float | None:
+        """The score from which on all candidates of all cases are known; None where they are not."""
+        known = [one for one in self._down_to if one is not None]
+        return max(known) if known and len(known) == len(self._down_to) else None
+
+    def _told(self, curve: FrocCurve) -> list[str]:
+        """Say how far down the curve goes, and where it ends before the rates do."""
+        told = [_ALL_SICK] if all(one.outcome.lesions for one in self.cases) else []
+        if self.down_to is None:
+            return [*told, _ENDS]
+        told.append(_GOES_ON.format(down_to=self.down_to))
+        most = float(curve.false_alarms[-1:].sum()) / max(curve.studies, 1)
+        if most < curve.rates[-1]:
+            rate = next(one for one in curve.rates if one > most)
+            told.append(_SHORT.format(rate=rate, most=most))
+        return told
+
+    def _warnings(self, lead: Figure, alarms: Figure) -> list[str]:
         told = self.warned()
+        if alarms.value is not None and alarms.value > MANY_FALSE_ALARMS:
+            marks = sum(len(one.outcome.false_alarms) for one in self.cases)
+            found = counted(lead.part or 0, "finding")
+            told.insert(
+                0,
+                f"{alarms.value:.1f} false alarms a study, more than {MANY_FALSE_ALARMS:g}: {found} found, "
+                f"and {counted(marks, 'mark')} on nothing.",
+            )
         if lead.value is not None and lead.value < MISSED and lead.whole is not None:
             missed = lead.whole - (lead.part or 0)
             told.insert(0, f"Of {lead.whole} findings, {lead.part} were found, {missed} were missed.")
@@ -140,24 +193,29 @@ class PlaceCollector(Collector[TrueLesions]):
 
 
 def of_rows(
-    figure: Callable[[Sequence[StudyOutcome]], Figure], outcomes: Sequence[StudyOutcome], rows: Rows
+    figure: Callable[[Sequence[DetectedCase]], Figure], cases: Sequence[DetectedCase], rows: Rows
 ) -> Figure:
     """A figure of the studies at some rows."""
-    return figure([outcomes[row] for row in rows])
+    return figure([cases[row] for row in rows])
 
 
-def sensitivity(outcomes: Sequence[StudyOutcome]) -> Figure:
-    """Share of the findings that were found, at any score."""
-    return sensitivity_at(outcomes, THRESHOLD)
+def sensitivity(cases: Sequence[DetectedCase]) -> Figure:
+    """Share of the findings that were found and reported."""
+    return sensitivity_at([one.outcome for one in cases], THRESHOLD)
 
 
-def false_alarms(outcomes: Sequence[StudyOutcome]) -> Figure:
-    """Candidates on nothing a study, at any score."""
-    return false_alarms_at(outcomes, THRESHOLD)
+def false_alarms(cases: Sequence[DetectedCase]) -> Figure:
+    """What was reported on nothing, a study."""
+    return false_alarms_at([one.outcome for one in cases], THRESHOLD)
+
+
+def performance(cases: Sequence[DetectedCase]) -> Figure:
+    """The mean sensitivity at the rates of the curve, of all candidates."""
+    return competition_performance([one.free for one in cases])
 
 
 FIGURES: Final = {
     "sensitivity": sensitivity,
     "false_positives_per_study": false_alarms,
-    "cpm": competition_performance,
+    "cpm": performance,
 }

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from dicomnode.evaluate.page.frames import listed, section, table
+from dicomnode.evaluate.page.frames import section, table
 from dicomnode.evaluate.page.markup import Markup, element, joined
-from dicomnode.evaluate.page.style import POLICY, STYLE
+from dicomnode.evaluate.page.shell import alarm, page_of
 from dicomnode.evaluate.site.acceptance import SiteAcceptance, SiteState, SiteTimes
 
 _FOOT: Final = (
@@ -24,15 +24,13 @@ def site_html(of: SiteAcceptance) -> str:
             element("h1", f"{of.engine}, {of.mode}"),
             element("p", f"The first {len(of.cases)} studies that it was asked about."),
         ),
-        section("first", "What matters most", _alarm(of.warnings)),
+        section("first", "What matters most", alarm(of.warnings) or element("p", "There is no warning.")),
         section("states", "What became of the studies", _states(of), _codes(of)),
         section("times", "How long it took", _times(of)),
         section("found", "What it found", element("p", found_text(of))),
         section("answers", "What those said who answered", _answers(of)),
-        element("footer", element("p", _FOOT)),
     ]
-    page = element("html", _head(of), element("body", element("main", *parts)), lang="en")
-    return f"<!DOCTYPE html>\n{page}\n"
+    return page_of(f"Acceptance of {of.engine}", parts, _FOOT)
 
 
 def found_text(of: SiteAcceptance) -> str:
@@ -44,26 +42,6 @@ def found_text(of: SiteAcceptance) -> str:
         f"{mean:.2f} segments and regions a study on average, {max(of.found)} at most; "
         f"something in {some} of {len(of.found)}."
     )
-
-
-def _head(of: SiteAcceptance) -> Markup:
-    # The only text that is not escaped: our own style sheet, whose hash the policy names
-    style = Markup(f"<style>{STYLE}</style>")
-    return element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="color-scheme", content="light dark"),
-        element("title", f"Acceptance of {of.engine}"),
-        style,
-    )
-
-
-def _alarm(warnings: tuple[str, ...]) -> Markup:
-    if not warnings:
-        return element("p", "Nothing speaks against it.")
-    return element("div", element("span", "Look here", class_="sign"), listed(warnings), class_="alarm")
 
 
 def _states(of: SiteAcceptance) -> Markup:

@@ -12,14 +12,20 @@ from dicomnode.values.lazy import lazy_face
 
 if TYPE_CHECKING:
     from dicomnode.evaluate.truth.answers import Asked, TrueAnswer, true_class, true_number, true_yes
-    from dicomnode.evaluate.truth.lesions import TrueLesion, TrueLesions, parts_of, true_lesions
+    from dicomnode.evaluate.truth.lesions import (
+        TrueLesion,
+        TrueLesions,
+        drawn_lesions,
+        parts_of,
+        true_lesions,
+    )
     from dicomnode.evaluate.truth.outlines import TrueOutline, true_outline
     from dicomnode.evaluate.truth.trust import Labels, labels_for, only_by_people
     from dicomnode.evaluate.truth.wanted import Wanted, said_counterparts, wanted_outputs
 
 _HOMES = {
     "answers": ("Asked", "TrueAnswer", "true_class", "true_number", "true_yes"),
-    "lesions": ("TrueLesion", "TrueLesions", "parts_of", "true_lesions"),
+    "lesions": ("TrueLesion", "TrueLesions", "drawn_lesions", "parts_of", "true_lesions"),
     "outlines": ("TrueOutline", "true_outline"),
     "trust": ("Labels", "labels_for", "only_by_people"),
     "wanted": ("Wanted", "said_counterparts", "wanted_outputs"),
@@ -33,6 +39,7 @@ __all__ = [
     "TrueLesions",
     "TrueOutline",
     "Wanted",
+    "drawn_lesions",
     "labels_for",
     "only_by_people",
     "parts_of",

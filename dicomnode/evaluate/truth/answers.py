@@ -10,7 +10,7 @@ from dicomnode.evaluate.truth.lesions import true_lesions
 from dicomnode.evaluate.truth.outlines import speaks_of
 from dicomnode.evaluate.truth.trust import Labels
 from dicomnode.evaluate.truth.wanted import By, Wanted
-from dicomnode.evaluate.truth.words import coded_yes_no, number, same_word, yes_no
+from dicomnode.evaluate.truth.words import coded_yes_no, names_class, number, same_word, yes_no
 from dicomnode.values import Code
 
 T = TypeVar("T", bool, str, float)
@@ -55,9 +55,9 @@ def true_yes(wanted: Wanted, labels: Labels, others: Sequence[str] = ()) -> True
         name, by = column
         cell, source = labels.row[name], f"column {name}"
         value = yes_no(cell)
-        if value is None and any(same_word(cell, word) for word in (wanted.label, *wanted.words)):
+        if value is None and any(names_class(name, cell, word) for word in (wanted.label, *wanted.words)):
             value = True
-        elif value is None and any(same_word(cell, other) for other in others):
+        elif value is None and any(names_class(name, cell, other) for other in others):
             value = False
         problem = "" if value is not None else f"{source} has neither yes nor no, nor a class of the engine"
         return TrueAnswer(value=value, by=by, source=source, problem=problem)
@@ -65,7 +65,8 @@ def true_yes(wanted: Wanted, labels: Labels, others: Sequence[str] = ()) -> True
     if coded:
         return _agreed([TrueAnswer(value=value, by=by, source=source) for value, by, source in coded])
     for one in _column_of_classes((wanted.label, *others), labels):
-        return TrueAnswer(value=same_word(labels.row[one], wanted.label), by=By.LABEL, source=f"column {one}")
+        value = names_class(one, labels.row[one], wanted.label)
+        return TrueAnswer(value=value, by=By.LABEL, source=f"column {one}")
     lesions = true_lesions(wanted, labels) if wanted.spec.type is not None else None
     if lesions is None:
         return None
@@ -100,7 +101,7 @@ def true_class(asked: Asked, labels: Labels) -> TrueAnswer[str] | None:
     columns = [one for one in labels.row if any(same_word(one, said) for said in asked.said)]
     by = By.SAID if asked.said else By.LABEL
     for name in columns or _column_of_classes(asked.classes, labels):
-        known = [one for one in asked.classes if same_word(labels.row[name], one)]
+        known = [one for one in asked.classes if names_class(name, labels.row[name], one)]
         problem = "" if known else f"column {name} has a class that the engine does not know"
         value = known[0] if known else None
         return TrueAnswer(value=value, by=by, source=f"column {name}", problem=problem)
@@ -128,7 +129,9 @@ def _column_of_classes(classes: Sequence[str], labels: Labels) -> list[str]:
     """Return the columns whose cell is one of the classes: there must be one only, else it is a guess."""
     if len(classes) < 2:
         return []
-    found = [name for name, cell in labels.row.items() if any(same_word(cell, one) for one in classes)]
+    found = [
+        name for name, cell in labels.row.items() if any(names_class(name, cell, one) for one in classes)
+    ]
     return found if len(found) == 1 else []
 
 
@@ -147,7 +150,9 @@ def true_number(wanted: Wanted, unit: Code, labels: Labels) -> TrueAnswer[float]
         return TrueAnswer(value=value, by=by, source=f"column {name}", problem=problem)
     said: list[TrueAnswer[float]] = []
     for annotation in (one for one in labels.annotations if speaks_of(one, labels)):
-        regions = [*annotation.measurements, *(m for one in annotation.regions for m in one.measurements)]
+        # Groups of no place stand in the measurements of the whole already
+        placed = (one for one in annotation.regions if one.kind is not None or one.segment is not None)
+        regions = [*annotation.measurements, *(m for one in placed for m in one.measurements)]
         fitting = [(one, how) for one in regions if (how := wanted.fits(one.concept.meaning, one.concept))]
         if len(fitting) != 1:
             continue  # of several lesions each has its own: which is meant cannot be told

@@ -13,9 +13,10 @@ from dicomnode.evaluate.truth.outlines import fitting_segments, speaks_of
 from dicomnode.evaluate.truth.trust import Labels
 from dicomnode.evaluate.truth.wanted import By, Wanted
 from dicomnode.evaluate.truth.words import coded_yes_no, says_no
-from dicomnode.values import AnnotatedRegion, Code, Grid, Mask, PointLps, RegionKind
+from dicomnode.values import AnnotatedRegion, Code, Float64, Grid, Mask, PointLps, RegionKind
 
 _CORNERS: Final = ndimage.generate_binary_structure(3, 3)  # voxels touch by faces, edges and corners
+_SQUARE: Final = 0.01  # of the longest side, squared: how far from right the angles of a box may be
 _SAME_MM: Final = 1.0  # a shape of a report this near the centre of an outline is that outline
 
 
@@ -49,24 +50,42 @@ def true_lesions(wanted: Wanted, labels: Labels) -> TrueLesions | None:
     outline has its centre; shapes in each other, as a reader draws one on each slice, are one. None there is
     where the table or a coded answer says so, or a segment is empty.
     """
-    found: list[TrueLesion] = []
     bys: list[tuple[By, str]] = []
-    outlined = False
-    for grid, mask, by, label in _masks(wanted, labels):
-        outlined = True
+    outlines = list(_masks(wanted, labels))
+    for _, _, by, label in outlines:
         bys.append((by, f"segments called {label!r}" if by is not By.CODE else _of_type(wanted)))
-        found += parts_of(mask, grid)
+    found = [part for grid, mask, _, _ in outlines for part in parts_of(mask, grid)]
+    found += _drawn(wanted, labels, found, bys)
+    if found or outlines:
+        by, source = min(bys, key=lambda one: list(By).index(one[0]))
+        return TrueLesions(lesions=tuple(found), by=by, source=source)
+    return _none_there(wanted, labels)
+
+
+def drawn_lesions(wanted: Wanted, labels: Labels) -> tuple[TrueLesion, ...] | None:
+    """Return the lesions that have a place and no outline: points and shapes of reports, rows of a table.
+
+    () where the labels say that there is none at all; None where they say nothing, or outline all there is.
+    """
+    outlines = list(_masks(wanted, labels))
+    found = [part for grid, mask, _, _ in outlines for part in parts_of(mask, grid)]
+    drawn = _drawn(wanted, labels, found, [])
+    if drawn:
+        return tuple(drawn)
+    return () if not outlines and _none_there(wanted, labels) is not None else None
+
+
+def _drawn(
+    wanted: Wanted, labels: Labels, outlined: Sequence[TrueLesion], bys: list[tuple[By, str]]
+) -> list[TrueLesion]:
+    """Return the lesions that shapes are of and no outline; how each shape was matched goes into `bys`."""
     drawn: list[TrueLesion] = []
     for region, by in _regions(wanted, labels):
         lesion = lesion_of(region)
         bys.append((by, f"regions called {region.label!r}" if by is not By.CODE else _of_type(wanted)))
-        if lesion is not None and not any(_is_same(lesion, other) for other in found):
+        if lesion is not None and not any(_is_same(lesion, other) for other in outlined):
             drawn.append(lesion)
-    found += joined(drawn)
-    if found or outlined:
-        by, source = min(bys, key=lambda one: list(By).index(one[0]))
-        return TrueLesions(lesions=tuple(found), by=by, source=source)
-    return _none_there(wanted, labels)
+    return joined(drawn)
 
 
 def _of_type(wanted: Wanted) -> str:
@@ -139,22 +158,42 @@ def lesion_of(region: AnnotatedRegion) -> TrueLesion | None:
 
     Point: the size is the largest diameter, axis or length of it that was measured, else 0: a candidate hits
     what it lies within the radius of, so that no other length may stand for it. Box: mean of its sides.
-    Ellipse: mean of its axes. Polyline: its mean point, and the largest distance of two of its points.
+    Ellipse: mean of its axes. Polyline: its mean point, and the largest distance of two of its points; a
+    closed one of four right angles is a box, since SCOORD has no other way to draw one (PS3.3 C.18.6.1.2).
     """
     if not region.points_lps_mm:
         return None
-    points = np.array(region.points_lps_mm, dtype=np.float64)
+    points = _corners(region)
     x, y, z = points.mean(axis=0)
     return TrueLesion(centre_lps_mm=(float(x), float(y), float(z)), diameter_mm=_diameter_mm(region, points))
 
 
-def _diameter_mm(region: AnnotatedRegion, points: np.ndarray) -> float:
+def _corners(region: AnnotatedRegion) -> Float64:
+    """Return the points of a region, (n, 3); of a closed line the last, which is the first, once."""
+    points: Float64 = np.array(region.points_lps_mm, dtype=np.float64)
+    closed = region.kind is RegionKind.POLYLINE and len(points) > 2 and np.allclose(points[0], points[-1])
+    return points[:-1] if closed else points
+
+
+def _is_box(region: AnnotatedRegion, corners: Float64) -> bool:
+    """Tell whether a closed line is a rectangle."""
+    if len(corners) != 4 or len(region.points_lps_mm) != 5:
+        return False
+    sides = np.roll(corners, -1, axis=0) - corners
+    lengths = np.linalg.norm(sides, axis=1)
+    square = np.abs((sides * np.roll(sides, -1, axis=0)).sum(axis=1))
+    return bool(lengths.min() > 0 and square.max() < _SQUARE * lengths.max() ** 2)
+
+
+def _diameter_mm(region: AnnotatedRegion, points: Float64) -> float:
     if region.kind is RegionKind.BOX and len(points) == 2:
         sides = np.abs(points[1] - points[0])
         return float(sides[sides > 0].mean()) if (sides > 0).any() else 0.0
     if region.kind is RegionKind.ELLIPSE and len(points) == 4:
         axes = (np.linalg.norm(points[1] - points[0]), np.linalg.norm(points[3] - points[2]))
         return float(np.mean(axes))
+    if _is_box(region, points):
+        return float(np.linalg.norm(points[1:3] - points[:2], axis=1).mean())
     if len(points) > 1:
         return float(np.linalg.norm(points[:, np.newaxis] - points[np.newaxis], axis=-1).max())
     sizes = [one.value for one in region.measurements if one.unit.value == "mm" and _is_size(one.concept)]

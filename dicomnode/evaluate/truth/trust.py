@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 from dicomnode.assemble import Stack
 from dicomnode.evaluate.data.studies import LabelledStudy
 from dicomnode.values import Annotation, Grid, MadeBy
+
+_MACHINE: Final = (MadeBy.MACHINE,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -33,12 +36,12 @@ def labels_for(
     """Gather what is said of a stack, of the whole study where there is none.
 
     Objects that another one takes the place of do not count. What a machine made and nobody verified is no
-    truth: it may be this engine's own answer. It counts with `machine_labels`, and of phantoms, whose truth
-    is a machine's by nature.
+    truth: it may be this engine's own answer. It counts with `machine_labels`. What is known of a phantom
+    counts; on images that a generator drew nothing is known, and engines are engines.
     """
     replaced = {uid for one in study.annotations for uid in one.predecessors}
     there = [one for one in study.annotations if one.sop_instance_uid not in replaced]
-    trusted = [one if machine_labels or study.synthetic else _by_people(one) for one in there]
+    trusted = [one if machine_labels else _by_people(one) for one in there]
     return Labels(
         annotations=tuple(one for one in trusted if one is not None),
         series_instance_uid="" if stack is None else stack.facts.series_instance_uid,
@@ -49,13 +52,13 @@ def labels_for(
     )
 
 
-def _by_people(annotation: Annotation) -> Annotation | None:
-    """Return what people had a hand in of an object, None where that is nothing."""
+def _by_people(annotation: Annotation, but: Collection[MadeBy] = _MACHINE) -> Annotation | None:
+    """Return what people had a hand in of an object, None where that is nothing. but: what is left out."""
     if annotation.verified:
         return annotation
     if not annotation.segments:
-        return None if annotation.made_by is MadeBy.MACHINE else annotation
-    kept = tuple(one for one in annotation.segments if one.made_by is not MadeBy.MACHINE)
+        return None if annotation.made_by in but else annotation
+    kept = tuple(one for one in annotation.segments if one.made_by not in but)
     return replace(annotation, segments=kept) if kept else None
 
 
@@ -64,5 +67,5 @@ def only_by_people(study: LabelledStudy, accepted: Collection[str] = ()) -> Labe
     said = [
         replace(one, verified=True) if one.sop_instance_uid in accepted else one for one in study.annotations
     ]
-    kept = (_by_people(one) for one in said)
+    kept = (_by_people(one, (*_MACHINE, MadeBy.KNOWN)) for one in said)
     return replace(study, annotations=tuple(one for one in kept if one is not None))

@@ -13,7 +13,9 @@ _NO: Final = frozenset({"0", "0.0", "no", "n", "false", "f", "absent", "negative
 
 # PS3.16 CID 230 (Yes-No), CID 240 (Present-Absent), and positive and negative
 _CODED_YES: Final = frozenset({("373066001", "SCT"), ("52101004", "SCT"), ("10828004", "SCT")})
-_CODED_NO: Final = frozenset({("373067005", "SCT"), ("2667000", "SCT"), ("260385009", "SCT")})
+_CODED_NO: Final = frozenset(
+    {("373067005", "SCT"), ("272519000", "SCT"), ("2667000", "SCT"), ("260385009", "SCT")}
+)
 
 
 def yes_no(text: str) -> bool | None:
@@ -48,3 +50,8 @@ def number(text: str) -> float | None:
 def same_word(text: str, label: str) -> bool:
     """Tell whether a cell of a table names a class."""
     return plain(text) == plain(label)
+
+
+def names_class(column: str, cell: str, name: str) -> bool:
+    """Tell whether a cell names a class: by itself, or with its column before it ("grade 2")."""
+    return same_word(cell, name) or same_word(f"{column} {cell}", name)

@@ -89,6 +89,10 @@ def _classifier(package: EnginePackage) -> tuple[StepSpec, Head]:
         reason = "it is not a single network that tells classes"
         raise NodeError(NOT_EXPLAINABLE, engine=manifest.name, reason=reason)
     ((step, head),) = found
+    others = {one.interpret for one in step.heads} - {"classes", "map"}
+    if others:
+        reason = f"its network answers further questions ({', '.join(sorted(map(str, others)))})"
+        raise NodeError(NOT_EXPLAINABLE, engine=manifest.name, reason=reason)
     how = head.classes or Classes()
     if how.activation != "softmax" or len(how.names) < 2 or len(manifest.volumes) != 1:
         reason = "its classes are not named, do not exclude each other, or are of several series"

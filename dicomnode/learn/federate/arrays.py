@@ -6,6 +6,7 @@ Data (AISTATS 2017), algorithm 1. Numpy alone: who adds up needs no torch, and s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,6 +19,9 @@ from dicomnode.faults import FEDERATED_DIFFERS, NodeError
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]
 
+MOST_SAMPLES: Final = 1_000_000
+"""No site has more studies: who says so would outweigh all others."""
+
 _KINDS: Final = frozenset("fiu")
 
 
@@ -25,18 +29,23 @@ _KINDS: Final = frozenset("fiu")
 class Contribution:
     """All that a site sends in a round; nothing of a study has a place here.
 
-    arrays: weights, or gradients, by name. samples: how many they are of, above 0. loss: mean of them. of:
-    digest of the recipe, which must be the same at all sites.
+    arrays: weights, or gradients, by name. samples: how many they are of, 1 to MOST_SAMPLES. loss: mean of
+    them. of: digest of the recipe, which must be the same at all sites. values: names of arrays that are no
+    gradients, among gradients: running means, which a step does not move. site: whose it is, for messages.
     """
 
     arrays: Arrays
     samples: int
     loss: float
     of: str = ""
+    values: frozenset[str] = frozenset()
+    site: str = "a site"
 
     def __post_init__(self) -> None:
-        if self.samples < 1:
+        if not 1 <= self.samples <= MOST_SAMPLES:
             raise ValueError(f"a contribution is of at least one sample, not {self.samples}")
+        if not math.isfinite(self.loss):
+            raise ValueError("the loss is no number")
         wrong = [name for name, one in self.arrays.items() if one.dtype.kind not in _KINDS]
         if wrong:
             raise ValueError(f"{wrong[0]} is no array of numbers")
@@ -54,37 +63,49 @@ def fedavg(contributions: Sequence[Contribution]) -> dict[str, Array]:
 def fedsgd(weights: Arrays, contributions: Sequence[Contribution], learning_rate: float) -> dict[str, Array]:
     """Return the weights after one step down the mean gradient of all samples of all sites.
 
-    What has no gradient, such as running means, has zeros in the contributions. Raises
-    NodeError(FEDERATED_DIFFERS).
+    Of what has no gradient, such as running means, the mean is taken. Raises NodeError(FEDERATED_DIFFERS).
     """
     require_same(contributions)
-    _require_shapes(weights, contributions[0].arrays, "the server's weights")
+    require_like(weights, contributions[0].arrays, contributions[0].site)
     moved = {}
     for name, weight in weights.items():
+        if name in contributions[0].values:
+            moved[name] = _mean(name, contributions)
+            continue
         step = learning_rate * _exact_mean(name, contributions)
         moved[name] = _as(weight.dtype, weight.astype(np.float64) - step)
+        if not np.isfinite(moved[name]).all():
+            what = f"the step leaves the range of numbers ({name}); take a smaller --learning-rate"
+            raise NodeError(FEDERATED_DIFFERS, site="all sites together", what=what)
     return moved
 
 
 def require_same(contributions: Sequence[Contribution]) -> None:
-    """Raise NodeError(FEDERATED_DIFFERS) unless all sites train one network by one recipe."""
+    """Raise NodeError(FEDERATED_DIFFERS) unless all sites train one network by one recipe, in numbers."""
     first = contributions[0]
-    for number, one in enumerate(contributions[1:], start=2):
-        if one.of != first.of:
-            raise NodeError(FEDERATED_DIFFERS, site=number, what="the recipe or the structures are others")
-        _require_shapes(first.arrays, one.arrays, f"site {number}")
-    for number, one in enumerate(contributions, start=1):
-        if not all(np.isfinite(array).all() for array in one.arrays.values()):
-            raise NodeError(FEDERATED_DIFFERS, site=number, what="it sent values that are not numbers")
+    for one in contributions:
+        if one.of != first.of or one.values != first.values:
+            raise NodeError(FEDERATED_DIFFERS, site=one.site, what="the recipe or the structures are others")
+        require_like(first.arrays, one.arrays, one.site)
+        require_finite(one.arrays, one.site)
 
 
-def _require_shapes(wanted: Arrays, given: Arrays, who: str) -> None:
+def require_finite(arrays: Arrays, who: str) -> None:
+    """Raise NodeError(FEDERATED_DIFFERS) for NaN and infinity, which one site would pass on to all."""
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise NodeError(FEDERATED_DIFFERS, site=who, what=f"it sent values that are not numbers ({name})")
+
+
+def require_like(wanted: Arrays, given: Arrays, who: str) -> None:
+    """Raise NodeError(FEDERATED_DIFFERS) unless names, their order, shapes and dtypes are the same."""
     if list(wanted) != list(given):
         names = sorted(set(wanted) ^ set(given)) or ["the order"]
         raise NodeError(FEDERATED_DIFFERS, site=who, what=f"tensors have other names ({names[0]})")
     for name, array in wanted.items():
-        if array.shape != given[name].shape:
-            what = f"{name} has shape {given[name].shape}, not {array.shape}"
+        other = given[name]
+        if (array.shape, array.dtype) != (other.shape, other.dtype):
+            what = f"{name} has shape {other.shape} ({other.dtype}), not {array.shape} ({array.dtype})"
             raise NodeError(FEDERATED_DIFFERS, site=who, what=what)
 
 
@@ -101,32 +122,6 @@ def _exact_mean(name: str, contributions: Sequence[Contribution]) -> NDArray[np.
 
 
 def _as(dtype: np.dtype[Any], values: NDArray[np.float64]) -> Array:
-    made: Array = (np.rint(values) if dtype.kind in "iu" else values).astype(dtype)
+    with np.errstate(over="ignore"):  # what becomes infinite is refused by name
+        made: Array = (np.rint(values) if dtype.kind in "iu" else values).astype(dtype)
     return made
-
-
-Scalar = bool | bytes | float | int | str
-
-
-def message_of(contribution: Contribution) -> tuple[list[Array], int, dict[str, Scalar]]:
-    """Put a contribution as Flower sends it: arrays without names, count, and what is told beside them."""
-    told: dict[str, Scalar] = {
-        "names": "\n".join(contribution.arrays),
-        "loss": contribution.loss,
-        "of": contribution.of,
-    }
-    return list(contribution.arrays.values()), contribution.samples, told
-
-
-def contribution_of(arrays: Sequence[Array], samples: int, told: Mapping[str, Scalar]) -> Contribution:
-    """Read a message. Raises NodeError(FEDERATED_DIFFERS) for one that another program sent."""
-    names = str(told.get("names", "")).split("\n")
-    if "names" not in told or len(names) != len(arrays) or samples < 1:
-        raise NodeError(FEDERATED_DIFFERS, site="a site", what="its message is of another version")
-    loss = told.get("loss", 0.0)
-    return Contribution(
-        arrays=dict(zip(names, arrays, strict=True)),
-        samples=samples,
-        loss=float(loss) if isinstance(loss, int | float) else 0.0,
-        of=str(told.get("of", "")),
-    )

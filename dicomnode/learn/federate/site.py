@@ -7,36 +7,17 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dicomnode.faults import DIVERGED, NodeError
 from dicomnode.learn.federate.arrays import Arrays, Contribution
+from dicomnode.learn.federate.messages import Who
 from dicomnode.learn.train.loop import Lesson, Score, fit, seed_torch
 from dicomnode.learn.train.recipe import Recipe
 from dicomnode.learn.train.run_folder import RunFolder
-
-
-class LocalTrainer(Protocol):
-    """What a site must be able to do; whoever leads sees nothing else of it."""
-
-    def weights(self) -> Arrays:
-        """Return the weights to begin with."""
-        ...
-
-    def train(self, weights: Arrays, number: int) -> Contribution:
-        """Train from these weights for a round; number: of the round, from 1."""
-        ...
-
-    def gradient(self, weights: Arrays, number: int) -> Contribution:
-        """Return the mean gradient at these weights."""
-        ...
-
-    def judge(self, weights: Arrays) -> tuple[float, int]:
-        """Return the score of these weights on the site's own validation part, and of how many samples."""
-        ...
 
 
 @dataclass(kw_only=True, eq=False)
@@ -55,6 +36,11 @@ class TorchSite:
     of: str = ""
     epochs: int = 1
     device: str = "cpu"
+
+    def who(self) -> Who:
+        """Return names of tensors, counts, and the digest that all sites share."""
+        names = tuple(self.network.state_dict())
+        return Who(of=self.of, names=names, samples=self.samples, validated=self.validated)
 
     def weights(self) -> Arrays:
         """Return the weights of the network as it is."""
@@ -82,7 +68,10 @@ class TorchSite:
         return Contribution(arrays=arrays_of(learned.weights), samples=self.samples, loss=loss, of=self.of)
 
     def gradient(self, weights: Arrays, number: int) -> Contribution:
-        """Return the mean gradient of the batches of one epoch, nothing clipped; buffers have zeros."""
+        """Return the mean gradient of the batches of one epoch, nothing clipped.
+
+        Running means have none: they go as the batches moved them. Raises NodeError(DIVERGED).
+        """
         self._take(weights)
         network, device = self.network.to(self.device), torch.device(self.device)
         network.train()
@@ -95,11 +84,20 @@ class TorchSite:
             loss.backward()  # type: ignore[no-untyped-call, unused-ignore]  # of torch
             losses.append(float(loss.detach()))
         network.eval()
+        mean = math.fsum(losses)
+        if not math.isfinite(mean):
+            raise NodeError(DIVERGED, epoch=number)
+        # In the order of the weights: a parameter without a gradient is not moved
+        state, values = network.state_dict(), frozenset(name for name, _ in network.named_buffers())
         found = {name: one.grad for name, one in network.named_parameters() if one.grad is not None}
-        zeros = {name: torch.zeros_like(one) for name, one in network.state_dict().items()}
-        gradients = arrays_of({**zeros, **found})
+        sent = {
+            name: found.get(name, one if name in values else torch.zeros_like(one))
+            for name, one in state.items()
+        }
+        arrays = arrays_of(sent)
         self._take(weights)  # running means moved
-        return Contribution(arrays=gradients, samples=self.samples, loss=math.fsum(losses), of=self.of)
+        kept = values & set(state)
+        return Contribution(arrays=arrays, samples=self.samples, loss=mean, of=self.of, values=kept)
 
     def judge(self, weights: Arrays) -> tuple[float, int]:
         """Return the score of the lesson."""

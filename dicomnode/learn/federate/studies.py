@@ -2,38 +2,73 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
 import torch
 
 from dicomnode.evaluate.data import LabelledData, check_leaks
-from dicomnode.faults import FEDERATED_RECIPE, NOTHING_TO_LEARN, NodeError
+from dicomnode.faults import (
+    FEDERATED_DATA_TAKEN,
+    FEDERATED_RECIPE,
+    FILE_UNREADABLE,
+    NOTHING_TO_LEARN,
+    NodeError,
+)
 from dicomnode.learn.federate.arrays import Arrays
+from dicomnode.learn.federate.local import SiteRound
 from dicomnode.learn.federate.site import TorchSite, tensors_of
 from dicomnode.learn.train.job import Job
 from dicomnode.learn.train.loop import Row, ended_state, pick_device, seed_torch
-from dicomnode.learn.train.parts import split_cases
+from dicomnode.learn.train.parts import Parts, split_cases, strata_of
 from dicomnode.learn.train.recipe import Recipe
 from dicomnode.learn.train.run_folder import RunFolder
 from dicomnode.learn.train.training import Order, Trained, prepared_samples, run_digest, train_engine
 from dicomnode.values import Progress, Refusal, no_progress
 
+_FORM: Final = 2  # of messages and of how sites train; goes up when either changes
 # Scalings that look at each study by itself: others look at all of the data, which no site has
 _OF_EACH_STUDY: Final = ("z_score", "percentile")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Place:
-    """A site with what it was made of."""
+    """A site with what it was made of. run: folder of the training, as `dicomnode train` has it."""
 
     site: TorchSite
     job: Job
     data: LabelledData
     order: Order
+    run: RunFolder
     left_out: tuple[Refusal, ...]
+
+    @property
+    def rounds_are_over(self) -> bool:
+        """Whether all rounds are done, and only the engine of them is not made."""
+        return self.run.read_state() is not None
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other processes off the run and off the split: one site's studies do not count as two sites'.
+
+        Raises NodeError: RUN_TAKEN, FEDERATED_DATA_TAKEN, FILE_UNREADABLE.
+        """
+        path = self.order.split
+        try:
+            split = path.open("rb")
+        except OSError as error:
+            raise NodeError(FILE_UNREADABLE, path=path, error=error.strerror or error) from error
+        with split, self.run.held():
+            try:
+                fcntl.flock(split, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise NodeError(FEDERATED_DATA_TAKEN, path=path) from error
+            yield
 
 
 def require_shared(recipe: Recipe) -> None:
@@ -50,10 +85,11 @@ def site_of(
 ) -> Place:
     """Prepare the studies of a site as `dicomnode train` does; the split is its own, and kept.
 
-    Raises NodeError: FEDERATED_RECIPE, NOTHING_TO_LEARN, SPLIT_LEAKS, and those of the run's folder.
+    The test part is not looked at. Raises NodeError: FEDERATED_RECIPE, NOTHING_TO_LEARN, SPLIT_LEAKS, and
+    those of the run's folder.
     """
     require_shared(job.recipe)
-    parts = split_cases(job.cases, data, order.split, job.recipe)
+    parts = _parts(job, data, order)
     check_leaks(parts.studies(data), progress=progress)
     run = RunFolder(folder=order.run, of=run_digest(job, data, parts, order), resume=order.resume)
     run.begin()
@@ -67,7 +103,8 @@ def site_of(
         raise NodeError(NOTHING_TO_LEARN, task=job.recipe.task, reason=reason, advice=advice)
     torch.set_num_threads(max(order.threads, 1))
     seed_torch(job.recipe.seed)
-    shared = json.dumps([job.recipe.digest, list(job.output_names), _names(job)])
+    prepare = [(one["kind"], one.get("prepare")) for one in plan.inputs]
+    shared = json.dumps([_FORM, job.recipe.digest, list(job.output_names), _names(job), prepare])
     site = TorchSite(
         recipe=job.recipe,
         network=job.network(plan),
@@ -79,7 +116,12 @@ def site_of(
         epochs=epochs,
         device=str(pick_device(order.device)),
     )
-    return Place(site=site, job=job, data=data, order=order, left_out=tuple(left_out))
+    return Place(site=site, job=job, data=data, order=order, run=run, left_out=tuple(left_out))
+
+
+def _parts(job: Job, data: LabelledData, order: Order) -> Parts:
+    """As `train_engine` draws them, so that what is held out here is held out there."""
+    return split_cases(job.cases, data, order.split, job.recipe, strata_of(job))
 
 
 def _names(job: Job) -> list[str]:
@@ -88,22 +130,23 @@ def _names(job: Job) -> list[str]:
 
 
 def finished_engine(
-    place: Place, weights: Arrays, rounds: list[tuple[float, float]], progress: Progress = no_progress
+    place: Place, weights: Arrays, rounds: Sequence[SiteRound], progress: Progress = no_progress
 ) -> Trained:
     """Make the engine of the common weights, judged on this site's own held-out part.
 
     The weights are put where a training that has ended keeps its own, and that training is gone on with: it
-    exports, judges, and writes the card. rounds: loss and score of each. Raises what `train_engine` does.
+    exports, judges, and writes the card. Where that broke off, `made_engine` goes on. Raises what it does.
     """
-    order = replace(place.order, resume=True)
-    parts = split_cases(place.job.cases, place.data, order.split, place.job.recipe)
-    digest = run_digest(place.job, place.data, parts, order)
-    run = RunFolder(folder=order.run, of=digest, resume=True)
     recipe, network = place.job.recipe, place.site.network.cpu()
     network.load_state_dict(tensors_of(weights))
     rows = [
-        Row(epoch=number, learning_rate=recipe.learning_rate, loss=loss, score=score, figures={})
-        for number, (loss, score) in enumerate(rounds, start=1)
+        Row(epoch=one.number, learning_rate=recipe.learning_rate, loss=one.loss, score=one.score, figures={})
+        for one in rounds
     ]
-    run.write_state(ended_state(recipe, network, rows))
-    return train_engine(place.job, place.data, order, progress)
+    place.run.write_state(ended_state(recipe, network, rows))
+    return made_engine(place, progress)
+
+
+def made_engine(place: Place, progress: Progress = no_progress) -> Trained:
+    """Make the engine of a site whose rounds are over. Raises what `train_engine` does."""
+    return train_engine(place.job, place.data, replace(place.order, resume=True), progress)

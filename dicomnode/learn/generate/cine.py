@@ -71,12 +71,12 @@ def _clip(pixels: np.ndarray, mm: float) -> DrawnPicture:
             "BodyPartExamined": "HEART",
             "PatientOrientation": None,
             "LossyImageCompression": "00",
-            "SequenceOfUltrasoundRegions": [_region(rows, columns, mm)],
+            "SequenceOfUltrasoundRegions": [tissue_region(rows, columns, mm)],
         },
     )
 
 
-def _region(rows: int, columns: int, mm: float) -> Dataset:
+def tissue_region(rows: int, columns: int, mm: float) -> Dataset:
     """The whole frame is tissue in two dimensions, with lengths in cm (PS3.3 C.8.5.5)."""
     return item(
         RegionSpatialFormat=1,

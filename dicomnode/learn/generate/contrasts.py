@@ -108,7 +108,7 @@ def _contrast(plan: SynthPlan, head: _Head, number: int, rng: np.random.Generato
     return DrawnSeries(voxels=np.rint(voxels).astype(np.int16), form=form)
 
 
-_NAMES: Final = ("Head, first contrast, phantom", "Head, second contrast, phantom")
+_NAMES: Final = ("Head, like T1, phantom", "Head, like T2, phantom")
 
 
 def _ball(size: float, grid: Grid) -> Bool:

@@ -20,11 +20,15 @@ ANATOMY: Final = Code("91723000", "SCT", "Anatomical Structure")
 ALTERED: Final = Code("49755003", "SCT", "Morphologically Abnormal Structure")
 LESION: Final = Code("52988006", "SCT", "Lesion")
 NODULE: Final = Code("27925004", "SCT", "Nodule")
+HEMORRHAGE: Final = Code("50960005", "SCT", "Hemorrhage")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TrueSegment:
-    """A structure and its voxels. mask: bool (k, j, i) of the first series; empty: known not to be there."""
+    """A structure and its voxels.
+
+    mask: bool (k, j, i) of the first series, of a picture (1, j, i); empty: known not to be there.
+    """
 
     label: str
     kind: FindingKind
@@ -96,7 +100,8 @@ class DrawnPicture:
 class Drawing:
     """A whole case: series on one grid, or one picture; then what is true of it.
 
-    grid: of all series; None for a picture. row: the columns of labels.csv.
+    grid: of all series; None for a picture. row: the columns of labels.csv. Where a picture has segments, one
+    of them has a pixel at least: an object without frames is none.
     """
 
     grid: Grid | None = None

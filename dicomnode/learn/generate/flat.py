@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 from pydicom.uid import ComputedRadiographyImageStorage, VLPhotographicImageStorage
 from scipy import ndimage
 
-from dicomnode.learn.generate.drawn import LESION, Drawing, DrawnPicture, TrueBox, TrueClass
+from dicomnode.learn.generate.drawn import LESION, Drawing, DrawnPicture, TrueBox, TrueClass, TrueSegment
 from dicomnode.learn.generate.plan import Case, Size, SynthPlan
-from dicomnode.values import Code
+from dicomnode.values import Code, FindingKind
 
 Float64 = NDArray[np.float64]
 
 OPACITY: Final = Code("125143005", "SCT", "Opacity")
+SKIN: Final = Code("39937001", "SCT", "Skin")
 IRREGULAR: Final = Code("IRREGULAR", "99DICOMNODE", "Irregular border")
 
 _FILM_MM: Final = 320.0
@@ -131,9 +132,20 @@ def draw_photo(plan: SynthPlan, case: Case) -> Drawing:
     )
     return Drawing(
         picture=picture,
-        boxes=(_box_of("lesion-1", LESION, inside >= 0.5),),
+        segments=(_mole(inside >= 0.5),),
         classes=(TrueClass(label="irregular", type=IRREGULAR, present=case.sick),),
         row={"irregular": str(int(case.sick)), "diameter_mm": f"{2 * radius:.2f}"},
+    )
+
+
+def _mole(mask: NDArray[np.bool_]) -> TrueSegment:
+    return TrueSegment(
+        label="lesion-1",
+        kind=FindingKind.LESION,
+        type=LESION,
+        mask=mask[None],
+        colour_rgb=(80, 220, 255),
+        site=SKIN,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -9,46 +10,49 @@ from typing import Final
 from pydicom import Dataset, dcmread
 from pydicom.uid import ExplicitVRLittleEndian
 
-from dicomnode.learn.generate.drawn import Drawing, DrawnPicture, DrawnSeries
-from dicomnode.learn.generate.marks import mark, mark_image
-from dicomnode.learn.generate.plan import Case, SynthPlan
+from dicomnode.learn.generate.drawn import Drawing, DrawnPicture
+from dicomnode.learn.generate.marks import PHANTOM, Plan, Words, mark, mark_image
+from dicomnode.learn.generate.plan import Case
 from dicomnode.phantom import write_series
 from dicomnode.phantom.series import save
-from dicomnode.values import Grid
 
 _FRAME_TIME: Final = 0x00181063
 
 
-def write_images(plan: SynthPlan, case: Case, drawing: Drawing, folder: Path) -> list[Dataset]:
+def write_images(
+    plan: Plan, case: Case, drawing: Drawing, folder: Path, words: Words = PHANTOM
+) -> list[Dataset]:
     """Write the images and give the headers of the first series, k ascending, or of the picture.
 
     Raises OSError as it comes.
     """
     if drawing.picture is not None:
-        return [_write_picture(plan, case, drawing.picture, folder)]
+        return [_write_picture(plan, case, drawing.picture, folder, words)]
     assert drawing.grid is not None
-    written = [_write_slices(plan, case, one, drawing.grid, folder) for one in drawing.series]
+    edit = partial(_mark_slices, plan, case, words)
+    written = [
+        write_series(one.voxels, drawing.grid, folder, seed=plan.seed, form=one.form, edit=edit)
+        for one in drawing.series
+    ]
     return [dcmread(path, stop_before_pixels=True) for path in written[0]]
 
 
-def _write_slices(plan: SynthPlan, case: Case, series: DrawnSeries, grid: Grid, folder: Path) -> list[Path]:
-    def edit(header: Dataset) -> None:
-        mark(header, plan, case)
-        mark_image(header)
-        header.SeriesInstanceUID = plan.uid("series", str(case.number), str(series.form.series_number))
-
-    return write_series(series.voxels, grid, folder, seed=plan.seed, form=series.form, edit=edit)
+def _mark_slices(plan: Plan, case: Case, words: Words, header: Dataset) -> None:
+    mark(header, plan, case, words)
+    mark_image(header, words)
+    header.SeriesInstanceUID = plan.uid("series", str(case.number), str(header.SeriesNumber))
 
 
-def _write_picture(plan: SynthPlan, case: Case, picture: DrawnPicture, folder: Path) -> Dataset:
+def _write_picture(plan: Plan, case: Case, picture: DrawnPicture, folder: Path, words: Words) -> Dataset:
     image = Dataset()
     image.SOPClassUID, image.Modality = picture.sop_class_uid, picture.modality
     image.SeriesDescription, image.SeriesNumber, image.InstanceNumber = picture.description, 2, 1
     image.AcquisitionNumber = 1
     for keyword, value in picture.attributes.items():
         setattr(image, keyword, value)
-    mark(image, plan, case)
-    mark_image(image)
+    mark(image, plan, case, words)
+    mark_image(image, words)
+    image.ImageType = picture.attributes.get("ImageType", image.ImageType)
     image.SeriesInstanceUID = plan.uid("series", str(case.number), "2")
     image.SOPInstanceUID = plan.uid("instance", str(case.number))
     _add_format(image, picture)

@@ -15,13 +15,15 @@ import numpy as np
 from dicomnode.faults import SYNTH_WRONG, NodeError
 from dicomnode.values import derive_uid
 
-SYNTH_VERSION: Final = "1"  # goes up when a pixel or a header changes: UIDs depend on it
+SYNTH_VERSION: Final = "2"  # goes up when a pixel or a header changes: UIDs depend on it
 SALT: Final = b"dicomnode synth"
 MOST_CASES: Final = 10_000
 MOST_VISITS: Final = 3
 _MOST_CONTRAST: Final = 1000.0
 
-Kind = Literal["thorax", "volumes", "contrasts", "discs", "photos", "cine"]
+Kind = Literal[
+    "thorax", "volumes", "contrasts", "discs", "mammograms", "photos", "fundus", "ultrasound", "cine"
+]
 Size = Literal["small", "full"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
@@ -30,7 +32,10 @@ USUAL_CONTRAST: Final[dict[Kind, float]] = {
     "volumes": 5.0,
     "contrasts": 5.0,
     "discs": 5.0,
+    "mammograms": 5.0,
     "photos": 5.0,
+    "fundus": 5.0,
+    "ultrasound": 5.0,
     "cine": 5.0,
 }
 """Contrast-to-noise of what is to be found, where none is asked for."""
@@ -40,7 +45,10 @@ LESIONS_MM: Final[dict[Kind, tuple[float, float]]] = {
     "volumes": (14.0, 44.0),
     "contrasts": (10.0, 30.0),
     "discs": (16.0, 60.0),
+    "mammograms": (10.0, 34.0),
     "photos": (3.0, 10.0),
+    "fundus": (0.3, 1.2),
+    "ultrasound": (6.0, 16.0),
     "cine": (0.0, 0.0),  # a motion, not a place
 }
 """Diameters of lesions, mm: least and most."""

@@ -15,7 +15,7 @@ from pydicom.valuerep import DSfloat
 from dicomnode.learn.generate.drawn import Drawing, TrueBox, TrueClass, TrueNumber, TrueSegment
 from dicomnode.learn.generate.items import code_item, item
 from dicomnode.learn.generate.marks import COMMENT, MANUFACTURER, MODEL, WORD
-from dicomnode.learn.generate.segmentation import UidOf, truth_head
+from dicomnode.learn.generate.segmentation import UidOf, is_placed, truth_head
 from dicomnode.values import Code
 from dicomnode.values.codes import CUBIC_MILLIMETRE
 
@@ -39,6 +39,8 @@ _FINDING: Final = Code("121071", "DCM", "Finding")
 _SITE: Final = Code("363698007", "SCT", "Finding Site")
 _LATERALITY: Final = Code("272741003", "SCT", "Laterality")
 _SEGMENT: Final = Code("121191", "DCM", "Referenced Segment")
+_SEGMENT_FRAME: Final = Code("121214", "DCM", "Referenced Segmentation Frame")
+_SOURCE_IMAGE: Final = Code("121233", "DCM", "Source image for segmentation")
 _SOURCE_SERIES: Final = Code("121232", "DCM", "Source series for segmentation")
 _REGION: Final = Code("111030", "DCM", "Image Region")
 _SOURCE: Final = Code("260753009", "SCT", "Source")
@@ -179,15 +181,22 @@ class _Writer:
         return [*head, _code("CONTAINS", _FINDING, finding)] if finding is not None else head
 
     def _segment(self, number: int, segment: TrueSegment, drawing: Drawing) -> Dataset:
-        """Volumetric ROI (TID 1411): the segment, and its volume."""
+        """Volumetric ROI (TID 1411) with its volume, or of a picture Planar ROI (TID 1410): the segment."""
         assert self._segmentation is not None
-        assert drawing.grid is not None
         head = self._head(segment.label, segment.type)
         if (site := segment.site or (segment.type if segment.laterality is not None else None)) is not None:
             where = _code("HAS CONCEPT MOD", _SITE, site)
             if segment.laterality is not None:
                 where.ContentSequence = [_code("HAS CONCEPT MOD", _LATERALITY, segment.laterality)]
             head.append(where)
+        if drawing.grid is None:
+            # One frame a segment that is there, in their order; a frame says its segment (PS3.3 Table 10-3)
+            there = [one for one in drawing.segments[:number] if one.mask.any()]
+            reference = _reference(self._segmentation, ReferencedFrameNumber=len(there))
+            source = _reference(self._images[0])
+            frame = _content("CONTAINS", "IMAGE", _SEGMENT_FRAME, ReferencedSOPSequence=[reference])
+            image = _content("CONTAINS", "IMAGE", _SOURCE_IMAGE, ReferencedSOPSequence=[source])
+            return _container(_GROUP, [*head, frame, image], template="1410")
         reference = _reference(self._segmentation, ReferencedSegmentNumber=number)
         volume_mm3 = float(segment.mask.sum()) * drawing.grid.voxel_mm3
         return _container(
@@ -224,6 +233,6 @@ class _Writer:
 
     def _source(self) -> list[Dataset]:
         """The picture that a statement is about (TID 1501 row 7); of a volume that is the whole series."""
-        if "ImagePositionPatient" in self._images[0]:
+        if is_placed(self._images[0]):
             return []
         return [_content("CONTAINS", "IMAGE", _SOURCE, ReferencedSOPSequence=[_reference(self._images[0])])]

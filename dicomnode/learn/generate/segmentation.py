@@ -1,7 +1,8 @@
-"""The truth of a volume as a DICOM Segmentation (PS3.3 A.51): BINARY, one frame a slice and segment.
+"""The truth of a volume or a picture as a Segmentation (PS3.3 A.51): BINARY, a frame a slice and segment.
 
-Written here and not by `dicomnode.report`: nothing was found, and no engine is to be named. A segment that
-is known not to be there is described and has no frame.
+Frames of a picture lie on its pixels, and in no patient space: they name it as their source image. Written
+here and not by `dicomnode.report`: nothing was found, and no engine is to be named. A segment that is known
+not to be there is described and has no frame.
 """
 
 from __future__ import annotations
@@ -30,14 +31,20 @@ UidOf = Callable[[str], str]
 
 
 def build_segmentation(images: Sequence[Dataset], segments: Sequence[TrueSegment], uid_of: UidOf) -> Dataset:
-    """Write the segments of one study. images: headers of the slices, k ascending."""
+    """Write the segments of one study; some voxel is of a segment.
+
+    images: headers of the slices, k ascending, or that of a picture.
+    """
     made = truth_head(images[0], "SEG", SERIES_NUMBER, uid_of)
     made.SOPClassUID = SegmentationStorage
     made.SeriesDescription = f"{WORD} known truth, segments"
     made.ImageType = ["DERIVED", "PRIMARY"]
     made.InstanceNumber = 1
-    made.FrameOfReferenceUID = images[0].FrameOfReferenceUID
-    made.PositionReferenceIndicator = None
+    if is_placed(images[0]):
+        made.FrameOfReferenceUID = images[0].FrameOfReferenceUID
+        made.PositionReferenceIndicator = None
+    else:
+        made.PatientOrientation = images[0].PatientOrientation
     made.Rows, made.Columns = images[0].Rows, images[0].Columns
     made.SamplesPerPixel, made.PhotometricInterpretation = 1, "MONOCHROME2"
     made.BitsAllocated = made.BitsStored = 1
@@ -50,6 +57,11 @@ def build_segmentation(images: Sequence[Dataset], segments: Sequence[TrueSegment
     made.ReferencedSeriesSequence = [_referenced(images)]
     _add_frames(made, images, segments, uid_of("SEG dimensions"))
     return made
+
+
+def is_placed(image: Dataset) -> bool:
+    """Tell whether an image is a slice in patient space; pictures are not."""
+    return "ImagePositionPatient" in image
 
 
 def truth_head(image: Dataset, modality: str, number: int, uid_of: UidOf) -> Dataset:
@@ -133,22 +145,15 @@ def _add_frames(
     made: Dataset, images: Sequence[Dataset], segments: Sequence[TrueSegment], organization: str
 ) -> None:
     """Add functional groups, dimensions and pixels, segment by segment, k ascending."""
+    placed = is_placed(images[0])
     made.DimensionOrganizationSequence = [item(DimensionOrganizationUID=organization)]
     made.DimensionIndexSequence = [
         item(
             DimensionOrganizationUID=organization, DimensionIndexPointer=pointer, FunctionalGroupPointer=group
         )
-        for pointer, group in ((0x0062000B, 0x0062000A), (0x00200032, 0x00209113))
+        for pointer, group in (_OF_SEGMENT, _OF_PLACE)[: 2 if placed else 1]
     ]
-    first = images[0]
-    measures = item(PixelSpacing=first.PixelSpacing, SliceThickness=first.SliceThickness)
-    measures.SpacingBetweenSlices = first.SliceThickness
-    made.SharedFunctionalGroupsSequence = [
-        item(
-            PixelMeasuresSequence=[measures],
-            PlaneOrientationSequence=[item(ImageOrientationPatient=first.ImageOrientationPatient)],
-        )
-    ]
+    made.SharedFunctionalGroupsSequence = [_shared(images[0]) if placed else Dataset()]
     there = sorted({int(k) for one in segments for k in np.flatnonzero(one.mask.any(axis=(1, 2)))})
     place = {k: index for index, k in enumerate(there, start=1)}
     frames, planes = [], []
@@ -164,14 +169,31 @@ def _add_frames(
     made["PixelData"].VR = "OB"
 
 
+_OF_SEGMENT: Final = (0x0062000B, 0x0062000A)  # Referenced Segment Number, and the group that it stands in
+_OF_PLACE: Final = (0x00200032, 0x00209113)  # Image Position (Patient)
+
+
+def _shared(first: Dataset) -> Dataset:
+    """What all slices have in common: size of their pixels, distance, orientation."""
+    measures = item(PixelSpacing=first.PixelSpacing, SliceThickness=first.SliceThickness)
+    measures.SpacingBetweenSlices = first.SliceThickness
+    return item(
+        PixelMeasuresSequence=[measures],
+        PlaneOrientationSequence=[item(ImageOrientationPatient=first.ImageOrientationPatient)],
+    )
+
+
 def _frame(image: Dataset, number: int, place: int) -> Dataset:
     source = _reference(image)
     source.PurposeOfReferenceCodeSequence = [code_item(_SOURCE_IMAGE)]
     source.SpatialLocationsPreserved = "YES"
     derivation = item(SourceImageSequence=[source], DerivationCodeSequence=[code_item(_SEGMENTATION)])
-    return item(
+    placed = is_placed(image)
+    made = item(
         DerivationImageSequence=[derivation],
-        FrameContentSequence=[item(DimensionIndexValues=[number, place])],
-        PlanePositionSequence=[item(ImagePositionPatient=image.ImagePositionPatient)],
+        FrameContentSequence=[item(DimensionIndexValues=[number, place] if placed else number)],
         SegmentIdentificationSequence=[item(ReferencedSegmentNumber=number)],
     )
+    if placed:
+        made.PlanePositionSequence = [item(ImagePositionPatient=image.ImagePositionPatient)]
+    return made

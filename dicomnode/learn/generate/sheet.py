@@ -77,6 +77,8 @@ def _of_picture(drawing: Drawing) -> tuple[Rgb, Rgb]:
     assert drawing.picture is not None
     plain = _shown(drawing.picture.pixels[0])
     solved = plain.copy()
+    for segment in drawing.segments:
+        solved[_line_around(segment.mask[0])] = segment.colour_rgb
     for box in drawing.boxes:
         (top, bottom), (left, right) = box.rows, box.columns
         solved[[top, bottom - 1], left:right] = _BOX
@@ -92,11 +94,14 @@ def _of_volume(drawing: Drawing) -> tuple[Rgb, Rgb]:
     planes = [_shown(series.voxels[k][..., np.newaxis]) for series in drawing.series]
     solved = [plane.copy() for plane in planes]
     for segment in drawing.segments:
-        mask = segment.mask[k]
-        line = mask & ~ndimage.binary_erosion(mask)
+        line = _line_around(segment.mask[k])
         for plane in solved:
             plane[line] = segment.colour_rgb
     return np.concatenate(planes, axis=1), np.concatenate(solved, axis=1)
+
+
+def _line_around(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return np.asarray(mask & ~ndimage.binary_erosion(mask))
 
 
 def _shown(values: NDArray[np.generic]) -> Rgb:

@@ -33,7 +33,10 @@ _DRAW: Final[dict[Kind, tuple[str, str]]] = {
     "volumes": ("volumes", "draw_volume"),
     "contrasts": ("contrasts", "draw_head"),
     "discs": ("flat", "draw_film"),
+    "mammograms": ("breasts", "draw_breast"),
     "photos": ("flat", "draw_photo"),
+    "fundus": ("eyes", "draw_eye"),
+    "ultrasound": ("sectors", "draw_sector"),
     "cine": ("cine", "draw_cine"),
 }
 

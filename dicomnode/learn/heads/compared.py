@@ -184,7 +184,7 @@ def _value(figure: Figure) -> float:
 
 def comparison_document(comparison: Comparison) -> dict[str, Any]:
     """Return the JSON of a comparison; numbers are finite or null."""
-    from dicomnode.evaluate.documents import figure_document, interval_document  # noqa: PLC0415
+    from dicomnode.evaluate.document_parts import figure_document, interval_document  # noqa: PLC0415
 
     test, difference = comparison.mcnemar, comparison.difference
     return {

@@ -6,6 +6,7 @@ Each patch is drawn from (seed, epoch, number) alone. What comes from beyond a p
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from dicomnode.learn.train.sampling import generator
 
 _AUGMENT: Final = 3  # what a generator is drawn for
 _IMAGE, _LABEL = "image", "label"
+_SIDES: Final = frozenset({"left", "right", "l", "r", "od", "os", "side", "laterality"})
 _AXES: Final = {"k": 0, "j": 1, "i": 2}
 
 
@@ -61,6 +63,12 @@ class Augmenter:
     def _from_monai(self, tensor: Any) -> Float32:
         values = np.asarray(tensor.numpy() if hasattr(tensor, "numpy") else tensor, dtype=np.float32)
         return values[:, np.newaxis] if self._flat else values
+
+
+def speaks_of_side(texts: Sequence[str]) -> bool:
+    """Tell whether labels speak of a side, so that a picture that is turned round would belie them."""
+    words = re.findall("[a-z]+", " ".join(texts).lower())  # whole ones: bright says nothing of a side
+    return not _SIDES.isdisjoint(words)
 
 
 def flips_of(how: Augmentation, *, sided: bool) -> tuple[str, ...]:

@@ -1,9 +1,14 @@
 """Autoencoders of MONAI that are told what is normal: what they cannot draw again stands out.
 
-While one trains it gives its drawing (a variational one with mean and logarithm of the variance of its code);
-afterwards the map of what differs, and the drawing. The code of a variational one is then its mean: nothing
-is drawn by chance in service. The difference is smoothed before its size is taken: noise goes both ways and
-falls out, a lesion goes one way and stays.
+Beside its drawing each gives the variance that it expects of the difference, voxel by voxel: the border of an
+organ is never drawn exactly, and a difference there says little. What stands out is the difference in parts
+of its expected standard deviation (Mao et al., Abnormality detection in chest X-ray images using uncertainty
+prediction autoencoders, MICCAI 2020). It is smoothed before its size is taken: noise goes both ways and falls
+out, a lesion goes one way and stays.
+
+While one trains it gives its drawing and the logarithm of that variance (a variational one with mean and
+logarithm of the variance of its code); afterwards the map of what stands out, and the drawing. The code of a
+variational one is then its mean: nothing is drawn by chance in service.
 """
 
 from __future__ import annotations
@@ -22,6 +27,9 @@ SMOOTHED_VOXELS: Final = 1.0
 """Standard deviation of the smoothing of the difference, in voxels that the network sees."""
 
 _REACH: Final = 2  # voxels of the kernel on each side
+# Of prepared values, whose spread is about 1: standard deviations of 0.05 to 1. No more: what was never seen
+# makes a network uncertain, too, and would hide itself
+_LOG_VARIANCES: Final = (-6.0, 0.0)
 
 
 class Heat(nn.Module):
@@ -39,10 +47,11 @@ class Heat(nn.Module):
         self.register_buffer("kernel", kernel.repeat(channels, 1, *(1,) * dims), persistent=False)
         self.channels, self.dims = channels, dims
 
-    def forward(self, image: Tensor, drawn: Tensor) -> Tensor:
-        """Return the map."""
+    def forward(self, image: Tensor, drawn: Tensor, log_variance: Tensor) -> Tensor:
+        """Return the map. log_variance: of the difference that is expected."""
         convolve: Any = (nn.functional.conv2d, nn.functional.conv3d)[self.dims - 2]
-        apart = convolve(image - drawn, self.get_buffer("kernel"), padding=_REACH, groups=self.channels)
+        apart = (image - drawn) * torch.exp(-0.5 * log_variance)
+        apart = convolve(apart, self.get_buffer("kernel"), padding=_REACH, groups=self.channels)
         heat: Tensor = apart.abs().mean(dim=1, keepdim=True)
         return heat
 
@@ -55,30 +64,33 @@ class Autoencoder(nn.Module):
     def __init__(self, inner: nn.Module, channels: int, dims: int) -> None:
         super().__init__()
         self.inner = inner
+        self.channels = channels
         self.heat = Heat(channels, dims)
 
     def code(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Return the drawing, and what a loss wants beside it."""
-        drawn: Tensor = self.inner(image)
-        return (drawn,)
+        """Return the drawing, the logarithm of its variance, and what a loss wants beside them."""
+        return self._parted(self.inner(image))
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Return what the loss wants, or, of a trained network, (map, drawing)."""
         made = self.code(image)
-        return made if self.training else (self.heat(image, made[0]), made[0])
+        return made if self.training else (self.heat(image, *made[:2]), made[0])
+
+    def _parted(self, found: Tensor) -> tuple[Tensor, Tensor]:
+        return found[:, : self.channels], found[:, self.channels :].clamp(*_LOG_VARIANCES)
 
 
 class Variational(Autoencoder):
     """Source: Kingma and Welling, Auto-encoding variational Bayes (2014)."""
 
     def code(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Return the drawing, and mean and logarithm of the variance of the code."""
+        """Return the drawing, the logarithm of its variance, and mean and logarithm of that of the code."""
         inner: Any = self.inner
         mean, log_variance = inner.encode_forward(image)
         z = mean
         if self.training:
             z = mean + torch.randn_like(mean) * torch.exp(0.5 * log_variance)
-        return inner.decode_forward(z, False), mean, log_variance
+        return *self._parted(inner.decode_forward(z, False)), mean, log_variance
 
 
 def autoencoder(nets: Any, recipe: Recipe, shape: Shape, channels: int) -> nn.Module:
@@ -91,7 +103,7 @@ def autoencoder(nets: Any, recipe: Recipe, shape: Shape, channels: int) -> nn.Mo
     inner = nets.AutoEncoder(
         spatial_dims=len(shape.axes),
         in_channels=channels,
-        out_channels=channels,
+        out_channels=2 * channels,  # with the variance of each
         channels=widths,
         strides=shape.own_strides,
         norm="batch",
@@ -106,7 +118,7 @@ def variational(nets: Any, recipe: Recipe, shape: Shape, channels: int) -> nn.Mo
     inner = nets.VarAutoEncoder(
         spatial_dims=len(shape.axes),
         in_shape=(channels, *shape.own_patch),
-        out_channels=channels,
+        out_channels=2 * channels,  # with the variance of each
         latent_size=recipe.latent,
         channels=_widths(recipe, shape),
         strides=shape.own_strides,

@@ -27,10 +27,20 @@ class PartCount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """What another training gave on the same split. name: how it differs; score: of the validation."""
+
+    name: str
+    score: float
+    figures: Sequence[HeldOut]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CardFacts:
     """What the card tells. left_out, missed: with the reason. notes: sentences of the task.
 
-    versions: of what it was trained with. folds: score of each fold of a cross-validation.
+    versions: of what it was trained with. folds: score of each fold of a cross-validation. beside: another
+    training that this one is compared with.
     """
 
     title: str
@@ -50,6 +60,7 @@ class CardFacts:
     begun_from: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     folds: Sequence[float] = ()
+    beside: Beside | None = None
     plan: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -64,11 +75,12 @@ def card_text(facts: CardFacts) -> str:
     ]
     lines += ["## Data", "", "| part | patients | cases | synthetic |", "| --- | ---: | ---: | ---: |"]
     lines += [f"| {one.name} | {one.patients} | {one.cases} | {one.synthetic} |" for one in facts.parts]
-    lines += ["", f"Digest of the data: {facts.data_digest}.", *_synthetic(facts.parts)]
+    lines += ["", f"Digest of the data: {facts.data_digest}.", *synthetic_lines(facts.parts)]
     if facts.left_out:
         lines += ["", f"{len(facts.left_out)} cases were left out:", "", *_reasons(facts.left_out)]
     lines += ["", *(f"- {note}" for note in facts.notes)] if facts.notes else []
     lines += ["", "## Figures", "", *_figures(facts)]
+    lines += _compared(facts, facts.beside) if facts.beside is not None else []
     lines += ["", "## Limits", "", *(f"- {one}" for one in _limits(facts))]
     lines += ["", "## Training", "", *(f"- {one}" for one in _training(facts))]
     lines += ["", "The whole recipe is in recipe.toml, the curves in curves.html and curves.csv.", ""]
@@ -76,7 +88,8 @@ def card_text(facts: CardFacts) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _synthetic(parts: Sequence[PartCount]) -> list[str]:
+def synthetic_lines(parts: Sequence[PartCount]) -> list[str]:
+    """Say which cases were of nobody; nothing where none was."""
     cases, synthetic = sum(one.cases for one in parts), sum(one.synthetic for one in parts)
     if not synthetic:
         return []
@@ -109,6 +122,27 @@ def _figures(facts: CardFacts) -> list[str]:
     if facts.missed:
         lines += ["", f"{len(facts.missed)} held-out cases could not be judged:", "", *_reasons(facts.missed)]
     return lines
+
+
+def _compared(facts: CardFacts, beside: Beside) -> list[str]:
+    """Return a table of this training and the other one, on the same split."""
+    others = {one.name: one for one in beside.figures}
+    lines = ["", f"The same training {beside.name}, on the same split:", ""]
+    lines += [f"| figure | this engine | {beside.name} |", "| --- | ---: | ---: |"]
+    lines.append(f"| {facts.score_name}, of the validation | {facts.best_score:.3f} | {beside.score:.3f} |")
+    for one in facts.figures:
+        values = [_valued(one), _valued(others[one.name]) if one.name in others else "–"]
+        lines.append(f"| {one.name} | {values[0]} | {values[1]} |")
+    return lines
+
+
+def _valued(one: HeldOut) -> str:
+    interval = one.interval
+    if interval.figure.value is None:
+        return "–"
+    if interval.low is None or interval.high is None:
+        return f"{interval.figure.value:.3f}"
+    return f"{interval.figure.value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
 
 
 def _reasons(refusals: Iterable[Refusal]) -> list[str]:

@@ -72,7 +72,7 @@ def trusted(data: LabelledData, *, machine_labels: bool) -> tuple[LabelledData, 
     """Return the data with the annotations that are taken for the truth, and how many objects are not.
 
     By the same rule as an evaluation (`labels_for`): what a machine made and nobody verified may be an
-    engine's own answer. It counts with `machine_labels`, and of phantoms.
+    engine's own answer. It counts with `machine_labels`.
     """
     studies, by_machines = [], 0
     for study in data.studies:

@@ -18,6 +18,7 @@ from dicomnode.engine import EnginePackage
 from dicomnode.engine.adding.labelling import code_table, concept_of, stem_of
 from dicomnode.evaluate import Interval, ScoredCases, roc_auc
 from dicomnode.evaluate.data import LabelledData
+from dicomnode.faults import NOTHING_TO_LEARN, NodeError
 from dicomnode.learn.train.cases import Case
 from dicomnode.learn.train.changes import augmenter_of
 from dicomnode.learn.train.held_out import interval_of, run_engine
@@ -74,8 +75,15 @@ class ClassifyJob(WholeJob):
         return tuple(class_title(self.column, label) for label in self.labels)
 
     def lesson(self, training: Sequence[Sample], validation: Sequence[Sample], plan: Plan) -> Lesson:
-        """Return studies of the training part, each class equally often."""
+        """Return studies of the training part, each class equally often.
+
+        Raises NodeError(NOTHING_TO_LEARN) where it has one class alone: to say always that would be best.
+        """
         classes = _classes(training)
+        if len(set(classes)) < 2:
+            reason = f"all cases of the training part are {self.titles[classes[0]]}"
+            advice = "Label more patients of the other classes, or give a new --split."
+            raise NodeError(NOTHING_TO_LEARN, task="classes", reason=reason, advice=advice)
         # Balanced sampling has made classes equally frequent already: a weight would count twice
         balanced = self.recipe.sampling == "balanced"
         weights = (1.0,) * self.outputs if balanced else class_weights(self.recipe, classes, self.outputs)
@@ -109,7 +117,6 @@ class ClassifyJob(WholeJob):
         self, network: nn.Module, training: Sequence[Sample], validation: Sequence[Sample], plan: Plan
     ) -> Meaning:
         """Every class but the one that is a lack is an output."""
-        del training
         truth = np.array(_classes(validation))
         rows = rows_of(network, validation, torch.device("cpu"), flat=plan.shape.is_flat)
         temperature, note = calibrated_by(rows, truth, self.outputs)
@@ -138,7 +145,19 @@ class ClassifyJob(WholeJob):
         said = (
             note or f"Probabilities are calibrated by temperature scaling (Guo et al. 2017), {temperature:g}."
         )
-        return Meaning(step=step, outputs=outputs, lines=(*counts, said))
+        lines = (*counts, *self._not_told(training, validation), said)
+        return Meaning(step=step, outputs=outputs, lines=lines)
+
+    def _not_told(self, training: Sequence[Sample], validation: Sequence[Sample]) -> list[str]:
+        """Say which classes a part has no case of: what was not learned, and what did not choose."""
+        taught, told = set(_classes(training)), set(_classes(validation))
+        lines = []
+        for number, title in enumerate(self.titles):
+            if number not in taught:
+                lines.append(f"{title}: the training part has no case; the engine has not learned it")
+            elif number not in told:
+                lines.append(f"{title}: the validation part has no case; it did not choose the weights")
+        return lines
 
     def judge(self, package: EnginePackage, cases: Sequence[Case], made_at: datetime, threads: int) -> Judged:
         """Areas under ROC curves, and sensitivity and specificity at the threshold of the engine."""

@@ -16,10 +16,10 @@ import numpy as np
 from dicomnode.analyse.header_texts import first_texts
 from dicomnode.analyse.tag_numbers import NoNumberError, numbers_of
 from dicomnode.assemble import Stack
-from dicomnode.engine import InputSpec, Manifest, match_further
+from dicomnode.engine import InputSpec, Manifest, match, match_further
 from dicomnode.engine.manifest.inputs import Requirement, TagNumber
 from dicomnode.evaluate.data import LabelledData, LabelledStudy
-from dicomnode.faults import ATTRIBUTE_UNFIT, SERIES_MISSING, NodeError
+from dicomnode.faults import ATTRIBUTE_UNFIT, CASE_LEFT_OUT, SERIES_MISSING, NodeError
 from dicomnode.learn.train.cases import Case, Found
 from dicomnode.learn.train.plan import Plan, Table, manifest_of
 from dicomnode.learn.train.recipe import Recipe
@@ -56,6 +56,22 @@ def with_series(found: Found, data: LabelledData, recipe: Recipe) -> Found:
             left_out.append(case.left_out(chosen))
         else:
             kept.append(replace(case, beside=chosen))
+    return Found(cases=tuple(kept), left_out=tuple(left_out))
+
+
+def on_first_series(found: Found, recipe: Recipe) -> Found:
+    """Keep the cases whose outlines lie on the first series of the recipe: results go there, too."""
+    if not recipe.series:
+        return found
+    first = recipe.series[0]
+    kept, left_out = [], list(found.left_out)
+    for case in found.cases:
+        [verdict] = match(first_of(recipe, case.stack.kind), [case.stack.facts])
+        if verdict.chosen:
+            kept.append(case)
+        else:
+            reason = f"its outlines are not drawn on a series that is {first.name} ({verdict.rule})"
+            left_out.append(CASE_LEFT_OUT.refusal(case=case.files, reason=reason.rstrip(".")))
     return Found(cases=tuple(kept), left_out=tuple(left_out))
 
 

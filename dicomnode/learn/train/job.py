@@ -50,14 +50,33 @@ class Judged:
     notes: tuple[str, ...] = field(default=())
 
 
-class Job(Protocol):
-    """One training of one task, before it is split into parts."""
+class Learning(Protocol):
+    """What is learned in one training, before it is split into parts."""
 
-    recipe: Recipe
-    cases: Sequence[Case]
-    score_name: str  # what a validation's score is, in words
-    left_out: Sequence[Refusal]  # what of the labels is no case
-    output_names: Sequence[str]  # of the network, in the file that is exported
+    @property
+    def recipe(self) -> Recipe:
+        """How it is trained."""
+        ...
+
+    @property
+    def cases(self) -> Sequence[Case]:
+        """What is learned from, all parts."""
+        ...
+
+    @property
+    def score_name(self) -> str:
+        """What a validation's score is, in words."""
+        ...
+
+    @property
+    def left_out(self) -> Sequence[Refusal]:
+        """What of the labels is no case."""
+        ...
+
+    @property
+    def output_names(self) -> Sequence[str]:
+        """Of the network, in the file that is exported."""
+        ...
 
     @property
     def flips(self) -> Sequence[str]:
@@ -87,6 +106,10 @@ class Job(Protocol):
     def lesson(self, training: Sequence[Sample], validation: Sequence[Sample], plan: Plan) -> Lesson:
         """Return what is learned."""
         ...
+
+
+class Job(Learning, Protocol):
+    """One training of one task that becomes an engine."""
 
     def meaning(
         self, network: nn.Module, training: Sequence[Sample], validation: Sequence[Sample], plan: Plan

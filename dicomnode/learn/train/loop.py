@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from dicomnode.faults import DIVERGED, NodeError
+from dicomnode.learn.train.networks import teach
 from dicomnode.learn.train.recipe import Recipe
 from dicomnode.learn.train.run_folder import RunFolder
 from dicomnode.learn.train.sampling import generator
@@ -242,7 +243,7 @@ def _epoch(state: _State, lesson: Lesson) -> None:
     for group in state.optimiser.param_groups:
         group["lr"] = rate
     seed_torch(recipe.seed, state.epoch)
-    network.train()
+    teach(network)
     losses = [_step(state, lesson, step) for step in range(lesson.steps)]
     network.eval()
     with torch.no_grad():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,9 +15,18 @@ if TYPE_CHECKING:
     from torch import nn
 
 _VISION: Final = frozenset({"deeplabv3", "vgg16"})
+WITHOUT_DROPOUT: Final = frozenset({"resnet10", "resnet18", "resnet50", "efficientnet_b0", "deeplabv3"})
+"""Networks that take none from a recipe."""
+
 _KERNEL: Final = 3
 _RES_UNITS: Final = 2
-_GRU_FEATURES: Final = 64
+_LARGE: Final = 64  # voxels along an axis
+SELDOM: Final = 0.01
+"""Probability that a voxel is of a structure, before anything is learned.
+
+From one half hundreds of steps teach that most voxels are of none, a rare structure is silenced with them,
+and silence has no slope to leave it by. Source: Lin et al., Focal loss (2017), 4.1.
+"""
 
 
 def build(recipe: Recipe, shape: Shape, channels: int, outputs: int) -> nn.Module:
@@ -35,21 +45,42 @@ def build(recipe: Recipe, shape: Shape, channels: int, outputs: int) -> nn.Modul
         raise NodeError(NETWORK_UNBUILT, network=name, reason=lines[0].rstrip(". ")) from error
 
 
+def begin_silent(network: nn.Module) -> None:
+    """Set the bias of a map's last layer, in place: at first each voxel is of a structure with `SELDOM`."""
+    from torch import nn  # noqa: PLC0415
+
+    *_, last = (one for name, one in network.named_parameters() if name.endswith("bias"))
+    nn.init.constant_(last, math.log(SELDOM / (1.0 - SELDOM)))
+
+
 def freeze(network: nn.Module, part: str) -> int:
     """Keep parameters as they are; return how many tensors that are. part: "encoder" or "all-but-head".
 
-    The head is the last module with parameters of its own; the encoder the first half of the parameters, by
-    their number of modules, where MONAI does not name one.
+    The head is the last module with parameters of its own, or those that the network names; the encoder the
+    first half of the parameters, by their number of modules, where MONAI does not name one.
     """
+    heads = getattr(network, "head_names", ())
+    if heads and part == "encoder":
+        return freeze(network.get_submodule("backbone"), part)
     named = [name for name, _ in network.named_parameters()]
     modules = list(dict.fromkeys(name.rpartition(".")[0] for name in named))
-    kept = set(modules[:-1]) if part == "all-but-head" else _encoder(modules)
+    free = set(heads or modules[-1:])
+    kept = set(modules) - free if part == "all-but-head" else _encoder(modules)
     count = 0
     for name, parameter in network.named_parameters():
         if name.rpartition(".")[0] in kept:
             parameter.requires_grad = False
             count += 1
     return count
+
+
+def teach(network: nn.Module) -> None:
+    """Set a network to training; norms whose weights are frozen keep their means and spreads, too."""
+    network.train()
+    for module in network.modules():
+        weight = getattr(module, "weight", None)
+        if hasattr(module, "running_mean") and weight is not None and not weight.requires_grad:
+            module.eval()
 
 
 _ENCODERS: Final = (
@@ -145,11 +176,38 @@ def _densenet(recipe: Recipe, shape: Shape, channels: int, outputs: int) -> nn.M
     return network
 
 
+def _small_resnet(recipe: Recipe, shape: Shape, channels: int, outputs: int) -> nn.Module:
+    from torch import nn  # noqa: PLC0415
+
+    network: Any = _nets().ResNet(
+        block="basic",
+        layers=[1, 1, 1, 1],
+        block_inplanes=[recipe.width << level for level in range(4)],
+        spatial_dims=len(shape.axes),
+        n_input_channels=channels,
+        num_classes=outputs,
+        conv1_t_size=_KERNEL,
+        conv1_t_stride=2
+        if max(shape.own_patch) > _LARGE
+        else 1,  # what is small is lost by a stem that halves
+        no_max_pool=True,
+        bias_downsample=False,
+    )
+    if recipe.dropout:
+        network.fc = nn.Sequential(nn.Dropout(recipe.dropout), network.fc)
+    made: nn.Module = network
+    return made
+
+
 def _resnet(recipe: Recipe, shape: Shape, channels: int, outputs: int) -> nn.Module:
     if recipe.dropout:
         raise ValueError(f"{recipe.net} has no dropout: take weight_decay, or densenet121")
     make: Any = getattr(_nets(), recipe.net)
-    network: nn.Module = make(spatial_dims=len(shape.axes), n_input_channels=channels, num_classes=outputs)
+    # In two dimensions the network of the paper, whose stem halves, so that ImageNet's weights mean the same
+    own = {"conv1_t_stride": 2, "bias_downsample": False} if shape.is_flat else {}
+    network: nn.Module = make(
+        spatial_dims=len(shape.axes), n_input_channels=channels, num_classes=outputs, **own
+    )
     return network
 
 
@@ -162,10 +220,26 @@ def _efficientnet(recipe: Recipe, shape: Shape, channels: int, outputs: int) -> 
         spatial_dims=len(shape.axes),
         in_channels=channels,
         num_classes=outputs,
+        norm=("batch", {"eps": 1e-5, "momentum": 0.1}),  # torchvision's; 0.01 comes too late for short ones
     )
     network.set_swish(memory_efficient=False)  # the other form has no form in ONNX
     made: nn.Module = network
+    if shape.is_flat:
+        _pad_alike(made)
     return made
+
+
+def _pad_alike(network: nn.Module) -> None:
+    """Pad convolutions alike on all sides, as torchvision does; MONAI pads as TensorFlow, by the size."""
+    from torch import nn  # noqa: PLC0415
+
+    for module in list(network.modules()):
+        for name, _ in list(module.named_children()):
+            if name.endswith("_padding"):
+                convolution: Any = getattr(module, name.removesuffix("_padding"))
+                if isinstance(convolution, nn.Conv2d):
+                    setattr(module, name, nn.Identity())
+                    convolution.padding = tuple(int(side) // 2 for side in convolution.kernel_size)
 
 
 def _gru(recipe: Recipe, shape: Shape, channels: int, outputs: int) -> nn.Module:
@@ -193,6 +267,7 @@ _MAKERS: Final[Mapping[str, Maker]] = {
     "dynunet": _dynunet,
     "segresnet": _segresnet,
     "attention_unet": _attention_unet,
+    "small_resnet": _small_resnet,
     "densenet121": _densenet,
     "resnet10": _resnet,
     "resnet18": _resnet,
@@ -236,9 +311,10 @@ def _flat_only(recipe: Recipe, shape: Shape) -> None:
 
 def _vision(network: str) -> Any:
     try:
-        from torchvision import models  # type: ignore[import-not-found, unused-ignore]  # noqa: PLC0415
-    except ImportError as error:
-        raise NodeError(VISION_MISSING, network=network, error=error) from error
+        from torchvision import models  # type: ignore[import-not-found, import-untyped, unused-ignore]  # noqa: PLC0415
+    except (ImportError, RuntimeError) as error:  # the latter where it was built for another torch
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise NodeError(VISION_MISSING, network=network, error=lines[0].rstrip(". ")) from error
     return models
 
 

@@ -29,6 +29,7 @@ TOP_PART: Final = 0.01
 
 _QUANTILES: Final = 101  # that engine.toml keeps at most
 _DIGITS: Final = 7  # float32 has no more
+_VARIANCE_SHARE: Final = 0.1  # of the loss: it shares the decoder, and shall not outweigh the drawing
 
 T = TypeVar("T")
 
@@ -63,13 +64,19 @@ class NormalLesson:
         return tensor, tensor
 
     def loss(self, found: Any, target: Tensor) -> Tensor:  # a tuple: the drawing, and the code of a vae
-        """Squared error of the drawing; of a variational code with its divergence from a normal one."""
-        drawn, *code = found
-        loss = functional.mse_loss(drawn.float(), target)
+        """Squared error of the drawing, how unlikely it was held, and of a variational code its divergence.
+
+        The variance learns from the error, and the drawing not from the variance: else what is hard to draw
+        would be called uncertain and not be drawn (Seitzer et al., On the pitfalls of heteroscedastic
+        uncertainty estimation, 2022).
+        """
+        drawn, log_variance, *code = (one.float() for one in found)
+        error = (drawn - target) ** 2
+        loss: Tensor = error.mean() + _VARIANCE_SHARE * unlikely(error.detach(), log_variance)
         if code:
-            mean, log_variance = (one.float() for one in code)
+            mean, of_code = code
             # Closed form: Kingma and Welling 2014, appendix B
-            apart = -0.5 * (1.0 + log_variance - mean**2 - log_variance.exp()).mean()
+            apart = -0.5 * (1.0 + of_code - mean**2 - of_code.exp()).mean()
             loss = loss + self.recipe.divergence * apart
         return loss
 
@@ -91,6 +98,11 @@ class NormalLesson:
             if area is not None:
                 figures["area abnormal"] = area
         return Score(value=-error, figures=figures)
+
+
+def unlikely(error: Tensor, log_variance: Tensor) -> Tensor:
+    """Return minus the mean log likelihood of squared errors with these variances: twice, less a constant."""
+    return (error * torch.exp(-log_variance) + log_variance).mean()
 
 
 def looked_at(

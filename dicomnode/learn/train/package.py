@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -83,7 +83,7 @@ def files_of(recipe: Recipe, learned: Learned, score_name: str, title: str) -> M
     """Return what lies beside the network: the recipe, the weights to begin from, the curves."""
     page = curves_html(f"{title}: training", learned.rows, learned.best_epoch, score_name)
     return {
-        RECIPE_FILE: recipe.text.encode(),
+        RECIPE_FILE: replace(recipe, network=recipe.net).text.encode(),  # whatever is usual one day
         WEIGHTS_FILE: weights_bytes(recipe.net, learned.weights),
         CSV_FILE: curves_csv(learned.rows).encode(),
         HTML_FILE: page.encode(),

@@ -12,7 +12,7 @@ from dicomnode.evaluate.data import LabelledData, LabelledStudy, Part, draw_fold
 from dicomnode.evaluate.data import strata_of as annotated_or_not
 from dicomnode.faults import NOTHING_TO_LEARN, NodeError
 from dicomnode.learn.train.cases import Case
-from dicomnode.learn.train.job import Job
+from dicomnode.learn.train.job import Learning
 from dicomnode.learn.train.recipe import Recipe
 
 _MOST_STRATA: Final = 10
@@ -40,7 +40,7 @@ class Parts:
         }
 
 
-def strata_of(job: Job) -> dict[str, str]:
+def strata_of(job: Learning) -> dict[str, str]:
     """Return a stratum for each patient: of several the rarest, so that what is rare is in all parts.
 
     Where there are more than ten, they are names and stratify nothing.

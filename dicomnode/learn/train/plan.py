@@ -56,6 +56,7 @@ class Plan:
     input: the [[input]] table. pad_value: around small studies. free: sides may be any multiples of these, of
     a network that sees a study whole; None: they are those of the patch. further: [[input]] tables behind the
     first, of which `channels` counts the volumes. numbers: of attributes, which go in beside the images.
+    usual_mm: of `detect`, the diameter of lesions whose size nobody has said; None: nor of any other.
     """
 
     input: Table
@@ -67,6 +68,7 @@ class Plan:
     free: Three | None = None
     further: tuple[Table, ...] = ()
     numbers: int = 0
+    usual_mm: float | None = None
 
     @property
     def inputs(self) -> list[Table]:
@@ -163,12 +165,17 @@ def _evenly(values: NDArray[np.generic]) -> NDArray[np.float32]:
     return np.asarray(values[:: max(1, values.size // _VALUES)], dtype=np.float32)
 
 
-def plan_volumes(recipe: Recipe, cases: Sequence[Case], looks: Sequence[Look]) -> Plan:
-    """Decide spacing, patch and scaling of volumes from the training part. looks: one a training case."""
-    whole = recipe.task in {"classify", "regress", "anomaly"}
+def plan_volumes(
+    recipe: Recipe, cases: Sequence[Case], looks: Sequence[Look], *, beyond: float = 0.0
+) -> Plan:
+    """Decide spacing, patch and scaling of volumes from the training part. looks: one a training case.
+
+    beyond: how much is kept on either side of the values that are looked at, as a part of their span.
+    """
+    whole = recipe.task in {"classify", "regress", "anomaly", "multitask"}
     in_hu = all(look.in_hu for look in looks)
     spacing, patch = _whole(recipe, looks) if whole else _patches(recipe, looks)
-    scale, low, pad_value = _scaling(recipe, looks, in_hu=in_hu)
+    scale, low, pad_value = _scaling(recipe, looks, in_hu=in_hu, beyond=beyond)
     prepare: list[Table] = [{"clip": _clip(recipe, low)}] if low is not None else []
     prepare += [{"orient": ORIENTATION}, {"resample_mm": list(spacing)}]
     if whole:
@@ -267,7 +274,7 @@ def _enough(recipe: Recipe, patch_kji: Three) -> Three:
 
 
 def _scaling(
-    recipe: Recipe, looks: Sequence[Look], *, in_hu: bool
+    recipe: Recipe, looks: Sequence[Look], *, in_hu: bool, beyond: float
 ) -> tuple[list[Table], tuple[float, float] | None, float]:
     """Return the entries that scale, the limits that come before them, and the value around studies."""
     scaling = recipe.scaling
@@ -284,7 +291,8 @@ def _scaling(
         low, high = low - 0.5, high + 0.5
     kept = np.clip(values, low, high)
     mean, sd = round(float(kept.mean()), 4), round(max(float(kept.std()), 1e-3), 4)
-    low, high = round(low, 3), round(high, 3)
+    span = beyond * (high - low)
+    low, high = round(low - span, 3), round(high + span, 3)
     return [{"z_score": {"mean": mean, "std": sd}}], (low, high), (low - mean) / sd
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal, NoReturn, get_args
 
@@ -16,12 +16,15 @@ from dicomnode.engine.manifest.consistency import PATIENT_TAGS
 from dicomnode.engine.manifest.inputs import Requirement
 from dicomnode.engine.manifest.vocabulary import SOME
 from dicomnode.faults import RECIPE_WRONG, NodeError
+from dicomnode.learn.recipes.about import About
+from dicomnode.learn.recipes.shelf import recipe_file
+from dicomnode.learn.train.usual import with_usual
 from dicomnode.settings import Problem, located, read_table
 from dicomnode.settings.keys import AT_LEAST_ONE, NAME, NOT_NEGATIVE, POSITIVE, Rule, key, needed
 from dicomnode.settings.reader import nearest
 from dicomnode.values import FACT_TAGS
 
-Task = Literal["segment", "classify", "regress", "detect", "anomaly"]
+Task = Literal["segment", "classify", "regress", "detect", "anomaly", "multitask", "generator"]
 NetworkName = Literal[
     "unet",
     "residual_unet",
@@ -29,6 +32,7 @@ NetworkName = Literal[
     "segresnet",
     "attention_unet",
     "deeplabv3",
+    "small_resnet",
     "densenet121",
     "resnet10",
     "resnet18",
@@ -38,6 +42,7 @@ NetworkName = Literal[
     "gru",
     "autoencoder",
     "vae",
+    "diffusion",
 ]
 Scaling = Literal["auto", "foreground", "z_score", "percentile"]
 SCHEMA: Final = 1
@@ -55,19 +60,39 @@ ON_GRID: Final[tuple[NetworkName, ...]] = (
 DETECTORS: Final[tuple[NetworkName, ...]] = ("unet", "residual_unet")
 """Backbones of detectors."""
 
+SHARED: Final[tuple[NetworkName, ...]] = ("dynunet", "segresnet")
+"""Networks whose encoder gives a map and rows at once."""
+
 AUTOENCODERS: Final[tuple[NetworkName, ...]] = ("autoencoder", "vae")
 """Networks that draw again what they see."""
+
+GENERATORS: Final[tuple[NetworkName, ...]] = ("diffusion",)
+"""Networks that draw what they have not seen."""
 
 _DEFAULT_NETWORK: Final[Mapping[str, NetworkName]] = {
     "segment": "residual_unet",
     "detect": "residual_unet",
-    "classify": "densenet121",
-    "regress": "densenet121",
+    "classify": "small_resnet",
+    "regress": "small_resnet",
     "anomaly": "autoencoder",
+    "generator": "diffusion",
+    "multitask": "dynunet",
 }
+# With batch normalisation down to a single place
+_OF_BATCHES: Final[tuple[NetworkName, ...]] = (
+    "deeplabv3",
+    "small_resnet",
+    "densenet121",
+    "resnet10",
+    "resnet18",
+    "resnet50",
+    "efficientnet_b0",
+    "vgg16",
+)
 _PART: Final = Rule("0 or more, and below 1", lambda n: 0 <= n < 1)
 _PERCENT: Final = Rule("0 or more, and below 100", lambda n: 0 <= n < 100)
 _SHARE: Final = Rule("0 to 1", lambda n: 0 <= n <= 1)
+_WEIGHTS: Final = Rule("numbers above 0", lambda table: all(n > 0 for n in table.values()))
 _POSITIVES: Final = Rule("numbers above 0", lambda numbers: all(n > 0 for n in numbers))
 _RATE: Final = Rule("a number above 0, at most 10", lambda n: 0 < n <= 10)
 _INSIDE: Final = Rule("above 0 and below 1", lambda n: 0 < n < 1)
@@ -114,8 +139,11 @@ class Recipe:
 
     schema: int = key(SCHEMA, "Version of this file's form.", Rule("1", lambda n: n == SCHEMA))
     task: Task = needed("What is learned.")
+    about: About | None = key(None, "What it is for, in words: it decides nothing.")
     network: NetworkName | None = key(None, "Network; one that suits the task unless given.")
-    width: int = key(16, "Channels of the first level of a U-Net and its kin.", AT_LEAST_ONE)
+    width: int = key(
+        16, "Channels of the first level of a U-Net and its kin, and of small_resnet.", AT_LEAST_ONE
+    )
     levels: int = key(4, "Levels of a U-Net and its kin.", Rule("2 to 7", lambda n: 2 <= n <= 7))
     dropout: float = key(0.0, "Part of the features that are dropped while it trains.", _PART)
     spacing_kji_mm: tuple[float, float, float] | None = key(
@@ -125,7 +153,7 @@ class Recipe:
         None, "Voxels that it sees at once, along k, j, i.", _POSITIVES
     )
     series: tuple[SeriesRule, ...] = key(
-        (), "Of classify and regress: the series that it sees at once; results go on the first."
+        (), "Of segment, classify and regress: the series that it sees at once; results go on the first."
     )
     tags: tuple[str, ...] = key(
         (),
@@ -160,6 +188,12 @@ class Recipe:
         "balanced: Dice and cross entropy of maps, cross entropy of classes; focal: cross entropy that looks "
         "away from what is easy (with Dice for maps).",
     )
+    loss_weights: Mapping[str, float] | None = key(
+        None,
+        "Of multitask: how much more a question counts than the others, by its column; map: the outlines. "
+        "Unless given, all count alike.",
+        _WEIGHTS,
+    )
     focal_gamma: float = key(2.0, "How far focal looks away.", NOT_NEGATIVE)
     class_weights: Literal["balanced", "none"] = key(
         "balanced", "balanced: rare classes weigh more, by how rare they are in the training part."
@@ -175,7 +209,7 @@ class Recipe:
     precision: Literal["auto", "fp32", "mixed"] = key(
         "auto", "mixed: half precision where it is safe, on a GPU; auto: mixed on a GPU, else fp32."
     )
-    latent: int = key(64, "Numbers that an autoencoder keeps of a case, about.", AT_LEAST_ONE)
+    latent: int = key(256, "Numbers that an autoencoder keeps of a case, about.", AT_LEAST_ONE)
     divergence: float = key(
         1e-3, "Of vae: factor of the divergence of its code from a normal distribution.", NOT_NEGATIVE
     )
@@ -187,6 +221,15 @@ class Recipe:
         "Of anomaly: part of the normal patients of the training part that the network does not see: the "
         "threshold is set on them.",
         _INSIDE,
+    )
+    noise_steps: int = key(
+        1000, "Of generator: steps from an image to noise.", Rule("2 or more", lambda n: n > 1)
+    )
+    draw_steps: int = key(50, "Of generator: steps from noise to an image when it draws.", AT_LEAST_ONE)
+    kept_part: float = key(
+        0.995,
+        "Of generator: it draws with the mean of its weights, and so much of that stays at a step.",
+        _PART,
     )
     seed: int = key(1, "Seed of weights, order, patches and augmentation.", NOT_NEGATIVE)
     folds: int = key(0, "So many trainings by cross-validation before the last one; 0: none.", _FOLDS)
@@ -202,24 +245,27 @@ class Recipe:
     def text(self) -> str:
         """As recipe.toml has it: every key that is set, read back as the same recipe."""
         return toml_text(
-            _plain(asdict(self)), "How this engine was trained. `dicomnode train --recipe` takes it."
+            _plain(asdict(self)),
+            "How this engine was trained. `dicomnode train --recipe` takes it.",
         )
 
     @property
     def digest(self) -> str:
-        """SHA-256 of it."""
-        return hashlib.sha256(self.text.encode()).hexdigest()
+        """SHA-256 of what decides in it."""
+        return hashlib.sha256(replace(self, about=None).text.encode()).hexdigest()
 
 
 def read_recipe(path: Path | None, task: Task, given: Mapping[str, Any]) -> Recipe:
-    """Read a recipe; `given` comes before the file: keys, and "augmentation.KEY".
+    """Read a recipe, of a file or of those that ship; `given` comes before: keys, and "augmentation.KEY".
 
     Raises NodeError(RECIPE_WRONG) with all problems: of the file, of its keys (an unknown one with the
-    nearest that there is), and where the task and the network do not go together.
+    nearest that there is), and where the task and the network do not go together; RECIPE_UNKNOWN for a name
+    that no recipe has.
     """
     text = ""
     table: dict[str, Any] = {}
     if path is not None:
+        path = recipe_file(path, task)
         text, table = _read(path)
     for name, value in given.items():
         section, dot, last = name.partition(".")
@@ -233,7 +279,8 @@ def read_recipe(path: Path | None, task: Task, given: Mapping[str, Any]) -> Reci
         _refuse(
             path, [Problem(key="task", value=table["task"], expected=f'"{task}", as the command says')], text
         )
-    recipe, problems = read_table(Recipe, table, "")
+    network = str(table.get("network", _DEFAULT_NETWORK[task]))
+    recipe, problems = read_table(Recipe, with_usual(table, task, network), "")
     if recipe is None:
         _refuse(path, problems, text)
     problems = _contradictions(recipe)
@@ -265,6 +312,14 @@ def _contradictions(recipe: Recipe) -> list[Problem]:
     if recipe.task == "detect" and recipe.net not in DETECTORS:
         expected = f"one of {', '.join(DETECTORS)}, for detect"
         problems.append(Problem(key="network", value=recipe.net, expected=expected))
+    if recipe.task == "generator" and recipe.folds:
+        problems.append(Problem(key="folds", value=recipe.folds, expected="0, for generator"))
+    if recipe.draw_steps > recipe.noise_steps:
+        expected = f"at most noise_steps, {recipe.noise_steps}"
+        problems.append(Problem(key="draw_steps", value=recipe.draw_steps, expected=expected))
+    if recipe.batch == 1 and recipe.net in _OF_BATCHES:
+        expected = f"2 or more: the norms of {recipe.net} are means over a step"
+        problems.append(Problem(key="batch", value=1, expected=expected))
     if recipe.validate_part + recipe.test_part >= 1.0:
         problems.append(
             Problem(
@@ -277,15 +332,24 @@ def _contradictions(recipe: Recipe) -> list[Problem]:
     return problems
 
 
+_OF_SERIES: Final = frozenset({"segment", "classify", "regress"})
+_OF_TAGS: Final = frozenset({"classify", "regress"})
+
+
 def _fused(recipe: Recipe) -> list[Problem]:
-    """Find what is wrong with several inputs."""
+    """Find what is wrong with several inputs, and with several questions."""
     problems = []
-    if recipe.task not in {"classify", "regress"}:
-        problems += [
-            Problem(key=name, value=list(given), expected="none, for " + recipe.task)
-            for name, given in (("series", [one.name for one in recipe.series]), ("tags", recipe.tags))
-            if given
-        ]
+    if recipe.loss_weights is not None and recipe.task != "multitask":
+        expected = "none, for " + recipe.task
+        problems.append(Problem(key="loss_weights", value=dict(recipe.loss_weights), expected=expected))
+    problems += [
+        Problem(key=name, value=list(given), expected="none, for " + recipe.task)
+        for name, given, tasks in (
+            ("series", [one.name for one in recipe.series], _OF_SERIES),
+            ("tags", recipe.tags, _OF_TAGS),
+        )
+        if given and recipe.task not in tasks
+    ]
     known = [*PATIENT_TAGS, *FACT_TAGS]
     for tag in recipe.tags:
         if tag not in known:
@@ -303,8 +367,12 @@ def _fitting(task: Task) -> tuple[str, ...]:
     """Return the networks that give what a task wants: a map, a row, or a drawing."""
     if task == "anomaly":
         return AUTOENCODERS
+    if task == "generator":
+        return GENERATORS
+    if task == "multitask":  # with outlines, and without
+        return (*SHARED, *_fitting("classify"))
     on_grid = task in {"segment", "detect"}
-    rest = [name for name in get_args(NetworkName) if name not in AUTOENCODERS]
+    rest = [name for name in get_args(NetworkName) if name not in {*AUTOENCODERS, *GENERATORS}]
     return tuple(name for name in rest if (name in ON_GRID) == on_grid)
 
 

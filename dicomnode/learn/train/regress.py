@@ -13,6 +13,7 @@ from torch import nn
 
 from dicomnode.engine import EnginePackage
 from dicomnode.engine.adding.labelling import code_table, concept_of, stem_of
+from dicomnode.evaluate import Interval
 from dicomnode.evaluate.data import LabelledData
 from dicomnode.faults import LABELS_UNFIT, NodeError
 from dicomnode.learn.train.cases import Case
@@ -120,18 +121,22 @@ class RegressJob(WholeJob):
                 truth.append(self.value_of(case))
         if not found:
             return Judged(missed=tuple(missed))
-        apart = np.array(found) - np.array(truth)
-        seed, unit = self.recipe.seed, self.unit.value
-        pairs = np.stack([found, truth])
-        intervals = {
-            f"mean absolute error, {unit}": mean_interval("error", patients, np.abs(apart).tolist(), seed),
-            f"mean error, {unit}": mean_interval("bias", patients, apart.tolist(), seed),
-            "correlation": interval_of(
-                "correlation", patients, lambda some: _correlation(pairs[:, some]), seed
-            ),
-        }
+        intervals = number_figures(patients, found, truth, self.unit.value, self.recipe.seed)
         figures = [HeldOut(name=name, cases=len(found), interval=one) for name, one in intervals.items()]
         return Judged(figures=tuple(figures), missed=tuple(missed))
+
+
+def number_figures(
+    patients: Sequence[str], found: Sequence[float], truth: Sequence[float], unit: str, seed: int
+) -> dict[str, Interval]:
+    """Mean absolute error, mean error and correlation with intervals, by their names with the unit."""
+    pairs = np.stack([found, truth])
+    apart = pairs[0] - pairs[1]
+    return {
+        f"mean absolute error, {unit}": mean_interval("error", patients, np.abs(apart).tolist(), seed),
+        f"mean error, {unit}": mean_interval("bias", patients, apart.tolist(), seed),
+        "correlation": interval_of("correlation", patients, lambda some: _correlation(pairs[:, some]), seed),
+    }
 
 
 def standard_of(training: Sequence[Sample]) -> tuple[float, float]:

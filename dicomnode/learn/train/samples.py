@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -43,8 +44,9 @@ class Sample:
 
     name: a digest of its content, no identity. patient: key of the patient, by which parts are drawn.
     inputs: float32 (c, k, j, i), prepared. target: of maps uint8 (n, k, j, i), 0, 1 or IGNORED for each of n
-    structures; of whole studies float32 (1,): the label as a number. spacing_kji_mm: of the grid. Both arrays
-    may be read from disk as they are needed; they are read-only.
+    structures; of whole studies float32 (1,): the label as a number. spacing_kji_mm: of the grid. answers: to
+    questions on the whole study beside a map; NaN: nobody has said. Both arrays may be read from disk as they
+    are needed; they are read-only.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Sample:
     inputs: Float32
     target: NDArray[Any]
     spacing_kji_mm: tuple[float, float, float]
+    answers: tuple[float, ...] = ()
 
     @property
     def shape_kji(self) -> tuple[int, int, int]:
@@ -160,7 +163,8 @@ def cached(folder: Path, digest: str, patient: str, make: Callable[[], Sample]) 
         try:
             np.save(staged / _INPUTS, np.ascontiguousarray(made.inputs, dtype=np.float32))
             np.save(staged / _TARGET, np.ascontiguousarray(made.target))
-            facts = {"spacing_kji_mm": list(made.spacing_kji_mm)}
+            answers = [None if math.isnan(one) else one for one in made.answers]
+            facts = {"spacing_kji_mm": list(made.spacing_kji_mm), "answers": answers}
             (staged / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
             if place.exists():  # of another form, or damaged
                 shutil.rmtree(place)
@@ -177,7 +181,16 @@ def _read(place: Path, digest: str, patient: str) -> Sample | None:
     try:
         inputs = np.load(place / _INPUTS, mmap_mode="r", allow_pickle=False)
         target = np.load(place / _TARGET, mmap_mode="r", allow_pickle=False)
-        k, j, i = json.loads((place / _FACTS).read_text(encoding="utf-8"))["spacing_kji_mm"]
+        facts = json.loads((place / _FACTS).read_text(encoding="utf-8"))
+        k, j, i = facts["spacing_kji_mm"]
+        answers = tuple(math.nan if one is None else float(one) for one in facts.get("answers", ()))
     except (OSError, ValueError, KeyError, TypeError):
         return None  # there is none, or it is damaged: it is made anew
-    return Sample(name=digest, patient=patient, inputs=inputs, target=target, spacing_kji_mm=(k, j, i))
+    return Sample(
+        name=digest,
+        patient=patient,
+        inputs=inputs,
+        target=target,
+        spacing_kji_mm=(k, j, i),
+        answers=answers,
+    )

@@ -11,10 +11,11 @@ from dataclasses import replace
 from typing import Any, Final
 
 from dicomnode.evaluate.data import LabelledData, check_leaks
-from dicomnode.faults import TRAIN_MISSING, NodeError
+from dicomnode.faults import DIVERGED, TRAIN_MISSING, NodeError
 from dicomnode.learn.train.job import Job
 from dicomnode.learn.train.loop import quiet_machine
-from dicomnode.learn.train.parts import split_cases, strata_of
+from dicomnode.learn.train.networks import WITHOUT_DROPOUT
+from dicomnode.learn.train.parts import Parts, split_cases, strata_of
 from dicomnode.learn.train.recipe import Recipe
 from dicomnode.learn.train.run_folder import RunFolder
 from dicomnode.learn.train.training import Order, learned_from, run_digest
@@ -26,8 +27,9 @@ STAGE: Final = "searching recipes"
 def search_recipe(job: Job, data: LabelledData, order: Order, trials: int, progress: Progress) -> Recipe:
     """Return the recipe that did best on the validation part; the one that was given is the first tried.
 
-    Tried are learning rate, weight decay, dropout and loss. The held-out part is not touched. Raises
-    NodeError(TRAIN_MISSING) without Optuna, and as a training.
+    Tried are learning rate, weight decay, loss, and dropout where the network has one. One that diverges
+    is passed over. The held-out part is not touched. Raises NodeError: TRAIN_MISSING without Optuna, and as
+    a training; DIVERGED where all do.
     """
     optuna = _optuna()
     parts = split_cases(job.cases, data, order.split, job.recipe, strata_of(job))
@@ -44,31 +46,47 @@ def search_recipe(job: Job, data: LabelledData, order: Order, trials: int, progr
         }
     )
     recipes: list[Recipe] = []
+    diverged: NodeError | None = None
     for number in range(trials):
         progress(STAGE, number, trials)
         trial = study.ask()
-        tried = replace(job.recipe, **_drawn(trial))
+        tried = replace(job.recipe, **_drawn(trial, job.recipe))
         recipes.append(tried)
-        one: Any = replace(job, recipe=tried)  # type: ignore[type-var]  # every job is a frozen dataclass
-        name = hashlib.sha256(tried.text.encode()).hexdigest()[:12]
-        run = RunFolder(
-            folder=order.run / f"trial-{name}", of=run_digest(one, data, parts, order), resume=True
-        )
-        with quiet_machine(order.threads):
-            learned = learned_from(one, parts, run, order, progress, order.run / "cache")[1]
-        study.tell(trial, learned.best_score)
+        try:
+            score = _score(replace(job, recipe=tried), parts, data, order, progress)  # type: ignore[type-var]
+        except NodeError as error:
+            if error.fault is not DIVERGED:
+                raise
+            diverged = error
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        else:
+            study.tell(trial, score)
     progress(STAGE, trials, trials)
+    if diverged is not None and not any(one.value is not None for one in study.trials):
+        raise diverged
     best: int = study.best_trial.number
     return recipes[best]
 
 
-def _drawn(trial: Any) -> dict[str, Any]:
-    return {
+def _score(job: Any, parts: Parts, data: LabelledData, order: Order, progress: Progress) -> float:
+    """Train a recipe, or go on with it, and return its score of the validation part. job: a `Job`."""
+    name = hashlib.sha256(job.recipe.text.encode()).hexdigest()[:12]
+    of = run_digest(job, data, parts, order)
+    run = RunFolder(folder=order.run / f"trial-{name}", of=of, resume=True)
+    run.begin()
+    with run.held(), quiet_machine(order.threads):
+        return learned_from(job, parts, run, order, progress, order.run / "cache")[1].best_score
+
+
+def _drawn(trial: Any, recipe: Recipe) -> dict[str, Any]:
+    drawn = {
         "learning_rate": trial.suggest_float("learning_rate", 1e-5, 1e-1, log=True),
         "weight_decay": trial.suggest_float("weight_decay", 1e-7, 1e-2, log=True),
-        "dropout": trial.suggest_float("dropout", 0.0, 0.5),
         "loss": trial.suggest_categorical("loss", ["balanced", "focal"]),
     }
+    if recipe.net not in WITHOUT_DROPOUT:
+        drawn["dropout"] = trial.suggest_float("dropout", 0.0, 0.5)
+    return drawn
 
 
 def _optuna() -> Any:

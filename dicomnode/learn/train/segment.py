@@ -15,17 +15,18 @@ from dicomnode.evaluate import dice
 from dicomnode.evaluate.data import LabelledData
 from dicomnode.faults import NOTHING_TO_LEARN, NodeError
 from dicomnode.learn.train.augment import Augmenter, flips_of
-from dicomnode.learn.train.cases import Case, outlined_cases
+from dicomnode.learn.train.cases import Case, Found, outlined_cases
+from dicomnode.learn.train.fusion import fused, on_first_series, with_series
 from dicomnode.learn.train.held_out import mean_interval, run_engine
 from dicomnode.learn.train.job import HeldOut, Judged, Meaning
 from dicomnode.learn.train.lessons import SegmentLesson
 from dicomnode.learn.train.looking import look_at_all
 from dicomnode.learn.train.loop import Lesson
 from dicomnode.learn.train.losses import map_loss
-from dicomnode.learn.train.networks import build
+from dicomnode.learn.train.networks import begin_silent, build
 from dicomnode.learn.train.plan import Plan, plan_pictures, plan_volumes
 from dicomnode.learn.train.recipe import Recipe
-from dicomnode.learn.train.samples import Sample, fed, target_on
+from dicomnode.learn.train.samples import Sample, digests_of, fed, target_on
 from dicomnode.learn.train.structures import Structure, structures_of
 from dicomnode.values import Findings, Mask, Progress, Refusal
 
@@ -60,12 +61,12 @@ class SegmentJob:
                 reason=f"not all of {', '.join(wanted)} are outlined",
                 advice=f"Outlined are: {known or 'none'}.",
             )
-        found = outlined_cases(data, structures)
+        found = _with_series(outlined_cases(data, structures), data, recipe)
         known_now = {number for case in found.cases for number in case.truths}
         if len(known_now) < len(structures):
             # Those that only another kind of series has; numbers of the rest stay in their order
             kept = [one for number, one in enumerate(structures) if number in known_now]
-            again = outlined_cases(data, kept)
+            again = _with_series(outlined_cases(data, kept), data, recipe)
             return cls(recipe=recipe, cases=again.cases, structures=kept, left_out=found.left_out)
         return cls(recipe=recipe, cases=found.cases, structures=structures, left_out=found.left_out)
 
@@ -77,13 +78,13 @@ class SegmentJob:
     def plan(self, training: Sequence[Case], progress: Progress) -> Plan:
         """Decide it by the looks at the training part."""
         if training[0].stack.kind != "volume":
-            return plan_pictures(self.recipe, training)
+            return fused(plan_pictures(self.recipe, training), self.recipe, training)
         looked, looks = look_at_all(training, progress)
-        return plan_volumes(self.recipe, looked, looks)
+        return fused(plan_volumes(self.recipe, looked, looks), self.recipe, training)
 
     def sample(self, case: Case, plan: Plan) -> Sample | Refusal:
         """Prepare images and outlines."""
-        ready = fed(plan.manifest("training"), case.load())
+        ready = fed(plan.manifest("training"), case.load(), case.load_beside())
         if isinstance(ready, Refusal):
             return ready
         target = target_on(ready.grid, case.grid or ready.source, case.truths, len(self.structures))
@@ -100,11 +101,15 @@ class SegmentJob:
         parts: list[bytes | str] = [repr([one.key for one in self.structures])]
         for number, mask in sorted(case.truths.items()):
             parts += [f"{number} {mask.box_kji}", mask.bits.tobytes()]
+        for name, stack in case.beside.items():
+            parts += [name, *digests_of(stack)]
         return parts
 
     def network(self, plan: Plan) -> nn.Module:
-        """Build it: a channel a structure."""
-        return build(self.recipe, plan.shape, plan.channels, len(self.structures))
+        """Build it: a channel a structure, in which hardly a voxel is taken for one at first."""
+        network = build(self.recipe, plan.shape, plan.channels, len(self.structures))
+        begin_silent(network)
+        return network
 
     def lesson(self, training: Sequence[Sample], validation: Sequence[Sample], plan: Plan) -> Lesson:
         """Return patches of the training part, and Dice on the validation part.
@@ -179,6 +184,20 @@ class SegmentJob:
             interval = mean_interval(name, patients, values, self.recipe.seed)
             figures.append(HeldOut(name=name, cases=len(pairs), interval=interval))
         return Judged(figures=tuple(figures), missed=tuple(missed))
+
+
+def _with_series(found: Found, data: LabelledData, recipe: Recipe) -> Found:
+    """Give each case its further series; NodeError(NOTHING_TO_LEARN) where none has them."""
+    together = with_series(on_first_series(found, recipe), data, recipe)
+    if found.cases and not together.cases:
+        why = together.left_out[-1].text.rstrip(".")
+        raise NodeError(
+            NOTHING_TO_LEARN,
+            task="segments",
+            reason=f"no outlined study has the series of the recipe: {why}",
+            advice="Correct the rules of [[series]]; outlines lie on the first.",
+        )
+    return together
 
 
 def _occurs(samples: Sequence[Sample], number: int) -> bool:

@@ -18,7 +18,13 @@ Key = tuple[str, str, str]
 
 _KIND_OF: Final[Mapping[str, Kind]] = {table["code"]: kind for kind, table in CATEGORIES.items()}
 _SIDES: Final = {LEFT.value: "left", RIGHT.value: "right"}
-_TRUST: Final = {MadeBy.PERSON: 3, MadeBy.SEMI: 2, MadeBy.UNKNOWN: 1, MadeBy.MACHINE: 0}
+_TRUST: Final = {
+    MadeBy.KNOWN: 4,
+    MadeBy.PERSON: 3,
+    MadeBy.SEMI: 2,
+    MadeBy.UNKNOWN: 1,
+    MadeBy.MACHINE: 0,
+}
 _MEASURES: Final[Mapping[Kind, tuple[str, ...]]] = {
     "anatomy": ("volume_ml",),
     "tissue": ("volume_ml",),

@@ -59,7 +59,8 @@ def known_columns(data: LabelledData) -> list[str]:
 def classes_of(column: str, labels: Sequence[str]) -> tuple[str, ...]:
     """Return the classes: the one that is a lack first, the others by their names.
 
-    Raises NodeError(LABELS_UNFIT) for one class only, and for so many that it is a number or a name.
+    Raises NodeError(LABELS_UNFIT) for one class only, for so many that it is a number or a name, and for one
+    that is written in several ways (1 and 1.0, Cyst and cyst).
     """
     found = sorted(set(labels), key=lambda label: (label.strip().lower() not in NEGATIVE, label))
     if len(found) < 2:
@@ -68,7 +69,21 @@ def classes_of(column: str, labels: Sequence[str]) -> tuple[str, ...]:
     if len(found) > _MOST_CLASSES:
         reason = f"it has {len(found)} different labels"
         raise _unfit(column, reason, "Numbers are learned by `dicomnode train regress`.")
+    plain = [_plain(label) for label in found]
+    twice = next((word for word in plain if plain.count(word) > 1), None)
+    if twice is not None:
+        alike = [repr(label) for label, word in zip(found, plain, strict=True) if word == twice]
+        reason = f"{' and '.join(alike)} are one class, written in several ways"
+        raise _unfit(column, reason, "Write each class in one way.")
     return tuple(found)
+
+
+def _plain(label: str) -> str:
+    """Return what tells a class from others: a number by its value, words as engine.toml has them."""
+    try:
+        return repr(float(label))
+    except ValueError:
+        return stem_of(label) or label.strip()
 
 
 def class_title(column: str, label: str) -> str:

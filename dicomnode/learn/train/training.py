@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from importlib import metadata
@@ -20,10 +20,10 @@ from dicomnode.engine import EnginePackage, GateReport, check_engine
 from dicomnode.evaluate.data import LabelledData, check_leaks
 from dicomnode.faults import NOTHING_TO_LEARN, NodeError
 from dicomnode.learn.train.activation_map import Mapped, with_activation_map
-from dicomnode.learn.train.card import CardFacts, PartCount, card_text
+from dicomnode.learn.train.card import Beside, CardFacts, PartCount, card_text
 from dicomnode.learn.train.cases import Case
 from dicomnode.learn.train.changes import augmenter_of
-from dicomnode.learn.train.job import HeldOut, Job, Judged
+from dicomnode.learn.train.job import HeldOut, Job, Judged, Learning
 from dicomnode.learn.train.loop import Learned, Stop, fit, never, pick_device, quiet_machine, seed_torch
 from dicomnode.learn.train.networks import freeze
 from dicomnode.learn.train.package import Title, exported, files_of, table_of, write_engine
@@ -36,6 +36,7 @@ from dicomnode.learn.train.transfer import Taken, take_weights
 from dicomnode.values import Progress, Refusal, no_progress
 
 STAGE: Final = "preparing studies"
+WITHOUT_INIT: Final = "without-init"
 _FOLDS: Final = "judging folds"
 _VERSIONS: Final = ("torch", "monai", "numpy")
 
@@ -46,8 +47,8 @@ class Order:
 
     out: folder of the engine. run: folder of the training, for its state and its prepared samples.
     split: file of the parts, kept for good. init: engine folder or file of weights to begin from;
-    freeze: "encoder", "all-but-head" or "". device: "auto", "cpu", "cuda" or "cuda:N". made_at: the moment
-    that trial findings name.
+    freeze: "encoder", "all-but-head" or "". compare_init: train without it, too, for the card. device:
+    "auto", "cpu", "cuda" or "cuda:N". made_at: the moment that trial findings name.
     """
 
     out: Path
@@ -58,6 +59,7 @@ class Order:
     resume: bool = False
     init: Path | None = None
     freeze: str = ""
+    compare_init: bool = False
     device: str = "auto"
     threads: int = 1
     stop: Stop = never
@@ -78,6 +80,7 @@ class Trained:
     gate: GateReport
     folds: Sequence[float] = ()
     begun: Taken | None = None
+    beside: Beside | None = None
     notes: Sequence[str] = field(default=())
 
 
@@ -98,7 +101,21 @@ def train_engine(job: Job, data: LabelledData, order: Order, progress: Progress 
             for n, fold in enumerate(parts.folds)
         ]
         plan, learned, made = learned_from(job, parts, run, order, progress, run.cache)
-        return _finished(job, data, order, run, _Made(parts, plan, learned, *made, folds), progress)
+        beside = None
+        if order.compare_init and order.init is not None:
+            beside = _without_init(job, data, parts, order, run, progress)
+        return _finished(job, data, order, run, _Made(parts, plan, learned, *made, folds, beside), progress)
+
+
+def _without_init(
+    job: Job, data: LabelledData, parts: Parts, order: Order, run: RunFolder, progress: Progress
+) -> Beside:
+    """Train the same from random weights, on the same parts; the engine stays in the folder of the run."""
+    own = run.within(WITHOUT_INIT)
+    plain = replace(order, init=None, freeze="", compare_init=False, out=own.folder / order.title.name)
+    plan, learned, made = learned_from(job, parts, own, plain, progress, run.cache)
+    trained = _finished(job, data, plain, own, _Made(parts, plan, learned, *made, ()), progress)
+    return Beside(name="without --init", score=learned.best_score, figures=trained.figures)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +131,14 @@ class _Made:
     left_out: Sequence[Refusal]
     begun: Taken | None
     folds: Sequence[float]
+    beside: Beside | None = None
 
 
 _FromLoop = tuple[nn.Module, Sequence[Sample], Sequence[Sample], Sequence[Refusal], Taken | None]
 
 
 def learned_from(
-    job: Job, parts: Parts, run: RunFolder, order: Order, progress: Progress, cache: Path
+    job: Learning, parts: Parts, run: RunFolder, order: Order, progress: Progress, cache: Path
 ) -> tuple[Plan, Learned, _FromLoop]:
     """Prepare the training and the validation part, and run the loop; no test case is touched."""
     run.folder.mkdir(parents=True, exist_ok=True)
@@ -147,15 +165,14 @@ def learned_from(
 
 
 def prepared_samples(
-    job: Job, cases: Sequence[Case], plan: Plan, cache: Path, left_out: list[Refusal], progress: Progress
+    job: Learning, cases: Sequence[Case], plan: Plan, cache: Path, left_out: list[Refusal], progress: Progress
 ) -> list[Sample]:
     """Prepare cases, or read them from the cache; what cannot be prepared is told and left out."""
-    how = json.dumps(plan.inputs, sort_keys=True)
     samples = []
     for done, case in enumerate(cases):
         progress(STAGE, done, len(cases))
         try:
-            digest = digest_of([how, __version__, *digests_of(case.stack), *job.content(case)])
+            digest = sample_name(job, case, plan)
             samples.append(cached(cache, digest, case.patient, partial(_made, job, case, plan)))
         except _RefusedError as error:
             left_out.append(case.left_out(error.refusal))
@@ -169,6 +186,12 @@ def prepared_samples(
     return samples
 
 
+def sample_name(job: Learning, case: Case, plan: Plan) -> str:
+    """Return the name of a case's sample: a digest of all that it is made from."""
+    how = json.dumps([plan.inputs, plan.usual_mm], sort_keys=True)
+    return digest_of([how, __version__, *digests_of(case.stack), *job.content(case)])
+
+
 class _RefusedError(Exception):
     """A case was refused while it was prepared."""
 
@@ -177,20 +200,21 @@ class _RefusedError(Exception):
         self.refusal = refusal
 
 
-def _made(job: Job, case: Case, plan: Plan) -> Sample:
+def _made(job: Learning, case: Case, plan: Plan) -> Sample:
     found = job.sample(case, plan)
     if isinstance(found, Refusal):
         raise _RefusedError(found)
     return found
 
 
-def run_digest(job: Job, data: LabelledData, parts: Parts, order: Order) -> str:
+def run_digest(job: Learning, data: LabelledData, parts: Parts, order: Order) -> str:
     """Digest of all that a training hangs on: it must be the same to go on."""
     begun = ""
     if order.init is not None:
         begun = f"{order.init} {order.freeze}"
     split = sorted((case.patient, name) for name, cases in parts.named for case in cases)
-    text = json.dumps([job.recipe.digest, data.digest, split, begun, list(job.output_names)])
+    truths = [digest_of(job.content(case)) for case in job.cases]
+    text = json.dumps([job.recipe.digest, data.digest, split, begun, list(job.output_names), truths])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -239,6 +263,7 @@ def _finished(
         gate=gate,
         folds=made.folds,
         begun=made.begun,
+        beside=made.beside,
         notes=(*meaning.lines, *judged.notes),
     )
 
@@ -249,15 +274,11 @@ def _facts(
     learned = made.learned
     begun = ""
     if made.begun is not None:
-        begun = (
-            f"begun from {made.begun.source}: {made.begun.taken} tensors taken, "
-            f"{len(made.begun.fresh)} drawn anew"
-            + (f"; kept as they were: {order.freeze}" if order.freeze else "")
-        )
+        begun = made.begun.text + (f"; kept as they were: {order.freeze}" if order.freeze else "")
     return CardFacts(
         title=order.title.title,
         recipe=job.recipe,
-        parts=[_count(name, cases) for name, cases in made.parts.named],
+        parts=[count_of(name, cases) for name, cases in made.parts.named],
         data_digest=data.digest,
         best_epoch=learned.best_epoch,
         best_score=learned.best_score,
@@ -270,13 +291,15 @@ def _facts(
         missed=judged.missed,
         notes=(*notes, *judged.notes),
         begun_from=begun,
-        versions=_versions(),
+        versions=versions(),
         folds=made.folds,
+        beside=made.beside,
         plan=facts_of(made.plan),
     )
 
 
-def _count(name: str, cases: Sequence[Case]) -> PartCount:
+def count_of(name: str, cases: Sequence[Case]) -> PartCount:
+    """Count what a part holds."""
     return PartCount(
         name=name,
         patients=len({case.patient for case in cases}),
@@ -285,7 +308,8 @@ def _count(name: str, cases: Sequence[Case]) -> PartCount:
     )
 
 
-def _versions() -> Mapping[str, Any]:
+def versions() -> Mapping[str, Any]:
+    """Return what a training is made with."""
     found = {"dicomnode": __version__}
     for name in _VERSIONS:
         with suppress(metadata.PackageNotFoundError):

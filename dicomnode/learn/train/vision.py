@@ -1,22 +1,47 @@
-"""DeepLabv3 and VGG16 of torchvision, for any number of channels: two dimensions, weights of one's own."""
+"""DeepLabv3 and VGG16 of torchvision, for any number of channels: two dimensions, named as its own are."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 
-class Map(nn.Module):
-    """Gives the map of a network that answers with a table of maps."""
+class DeepLab(nn.Module):
+    """Images (n, c, j, i) → (n, outputs, j, i): torchvision's backbone and head, without a table of maps."""
 
-    def __init__(self, inner: nn.Module) -> None:
+    def __init__(self, network: Any) -> None:
         super().__init__()
-        self.inner = inner
+        self.backbone: nn.Module = network.backbone
+        self.classifier: nn.Module = network.classifier
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return what stands under "out"."""
-        found: Tensor = self.inner(image)["out"]
+        """Return the map, as large as the image."""
+        found: Tensor = self.classifier(self.backbone(image)["out"])
+        return functional.interpolate(found, size=image.shape[-2:], mode="bilinear", align_corners=False)
+
+
+class Vgg(nn.Module):
+    """Images (n, c, j, i) → (n, outputs): the convolutions, the mean over places, one linear layer.
+
+    VGG16's own three linear layers hold 120 of its 138 million numbers and want pictures of one size; a mean
+    in their place is usual where little is to be learned from, and gives a class activation map.
+    """
+
+    def __init__(self, features: nn.Module, outputs: int, dropout: float) -> None:
+        super().__init__()
+        self.features = features
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(512, outputs)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return the row."""
+        found: Tensor = self.head(self.dropout(self.pool(self.features(image)).flatten(1)))
         return found
 
 
@@ -26,12 +51,11 @@ def deeplab(models: Any, channels: int, outputs: int) -> nn.Module:
         weights=None, weights_backbone=None, num_classes=outputs, aux_loss=False
     )
     network.backbone.conv1 = nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False)
-    return Map(network)
+    return DeepLab(network)
 
 
 def vgg(models: Any, channels: int, outputs: int, dropout: float) -> nn.Module:
     """VGG16 with batch normalisation (Simonyan and Zisserman 2015). models: torchvision.models."""
-    network: Any = models.vgg16_bn(weights=None, num_classes=outputs, dropout=dropout or 0.5)
-    network.features[0] = nn.Conv2d(channels, 64, 3, padding=1)
-    made: nn.Module = network
-    return made
+    features: Any = models.vgg.make_layers(models.vgg.cfgs["D"], batch_norm=True)
+    features[0] = nn.Conv2d(channels, 64, 3, padding=1)
+    return Vgg(features, outputs, dropout)

@@ -12,7 +12,7 @@ from torch import nn
 
 from dicomnode.evaluate.data import LabelledData
 from dicomnode.faults import PREPARATION_FAILED, NodeError
-from dicomnode.learn.train.augment import flips_of
+from dicomnode.learn.train.augment import flips_of, speaks_of_side
 from dicomnode.learn.train.cases import Case, Found, form_of, labelled_cases, of_usual_form
 from dicomnode.learn.train.cines import plan_cines
 from dicomnode.learn.train.fused import fused_network
@@ -23,8 +23,6 @@ from dicomnode.learn.train.recipe import Recipe
 from dicomnode.learn.train.samples import Sample, digests_of, fed
 from dicomnode.learn.train.told import require_column, said_of
 from dicomnode.values import Progress, Refusal
-
-_SIDED = ("left", "right")
 
 
 def cases_with(data: LabelledData, column: str, recipe: Recipe) -> Found:
@@ -68,8 +66,8 @@ class WholeJob(ABC):
     @property
     def flips(self) -> Sequence[str]:
         """None where the label speaks of a side."""
-        said = " ".join([self.column, *(case.labels[self.column] for case in self.cases)]).lower()
-        return flips_of(self.recipe.augmentation, sided=any(side in said for side in _SIDED))
+        said = [self.column, *(case.labels[self.column] for case in self.cases)]
+        return flips_of(self.recipe.augmentation, sided=speaks_of_side(said))
 
     def stratum_of(self, case: Case) -> str:
         """Return its label; numbers are more than ten, and stratify nothing."""

@@ -71,6 +71,25 @@ def views_of(grid: Grid) -> tuple[View, View, View]:
     return axial, coronal, sagittal
 
 
+def stored_view(grid: Grid) -> View:
+    """The slices as the array has them, whatever that is in the patient: rows run down, columns to the right.
+
+    The letters say what it is; of a tilted stack they are those of its slices.
+    """
+    directions = grid.affine_lps[:3, :3] / np.linalg.norm(grid.affine_lps[:3, :3], axis=0)
+    right, down = directions[:, 0], directions[:, 1]
+    _, rows, columns = grid.shape_kji
+    _, row_mm, column_mm = grid.spacing_kji_mm
+    return View(
+        name="stored",
+        axes=(1, 2, 0),
+        flips=(False, False, False),
+        shape=(rows, columns),
+        spacing_mm=(row_mm, column_mm),
+        letters=(_letters(-right), _letters(right), _letters(-down), _letters(down)),
+    )
+
+
 def centre_index_kji(grid: Grid, point: PointLps) -> tuple[int, int, int]:
     """The voxel nearest to a point, within the grid."""
     index = np.rint(grid.to_index_kji(point)).astype(int)

@@ -8,17 +8,22 @@ from pydicom import Dataset, dcmread
 
 from dicomnode.report.mismatch.error import differs
 from dicomnode.store.foreign import quiet
-from dicomnode.values import Findings, Grid, SourceFrame
+from dicomnode.values import Findings, Grid, Source, SourceFrame
 
 
 def check_object(read: Dataset, findings: Findings, sop_class: str, told: str | None) -> None:
-    """Compare class, study and patient. told: the Patient ID of a message, None where the source says it."""
+    """Compare class, study, patient, and whether the source is synthetic.
+
+    told: the Patient ID of a message, None where the source says it.
+    """
     equal("SOP Class", read.SOPClassUID, sop_class)
     equal("study", read.StudyInstanceUID, findings.sources[0].study_instance_uid)
     # An ID beyond ASCII may stand in another character set than the source's: other bytes, the same ID
     patient_id = _source_patient_id(findings) if told is None else told
     if patient_id.isascii() and str(read.PatientID or "").strip() != patient_id:
         raise differs("it is of another patient")
+    if _is_of_synthetic(findings) and read.get("SyntheticData") != "YES":
+        raise differs("it hides that its source is synthetic")
 
 
 def grid_of(findings: Findings) -> Grid:
@@ -42,6 +47,15 @@ def equal(what: str, found: object, expected: object) -> None:
 
 
 def _source_patient_id(findings: Findings) -> str:
+    return _text_of(findings.sources[0], "PatientID")
+
+
+def _is_of_synthetic(findings: Findings) -> bool:
+    """Tell whether the first image of any source says so: Synthetic Data (0008,001C)."""
+    return any(_text_of(source, "SyntheticData") == "YES" for source in findings.sources)
+
+
+def _text_of(source: Source, keyword: str) -> str:
     with quiet():  # of a character set that does not exist: not looked at here
-        source = dcmread(BytesIO(findings.sources[0].headers.encoded[0]), specific_tags=["PatientID"])
-        return str(source.get("PatientID") or "").strip()
+        header = dcmread(BytesIO(source.headers.encoded[0]), specific_tags=[keyword])
+        return str(header.get(keyword) or "").strip()

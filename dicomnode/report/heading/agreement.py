@@ -53,6 +53,7 @@ _READ: Final = (
     "SliceThickness",
     "InstanceNumber",
     "SpecificCharacterSet",
+    "SyntheticData",
 )
 
 

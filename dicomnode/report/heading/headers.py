@@ -58,6 +58,7 @@ class Heading:
 
     shared: attributes of patient and study, clean, to be written in ISO_IR 192.
     told_id: the Patient ID of these where a message told it, None where a header says it.
+    synthetic: an image of any source says that it was made and not acquired, so that results are, too.
     equipment: that made the images of the first source, clean; BodyPartExamined stands here too.
     stubs: one an instance, of each source: what it is and where it lies, nothing of the patient.
     Those of the first source say Rows and Columns 1: the writer packs pixels itself (`segmentation`).
@@ -73,6 +74,7 @@ class Heading:
     numbers: dict[str, int]
     notes: tuple[str, ...]
     told_id: str | None = None
+    synthetic: bool = False
 
     @property
     def modality(self) -> str:
@@ -113,6 +115,7 @@ def read_heading(findings: Findings, otherwise: str = UTF_8, renaming: Renaming 
             numbers=_numbers(instances[0]),
             notes=tuple(note for note in (assumed, *cleaning.notes) if note),
             told_id=told.get("PatientID"),
+            synthetic=any(_says_synthetic(one) for own in instances for one in own),
         )
 
 
@@ -259,6 +262,14 @@ def _written(instance: SourceInstance, keyword: str, count: int) -> list[str]:
         text if len(text) <= _DS_MAX else format_number_as_ds(float(value))
         for text, value in zip(texts, values, strict=True)
     ]
+
+
+def _says_synthetic(instance: SourceInstance) -> bool:
+    """Tell whether Synthetic Data (0008,001C) is YES (PS3.3 C.12.1)."""
+    try:
+        return instance.text("SyntheticData") == "YES"
+    except NodeError:  # of another VR: nothing is said
+        return False
 
 
 def _offset(header: Dataset) -> timezone | None:

@@ -93,6 +93,8 @@ def apply_identity(result: Dataset, imprint: Imprint, uids: ResultUids, kind: st
     _set_patient_and_study(result, imprint.heading)
     _set_dates(result, imprint, kind)
     _set_equipment(result, imprint)
+    if imprint.heading.synthetic:
+        result.SyntheticData = "YES"
     result.SeriesInstanceUID = uids.series
     result.SeriesDescription = imprint.series_description(kind)
     if imprint.for_a_look:

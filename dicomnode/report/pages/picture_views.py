@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 
 from dicomnode.report.drawing.colours import coloured
 from dicomnode.report.drawing.panels import Extract, Lettering, Panel
-from dicomnode.report.drawing.patient_views import View
+from dicomnode.report.drawing.patient_views import View, stored_view
 from dicomnode.report.drawing.pictures import Corners, draw_shape, on_panel
 from dicomnode.report.drawing.scene import Box, box_of
 from dicomnode.report.heading.identity import Imprint
@@ -21,7 +22,7 @@ from dicomnode.report.pages.shown import Shown
 from dicomnode.report.pages.typeface import plain, writable
 from dicomnode.report.pages.words import Found, colours_of, key_slice, lesions_of, slice_name
 from dicomnode.report.words.wording import percent
-from dicomnode.values import Picture, Pixels, Segment
+from dicomnode.values import Float64, Grid, Picture, Pixels, Segment
 from dicomnode.values.colours import Rgb
 
 _LETTERS: Final = 1.45
@@ -191,6 +192,23 @@ def picture_view(picture: Picture) -> View:
         spacing_mm=picture.plane.spacing_ji_mm or (1.0, 1.0),
         letters=letters,
     )
+
+
+def turned_view(picture: Picture, grid: Grid) -> View:
+    """Pixels of a picture that were flipped, turned or scaled, as their array has them.
+
+    grid: where they lie on the plane of the picture (`PicturePlane.grid`).
+    """
+    left, right, top, bottom = picture_view(picture).letters
+    toward = ((left, right), (top, bottom))
+
+    def letter(direction: Float64) -> str:
+        axis = int(np.argmax(np.abs(direction[:2])))
+        return toward[axis][int(direction[axis] > 0)]
+
+    along_row, along_column = grid.affine_lps[:3, 0], grid.affine_lps[:3, 1]
+    lies = (letter(-along_row), letter(along_row), letter(-along_column), letter(along_column))
+    return replace(stored_view(grid), letters=lies)
 
 
 def _opposite(letters: str) -> str:

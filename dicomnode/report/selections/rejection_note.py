@@ -111,6 +111,8 @@ def _finish(note: Dataset, rejection: Rejection, latest: Dataset, salt: bytes) -
             delattr(note, keyword)
         if keyword in latest:
             note[keyword] = latest[keyword]
+    if "SyntheticData" in latest:
+        note.SyntheticData = latest.SyntheticData
     at = rejection.made_at
     if "TimezoneOffsetFromUTC" in latest:
         zone = datetime.strptime(str(latest.TimezoneOffsetFromUTC), "%z").tzinfo

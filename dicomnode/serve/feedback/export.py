@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from dicomnode.evaluate.feedback import JudgementKind
@@ -53,18 +54,19 @@ def export_labels(journal: Journal, out: Path, query: FeedbackQuery, progress: P
 
     Progress: "writing studies". Raises NodeError: FEEDBACK_NONE, FILE_NOT_WRITTEN.
     """
-    kept = kept_labels(journal, query)
     written: list[ExportedStudy] = []
-    left_out = list(kept.left_out)
-    for done, study in enumerate(kept.studies):
-        progress("writing studies", done, len(kept.studies))
-        try:
-            written.append(_write_study(out, study))
-        except NodeError as error:
-            if error.fault is not LABEL_GONE:
-                raise
-            left_out.append(error)
-    progress("writing studies", len(kept.studies), len(kept.studies))
+    with TemporaryDirectory() as scratch:
+        kept = kept_labels(journal, query, Path(scratch))
+        left_out = list(kept.left_out)
+        for done, study in enumerate(kept.studies):
+            progress("writing studies", done, len(kept.studies))
+            try:
+                written.append(_write_study(out, study))
+            except NodeError as error:
+                if error.fault is not LABEL_GONE:
+                    raise
+                left_out.append(error)
+        progress("writing studies", len(kept.studies), len(kept.studies))
     _write(out / LIST, lambda path: path.write_text(_list(written, left_out), encoding="utf-8"))
     return Exported(studies=tuple(written), left_out=tuple(left_out))
 

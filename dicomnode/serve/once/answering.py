@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Final, Self
 
@@ -18,19 +18,25 @@ from dicomnode.evaluate.running import Answer
 from dicomnode.faults import FILE_UNREADABLE, NodeError
 from dicomnode.serve.analysing.analysis import Beside, Occasion, analyse_stack, not_analysed
 from dicomnode.serve.deciding.dispatch import Choice, Dispatch, decide
-from dicomnode.values import Progress, Verdict
+from dicomnode.values import Picture, Progress, Verdict, Volume
 
 _NO_SERIES: Final = "it holds no series of images"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnsweringPlan:
-    """How an engine is run. wish: on what; occasion: dates and salt; decoding: what decoders may take."""
+    """How an engine is run. wish: on what; occasion: dates and salt; decoding: what decoders may take.
+
+    keeps_unreported: whether answers tell candidates that the engine does not report, for who judges it.
+    watch: is shown what was decoded of a stack, so that nobody need decode it again.
+    """
 
     threads: int
     occasion: Occasion
     wish: RuntimeWish = field(default_factory=RuntimeWish)
     decoding: DecoderLimits = field(default_factory=DecoderLimits)
+    keeps_unreported: bool = False
+    watch: Callable[[Stack, Volume | Picture], None] | None = None
 
 
 class Answering:
@@ -43,6 +49,7 @@ class Answering:
         self.package = package
         self._plan = plan
         self._analyst = Analyst(package, threads=plan.threads, node_version=__version__, wish=plan.wish)
+        self._analyst.keeps_unreported = plan.keeps_unreported
         self._decoders = DecoderPool(plan.decoding)
 
     def __enter__(self) -> Self:
@@ -71,7 +78,7 @@ class Answering:
     def _answer(self, choice: Choice, stacks: Sequence[Stack], progress: Progress) -> Answer:
         began = time.perf_counter()
         try:
-            findings, _ = analyse_stack(
+            findings, images = analyse_stack(
                 self._analyst,
                 choice.stack,
                 self._plan.occasion,
@@ -89,7 +96,10 @@ class Answering:
                 code=error.fault.code,
                 reason=error.refusal.text,
             )
-        return Answer.of(choice.stack, findings, time.perf_counter() - began)
+        answer = Answer.of(choice.stack, findings, time.perf_counter() - began)
+        if self._plan.watch is not None and images is not None:
+            self._plan.watch(choice.stack, images)
+        return replace(answer, unreported=self._analyst.unreported) if self._plan.keeps_unreported else answer
 
 
 def _not_wanted(dispatch: Dispatch) -> Answer:

@@ -26,7 +26,7 @@ SAME = [
 ]
 
 
-def read(given, scores, *, channels=(0,), inside=None, numbers=None, **how) -> Reading:
+def read(given, scores, *, channels=(0,), inside=None, numbers=None, unreported=False, **how) -> Reading:
     raw = {"boxes": np.float32(given), "scores": np.float32(scores)}
     if numbers is not None:
         raw["classes"] = np.int64(numbers)
@@ -41,6 +41,7 @@ def read(given, scores, *, channels=(0,), inside=None, numbers=None, **how) -> R
         channels=channels,
         passes=(Pass(raw, (0, 0, 0), SHAPE),),
         inside=inside,
+        unreported=unreported,
     )
     return INTERPRETATIONS["boxes"](outputs, StepSpec(network="n.onnx", boxes=Boxes(**how)))
 
@@ -143,3 +144,25 @@ def test_a_list_without_boxes_is_no_box(activation, scores):
     found = read(np.zeros((0, 6)), np.zeros(scores), activation=activation)
     assert found.boxes == ()
     assert found.none_found == "None reaches the score of 0.5; 0 boxes below it were not reported."
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.floats(0.01, 0.99)), min_size=1, max_size=12),
+    st.floats(0.05, 0.9),
+    st.integers(1, 4),
+)
+@settings(max_examples=40, deadline=None)
+def test_reported_and_not_reported_together_are_what_is_reported_without_a_threshold(found, threshold, most):
+    """Boxes lie on few places, so that some suppress others, of both classes."""
+    boxes = [[0, 0, 5 * place, 3, 3, 5 * place + 4] for place, _ in found]
+    given_ = {"scores": [score for _, score in found], "numbers": [n % 2 for n in range(len(found))]}
+    channels = (0, 1)
+    plain = read(boxes, channels=channels, threshold=threshold, at_most=most, **given_)
+    asked = read(boxes, channels=channels, threshold=threshold, at_most=most, unreported=True, **given_)
+    free = read(boxes, channels=channels, threshold=0.0, at_most=100, **given_)
+    assert plain.below is None
+    reported = [(one.channel, one.score) for one in asked.boxes]
+    assert reported == [(one.channel, one.score) for one in plain.boxes]
+    together = sorted(reported + [(channel, score) for channel, _, score in asked.below.places])
+    assert together == sorted((one.channel, one.score) for one in free.boxes)
+    assert asked.below.down_to == 0.0

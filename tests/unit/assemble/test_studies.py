@@ -74,6 +74,20 @@ def test_a_stack_read_from_the_files_of_its_series_alone_has_the_same_number(tmp
                 assert [one.facts for one in alone.stacks] == [stack.facts]
 
 
+def test_what_is_linked_into_a_folder_is_read_once_and_a_circle_has_an_end(tmp_path):
+    paths = Series().write(tmp_path / "elsewhere")
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "first").symlink_to(tmp_path / "elsewhere")
+    (data / "second").symlink_to(tmp_path / "elsewhere")
+    (data / "circle").symlink_to(data)
+    (data / "gone").symlink_to(tmp_path / "nothing")
+    assert [path.name for path in find_files([data])] == [path.name for path in sorted(paths)]
+    (study,) = read_studies([data]).studies
+    assert [series.instances for series in study.series] == [len(paths)]
+    assert read_studies([data]).set_aside == ()
+
+
 def test_files_that_are_dicom_are_found_and_others_are_not(tmp_path):
     paths = Series().write(tmp_path / "a")
     (tmp_path / "note.txt").write_text("read me")

@@ -123,6 +123,25 @@ def test_an_engine_that_is_not_worse_goes_live_and_its_reasons_are_told_and_kept
     assert "# on trial" in config.read_text()
 
 
+@pytest.mark.parametrize(
+    ("says", "interval", "status"),
+    [
+        ("it may be chance", (0.01, 0.1), 0),  # of a few patients who differ
+        ("it may be chance", (-0.1, -0.01), 12),
+        ("better", (-0.1, 0.1), 12),
+    ],
+)
+def test_a_verdict_may_claim_less_than_its_interval_bears_and_never_more(
+    run, config, evaluation, says, interval, status
+):
+    path = Path(evaluation(says))
+    document = json.loads(path.read_text())
+    (one,) = document["comparison"]["differences"]
+    one["difference"] |= {"low": interval[0], "high": interval[1]}
+    path.write_text(json.dumps(document))
+    assert run("mean", "--evaluation", str(path))[0] == status
+
+
 def test_it_may_take_the_place_of_another_which_goes_into_shadow(run, config, evaluation):
     status, out, _ = run("mean", "--evaluation", evaluation(), "--replace", "old", "--json")
     assert status == 0

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from pydicom import dcmread
+from scipy.stats import beta
 
 from dicomnode.evaluate.data import draw_split, read_labelled, save_split, strata_of
 from dicomnode.learn.generate import SynthPlan, synth_cases
+from dicomnode.store import write_whole
 from tests.unit.cli.test_commands import run  # noqa: F401  fixtures
+from tests.unit.evaluate.page.reading import balance, rows, section, shown
 from tests.unit.evaluate.running.engines import liver_engine
 
 ARTICLE = {
@@ -90,8 +98,9 @@ def test_a_part_of_the_kept_split_is_judged_alone(run, volumes, engines):  # noq
     assert status == 0
     assert document["data"]["part"] == "train"
     assert sum(document["data"]["parts"].values()) == 4
-    wanted = {one.patient for one in studies if split.parts[one.patient] == "train"}
-    assert {run["patient"] for run in document["runs"]} == wanted
+    wanted = {one.study.study_instance_uid for one in studies if split.parts[one.patient] == "train"}
+    assert {run["study_instance_uid"] for run in document["runs"]} == wanted
+    assert not {one.patient for one in studies} & {run["patient"] for run in document["runs"]}
     empty = [part for part, count in document["data"]["parts"].items() if not count]
     for part in empty:
         status, out, _ = run(*arguments, part)
@@ -161,13 +170,106 @@ def test_the_matrix_of_others_is_judged_and_contradicted(run, tmp_path):  # noqa
     status, printed, _ = run("evaluate", "--matrix", path)
     lines = printed.splitlines()
     assert status == 0
-    assert lines[0] == "recall of sick: 0.057 (25 of 435)"
+    assert lines[0] == "recall of sick: 0.057 (25 of 435) [0.038 to 0.084]"
     assert lines[1] == "! Of 435 cases that are sick, 25 were found, 410 were missed."
     assert "! The printed accuracy, 0.9802, contradicts the matrix: 0.785 (3960 of 5045)." in lines
     assert "! The printed support of healthy, 4600, contradicts the matrix: 4610." in lines
     status, out, _ = run("evaluate", "--matrix", path, "--json")
     assert json.loads(out)["lead"]["part"] == 25
     assert len(json.loads(out)["contradictions"]) == 2
+    (recall,) = [
+        one for one in json.loads(out)["figures"] if (one["name"], one["label"]) == ("recall", "sick")
+    ]
+    # Clopper and Pearson: quantiles of the beta distribution
+    assert recall["low"] == pytest.approx(beta.ppf(0.025, 25, 411))
+    assert recall["high"] == pytest.approx(beta.ppf(0.975, 26, 410))
+
+
+def test_the_matrix_of_others_has_a_page_that_says_what_is_missed_first(run, tmp_path):  # noqa: F811
+    path = tmp_path / "matrix.json"
+    path.write_text(json.dumps(ARTICLE))
+    status, _, said = run("evaluate", "--matrix", path, "--out", tmp_path / "out")
+    page = (tmp_path / "out" / "matrix.html").read_text()
+    assert status == 0
+    assert "matrix.html" in said
+    first = shown(section(page, "first"))
+    assert first.index("0.057") < first.index("410 were missed")
+    assert "95 % interval 0.038 to 0.084" in first
+    assert "The printed accuracy, 0.9802, contradicts the matrix: 0.785" in first
+    assert "The printed support of healthy, 4600, contradicts the matrix: 4610." in first
+    figures = rows(section(page, "figures"))
+    assert [row[0] for row in figures][-2:] == ["accuracy", "accuracy without looking"]
+    assert all("to" in row[3] for row in figures[1:-1])
+    assert ["support of healthy", "4600", "4610", "✗ no"] in rows(section(page, "printed"))
+    assert not balance(page).wrong
+    assert "http" not in page.replace("http://www.w3.org/2000/svg", "").replace("http-equiv", "")
+    assert json.loads((tmp_path / "out" / "matrix.json").read_text())["schema"] == 1
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("--matrix", "matrix.json", "ENGINE"),
+        ("--matrix", "matrix.json", "--data", "."),
+        ("--matrix", "matrix.json", "--site", "lung-ct"),
+        ("--site", "lung-ct", "--look", "--out", "out"),
+        ("--readers", "--data", ".", "ENGINE"),
+        ("--first", "20", "--data", ".", "ENGINE"),
+        ("ENGINE", "--data", ".", "--compare", "ENGINE"),
+    ],
+)
+def test_of_two_things_at_once_none_is_passed_over(run, engines, tmp_path, monkeypatch, more):  # noqa: F811
+    monkeypatch.chdir(tmp_path)
+    Path("matrix.json").write_text(json.dumps(ARTICLE))
+    asked = [str(engines[0]) if one == "ENGINE" else one for one in more]
+    status, out, _ = run("evaluate", *asked, *QUICK, "--json")
+    assert (status, json.loads(out)["error"]["code"]) == (2, "DN-9004")
+    assert not Path("out").exists()
+
+
+def test_labels_that_look_like_markup_or_html_stay_what_they_are(run, tmp_path):  # noqa: F811
+    odd = ["h\\[/x]", "<script>alert('\"')</script>"]
+    path = tmp_path / "matrix.json"
+    path.write_text(json.dumps({"labels": odd, "counts": [[50, 5], [3, 50]], "positive": odd[0]}))
+    status, printed, _ = run("evaluate", "--matrix", path, "--out", tmp_path / "out", *QUICK)
+    page = (tmp_path / "out" / "matrix.html").read_text()
+    assert status == 0
+    assert all(one in printed for one in odd)
+    assert "<script" not in page
+    assert not balance(page).wrong
+
+
+def test_numbers_as_labels_and_one_name_printed_twice_are_understood(run, tmp_path):  # noqa: F811
+    printed = [{"name": "accuracy", "text": "0.98"}, {"name": "accuracy", "text": "0.93"}]
+    path = tmp_path / "matrix.json"
+    path.write_text(
+        json.dumps({"labels": [0, 1], "counts": [[50, 5], [3, 50]], "positive": 1, "printed": printed})
+    )
+    assert run("evaluate", "--matrix", path, "--out", tmp_path / "out", *QUICK)[0] == 0
+    page = (tmp_path / "out" / "matrix.html").read_text()
+    told = rows(section(page, "printed"))
+    assert [row[1:] for row in told[1:]] == [
+        ["0.98", "0.926 (100 of 108)", "✗ no"],
+        ["0.93", "as printed", "yes"],
+    ]
+    path.write_text(json.dumps({**ARTICLE, "printed": [{"name": "Accuracy", "text": "0.98"}]}))
+    status, out, _ = run("evaluate", "--matrix", path, "--json")
+    assert status == 1
+    assert "accuracy, accuracy_without_looking" in json.loads(out)["error"]["text"]
+
+
+def test_a_matrix_without_an_error_is_not_certain(run, tmp_path):  # noqa: F811
+    path = tmp_path / "matrix.json"
+    path.write_text(json.dumps({"labels": ["a", "b"], "counts": [[9, 0], [0, 9]], "positive": "b"}))
+    status, printed, _ = run("evaluate", "--matrix", path, *QUICK)
+    assert status == 0
+    assert "1.000 to 1.000" not in printed
+    document = json.loads(run("evaluate", "--matrix", path, *QUICK, "--json")[1])
+    (macro,) = [one for one in document["figures"] if one["name"] == "macro_f1"]
+    assert macro["low"] is None
+    assert macro["remarks"] == [
+        "all matrices that were drawn give the same: how far it may be off is not known"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -192,3 +294,85 @@ def test_a_split_beside_the_data_is_not_overlooked(run, volumes, engines, tmp_pa
     assert sum(document["data"]["parts"].values()) == 4
     assert any("of these are for training" in one for one in document["warnings"])
     assert (data / "split.json").read_bytes() == kept
+
+
+def test_a_full_disk_keeps_the_numbers_and_leaves_nothing_half(
+    run,  # noqa: F811
+    volumes,
+    engines,
+    tmp_path,
+    monkeypatch,
+):
+    written: list[str] = []
+
+    def full(disk, path, content):
+        if path.suffix == ".html":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written.append(path.name)
+        write_whole(disk, path, content)
+
+    monkeypatch.setattr("dicomnode.cli.writing.write_whole", full)
+    status, out, _ = run(
+        *(
+            "evaluate",
+            engines[0],
+            "--data",
+            volumes / "case-0001",
+            *QUICK,
+            "--out",
+            tmp_path / "out",
+            "--json",
+        )
+    )
+    assert (status, json.loads(out)["error"]["code"]) == (1, "DN-9008")
+    assert "No space left on device" in json.loads(out)["error"]["text"]
+    assert written == [path.name for path in (tmp_path / "out").iterdir()] == ["evaluation.json"]
+
+
+def test_engines_of_different_outputs_are_compared_where_they_answer_the_same(
+    run,  # noqa: F811
+    volumes,
+    engines,
+    tmp_path,
+):
+    folder = tmp_path / "other"
+    shutil.copytree(engines[1], folder)
+    toml = (folder / "engine.toml").read_text()
+    first = toml.index("[[output]]")
+    without_liver = toml[:first] + toml[toml.index("[[output]]", first + 1) :]
+    (folder / "engine.toml").write_text(without_liver)
+    status, out, _ = run(
+        *("evaluate", engines[0], "--data", volumes, "--labels", volumes / "labels.csv", *QUICK),
+        *("--compare", folder, "--json"),
+    )
+    document = json.loads(out)
+    assert status == 0
+    compared = {one["output"] for one in document["comparison"]["differences"]}
+    assert "liver" not in compared
+    assert "liver_volume_ml" in compared
+    assert any("liver" in text for text in document["comparison"]["remarks"])
+
+
+def test_interrupted_it_ends_with_130_and_leaves_nothing(volumes, engines, tmp_path):
+    """As a terminal interrupts: every process of the command is told."""
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "dicomnode", "evaluate", str(engines[0]), "--data", str(volumes)]
+    started = subprocess.Popen(
+        [*command, "--out", str(out), "--resamples", "100000"],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    assert started.stderr is not None
+    for line in started.stderr:  # until the engine has answered, and the bootstrap has begun
+        if line.startswith("analysing studies"):
+            break
+    os.killpg(started.pid, signal.SIGINT)
+    started.communicate(timeout=60)
+    assert started.returncode == 130
+    assert not out.exists()
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ProcessLookupError):
+        os.killpg(started.pid, 0)  # no decoder is left

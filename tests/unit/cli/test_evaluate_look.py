@@ -10,6 +10,7 @@ from dicomnode.learn.generate import SynthPlan, synth_cases
 from tests.unit.cli.test_commands import run  # noqa: F401  fixtures
 from tests.unit.evaluate.page.reading import section, shown
 from tests.unit.evaluate.running.engines import liver_engine
+from tests.unit.learn.heads.test_package import ENGINE
 
 
 @pytest.fixture(scope="module")
@@ -41,3 +42,24 @@ def test_a_look_without_a_page_is_wrong_use(run, engine, volumes):  # noqa: F811
     status, _, said = run("evaluate", engine, "--data", volumes, "--look")
     assert status == 2
     assert "needs --out" in said
+
+
+def test_the_features_of_another_engine_are_looked_at_and_one_without_is_refused(
+    run,  # noqa: F811
+    engine,
+    volumes,
+    tmp_path,
+):
+    texture = tmp_path / "texture"
+    texture.mkdir()
+    (texture / "engine.toml").write_text(ENGINE)
+    out = tmp_path / "out"
+    asked = ("evaluate", engine, "--data", volumes, "--resamples", "100", "--out", out, "--look")
+    status, _, _ = run(*asked, "--features", texture)
+    assert status == 0
+    written = json.loads((out / "dataset.json").read_text())
+    assert written["features_are"].startswith("features of the engine texture")
+    assert "features of the engine texture" in (out / "report.html").read_text()
+    status, told, _ = run(*asked, "--features", engine, "--json")
+    assert (status, json.loads(told)["error"]["code"]) == (12, "DN-7153")
+    assert run("evaluate", engine, "--data", volumes, "--features", texture)[0] == 2

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
+from dicomnode.learn.federate import Kept, Round
 from tests.unit.cli.test_commands import run  # noqa: F401  fixtures
 
 SERVER = ["federate", "server", "--sites", "2"]
@@ -18,7 +20,14 @@ SERVER = ["federate", "server", "--sites", "2"]
         (["--address", "hospital.example:8470"], "DN-7260"),
         (["--address", "127.0.0.1"], "DN-9004"),
         (["--address", "127.0.0.1:99999"], "DN-9004"),
+        (["--address", "::1:8470"], "DN-9004"),
+        (["--address", "[::1]:0"], "DN-9004"),
+        (["--address", "[2001:db8::1]:8470"], "DN-7260"),
+        (["--address", "127.0.0.1.example:8470"], "DN-7260"),
         (["--tls-root", "root.pem"], "DN-9004"),
+        (["--tls-certificate", "server.pem"], "DN-9004"),
+        (["--learning-rate", "nan"], "DN-9004"),
+        (["--learning-rate", "inf"], "DN-9004"),
         (["--learning-rate", "0"], "DN-9004"),
     ],
 )
@@ -34,6 +43,25 @@ def test_a_client_sends_no_weights_to_another_machine_without_encryption(run, tm
         "federate", "client", "--server", "10.1.2.3:8470", *arguments, "--out", tmp_path / "x", "--json"
     )
     assert (status, json.loads(out)["error"]["code"]) == (2, "DN-7260")
+
+
+def test_rounds_that_are_there_are_neither_lost_nor_gone_on_with_by_mistake(run, tmp_path):  # noqa: F811
+    kept = Kept(
+        method="fedavg",
+        of="abc",
+        weights={"w": np.ones(2, np.float32)},
+        rounds=tuple(Round(number=one, loss=0.5, score=0.5, samples=3) for one in (1, 2)),
+    )
+    path = tmp_path / "weights.npz.rounds"
+    path.write_bytes(kept.written())
+    for more, code in (
+        ([], "DN-7264"),
+        (["--resume", "--method", "fedsgd"], "DN-7265"),
+        (["--resume", "--rounds", "1"], "DN-7265"),
+    ):
+        status, out, _ = run(*SERVER, "--out", tmp_path / "weights.npz", "--json", *more)
+        assert (status, json.loads(out)["error"]["code"]) == (2, code)
+    assert path.read_bytes() == kept.written()
 
 
 @pytest.mark.parametrize("verb", ["server", "client"])

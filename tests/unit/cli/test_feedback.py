@@ -6,7 +6,6 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from pydicom import dcmread
@@ -159,19 +158,13 @@ def test_an_answer_that_was_rejected_is_neither_listed_nor_exported(run, answere
     assert run("export", "--out", str(tmp_path / "out"))[0] == 3
 
 
-def test_the_answers_to_two_engines_are_both_labels(answered):
+def test_the_answers_to_two_engines_are_both_labels(answered, tmp_path, monkeypatch):
     """Each corrected with a file of its own: the later one says nothing of the other engine."""
     hear(answered, corrected(answered.our_seg()))
     (said,) = answered.said()
     other = test_feedback.THEIRS + "2"
     hear(answered, corrected(answered.our_seg(), 1, uid=other))
     later = replace(answered.said()[-1], engine="other")
-    query = FeedbackQuery()
-    world = SimpleNamespace(
-        feedback=lambda _: [said, later],
-        instances=answered.journal.instances,
-        objects=answered.journal.objects,
-        is_of_another=answered.journal.is_of_another,
-    )
-    (study,) = kept_labels(world, query).studies
+    monkeypatch.setattr(answered.journal, "feedback", lambda _: [said, later])
+    (study,) = kept_labels(answered.journal, FeedbackQuery(), tmp_path).studies
     assert [str(dcmread(one).SOPInstanceUID) for one in study.labels] == [test_feedback.THEIRS, other]

@@ -14,6 +14,7 @@ from dicomnode.evaluate import (
     Weights,
     cohen_kappa,
     fleiss_kappa,
+    intraclass_correlation,
     observed_agreement,
     readers_dice,
 )
@@ -168,3 +169,18 @@ def test_overlap_of_masks_is_that_of_their_voxels() -> None:
     outlines[0][1, 1, 1:3] = True
     found = readers_dice([Mask.from_array(one) for one in outlines])
     assert (found.mean.value, found.both_empty) == (0.0, 0)
+
+
+@pytest.mark.parametrize("value", [0.1, 0.3, 7.7, 1e9 + 0.1])
+@pytest.mark.parametrize("shape", [(7, 3), (13, 4)])
+def test_equal_numbers_have_no_icc_however_they_are_rounded(value: float, shape: tuple[int, int]) -> None:
+    figure = intraclass_correlation(np.full(shape, value))
+    assert figure.value is None
+    assert figure.reason == "all numbers are the same"
+
+
+@pytest.mark.parametrize("high", [2.0, 2.3, 0.7])
+def test_two_readers_who_change_places_have_no_icc_and_are_not_called_equal(high: float) -> None:
+    figure = intraclass_correlation([[1.1, high], [high, 1.1]])
+    assert figure.value is None
+    assert figure.reason == "cases have the same mean, and so have readers"

@@ -94,7 +94,7 @@ def test_without_a_positive_class_the_lowest_recall_leads() -> None:
         ([[40, 0], [60, 0]], "There is no precision of sick: no case was called sick."),
         ([[100, 0], [0, 0]], "There is no recall of sick: no case is sick."),
         ([[0, 0], [0, 0]], "There is no accuracy: there is no case."),
-        ([[10, 90], [0, 100]], "Of 100 cases that are healthy, 10 were found, 90 were missed."),
+        ([[10, 90], [0, 100]], "Of 100 cases that are healthy, 90 were called something else."),
         ([[50, 50], [50, 50]], "being called sick says nothing for it"),
         ([[90, 0], [40, 0]], "an accuracy of 0.692 is no better than not looking"),
     ],

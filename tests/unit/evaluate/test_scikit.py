@@ -14,7 +14,6 @@ _CALLS = (
     "precision_recall_curve(cases)",
     "brier(cases)",
     "calibration_of(cases)",
-    "cohen_kappa(['a', 'b'], ['a', 'a'], ['a', 'b'])",
     "look_at(table)",
     "feature_suspects(table, ['a', 'b'] * 6)",
 )

@@ -12,6 +12,8 @@ import pytest
 from dicomnode.faults import LEASE_LOST, NodeError
 from dicomnode.journal import (
     ANNOTATIONS,
+    BY_HAND,
+    COMMENT,
     KEY_OBJECTS,
     OBJECT,
     Act,
@@ -20,6 +22,7 @@ from dicomnode.journal import (
     FeedbackRecord,
     HeaderCorrection,
     Journal,
+    Note,
     StudyState,
     TaskKind,
     TaskState,
@@ -210,3 +213,44 @@ def test_what_persons_do_to_engines_is_kept_in_order(journal: Journal) -> None:
         journal.add_act(act)
     assert journal.acts() == acts
     assert journal.acts()[0].at > NOON
+
+
+# ── without an object ──
+
+BY_COMMAND = replace(
+    SAID, their_uid=BY_HAND, their_class_uid="", kind="accepted", recognised_by="command", dice=None
+)
+
+
+def told(comment: str | None = None) -> Note:
+    return Note(what="feedback.answered", text="A reader has …", facts={"kind": "accepted", COMMENT: comment})
+
+
+def answers_told(journal: Journal) -> int:
+    return [event.what for event in journal.events(STUDY)].count("feedback.answered")
+
+
+def test_an_answer_without_an_object_stands_once_and_the_last_one_alone(answered: Journal) -> None:
+    assert answered.answer([BY_COMMAND], told(), AT) == 1
+    assert answered.answer([replace(BY_COMMAND, at=later(90))], told(), later(90)) == 0
+    assert answered.feedback(FeedbackQuery()) == [BY_COMMAND]
+    changed = replace(BY_COMMAND, kind="rejected", at=later(95))
+    assert answered.answer([changed, replace(changed, finding="2.25.8")], told(), later(95)) == 2
+    assert [one.kind for one in answered.feedback(FeedbackQuery())] == ["rejected", "rejected"]
+    assert answers_told(answered) == 2
+
+
+def test_the_same_answer_with_another_comment_is_told_and_with_the_same_one_it_is_not(
+    answered: Journal,
+) -> None:
+    for comment, count in ((None, 1), ("a vessel", 2), ("a vessel", 2), ("a rib", 3), (None, 3)):
+        answered.answer([BY_COMMAND], told(comment), AT)
+        assert answers_told(answered) == count
+
+
+def test_what_an_object_says_stays_beside_it(answered: Journal) -> None:
+    comes(answered)
+    task = claim(answered, TaskKind.FEEDBACK, later(61))
+    answered.finish(task, Event.COMMITTED, later(62), feedback=[SAID])
+    answered.answer([BY_COMMAND], told(), later(90))
+    assert {one.their_uid for one in answered.feedback(FeedbackQuery())} == {THEIRS, BY_HAND}

@@ -12,11 +12,11 @@ import pytest
 from scipy import ndimage
 
 from dicomnode.phantom import PHANTOM_VERSION, Scanner, Thorax, thorax
-from dicomnode.phantom.anatomy import _stream
 from dicomnode.phantom.figure import Figure
 from dicomnode.phantom.lattice import Lattice
 from dicomnode.phantom.mediastinum import build_chest
 from dicomnode.phantom.nodules import plan_nodules
+from dicomnode.phantom.streams import stream
 from dicomnode.phantom.trunk import build_trunk
 from dicomnode.values import Grid
 
@@ -199,13 +199,11 @@ def test_every_seed_plants_a_solid_nodule_of_10_mm_free_in_each_lung(seed: int) 
     affine = np.diag((2.5, 2.5, 2.5, 1.0))
     affine[:3, 3] = (-171.25, -163.25, -143.5)
     lattice = Lattice.around(Grid((112, 138, 138), affine, "1.2.3"), 4.0)
-    rng = _stream(seed, "anatomy")
+    rng = stream(seed, "anatomy")
     figure = Figure.draw(rng)
     trunk = build_trunk(lattice, figure, rng)
     chest = build_chest(lattice, figure, trunk, rng)
-    plans = plan_nodules(
-        lattice, chest.lungs, (chest.hilum_right, chest.hilum_left), _stream(seed, "nodules")
-    )
+    plans = plan_nodules(lattice, chest.lungs, (chest.hilum_right, chest.hilum_left), stream(seed, "nodules"))
     assert 2 <= len(plans) <= 4
     for side in ("right", "left"):
         assert any(p.kind == "solid" and p.diameter_mm >= 10 and p.side == side for p in plans)

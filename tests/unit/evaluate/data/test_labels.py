@@ -121,3 +121,25 @@ def test_a_file_that_is_not_there_is_said_so(tmp_path):
 def test_marks_that_are_no_ends_of_rows_stay_within_their_cell(table, mark):
     read = read_labels(table(f"StudyInstanceUID,note,sick\n1.2,a{mark}b,1\n1.3,c,0\n".encode()))
     assert [row.values["sick"] for row in read.rows] == ["1", "0"]
+
+
+@pytest.mark.parametrize(
+    ("content", "cell"),
+    [
+        ("file;size\r\na;1,5\r\n", "1.5"),  # of a spreadsheet in Europe
+        ("file\tsize\r\na\t1,5\r\n", "1.5"),
+        ('file,size\r\na,"1,5"\r\n', "1.5"),
+        ('file,size\na,"0,125"\n', "0.125"),  # no thousand begins with 0
+        ('file,size\na,"-1,5e-3"\n', "-1.5e-3"),
+        ('file,size\na,"1,500"\n', "1,500"),  # fifteen hundred, or one and a half
+        ("file;size\na;1,500\n", "1.500"),
+        ('file,size\na,"mild, early"\n', "mild, early"),
+        ('"file","size"\r"a","2"\r', "2"),  # line ends of an old Macintosh
+        ('\ufefffile;size\r\n"a";"say ""yes"""\r\n', 'say "yes"'),
+    ],
+)
+def test_cells_of_spreadsheets_are_read_as_they_were_meant(tmp_path, content, cell):
+    path = tmp_path / "labels.csv"
+    path.write_bytes(content.encode())
+    (row,) = read_labels(path).rows
+    assert dict(row.values) == {"size": cell}

@@ -71,6 +71,19 @@ def test_every_study_has_its_images_its_objects_and_its_row(data, volumes):
         assert study.synthetic
 
 
+def test_a_study_is_synthetic_where_any_series_of_it_says_so(two):
+    real = {"SyntheticData": "NO", "ManufacturerModelName": "Scanner"}
+    _rewrite(two, **real)
+    assert [one.synthetic for one in read_labelled([two]).studies] == [False, False]
+    added = two / "case-0001" / "images" / "added.dcm"
+    dataset = dcmread(next((two / "case-0001").rglob("IM*.dcm")))
+    dataset.SyntheticData, dataset.SeriesInstanceUID = "YES", f"{dataset.SeriesInstanceUID}.9"
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"{dataset.SOPInstanceUID}.9"
+    dataset.save_as(added)
+    found = {one.place: one.synthetic for one in read_labelled([two]).studies}
+    assert found == {"case-0001/images": True, "case-0002/images": False}
+
+
 def test_patients_are_the_same_key_in_all_their_studies_and_the_key_says_nothing(data, volumes):
     folder, _ = volumes
     of_patient: dict[str, set[str]] = {}
@@ -180,6 +193,12 @@ def test_files_that_are_no_dicom_are_set_aside_and_nothing_at_all_is_a_failure(t
     with pytest.raises(NodeError) as caught:
         read_labelled([tmp_path / "none"])
     assert caught.value.fault is NO_INSTANCES
+
+
+def test_tables_and_the_kept_split_that_lie_beside_the_studies_are_no_failure(two):
+    (two / "labels.csv").write_text("file,sick\ncase-0001,1\n")
+    (two / "split.json").write_text("{}")
+    assert NOT_DICOM.code not in {one.code for one in read_labelled([two]).set_aside}
 
 
 def test_equal_data_have_an_equal_digest_and_a_label_more_makes_another(two):

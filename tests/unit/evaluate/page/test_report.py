@@ -17,10 +17,9 @@ import pytest
 from dicomnode.evaluate import ConfusionMatrix, Printed, classification_report, headline
 from dicomnode.evaluate.evaluation import DataFacts, Evaluation
 from dicomnode.evaluate.outcomes import ClassificationResult, OutputName, SegmentedCase
-from dicomnode.evaluate.page import WorstPicture, report_html, write_report
+from dicomnode.evaluate.page import WorstPicture, report_html
 from dicomnode.evaluate.page.measured import signed
 from dicomnode.evaluate.page.style import POLICY, STYLE
-from dicomnode.faults import NodeError
 from tests.unit.evaluate.evaluations import (
     article,
     case_name,
@@ -113,7 +112,7 @@ def test_every_class_has_a_row_with_its_counts_what_is_looked_for_first() -> Non
 def test_the_lead_of_each_output_stands_first_and_every_warning_on_the_first_screen() -> None:
     judged, first = _evaluation(), section(_page(), "first")
     leads = [shown(one) for one in first.iter("p") if one.get("class") == "lead"]
-    assert leads == [f"{figure.value:.3f}" for _, figure in judged.leads]
+    assert leads == [f"{figure.value:.3f}" for figure in (one.headline.lead for one in judged.results)]
     told = shown(first)
     for result in judged.results:
         for text in result.headline.warnings:
@@ -337,11 +336,3 @@ def test_refusals_are_not_folded_away_where_paper_does_not_show_them() -> None:
     assert not list(section(_page(), "runs").iter("details"))
     for fold in tree(_page()).iter("details"):
         assert list(fold.iter("summary"))
-
-
-def test_the_page_is_written_into_a_folder_and_a_folder_that_is_not_there_is_told(tmp_path) -> None:
-    path = write_report(_evaluation(), tmp_path)
-    assert path == tmp_path / "report.html"
-    assert path.read_text(encoding="utf-8") == report_html(_evaluation())
-    with pytest.raises(NodeError, match="DN-9008"):
-        write_report(_evaluation(), tmp_path / "nowhere")

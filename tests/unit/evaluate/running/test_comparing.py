@@ -203,6 +203,19 @@ def test_calls_are_compared_by_figure_and_by_mcnemar():
     assert calls.test.p_value.value == pytest.approx(2 * 0.5**4)
 
 
+@pytest.mark.parametrize(("wrong", "verdict"), [(5, Verdict.CHANCE), (6, Verdict.BETTER)])
+def test_that_five_patients_speak_for_an_engine_may_be_chance_however_many_others_there_are(wrong, verdict):
+    """Exactly: 2 / 2⁵ of five; the interval of percentiles leaves out 0 from four on."""
+    mine = _evaluation(classifications=(_classification([True] * 100),))
+    right = [False] * wrong + [True] * (100 - wrong)
+    other = _evaluation(classifications=(_classification(right),))
+    compared = compare(mine, other, Resampling(resamples=500))
+    found = _of(compared, "balanced_accuracy")
+    assert found.difference.interval.low > 0.0
+    assert (found.differing, found.verdict) == (wrong, verdict)
+    assert _of(compare(other, mine, QUICK), "balanced_accuracy").verdict is Verdict.WORSE
+
+
 def test_the_document_tells_which_way_is_good_and_the_verdict():
     mine = _evaluation(segmentations=(_segmentation(BETTER),))
     compared = compare(mine, _evaluation(segmentations=(_segmentation(WORSE),)), QUICK)

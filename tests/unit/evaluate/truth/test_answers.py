@@ -91,6 +91,20 @@ def test_the_class_is_found_in_the_one_column_that_holds_classes(asked):
     assert true_class(asked, labels(row={"age": "61"})) is None
 
 
+def test_a_class_may_be_called_by_its_column_and_its_cell():
+    """Of several questions of one engine: classes that are numbers, or of one name in two columns."""
+    grades = Asked(
+        wanted=(question("grade-1"), question("grade-2")), classes=("grade 0", "grade-1", "grade-2")
+    )
+    row = {"grade": "2", "stage": "1"}
+    assert true_class(grades, labels(row=row)).value == "grade-2"
+    first = question("first-malignant")
+    row = {"first": "malignant", "second": "benign"}
+    found = true_yes(first, labels(row=row), ("first benign",))
+    assert (found.value, found.source) == (True, "column first")
+    assert true_yes(first, labels(row={"second": "malignant"}), ("first benign",)) is None
+
+
 def test_a_column_for_each_class_says_one_yes(asked):
     row = {"malignant": "0", "benign": "0", "normal": "1"}
     assert true_class(asked, labels(row=row)).value == "normal"
@@ -150,3 +164,11 @@ def test_reports_that_say_different_things_say_nothing_and_are_told():
     seven, eight = (sr(f"1.6.{n}", measurements=(_measured(n, MILLILITRE),)) for n in (7.0, 8.0))
     assert true_number(organ(), MILLILITRE, labels(seven, eight)).problem.endswith("differ")
     assert true_number(organ(), MILLILITRE, labels(seven)).value == 7.0
+
+
+def test_a_number_of_the_whole_study_is_one_though_its_group_stands_there_too():
+    """As reports are read: groups of no place stand among the regions as well."""
+    volume = Wanted(spec=OutputSpec(measurement="lung_ml", step="s", type=spec(LUNG)))
+    number = _measured(7.0, MILLILITRE)
+    group = AnnotatedRegion(label="Lung", kind=None, measurements=(number,))
+    assert true_number(volume, MILLILITRE, labels(sr(measurements=(number,), regions=(group,)))).value == 7.0

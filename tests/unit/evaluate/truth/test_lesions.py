@@ -5,18 +5,23 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dicomnode.evaluate.truth import true_lesions
+from dicomnode.evaluate.truth import drawn_lesions, true_lesions
 from dicomnode.evaluate.truth.lesions import lesion_of, parts_of
 from dicomnode.values import AnnotatedRegion, Code, Mask, Measurement, RegionKind
 from dicomnode.values.codes import MILLIMETRE
 from tests.unit.evaluate.truth.values import NODULE, SHAPE, box, grid, labels, lesion, seg, segment, sr
 
 NO = Code("373067005", "SCT", "No")
+ABSENT = Code("272519000", "SCT", "Absent")  # PS3.16 CID 240
 TWO = box((0, 2), (0, 2), (0, 2)) | box((4, 6), (5, 8), (6, 9))
 
 
 def _region(kind: RegionKind | None, *points, **more) -> AnnotatedRegion:
     return AnnotatedRegion(label="Nodule", kind=kind, points_lps_mm=points, type=NODULE, **more)
+
+
+def _closed(*points) -> AnnotatedRegion:
+    return _region(RegionKind.POLYLINE, *points, points[0])
 
 
 def test_each_connected_part_is_a_lesion_with_centroid_and_diameter():
@@ -72,8 +77,10 @@ def test_segments_of_one_object_stay_apart_and_those_of_several_that_touch_are_o
             (1.5, 2.0, 0.0),
             5.0,
         ),
+        (_closed((0.0, 0.0, 0.0), (6.0, 0.0, 0.0), (6.0, 4.0, 0.0), (0.0, 4.0, 0.0)), (3.0, 2.0, 0.0), 5.0),
+        (_closed((0.0, 0.0, 0.0), (6.0, 0.0, 0.0), (0.0, 3.0, 0.0)), (2.0, 1.0, 0.0), np.sqrt(45.0)),
     ],
-    ids=["point", "measured point", "box", "flat box", "ellipse", "polyline"],
+    ids=["point", "measured point", "box", "flat box", "ellipse", "polyline", "drawn box", "closed line"],
 )
 def test_shapes_of_reports_have_a_place_and_a_size(region, centre, diameter):
     found = lesion_of(region)
@@ -94,6 +101,17 @@ def test_a_report_on_a_segment_is_no_second_lesion():
     assert len(true_lesions(lesion(), labels(outlined, named, inside, elsewhere)).lesions) == 2
 
 
+def test_what_is_only_pointed_at_is_told_apart_from_what_is_outlined():
+    outlined = seg(segment("nodule-1", box((0, 2), (0, 2), (0, 2)), type=NODULE))
+    inside = sr(uid="1.6.2", regions=(_region(RegionKind.POINT, (1.2, 1.0, 1.0)),))
+    elsewhere = sr(uid="1.6.3", regions=(_region(RegionKind.POINT, (15.0, 12.0, 9.0)),))
+    (found,) = drawn_lesions(lesion(), labels(outlined, inside, elsewhere))
+    assert found.centre_lps_mm == (15.0, 12.0, 9.0)
+    assert drawn_lesions(lesion(), labels(outlined, inside)) is None
+    assert drawn_lesions(lesion(), labels()) is None
+    assert drawn_lesions(lesion(), labels(sr(answers=((NODULE, ABSENT),)))) == ()
+
+
 def test_a_report_on_another_series_says_nothing_here():
     other = sr(regions=(_region(RegionKind.POINT, (1.0, 1.0, 1.0)),), of_series="1.2.4")
     assert true_lesions(lesion(), labels(other)) is None
@@ -105,7 +123,8 @@ def test_none_is_known_to_be_there_only_where_labels_say_so():
     by_table = true_lesions(lesion(), labels(row={"nodule": "0"}))
     by_segment = true_lesions(lesion(), labels(seg(segment("nodule", np.zeros(SHAPE, bool)))))
     by_answer = true_lesions(lesion(), labels(sr(answers=((NODULE, NO),))))
-    for told in (by_table, by_segment, by_answer):
+    by_absence = true_lesions(lesion(), labels(sr(answers=((NODULE, ABSENT),))))
+    for told in (by_table, by_segment, by_answer, by_absence):
         assert told.lesions == ()
 
 
@@ -132,4 +151,4 @@ def test_a_lesion_that_a_reader_drew_on_each_slice_is_one_and_another_one_is_ano
     found = true_lesions(lesion(), labels(sr(regions=(*slices, square(60.0, 0.0))))).lesions
     assert len(found) == 2
     assert found[0].centre_lps_mm[2] == pytest.approx(14.0)
-    assert found[0].diameter_mm == pytest.approx(16 * np.sqrt(2))
+    assert found[0].diameter_mm == pytest.approx(16.0)  # a closed square is a box

@@ -9,7 +9,7 @@ import pytest
 
 from dicomnode.assemble import StudyFiles
 from dicomnode.evaluate.data import LabelledStudy
-from dicomnode.evaluate.truth import labels_for
+from dicomnode.evaluate.truth import labels_for, only_by_people
 from dicomnode.values import MadeBy
 from tests.unit.evaluate.truth.values import SHAPE, seg, segment, sr
 
@@ -45,13 +45,19 @@ def test_of_a_mixed_object_the_segments_count_that_a_person_had_a_hand_in():
     assert labels_for(study, None, None).by_machines == 0
 
 
-def test_a_machine_s_object_counts_when_it_is_asked_for_verified_or_of_a_phantom():
+def test_a_machine_s_object_counts_when_it_is_asked_for_or_verified():
     machine = _made(MadeBy.MACHINE)
     assert _counts(_study(machine)) == []
     assert labels_for(_study(machine), None, None).by_machines == 1
     assert _counts(_study(machine), machine_labels=True) == ["s0"]
-    assert _counts(_study(machine, synthetic=True)) == ["s0"]
     assert _counts(_study(replace(machine, verified=True))) == ["s0"]
+
+
+def test_on_synthetic_images_what_was_drawn_with_them_counts_and_no_engine_s_answer():
+    """A generator's images come with no truth: what an engine finds on them is its own opinion."""
+    study = _study(_made(MadeBy.KNOWN, MadeBy.MACHINE), synthetic=True)
+    assert _counts(study) == ["s0"]
+    assert only_by_people(study).annotations == ()
 
 
 @pytest.mark.parametrize(("verified", "count"), [(False, 0), (True, 1)])

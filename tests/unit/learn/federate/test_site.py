@@ -10,7 +10,8 @@ from tests.fixtures.frameworks import needed
 torch = needed("torch")
 needed("monai")
 
-from dicomnode.learn.federate.arrays import fedavg, fedsgd, message_of  # noqa: E402
+from dicomnode.learn.federate.arrays import fedavg, fedsgd  # noqa: E402
+from dicomnode.learn.federate.messages import message_of  # noqa: E402
 from tests.unit.learn.federate.blobs import Blobs, blob, network, site  # noqa: E402
 
 HELD_OUT = tuple(range(900, 920))
@@ -63,7 +64,7 @@ def test_nothing_leaves_a_site_but_arrays_of_the_weights_shapes_and_their_count(
         arrays, samples, told = message_of(contribution)
         assert [array.shape for array in arrays] == [array.shape for array in weights.values()]
         assert samples == 4
-        assert set(told) == {"names", "loss", "of"}
+        assert set(told) == {"names", "values", "loss", "of"}
         assert told["names"].split("\n") == list(weights)
         sent = b"".join(array.tobytes() for array in arrays)
         for seed in range(4):
@@ -76,6 +77,32 @@ def test_a_gradient_leaves_the_weights_as_they_were_given(tmp_path):
     weights = one.weights()
     one.gradient(weights, 1)
     assert all((one.weights()[name] == value).all() for name, value in weights.items())
+
+
+def test_running_means_go_as_the_batches_moved_them_and_not_as_gradients(tmp_path):
+    one = site(tmp_path / "one", range(4))
+    one.network = torch.nn.Sequential(torch.nn.Conv2d(1, 1, 3, padding=1), torch.nn.BatchNorm2d(1))
+    weights = one.weights()
+    sent = one.gradient(weights, 1)
+    assert sent.values == {"1.running_mean", "1.running_var", "1.num_batches_tracked"}
+    assert list(sent.arrays) == list(weights)
+    made = fedsgd(weights, [sent], 0.5)
+    one.network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
+    one.network.train()
+    one.network(one.lesson.batch(0, 0)[0])
+    for name in sent.values:
+        assert (made[name] != weights[name]).all()
+        np.testing.assert_allclose(made[name], one.network.state_dict()[name].numpy(), rtol=1e-6)
+
+
+def test_a_site_whose_loss_is_no_number_sends_nothing(tmp_path):
+    from dicomnode.faults import NodeError
+
+    one = site(tmp_path / "one", range(4))
+    one.lesson.loss = lambda found, target: (found * float("inf")).sum()
+    for step in (one.train, one.gradient):
+        with pytest.raises(NodeError, match="DN-7106"):
+            step(one.weights(), 1)
 
 
 def test_rounds_repeat_to_the_last_bit(tmp_path):

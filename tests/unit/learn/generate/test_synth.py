@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
+from scipy import ndimage
 
 from dicomnode.assemble import load_picture, load_volume, read_studies
 from dicomnode.evaluate.data import read_labelled
@@ -43,7 +44,7 @@ def segments(made: SynthSet, number: int) -> dict[str, np.ndarray]:
     seg = dcmread(next(path for path in case.truth if path.name == "segments.dcm"))
     images = [dcmread(path) for path in case.images.iterdir()]
     first = min(int(one.SeriesNumber) for one in images)
-    heights = sorted(float(one.ImagePositionPatient[2]) for one in images if int(one.SeriesNumber) == first)
+    heights = sorted(height(one) for one in images if int(one.SeriesNumber) == first)
     frames = seg.pixel_array.reshape(-1, seg.Rows, seg.Columns)
     found = {
         str(one.SegmentLabel): np.zeros((len(heights), seg.Rows, seg.Columns), dtype=bool)
@@ -52,9 +53,19 @@ def segments(made: SynthSet, number: int) -> dict[str, np.ndarray]:
     labels = {int(one.SegmentNumber): str(one.SegmentLabel) for one in seg.SegmentSequence}
     for frame, group in zip(frames, seg.PerFrameFunctionalGroupsSequence, strict=True):
         number = int(group.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
-        height = float(group.PlanePositionSequence[0].ImagePositionPatient[2])
-        found[labels[number]][heights.index(height)] = frame
+        place = group.get("PlanePositionSequence")
+        found[labels[number]][heights.index(height(place[0] if place else Dataset()))] = frame
     return found
+
+
+def height(placed: Dataset) -> float:
+    """Of a slice along the body; a picture has none."""
+    return float(placed.ImagePositionPatient[2]) if "ImagePositionPatient" in placed else 0.0
+
+
+def pixels(made: SynthSet, number: int) -> np.ndarray:
+    """Of the picture of a case, float (j, i) or (j, i, c)."""
+    return dcmread(next(iter(made.cases[number].images.iterdir()))).pixel_array.astype(float)
 
 
 @pytest.mark.parametrize("kind", QUICK)
@@ -206,6 +217,82 @@ def test_an_opacity_fills_its_box_on_the_side_that_the_table_names(
                 <= 1
             )
             assert row["side"] == ("right" if (left + right) / 2 < images[0].shape[1] / 2 else "left")
+
+
+@pytest.mark.parametrize(
+    ("kind", "label", "brighter"),
+    [("mammograms", "mass", True), ("ultrasound", "nodule", False), ("photos", "lesion", False)],
+)
+def test_what_a_picture_outlines_differs_from_what_is_around_it(
+    kind: str, label: str, brighter: bool, sets: dict[str, SynthSet]
+) -> None:
+    made = sets[kind]
+    for number, one in enumerate(made.cases):
+        lesion = next(mask[0] for name, mask in segments(made, number).items() if name.startswith(label))
+        assert lesion.any() == (one.case.sick or kind == "photos")
+        if not lesion.any():
+            continue
+        values = pixels(made, number).reshape(*lesion.shape, -1).mean(axis=-1)
+        around = ndimage.binary_dilation(lesion, iterations=4) & ~ndimage.binary_dilation(lesion)
+        apart = values[lesion].mean() - values[around].mean()
+        assert apart > 50 if brighter else apart < -25
+
+
+def test_the_disc_of_an_eye_lies_towards_the_nose_and_spots_grow_with_the_grade(tmp_path: Path) -> None:
+    made = synth_cases(SynthPlan(kind="fundus", cases=16, seed=1), tmp_path / "eyes")
+    spots: dict[int, list[int]] = defaultdict(list)
+    eyes = set()
+    for number, row in enumerate(rows(made)):
+        header = dcmread(next(iter(made.cases[number].images.iterdir())), stop_before_pixels=True)
+        masks = segments(made, number)
+        middle = np.argwhere(masks["optic disc"][0])[:, 1].mean()
+        assert header.ImageLaterality == row["eye"]
+        assert (middle > header.Columns / 2) == (row["eye"] == "R")
+        eyes.add(row["eye"])
+        assert (row["grade"] != "0") == (row["retinopathy"] == "1") == made.cases[number].case.sick
+        assert row["referable"] == str(int(int(row["grade"]) >= 2))
+        spots[int(row["grade"])].append(int((masks["dark spots"] | masks["bright spots"]).sum()))
+        values = pixels(made, number)[..., 1]  # green shows vessels and blood best
+        ground = ~np.any([mask[0] for mask in masks.values()], axis=0) & (values > 20)
+        assert values[masks["vessels"][0]].mean() < values[ground].mean() - 15
+    assert eyes == {"L", "R"}
+    means = [np.mean(spots[grade]) for grade in sorted(spots)]
+    assert len(means) >= 4
+    assert means == sorted(means)
+    assert means[0] == 0
+
+
+def test_a_mammogram_says_its_side_and_view_and_its_chest_wall_lies_there(tmp_path: Path) -> None:
+    made = synth_cases(SynthPlan(kind="mammograms", cases=12, seed=1), tmp_path / "breasts")
+    seen = set()
+    for number, row in enumerate(rows(made)):
+        (study,) = read_studies([made.cases[number].images]).studies
+        picture = load_picture(study.series[0].stacks[0])
+        assert (picture.plane.laterality, picture.plane.view) == (row["breast"], row["view"])
+        breast = segments(made, number)["breast"][0]
+        wall = breast[:, 0 if row["breast"] == "L" else -1].sum()
+        assert wall > breast[:, -1 if row["breast"] == "L" else 0].sum()
+        seen.add((row["breast"], row["view"]))
+    assert len(seen) == 4
+
+
+def test_the_report_of_a_picture_names_the_frame_of_each_segment_that_is_there(
+    sets: dict[str, SynthSet],
+) -> None:
+    made = sets["fundus"]
+    for number, one in enumerate(made.cases):
+        seg, report = (dcmread(path) for path in one.truth)
+        containers = [each for each in report.ContentSequence if each.ValueType == "CONTAINER"]
+        items = [
+            item
+            for each in containers
+            for group in each.ContentSequence
+            for item in group.get("ContentSequence", ())
+        ]
+        named = [each.ReferencedSOPSequence[0] for each in items if each.ValueType == "IMAGE"]
+        frames = [int(each.ReferencedFrameNumber) for each in named if "ReferencedFrameNumber" in each]
+        assert frames == list(range(1, int(seg.NumberOfFrames) + 1))
+        assert len(frames) == sum(mask.any() for mask in segments(made, number).values())
 
 
 def test_the_motion_of_a_cine_tells_its_class_and_no_frame_of_it_does(tmp_path: Path) -> None:

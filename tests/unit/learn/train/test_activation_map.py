@@ -31,6 +31,7 @@ def built(name: str, patch: tuple[int, int, int]):
 @pytest.mark.parametrize(
     ("name", "patch"),
     [
+        ("small_resnet", (1, 32, 32)),
         ("resnet10", (1, 48, 64)),
         ("efficientnet_b0", (1, 64, 64)),
         ("densenet121", (1, 64, 64)),
@@ -71,13 +72,13 @@ def test_the_map_is_hot_where_the_network_sees_the_class() -> None:
 
 
 def test_onnx_gives_the_same_row_and_map() -> None:
-    network, size = built("resnet10", (1, 32, 32))
+    network, size = built("resnet10", (1, 64, 64))
     mapped = with_activation_map(network, Meaning(step=STEP, outputs=OUTPUTS), ("row",), size)
     assert export_onnx(mapped.network, {"image": Example(shape=size)}, list(mapped.outputs), source="test")
 
 
 def test_each_class_that_is_told_has_its_map_with_its_code() -> None:
-    network, size = built("resnet10", (1, 32, 32))
+    network, size = built("resnet10", (1, 64, 64))
     made = with_activation_map(network, Meaning(step=STEP, outputs=OUTPUTS), ("row",), size).meaning
     assert "interpret" not in made.step
     assert [(one["name"], one["output"], one["interpret"]) for one in made.step["head"]] == [
@@ -94,8 +95,8 @@ def test_each_class_that_is_told_has_its_map_with_its_code() -> None:
     [
         ("gru", (8, 24, 24), STEP),  # no mean over places ends it
         ("densenet121", (1, 32, 32), STEP),  # one place says nothing of where
-        ("resnet10", (1, 32, 32), {"window": "whole", "interpret": "regression"}),
-        ("resnet10", (1, 32, 32), {**STEP, "classes": {"activation": "sigmoid"}}),
+        ("resnet10", (1, 64, 64), {"window": "whole", "interpret": "regression"}),
+        ("resnet10", (1, 64, 64), {**STEP, "classes": {"activation": "sigmoid"}}),
     ],
 )
 def test_other_networks_and_tasks_stay_as_they_are(name: str, patch, step) -> None:

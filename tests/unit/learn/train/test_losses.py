@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -17,6 +19,7 @@ from dicomnode.learn.train.losses import (  # noqa: E402
     class_weights,
     structure_weights,
 )
+from dicomnode.learn.train.networks import SELDOM  # noqa: E402
 from dicomnode.learn.train.recipe import read_recipe  # noqa: E402
 
 DRAW = np.random.default_rng(1)
@@ -65,6 +68,22 @@ def test_dice_and_cross_entropy_are_those_of_numpy() -> None:
     entropy = -(3.0 * t * np.log(p) + (1 - t) * np.log(1 - p)).mean()
     dice = 1 - (2 * (p * t).sum() + 1) / (p.sum() + t.sum() + 1)
     assert MapLoss((3.0,), None)(logits, target).item() == pytest.approx(entropy + dice, rel=1e-5)
+
+
+def test_a_lone_lesion_pulls_up_and_is_drowned_only_where_a_map_does_not_begin_silent() -> None:
+    """Seven voxels in eight patches, as heavy as may be: what lifts them beside what presses the rest."""
+    target = torch.zeros((8, 1, 12, 16, 16), dtype=torch.uint8)
+    target[0, 0, 5, 5, 4:11] = 1
+    there = target == 1
+    share = {}
+    for begin in (0.5, SELDOM):
+        logits = torch.full(target.shape, math.log(begin / (1.0 - begin)), requires_grad=True)
+        MapLoss((10.0,), None)(logits, target).backward()
+        assert (logits.grad[there] < 0.0).all(), "a step raises the lesion"
+        assert (logits.grad[~there] > 0.0).all()
+        share[begin] = float(-logits.grad[there].sum() / logits.grad[~there].sum())
+    assert share[0.5] < 0.005
+    assert share[SELDOM] > 0.2
 
 
 def test_focal_looks_away_from_what_is_easy() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from dicomnode.analyse import Analysis, Analyst
 from dicomnode.assemble import load_volume, read_studies
+from dicomnode.cli.train_result import train_document
 from dicomnode.engine import check_engine, load_package
 from dicomnode.evaluate import dice
 from dicomnode.evaluate.data import Part, load_split, read_labelled
@@ -24,8 +25,9 @@ from dicomnode.learn.train.parts import split_cases
 from dicomnode.learn.train.run_folder import RunFolder
 from dicomnode.learn.train.samples import IGNORED
 from dicomnode.learn.train.training import learned_from, run_digest
-from dicomnode.values import Mask, no_progress
+from dicomnode.values import MadeBy, Mask, no_progress
 from tests.fixtures.frameworks import needed
+from tests.fixtures.vision import torchvision_models
 
 from .conftest import MADE_AT
 from .small_data import organ_of, write_study
@@ -112,6 +114,17 @@ def test_the_engine_finds_what_it_has_learned_in_a_study_that_it_has_never_seen(
     assert found.label == "liver"
     assert found.type.value == "10200004"
     assert dice(found.mask, organ_of(77)) > 0.8
+
+
+@pytest.mark.parametrize("network", ["unet", "residual_unet"])
+def test_before_it_has_learned_the_network_outlines_nothing(studies: Path, network: str) -> None:
+    job, _ = job_of(studies, network=network)
+    plan = job.plan(job.cases, no_progress)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        found = torch.sigmoid(job.network(plan)(torch.randn(1, 1, *plan.shape.own_patch)))
+    assert found.shape[1] == 2
+    assert found.mean() < 0.05
 
 
 def test_the_package_passes_its_own_gate_and_says_how_it_was_made(finished) -> None:
@@ -223,8 +236,12 @@ def test_an_empty_outline_says_that_there_is_nothing(tmp_path: Path) -> None:
     assert job.cases[0].truths[number].is_empty
 
 
-def test_a_network_of_slices_is_trained_and_served(studies: Path, order_in) -> None:
-    trained = trained_on(studies, order_in("flat"), patch_kji=[1, 24, 24], epochs=1)
+@pytest.mark.parametrize("network", ["unet", pytest.param("deeplabv3", marks=pytest.mark.long)])
+def test_a_network_of_slices_is_trained_and_served(studies: Path, order_in, network: str) -> None:
+    if network == "deeplabv3":
+        torchvision_models()
+    flat = {"patch_kji": [1, 24, 24], "epochs": 1, "steps": 2, "network": network}
+    trained = trained_on(studies, order_in("flat"), **flat)
     step = trained.package.manifest.step[0]
     assert step.window.size_kji == (1, 24, 24)
     assert step.inputs["image"].axes == "ncji"
@@ -241,6 +258,30 @@ def test_training_begins_from_an_engine_and_keeps_what_is_frozen(studies: Path, 
     assert begun.begun.taken == len(before)
     assert changed
     assert {name.rpartition(".")[0] for name in changed} == {list(before)[-1].rpartition(".")[0]}
+
+
+def test_the_card_tells_what_the_same_training_gives_without_what_it_begins_from(
+    studies: Path, order_in, finished, tmp_path: Path
+) -> None:
+    order = order_in("begun", init=finished.package.folder, compare_init=True)
+    begun = trained_on(studies, order, epochs=1)
+    plain = trained_on(studies, order_in("plain"), epochs=1)
+    assert begun.beside.score == plain.learned.best_score != begun.learned.best_score
+    assert begun.beside.figures == plain.figures
+    other = load_package(order.run / "without-init" / "begun")
+    assert weights_in(other) == weights_in(plain.package) != weights_in(begun.package)
+    card = (begun.package.folder / "card.md").read_text()
+    value = plain.figures[0].interval.figure.value
+    assert "| figure | this engine | without --init |" in card
+    assert f"{value:.3f}" in card.partition("without --init |")[2]
+    assert "begun from organ: " in card
+    document = train_document(begun, read_labelled([studies]), 0)
+    assert document["compared"]["held_out"][0]["value"] == value
+    assert document["begun"] == {"taken": begun.begun.taken, "drawn_anew": []}
+
+
+def weights_in(package) -> bytes:
+    return (package.folder / "weights.pt").read_bytes()
 
 
 def test_folds_judge_every_patient_that_is_not_held_out_once(studies: Path, order_in) -> None:
@@ -335,10 +376,16 @@ def slice_of(path: Path) -> float:
     return float(pydicom.dcmread(path, stop_before_pixels=True).SliceLocation)
 
 
-def test_what_a_machine_made_of_a_patient_is_no_truth_unless_it_is_asked_for(tmp_path: Path) -> None:
+def test_what_a_machine_made_is_no_truth_unless_it_is_asked_for(tmp_path: Path) -> None:
+    """Nor on synthetic images: what is true of a phantom was written by what drew it."""
     write_study(tmp_path, 1)
     data = read_labelled([tmp_path])
-    real = replace(data, studies=tuple(replace(study, synthetic=False) for study in data.studies))
+    assert trusted(data, machine_labels=False)[1] == 0
+    (study,) = data.studies
+    (label,) = study.annotations
+    segments = tuple(replace(one, made_by=MadeBy.MACHINE) for one in label.segments)
+    found = replace(study, annotations=(replace(label, segments=segments, made_by=MadeBy.MACHINE),))
+    real = replace(data, studies=(found,))
     kept, left = trusted(real, machine_labels=False)
     assert left == 1
     assert kept.studies[0].annotations == ()

@@ -15,7 +15,9 @@ from dicomnode.learn import ClassifyJob, RegressJob, read_recipe, train_engine
 from dicomnode.learn.train.told import said_of
 from dicomnode.values import Annotation, AnnotationKind, Code, Measurement
 from tests.fixtures.pictures import photograph, written
+from tests.fixtures.vision import torchvision_models
 
+from .conftest import torch
 from .small_data import write_study
 
 FINDING = Code("99901", "99TEST", "Fatty liver")
@@ -70,7 +72,14 @@ def test_a_verified_report_counts_before_a_later_one(studies) -> None:
     assert said_of(study, "something else") is None
 
 
-def test_pictures_in_colour_are_learned_from(tmp_path: Path, order_in) -> None:
+@pytest.mark.parametrize("network", ["small_resnet", pytest.param("vgg16", marks=pytest.mark.long)])
+def test_pictures_in_colour_are_learned_from(tmp_path: Path, order_in, network: str) -> None:
+    init = None
+    if network == "vgg16":
+        vgg = torchvision_models().vgg
+        init = tmp_path / "vgg16_bn.pth"
+        features = vgg.make_layers(vgg.cfgs["D"], batch_norm=True)
+        torch.save({f"features.{name}": one for name, one in features.state_dict().items()}, init)
     rows = []
     for n in range(8):
         pixels = np.full((40, 30, 3), 90, np.uint8)
@@ -86,12 +95,14 @@ def test_pictures_in_colour_are_learned_from(tmp_path: Path, order_in) -> None:
     with (tmp_path / "labels.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["StudyInstanceUID", "hue"], *rows])
     data = read_labelled([tmp_path / "data"], tmp_path / "labels.csv")
-    small = {"network": "resnet10", "patch_kji": [1, 32, 32], "epochs": 2, "steps": 4, "batch": 4}
+    small = {"network": network, "patch_kji": [1, 32, 32], "epochs": 2, "steps": 4, "batch": 4}
     job = ClassifyJob.of(read_recipe(None, "classify", small), data, "hue")
-    trained = train_engine(job, data, order_in("hue"))
+    trained = train_engine(job, data, order_in("hue", init=init))
+    assert init is None or trained.begun.fresh == ("head.weight", "head.bias")
     spec = trained.package.manifest.input[0]
     assert (spec.kind, spec.how.colour) == ("picture", "rgb")
     assert trained.plan.channels == 3
     assert trained.gate.passed
+    assert f'network = "{network}"' in (trained.package.folder / "recipe.toml").read_text()
     assert trained.figures
     assert not trained.missed

@@ -6,14 +6,17 @@ import json
 from pathlib import Path
 
 import pytest
+import typer
 from PIL import Image
 
-from dicomnode.cli.app import main
+from dicomnode.cli.app import app, main
 
 from .small_data import write_study
 
 QUICK = ["--epochs", "1", "--threads", "1", "--network", "unet", "--device", "cpu"]
 QUICK += [word for key in ("steps=2", "width=4", "levels=2") for word in ("--set", key)]
+
+TASKS = ["segment", "detect", "classify", "regress", "anomaly", "multitask"]
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +41,7 @@ def test_it_trains_and_prints_one_object(studies: Path, tmp_path: Path, capsys) 
     assert document["schema"] == 1
     assert document["gate_passed"]
     assert [one["part"] for one in document["parts"]] == ["train", "validation", "test"]
+    assert all(one["synthetic"] == one["cases"] for one in document["parts"])  # phantoms all
     assert sum(one["patients"] for one in document["parts"]) == 5
     assert document["held_out"][0]["name"] == "Dice liver"
     assert (tmp_path / "organ" / "engine.toml").is_file()
@@ -63,6 +67,7 @@ def test_a_preview_is_a_picture_and_trains_nothing(studies: Path, tmp_path: Path
         (["--structure", "spleen"], 3, "Outlined are: liver"),
         (["--init", "no-such-engine"], 2, "DN-7107"),
         (["--threads", "-1"], 2, "--threads"),
+        (["--compare-init"], 2, "--init, which is not given"),
     ],
 )
 def test_what_cannot_be_is_told_in_words(
@@ -90,9 +95,39 @@ def test_a_search_trains_the_recipe_that_did_best(studies: Path, tmp_path: Path,
     assert document["score"]["value"] == max(scores)
 
 
-@pytest.mark.parametrize("task", ["segment", "classify", "regress"])
+@pytest.mark.parametrize("task", TASKS)
 def test_help_says_what_it_needs_and_how_it_ends(task: str, capsys) -> None:
     assert run(task, "--help") == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "Needs:" in said
     assert "EXIT STATUS:" in said
+
+
+def test_tasks_share_their_options_word_for_word() -> None:
+    """--out first, then what a task has of its own, then the shared ones in one order."""
+    group = typer.main.get_command(app).commands["train"].commands
+    shared = {one.name: one for one in group["segment"].params if one.name != "structure"}
+    for task in TASKS:
+        params = group[task].params
+        kept = [one for one in params if one.name in shared]
+        assert [one.name for one in kept] == list(shared), task
+        for one in kept:
+            other = shared[one.name]
+            assert (one.opts, one.help, one.default) == (other.opts, other.help, other.default), task
+        own = [one for one in params if one.name not in {*shared, "help"}]
+        assert params[: 1 + len(own)] == [kept[0], *own], task
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--number", "age=a"], "fewer than two"),
+        (["--column", "age", "--number", "age=a"], "asked twice"),
+        (["--column", "x", "--number", "age=a year"], "a unit of UCUM"),
+    ],
+)
+def test_questions_that_cannot_be_are_refused_before_anything_is_read(
+    studies: Path, tmp_path: Path, capsys, words: list[str], said: str
+) -> None:
+    assert run("multitask", "--data", studies, "--out", tmp_path / "x", *words, *QUICK) == 2
+    assert said in capsys.readouterr().err

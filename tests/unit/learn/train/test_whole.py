@@ -13,12 +13,12 @@ import pytest
 from dicomnode.analyse import Analysis, Analyst
 from dicomnode.assemble import load_volume, read_studies
 from dicomnode.evaluate.data import read_labelled
-from dicomnode.faults import LABELS_UNFIT, NodeError
+from dicomnode.faults import LABELS_UNFIT, NOTHING_TO_LEARN, NodeError
 from dicomnode.learn import ClassifyJob, RegressJob, read_recipe, train_engine
 from dicomnode.learn.train.classify import calibrated_by
 from dicomnode.learn.train.plan import picture_side
 from dicomnode.learn.train.told import class_title, classes_of
-from dicomnode.values import Code, Findings
+from dicomnode.values import Code, Findings, no_progress
 
 from .conftest import MADE_AT
 from .small_data import write_study
@@ -129,6 +129,31 @@ def test_pictures_are_not_blown_up_and_large_ones_are_made_smaller(
 ) -> None:
     header = SimpleNamespace(rows=rows, columns=columns)
     assert picture_side([SimpleNamespace(stack=SimpleNamespace(headers=[header]))]) == side
+
+
+@pytest.mark.parametrize(
+    "labels", [["1", "1.0", "0"], ["Malignant", "malignant", "benign"], ["grade 1", "grade-1", "grade 2"]]
+)
+def test_one_class_that_is_written_in_two_ways_is_refused(labels: list[str]) -> None:
+    with pytest.raises(NodeError) as caught:
+        classes_of("finding", labels)
+    assert caught.value.fault is LABELS_UNFIT
+    assert "are one class, written in several ways" in str(caught.value)
+
+
+def test_a_class_that_a_part_lacks_is_told_and_one_class_alone_is_not_learned(labelled: Path) -> None:
+    job = ClassifyJob.of(read_recipe(None, "classify", SMALL), data_of(labelled), "bright")
+    plan = job.plan(job.cases, no_progress)
+    samples = [job.sample(case, plan) for case in job.cases]
+    dark = [one for one in samples if one.target[0] == 0]
+    made = job.meaning(job.network(plan).eval(), samples, dark, plan)
+    assert "bright: the validation part has no case; it did not choose the weights" in made.lines
+    made = job.meaning(job.network(plan).eval(), dark, samples, plan)
+    assert "bright: the training part has no case; the engine has not learned it" in made.lines
+    with pytest.raises(NodeError) as caught:
+        job.lesson(dark, samples, plan)
+    assert caught.value.fault is NOTHING_TO_LEARN
+    assert "all cases of the training part are" in str(caught.value)
 
 
 def test_the_lack_of_what_is_looked_for_is_the_first_class_and_named_by_the_column() -> None:

@@ -1,0 +1,105 @@
+"""Patches: drawn from their number alone, with a truth that is exact."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dicomnode.learn.planted import patches
+from dicomnode.learn.planted.patches import KINDS, SIDE, SIZES_MM, Ground, draw_diameter_mm, draw_patch
+
+from .small_worlds import small_world
+
+
+@pytest.fixture(scope="module")
+def grounds() -> list[Ground]:
+    return [Ground(world=small_world(1)), Ground(world=small_world(2))]
+
+
+def test_a_number_gives_one_patch_whatever_was_drawn_before(grounds: list[Ground]) -> None:
+    once = draw_patch(grounds, 5, 11)
+    draw_patch(grounds, 5, 3)
+    again = draw_patch(grounds, 5, 11)
+    for name in ("hu", "mask", "ignore"):
+        assert np.array_equal(getattr(once, name), getattr(again, name))
+    assert np.array_equal(once.cells.heat, again.cells.heat)
+    for seed, number in ((5, 12), (6, 11)):
+        assert not np.array_equal(draw_patch(grounds, seed, number).hu, once.hu)
+
+
+def test_a_patch_has_the_form_that_a_network_learns_from(grounds: list[Ground]) -> None:
+    patch = draw_patch(grounds, 0, 0)
+    assert patch.hu.shape == patch.mask.shape == patch.ignore.shape == (SIDE,) * 3
+    assert patch.cells.heat.shape == patch.cells.size.shape == patch.cells.sized.shape == (SIDE // 2,) * 3
+    assert (patch.hu.dtype, patch.mask.dtype) == (np.float32, np.uint8)
+
+
+def test_centres_lie_in_their_masks_however_the_patch_was_turned(grounds: list[Ground]) -> None:
+    seen = 0
+    for number in range(40):
+        patch = draw_patch(grounds, 1, number)
+        for cell in np.argwhere(patch.cells.heat == 1.0):
+            seen += 1
+            around = tuple(slice(max(2 * c - 1, 0), 2 * c + 3) for c in cell)
+            assert patch.mask[around].any()
+            size = float(np.exp(patch.cells.size[tuple(cell)]))
+            assert 2.0 < size < 35.0
+    assert seen > 20
+
+
+def test_a_nodule_shows_where_its_mask_is(grounds: list[Ground]) -> None:
+    inside, beside = [], []
+    for number in range(30):
+        patch = draw_patch(grounds, 2, number)
+        lung = (patch.hu < -500) & (patch.mask == 0)
+        if patch.mask.sum() > 200 and lung.any():
+            inside.append(float(patch.hu[patch.mask == 1].mean()))
+            beside.append(float(patch.hu[lung].mean()))
+    assert len(inside) > 5
+    assert np.mean(inside) > np.mean(beside) + 250
+
+
+def test_what_is_hidden_is_ignored_and_no_nodule(grounds: list[Ground], monkeypatch) -> None:
+    monkeypatch.setattr(patches, "HIDDEN", 2.0)
+    drawn = [draw_patch(grounds, 1, number) for number in range(12)]
+    assert not any(one.mask.any() or one.cells.heat.any() for one in drawn)
+    assert any(one.ignore.any() for one in drawn)
+
+
+def test_nothing_is_planted_where_nobody_knows() -> None:
+    ground = Ground(world=small_world(1, balls=[(28, 30, 42, 200)]))
+    for number in range(8):
+        patch = draw_patch([ground], 0, number)
+        assert patch.ignore.all()
+        assert not patch.mask.any()
+
+
+def test_patches_come_more_often_where_it_was_wrong(monkeypatch) -> None:
+    monkeypatch.setattr(patches, "_MINED", 1.0)
+    monkeypatch.setattr(patches, "SIDE", 16)
+    world = small_world(1)
+    spot = np.array([[28, 30, 62]], dtype=np.float32)
+    corners = [
+        patches._corner(Ground(world=world, wrong=spot), 28, np.random.default_rng(seed))
+        for seed in range(20)
+    ]
+    assert all((np.abs(corner + 14 - spot[0]) <= 4).all() for corner in corners)
+
+
+def test_real_and_drawn_worlds_come_equally_often() -> None:
+    grounds = [Ground(world=small_world(seed)) for seed in (1, 2, 3)]
+    grounds.append(Ground(world=small_world(4, sigma=(0.6, 0.45, 0.45))))
+    rng = np.random.default_rng(0)
+    real = [patches._one_of(grounds, rng).world.is_real for _ in range(400)]
+    assert 0.42 < np.mean(real) < 0.58
+
+
+def test_small_nodules_and_ground_glass_are_drawn_more_often_than_they_occur() -> None:
+    rng = np.random.default_rng(0)
+    drawn = np.array([draw_diameter_mm(rng) for _ in range(2000)])
+    assert drawn.min() >= 3.0
+    assert drawn.max() <= 32.0
+    assert np.mean(drawn < 8.0) > 0.6
+    assert sum(part for part, _, _ in SIZES_MM) == pytest.approx(1.0)
+    assert sum(KINDS.values()) == pytest.approx(1.0)
+    assert KINDS["ground glass"] > 0.12
