@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dicomnode.evaluate.dataset import DataSetLook
     from dicomnode.evaluate.evaluation import Evaluation
     from dicomnode.evaluate.intervals import Interval
+    from dicomnode.evaluate.outcomes import Judged
     from dicomnode.evaluate.running import Evaluated
 
 _RUNS_SHOWN = 20
@@ -24,6 +25,7 @@ def print_evaluation(evaluation: Evaluation) -> None:
     """Print all that a person decides by; evaluation.json and report.html have every case."""
     from dicomnode.evaluate.evaluation import task_of
     from dicomnode.evaluate.figures import counted
+    from dicomnode.evaluate.page.words import named
 
     data = evaluation.data
     part = f", part {data.part}" if data.part else ""
@@ -35,7 +37,7 @@ def print_evaluation(evaluation: Evaluation) -> None:
         result_console.print("[bold red]![/]", end=" ")
         result_console.print(warning, markup=False)
     leads = [
-        (one.output.title, one.headline.lead.title, one.headline.text, one.output.truth)
+        (one.output.title, named(one, one.headline.lead), one.headline.text, one.output.truth)
         for one in evaluation.results
     ]
     print_table("What leads", ("output", "figure", "value", "the truth is"), leads)
@@ -44,7 +46,7 @@ def print_evaluation(evaluation: Evaluation) -> None:
         shown = [
             one for one in result.intervals if one.figure.value is not None or one is result.intervals[0]
         ]
-        rows = [_row(one) for one in shown]
+        rows = [_row(result, one) for one in shown]
         percent = f"{100 * evaluation.resampling.level:g} %"
         title = f"{result.output.title}: {task_of(result)}"
         print_table(title, ("figure", "value", percent, "patients"), rows)
@@ -55,10 +57,10 @@ def print_evaluation(evaluation: Evaluation) -> None:
         result_console.print(f"- {text}", markup=False)
 
 
-def _row(interval: Interval) -> tuple[str, str, str, int]:
-    from dicomnode.evaluate.page.words import interval_text
+def _row(result: Judged, interval: Interval) -> tuple[str, str, str, int]:
+    from dicomnode.evaluate.page.words import interval_text, named
 
-    return interval.figure.title, interval.figure.text, interval_text(interval), interval.patients
+    return named(result, interval.figure), interval.figure.text, interval_text(interval), interval.patients
 
 
 def _print_runs(evaluation: Evaluation) -> None:
@@ -77,13 +79,15 @@ def _print_runs(evaluation: Evaluation) -> None:
 
 
 def _print_comparison(evaluation: Evaluation) -> None:
+    from dicomnode.evaluate.page.words import spoken
+
     compared = evaluation.comparison
     if compared is None:
         return
     rows = [
         (
             one.output,
-            one.difference.second.title,
+            spoken(one.difference.second),
             one.difference.second.text,
             one.difference.first.text,
             one.difference.interval.text,

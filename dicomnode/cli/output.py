@@ -96,7 +96,9 @@ class Bars:
         self._told: set[str] = set()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        """Show how far the stage is."""
+        """Show how far the stage is; of a stage with nothing to do, nothing."""
+        if total == 0:
+            return
         if self._as_lines and done >= total and stage not in self._told:
             self._told.add(stage)
             console.print(f"{stage}: {done} of {total}", markup=False)

@@ -102,14 +102,14 @@ def _chosen(folder: Path, series_uid: str | None, which: str, progress: Bars) ->
 
     reading = read_studies([folder], progress)
     every = [stack for study in reading.studies for series in study.series for stack in series.stacks]
-    stacks = [one for one in every if one.kind == "volume" and one.facts.refusal is None]
+    stacks = volumes = [one for one in every if one.kind == "volume" and one.facts.refusal is None]
     if series_uid is not None:
-        stacks = [one for one in stacks if one.facts.series_instance_uid == series_uid]
+        stacks = [one for one in volumes if one.facts.series_instance_uid == series_uid]
     if not stacks:
         refusals = [one.facts.refusal.text.rstrip(".") for one in every if one.facts.refusal is not None]
         reason = refusals[0] if refusals and series_uid is None else "no series there is a volume"
         if series_uid is not None:
-            reason = f"no volume there is of the series {series_uid}"
+            reason = f"no volume there is of the series {series_uid}; there are {_named(volumes)}"
         raise NodeError(REGISTER_CHOICE, path=folder, which=which, reason=reason)
     most = max(len(one.headers) for one in stacks)
     largest = [one for one in stacks if len(one.headers) == most]
@@ -118,9 +118,15 @@ def _chosen(folder: Path, series_uid: str | None, which: str, progress: Bars) ->
             REGISTER_CHOICE,
             path=folder,
             which=which,
-            reason=f"{len(largest)} volumes have {most} slices each",
+            reason=f"{len(largest)} volumes have {most} slices each, those of {_named(largest)}",
         )
     return largest[0]
+
+
+def _named(stacks: list[Stack]) -> str:
+    """The series of volumes as --fixed-series takes them, with the numbers that `dicomnode try` lists."""
+    numbers = {one.facts.series_instance_uid: one.facts.tags.get("SeriesNumber", "–") for one in stacks}
+    return ", ".join(f"{uid} (number {number})" for uid, number in numbers.items()) or "none"
 
 
 def _check_patient(fixed: Stack, moving: Stack, *, asserted: bool) -> None:

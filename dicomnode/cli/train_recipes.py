@@ -64,12 +64,11 @@ def _document(one: Shelved) -> dict[str, Any]:
 
 
 def _print(chosen: list[Shelved]) -> None:
-    rows = [
-        (one.name, one.task, one.about.title, one.about.images, one.about.labels, one.about.why)
-        for one in chosen
-    ]
-    print_table("", ("recipe", "task", "learns", "from images", "and labels", "why so"), rows)
+    """Print a line or two a recipe: what it needs, and why, stands in its head."""
+    rows = [(one.name, one.task, one.about.title) for one in chosen]
+    print_table("", ("recipe", "task", "learns"), rows)
     console.print(
-        "`dicomnode train TASK --recipe NAME` takes one, `dicomnode train recipes NAME` prints it.",
+        "`dicomnode train recipes NAME` prints one: images and labels that it needs, why, and the commands.\n"
+        "`dicomnode train TASK --recipe NAME` takes it.",
         markup=False,
     )

@@ -130,6 +130,17 @@ def headline(report: ClassificationReport, printed: Sequence[Printed] = ()) -> H
 _COUNTS: Final = ("support", "called", "total")
 
 
+def _unknown(one: Printed, known: set[tuple[str, str | None]]) -> str:
+    """Say what stands in the report in place of what is not there."""
+    labels = sorted({label for name, label in known if name == one.name and label is not None})
+    if labels:
+        wanted = "needs a label" if one.label is None else f"is not known of {one.label!r}"
+        return f"{one.name!r} {wanted}; the labels are {', '.join(labels)}"
+    if any(name == one.name for name, _ in known):
+        return f"{one.name!r} is of all cases: it has no label"
+    return f"the report has no {one.name!r}; it has {', '.join(sorted({name for name, _ in known}))}"
+
+
 def contradictions(report: ClassificationReport, printed: Sequence[Printed]) -> tuple[Contradiction, ...]:
     """Find the printed numbers that the matrix does not give, beyond their rounding.
 
@@ -141,9 +152,7 @@ def contradictions(report: ClassificationReport, printed: Sequence[Printed]) -> 
     for one in printed:
         figure = known.get((one.name, one.label))
         if figure is None:
-            names = ", ".join(sorted({name for name, _ in known}))
-            of = "" if one.label is None else f" of {one.label!r}"
-            raise ValueError(f"the report has no {one.name!r}{of}; with a label, or without: {names}")
+            raise ValueError(_unknown(one, set(known)))
         # Half of the last printed decimal, and what the representation of both in binary can add
         if figure.value is None or abs(figure.value - one.value) > one.half_step * (1 + 1e-9):
             found.append(Contradiction(printed=one, computed=figure))

@@ -118,8 +118,8 @@ def _is_new(one: AnnotatedRegion, known: set[str], feedback: Feedback) -> bool:
     """Tell whether a group speaks of what we have not: a thing with a place, of a kind that we seek."""
     if one.tracking_uid in known or (one.segment is None and not one.points_lps_mm):
         return False
-    if one.segment is not None and one.segment in feedback.own.numbered():
-        return False
+    if one.segment is not None and (not feedback.replaces or one.segment in feedback.own.numbered()):
+        return False  # of a segmentation of theirs its voxels tell whether it lies on ours, not the report
     findings = feedback.own.findings
     sought = {it.type for it in feedback.own.placed}
     sought |= {it.type for it in findings.remarks if it.type is not None}

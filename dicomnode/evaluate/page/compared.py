@@ -25,7 +25,10 @@ def comparison_section(evaluation: Evaluation, comparison: Comparison) -> Markup
     parts = [table(head, rows, told=f"{this} against {other}, on the same cases", numbers_from=2)]
     if comparison.calls:
         parts.append(_calls(comparison, this, other))
-    said = "Each patient is drawn for both engines; a difference tells where its interval leaves out 0."
+    said = (
+        "Each patient is drawn for both engines; a difference tells where its interval leaves out 0. To be "
+        "better, both must differ on six patients or more."
+    )
     return section("comparison", f"Against {other}", *parts, element("p", said), listed(comparison.remarks))
 
 

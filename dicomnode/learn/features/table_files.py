@@ -103,29 +103,38 @@ def _of_csv(text: str) -> FeatureTable:
     lines = list(csv.reader(io.StringIO(text)))
     if not lines or tuple(lines[0][: len(_KEYS)]) != _KEYS:
         raise ValueError(f"its header does not begin with {', '.join(_KEYS)}")
-    header, body = lines[0][len(_KEYS) :], [line for line in lines[1:] if line]
-    many = len([name for name in header if name.startswith(_LABEL)])
-    features = [_FEATURE.fullmatch(name) for name in header[many:]]
-    for name, found in zip(header[many:], features, strict=True):
-        if found is None:
-            raise ValueError(f"the column {name!r} is no feature with a unit, such as 'shape_volume [mm3]'")
+    header, body = lines[0], [line for line in lines[1:] if line]
     for number, line in enumerate(body, start=1):
-        if len(line) != len(_KEYS) + len(header):
-            raise ValueError(f"row {number} has {len(line)} cells, its header {len(_KEYS) + len(header)}")
+        if len(line) != len(header):
+            raise ValueError(f"row {number} has {len(line)} cells, its header {len(header)}")
+    # People type labels in where a spreadsheet has room: behind the features
+    named = dict(enumerate(header[len(_KEYS) :], start=len(_KEYS)))
     labels = {
-        name.removeprefix(_LABEL): tuple(line[len(_KEYS) + n] for line in body)
-        for n, name in enumerate(header[:many])
+        name.removeprefix(_LABEL): tuple(line[at] for line in body)
+        for at, name in named.items()
+        if name.startswith(_LABEL)
     }
-    values = [_numbers(number, line[len(_KEYS) + many :]) for number, line in enumerate(body, start=1)]
+    features = {at: _feature(name) for at, name in named.items() if not name.startswith(_LABEL)}
+    values = [_numbers(number, [line[at] for at in features]) for number, line in enumerate(body, start=1)]
     return FeatureTable(
         rows=tuple(RowKey(patient=a, study_instance_uid=b, lesion=c) for a, b, c, *_ in body),
-        names=tuple(found["name"] for found in features if found is not None),
-        units=tuple(found["unit"] for found in features if found is not None),
+        names=tuple(found["name"] for found in features.values()),
+        units=tuple(found["unit"] for found in features.values()),
         values=np.array(values, dtype=np.float64).reshape(len(body), len(features)),
         source=source,
         engine_digest=digest,
         labels=labels,
     )
+
+
+def _feature(column: str) -> re.Match[str]:
+    found = _FEATURE.fullmatch(column)
+    if found is None:
+        raise ValueError(
+            f"the column {column!r} is no feature with a unit, such as 'shape_volume [mm3]', and no label, "
+            f"such as '{_LABEL}malignant'"
+        )
+    return found
 
 
 def _numbers(row: int, cells: Sequence[str]) -> list[float]:

@@ -169,7 +169,7 @@ def ended_state(recipe: Recipe, network: nn.Module, rows: Sequence[Row]) -> dict
 
 def _stops(recipe: Recipe, state: _State) -> str:
     since = state.epoch - state.best_epoch
-    if state.rows and since >= recipe.patience:
+    if state.rows and state.epoch < recipe.epochs and since >= recipe.patience:
         return f"the validation was not better for {since} epochs"
     return ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -28,6 +29,7 @@ TOP_PART: Final = 0.01
 """Part of the voxels, those with the most heat, whose mean is the score of a case."""
 
 _QUANTILES: Final = 101  # that engine.toml keeps at most
+_FEWEST: Final = 2  # scores that differ: fewer give no threshold
 _DIGITS: Final = 7  # float32 has no more
 _VARIANCE_SHARE: Final = 0.1  # of the loss: it shares the decoder, and shall not outweigh the drawing
 
@@ -127,12 +129,20 @@ def parted(
 ) -> tuple[Sequence[T], Sequence[T]]:
     """Part normal cases of the training part: to learn from, and to set the threshold on; by patient.
 
-    Who is where follows from the seed and the key of the patient alone. Raises NodeError(FEW_NORMALS).
+    Who is where follows from the seed and the key of the patient alone. The threshold takes more patients
+    where theirs are fewer than two cases: `quantiles_of` would refuse them, after the training. Raises
+    NodeError(FEW_NORMALS).
     """
-    patients = sorted({patient_of(one) for one in some}, key=lambda one: _drawn(one, recipe.seed))
+    cases = Counter(patient_of(one) for one in some)
+    patients = sorted(cases, key=lambda one: _drawn(one, recipe.seed))
     count = max(1, round(recipe.threshold_part * len(patients)))
+    while count < len(patients) and sum(cases[one] for one in patients[:count]) < _FEWEST:
+        count += 1
     if count >= len(patients):
-        reason = f"the training part has those of {len(patients)} patient(s), and one sets the threshold"
+        reason = (
+            f"the training part has {len(some)} of {len(patients)} patient(s), and one patient with "
+            f"{_FEWEST} cases, or two, set the threshold"
+        )
         raise NodeError(FEW_NORMALS, reason=reason)
     apart = frozenset(patients[:count])
     return (
@@ -147,8 +157,10 @@ def _drawn(patient: str, seed: int) -> str:
 
 def quantiles_of(scores: Sequence[float]) -> tuple[float, ...]:
     """Return quantiles of the scores of normal cases, as engine.toml keeps them; NodeError(FEW_NORMALS)."""
-    if len(set(scores)) < 2:
-        reason = f"the threshold would be set on {len(scores)} case(s), and two that differ are needed"
+    if len(set(scores)) < _FEWEST:
+        reason = (
+            f"the {len(scores)} cases that set the threshold have one score, and two that differ are needed"
+        )
         raise NodeError(FEW_NORMALS, reason=reason)
     levels = np.linspace(0.0, 1.0, min(_QUANTILES, len(scores)))
     return tuple(float(f"{one:.{_DIGITS}g}") for one in np.quantile(np.asarray(scores), levels))

@@ -82,6 +82,8 @@ def test_a_report_is_written_printed_and_the_same_in_json(run, volumes, engines,
         if one["name"] == "mean_dice"
     ]
     assert f"{dice['value']:.3f}" in printed
+    assert "mean Dice" in printed  # the words of the page
+    assert "mean dice" not in printed
     assert "PHANTOM" not in json.dumps(document)  # of the patients' names and IDs
     status, again, _ = run("evaluate", engines[0], "--data", volumes, *QUICK, "--json")
     assert status == 0

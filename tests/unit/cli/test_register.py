@@ -113,10 +113,14 @@ def test_a_folder_without_the_series_is_told(run, studies, tmp_path: Path) -> No
     status, out, _ = run(*arguments, "--moving-series", "1.2.3")
     assert (status, json.loads(out)["error"]["code"]) == (3, "DN-7190")
     assert "--moving-series" in json.loads(out)["error"]["remedy"]
+    assert "1.2.3.200.1" in json.loads(out)["error"]["text"]
     both = tmp_path / "both"
     both.symlink_to(fixed.parent)
     status, out, _ = run("register", fixed.parent, moving, "--out", tmp_path / "out", "--json")
     assert (status, json.loads(out)["error"]["code"]) == (3, "DN-7190")
-    assert "2 volumes have" in json.loads(out)["error"]["text"]
+    told = json.loads(out)["error"]["text"]
+    assert "2 volumes have" in told
+    assert "1.2.3.100.1 (number " in told
+    assert "1.2.3.200.1 (number " in told
     status, out, _ = run(*arguments, "--kind", "elastic")
     assert (status, json.loads(out)["error"]["code"]) == (2, "DN-9004")

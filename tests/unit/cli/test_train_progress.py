@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from dicomnode.cli.output import bars
 from dicomnode.cli.train_progress import EPOCHS, EpochsTold, duration
 
 
@@ -27,6 +28,13 @@ def test_what_goes_on_counts_its_own_epochs_only(capsys) -> None:
     told(EPOCHS, 40, 50)
     told(EPOCHS, 41, 50)
     assert "An epoch takes 2 s: 9 more take 18 s" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_stage_with_nothing_to_do_is_not_told(capsys) -> None:
+    with bars() as progress:
+        progress("drawing patients", 0, 0)
+        progress("drawing pictures", 2, 2)
+    assert capsys.readouterr().err.split("\n")[:-1] == ["drawing pictures: 2 of 2"]
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,12 @@ def test_a_printed_figure_that_is_undefined_is_a_contradiction() -> None:
     ("printed", "says"),
     [
         ({"name": "acuracy", "text": "0.9"}, "has no 'acuracy'"),
-        ({"name": "recall", "label": "ill", "text": "0.9"}, "has no 'recall' of 'ill'"),
+        (
+            {"name": "recall", "label": "ill", "text": "0.9"},
+            "'recall' is not known of 'ill'; the labels are ",
+        ),
+        ({"name": "support", "text": "4600"}, "'support' needs a label; the labels are "),
+        ({"name": "accuracy", "label": "sick", "text": "0.9"}, "'accuracy' is of all cases"),
         ({"name": "recall", "text": "high"}, "no number"),
         ({"name": "recall", "text": "NaN"}, "no number"),
     ],

@@ -26,6 +26,7 @@ from tests.unit.evaluate.feedback.world import (
     OUR_SR,
     SECOND,
     SPACE,
+    THEIRS,
     found,
     group,
     ours,
@@ -196,6 +197,17 @@ def test_a_lesion_that_a_report_adds_with_a_place_was_missed_and_a_sentence_was_
     sentence = replace(added, kind=None, points_lps_mm=(), tracking_uid="1.9.7")
     told = kinds(sr(group(1), group(2), CLASS_GROUP, added, sentence, predecessors=(OUR_SR,), verified=True))
     assert told == {"2.25.7": A, "2.25.8": A, "2.25.9": A, "1.9.6": M}
+
+
+def test_what_a_report_measures_of_a_segmentation_of_theirs_is_judged_by_its_voxels_alone():
+    """Readers who outline anew store both; the outline may lie on ours, and then nothing was missed."""
+    outline = seg(theirs(1, FIRST, tracking_uid="1.9.1"), theirs(2, SECOND, tracking_uid="1.9.2"))
+    report = sr(
+        group(1, segment=(THEIRS, 1), tracking_uid="1.9.1"),
+        group(2, segment=(THEIRS, 2), tracking_uid="1.9.2"),
+    )
+    assert kinds(outline) == {"2.25.7": A, "2.25.8": A}
+    assert kinds(report) == {}
 
 
 def test_a_report_that_nobody_has_put_his_hand_to_says_nothing_of_what_it_repeats():

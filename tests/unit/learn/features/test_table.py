@@ -65,7 +65,11 @@ HEADER = "patient,study_instance_uid,lesion,label:sick,a [mm],b [1]\n"
     ("name", "text", "said"),
     [
         ("t.csv", "study,a [mm]\n", "does not begin with patient"),
-        ("t.csv", "patient,study_instance_uid,lesion,a\np,1,,2\n", "'a' is no feature with a unit"),
+        (
+            "t.csv",
+            "patient,study_instance_uid,lesion,a\np,1,,2\n",
+            "'a' is no feature with a unit, such as 'shape_volume [mm3]', and no label",
+        ),
         ("t.csv", HEADER + "p,1,,yes,2.0,x\n", "row 1 has a cell that is no number"),
         ("t.csv", HEADER + "p,1,,yes,2.0\n", "row 1 has 5 cells"),
         ("t.csv", HEADER + "p,1,,yes,2.0,inf\n", "must be finite"),
@@ -83,6 +87,15 @@ def test_a_file_that_is_no_table_says_what_is_wrong(tmp_path, name, text, said):
         read_table(path)
     assert caught.value.fault is FEATURE_TABLE_WRONG
     assert said in str(caught.value)
+
+
+def test_labels_may_be_typed_in_behind_the_features(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text(HEADER.strip() + ",label:grade\np,1,,yes,2.0,3.0,high\nq,2,,no,4.0,5.0,\n")
+    found = read_table(path)
+    assert dict(found.labels) == {"sick": ("yes", "no"), "grade": ("high", "")}
+    assert found.names == ("a", "b")
+    assert found.values.tolist() == [[2.0, 3.0], [4.0, 5.0]]
 
 
 def test_rows_and_labels_of_others_are_no_part_of_a_selection():

@@ -151,6 +151,17 @@ def test_without_normal_patients_enough_it_says_so(order_in, studies: Path) -> N
         quantiles_of([1.0, 1.0])
 
 
+def test_the_threshold_has_two_cases_before_anything_is_trained() -> None:
+    recipe = read_recipe(None, "anomaly", {})
+    one_each = ["a", "b", "c", "d", "e"]
+    seen, apart = parted(one_each, str, recipe)
+    assert (len(seen), len(apart)) == (3, 2)
+    with pytest.raises(NodeError) as caught:
+        parted(["a", "b"], str, recipe)
+    assert caught.value.fault is FEW_NORMALS
+    assert "2 of 2 patient(s)" in str(caught.value)
+
+
 @pytest.mark.parametrize(("task", "network"), [("anomaly", "unet"), ("classify", "vae"), ("segment", "gru")])
 def test_a_network_that_does_not_suit_the_task_is_refused(task: str, network: str) -> None:
     with pytest.raises(NodeError) as caught:

@@ -16,7 +16,7 @@ from tests.fixtures.frameworks import needed
 
 torch = needed("torch")
 
-from dicomnode.learn.train.loop import Score, fit  # noqa: E402
+from dicomnode.learn.train.loop import Row, Score, ended_state, fit  # noqa: E402
 
 
 class Scripted:
@@ -51,6 +51,15 @@ def test_the_weights_of_the_best_epoch_are_kept_of_equals_the_first(tmp_path: Pa
     assert (learned.best_epoch, learned.best_score) == (2, 0.7)
     first = fitted([0.1, 0.7], tmp_path / "shorter")
     assert len(first.rows) == 2
+
+
+def test_what_has_ended_elsewhere_was_not_stopped_by_the_validation(tmp_path: Path) -> None:
+    recipe = read_recipe(None, "segment", {"epochs": 100})
+    run = RunFolder(folder=tmp_path, of="one")
+    row = Row(epoch=1, learning_rate=0.1, loss=1.0, score=0.5, figures={})
+    run.write_state(ended_state(recipe, torch.nn.Linear(1, 1), [row]))
+    learned = fit(recipe, torch.nn.Linear(1, 1), Scripted([]), run, device=torch.device("cpu"))
+    assert (learned.best_epoch, learned.stopped) == (1, "")
 
 
 @pytest.mark.parametrize("scores", [[math.nan, 0.5], [0.5, math.nan]], ids=("first", "later"))
