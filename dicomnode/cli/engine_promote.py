@@ -54,9 +54,10 @@ def promote(  # noqa: PLR0917  typer gives each by its name
 ) -> int:
     """Let the results of an engine in shadow be sent: its mode in dicomnode.toml becomes "live".
 
-    Refused without an evaluation of this very package, and where a figure is worse than that of the engine it
-    was compared with (the interval of the paired difference leaves out 0). A running node takes it up when it
-    is started again. The act and its reasons are kept in the journal.
+    Refused without an evaluation of this very package, where a figure is worse than that of the engine it
+    was compared with (the interval of the paired difference leaves out 0), and, compared with none, where the
+    evaluation warns. A running node takes it up when it is started again. The act and its reasons are kept in
+    the journal.
     """
     from dicomnode.journal import Act
 
@@ -175,7 +176,7 @@ def _judged(
     if replaced is not None and other != replaced.name:
         return reasons, _unjudged(entry, f"the evaluation does not compare it with {replaced.name}")
     if compared is None:
-        return reasons, None
+        return reasons, _warned(entry, document["warnings"])
     other_package = None if replaced is None else _other_package(replaced, compared["other"])
     if other_package is not None:
         return reasons, _unjudged(entry, f"it was compared with another {other}: {other_package}")
@@ -183,6 +184,14 @@ def _judged(
         _require_borne(one)
     reasons += [f"against {other}: {_difference(one)}" for one in compared["differences"]]
     return reasons, _against(entry, str(other), compared["differences"])
+
+
+def _warned(entry: EngineSettings, warnings: Sequence[str]) -> NodeError | None:
+    """Without another engine to be held against, a warning of its own evaluation is an answer."""
+    if not warnings:
+        return None
+    said = "; ".join(one.rstrip(".") for one in warnings)
+    return _unjudged(entry, f"it was compared with no other engine, and its evaluation warns: {said}")
 
 
 def _other_package(entry: EngineSettings, of: Mapping[str, Any]) -> str | None:

@@ -108,7 +108,7 @@ def acts(config: Path) -> list[str]:
         return [act.text for act in journal.acts()]
 
 
-@pytest.mark.parametrize("verdict", ["better", "it may be chance", None])
+@pytest.mark.parametrize("verdict", ["better", "it may be chance"])
 def test_an_engine_that_is_not_worse_goes_live_and_its_reasons_are_told_and_kept(
     run, config, evaluation, verdict
 ):
@@ -117,7 +117,7 @@ def test_an_engine_that_is_not_worse_goes_live_and_its_reasons_are_told_and_kept
     assert modes(config) == {"old": "live", "mean": "live"}
     assert "nodule: mean dice 0.800" in out
     assert "these have no answer: 1 refused" in out
-    assert ("against old: nodule, mean dice +0.050" in out) is (verdict is not None)
+    assert "against old: nodule, mean dice +0.050" in out
     (kept,) = acts(config)
     assert kept.startswith("mean goes live, by A. Smith: nodule: mean dice 0.800")
     assert "# on trial" in config.read_text()
@@ -179,6 +179,15 @@ def test_without_an_evaluation_it_stays_in_shadow(run, config, tmp_path):
     (tmp_path / "none.json").write_text("[]")
     assert run("mean", "--evaluation", str(tmp_path / "none.json"))[0] == 12
     assert modes(config)["mean"] == "shadow"
+
+
+def test_what_was_compared_with_nothing_goes_live_unless_its_own_evaluation_warns(run, config, evaluation):
+    status, _, told = run("mean", "--evaluation", evaluation(None, warnings=["Only 1 patient: far off."]))
+    assert (status, modes(config)["mean"]) == (12, "shadow")
+    assert "compared with no other engine, and its evaluation warns: Only 1 patient: far off" in told
+    status, out, _ = run("mean", "--evaluation", evaluation(None, warnings=[]))
+    assert (status, modes(config)["mean"]) == (0, "live")
+    assert "mean dice 0.800" in out
 
 
 def test_an_engine_that_shall_be_replaced_must_be_that_of_the_comparison(run, config, evaluation):
