@@ -67,13 +67,14 @@ def findings_of(package, place: Path) -> Findings:
 
 
 @pytest.mark.parametrize(
-    ("network", "hits", "voxels"), [("autoencoder", 0.3, 0.7), ("vae", 0.6, 0.9)], ids=["autoencoder", "vae"]
+    ("network", "epochs", "voxels"), [("autoencoder", 6, 0.7), ("vae", 12, 0.9)], ids=["autoencoder", "vae"]
 )
 def test_an_engine_that_saw_normal_cases_alone_points_at_what_is_not_normal(
-    data, order_in, tmp_path: Path, network: str, hits: float, voxels: float
+    data, order_in, tmp_path: Path, network: str, epochs: int, voxels: float
 ) -> None:
-    """Anywhere it would hit a spot in 1 of 30 cases. So few cases teach an autoencoder to copy the spot."""
-    job = AnomalyJob.of(read_recipe(None, "anomaly", {**SMALL, "network": network}), data)
+    """So few cases teach an autoencoder to copy the spot, the longer it learns."""
+    given = {**SMALL, "network": network, "epochs": epochs}
+    job = AnomalyJob.of(read_recipe(None, "anomaly", given), data)
     assert len(job.cases) == 30
     assert sum(job.value_of(case) for case in job.cases) == 10
     trained = train_engine(job, data, order_in(network))
@@ -82,7 +83,7 @@ def test_an_engine_that_saw_normal_cases_alone_points_at_what_is_not_normal(
     area = figures["area under the ROC curve abnormal"]
     assert area.figure.value > 0.9
     assert area.low is not None
-    assert figures["the map's maximum lies in a lesion"].figure.value > hits
+    assert figures["the map's maximum lies in a lesion"].figure.value > 0.6
     assert figures["mean area under the ROC curve of the map's voxels"].figure.value > voxels
     found = {}
     for seed, spotted in ((60, False), (61, True)):
@@ -90,8 +91,6 @@ def test_an_engine_that_saw_normal_cases_alone_points_at_what_is_not_normal(
         found[spotted] = findings_of(trained.package, place)
     assert found[True].classifications[0].present
     assert found[True].measurements[0].value > found[False].measurements[0].value
-    if network == "autoencoder":
-        return
     heat = found[True].maps[0]
     middle = heat.grid.to_lps_mm(np.unravel_index(heat.values.argmax(), heat.values.shape))
     [study] = read_studies([tmp_path / "study-61"]).studies
