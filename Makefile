@@ -7,7 +7,7 @@ RUN := $(VENV)/.ready-to-run
 DEV := $(VENV)/.ready-to-develop
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test long setup check fast judges bench clean tools machine kernels style bench-engine gpu recipes
+.PHONY: help demo test long setup check fast judges bench clean tools machine kernels style bench-engine bench-lung gpu recipes
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -63,6 +63,11 @@ bench-engine: $(DEV)  ## the engine room's figures of docs/benchmarks.md (ten mi
 	@$(BIN)/python -m tests.bench.sliding
 	@$(BIN)/python -m tests.bench.runtimes --rounds 5
 	@$(BIN)/python -m tests.bench.last_slice
+
+bench-lung: $(DEV)  ## what the lung engines find on the frozen suite and on real scans, and what they cost (ten minutes; ENGINE=…)
+	@$(BIN)/python -m tests.bench.lung_suite $(if $(ENGINE),--engine $(ENGINE))
+	@$(BIN)/python -m tests.bench.lung_real $(if $(ENGINE),--engine $(ENGINE))
+	@$(BIN)/python -m tests.bench.lung_cost $(if $(ENGINE),--engine $(firstword $(ENGINE)))
 
 gpu: $(DEV)  ## everything that needs a GPU, in ten minutes
 	@$(BIN)/python -m tests.gpu.run_all

@@ -1319,7 +1319,7 @@ SOURCE_INCOMPLETE = _row(
 NOT_CONVERTIBLE = _row(
     "DN-4223",
     "{source} cannot become an engine: {reason}.",
-    "Nothing was written. docs/engines.md lists what can be converted.",
+    "Nothing was written. docs/how-to/engine-forms.md lists what can be converted.",
     exit_code=EXIT_ENGINE,
 )
 EXPORT_DIFFERS = _row(
@@ -1809,7 +1809,7 @@ TOO_FEW_PATIENTS = _row(
 ENGINE_WITHOUT_FEATURES = _row(
     "DN-7153",
     "Engine {engine} gives no features{which}.",
-    'Add a step with interpret = "features", or algorithm = "radiomics", and its [[output]]: docs/engines.md.',
+    'Add a step with interpret = "features", or algorithm = "radiomics", and its [[output]]: docs/how-to/engine-forms.md.',
     exit_code=EXIT_ENGINE,
 )
 HEAD_NOT_EXPORTED = _row(
@@ -2229,7 +2229,16 @@ TABLE_MISSING = _row(
     "Install dicomnode again: the engines that ship lie beside the package.",
     exit_code=EXIT_ENGINE,
 )
-
+NO_BODY = _row(
+    "DN-7365",
+    "No body was found: {reason}.",
+    "Look at the series: it may show a phantom, a localizer, or nothing but air.",
+)
+FOREST_TOO_FEW = _row(
+    "DN-7380",
+    "There is too little to grow trees on: {nodules} candidates lie on a nodule, and of each kind {least} are needed.",
+    "Ask for more patients: --worlds, or more nodules in each: --plantings.",
+)
 
 # ── 9xxx configuration and use ────────────────────────────────────────────────────────────────────
 SETTINGS_WRONG = _row(

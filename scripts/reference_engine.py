@@ -15,7 +15,7 @@ _PLAIN = {str: "text", bool: "true, false", int: "whole number", float: "number"
 
 _OPENING = (
     "Every key of an engine package's `engine.toml`; `dicomnode engine check` tries a package. "
-    "[A form for each task](../engines.md) shows them at work; what `prepare` can hold stands in "
+    "[A form for each task](../how-to/engine-forms.md) shows them at work; what `prepare` can hold stands in "
     "[Preparations](preparations.md)."
 )
 

@@ -11,11 +11,14 @@ import numpy as np
 import scipy
 import structlog
 
+from dicomnode.analyse.algorithm_step import absent, run_algorithm
 from dicomnode.analyse.analysis import Analysis
 from dicomnode.analyse.checks import check_package, refuse
 from dicomnode.analyse.clock import COMPARING, MEASURING, PREPARING, Clock, Stage
+from dicomnode.analyse.coarser import in_spacing_of
 from dicomnode.analyse.compare import Between, compared, not_compared, not_looked_for
 from dicomnode.analyse.device_path import DeviceStudy, MakeRoom, device_path, no_room, run_network_on_device
+from dicomnode.analyse.each import run_each
 from dicomnode.analyse.fitting import empty_inputs, network_problems
 from dicomnode.analyse.laying import looked_at, named_priors
 from dicomnode.analyse.networks import run_network
@@ -26,12 +29,13 @@ from dicomnode.analyse.pictures import Given, make_pictures_ready
 from dicomnode.analyse.ran import Ran
 from dicomnode.analyse.ready import Ready, make_ready
 from dicomnode.analyse.segments import place
+from dicomnode.analyse.selection import selected
 from dicomnode.analyse.sheared import as_scanned, straightened
-from dicomnode.analyse.steps import Chain, Result, run_algorithm
+from dicomnode.analyse.steps import Chain, Result
 from dicomnode.analyse.unreported import unreported
 from dicomnode.device.cuda import ends_process
 from dicomnode.engine import EnginePackage, InputSpec, RuntimeWish, Session, StepSpec, open_session
-from dicomnode.faults import NO_LUNGS, NodeError, Retry
+from dicomnode.faults import NodeError, Retry
 from dicomnode.values import (
     FindingKind,
     Findings,
@@ -222,8 +226,9 @@ class Analyst:
             clock.took(step.name)
             chain.results[step.name] = result
             if result.nothing is not None:
-                refusal = NO_LUNGS.refusal(reason=result.nothing)
+                refusal = absent(step).refusal(reason=result.nothing)
                 return replace(self._ran(ready, chain, study), refusal=refusal)
+        chain.results.update(selected(manifest, chain.results, chain.source, unreported=chain.unreported))
         results = as_scanned(chain.results, volume.grid)
         occasion = self._occasion(analysis, volume)
         placed = place(manifest, results, volume, occasion, progress, given.plane_of(manifest))
@@ -251,13 +256,20 @@ class Analyst:
         )
 
     def _run(self, chain: Chain, step: StepSpec, study: DeviceStudy | None) -> Result:
+        if step.each is not None:
+            if study is not None:
+                study.done_here(step.name, "it runs for each lesion")
+            return run_each(chain, step, lambda own, one: run_network(own, one, self._sessions[one.name]))
         if step.network is None:
             if study is not None:
                 study.done_here(step.name, "it is an algorithm of the node")
             return run_algorithm(chain, step)
         session = self._sessions[step.name]
         if study is None or isinstance(self.path, str):
-            return run_network(chain, step, session)
+            return run_network(in_spacing_of(chain, step), step, session)
+        if step.resample_mm is not None:
+            study.done_here(step.name, "it sees the images in a spacing of its own")
+            return run_network(in_spacing_of(chain, step), step, session)
         if not self.path.serves(session):
             study.done_here(step.name, f"its network runs on {session.device}")
             return run_network(chain, step, session)

@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.util import find_spec
 
-from dicomnode.analyse.algorithms import ALGORITHMS, ROW_ALGORITHMS, Parameters
+from dicomnode.analyse.algorithms import (
+    ALGORITHMS,
+    CROSS_CHECKS,
+    LESION_ALGORITHMS,
+    ROW_ALGORITHMS,
+    Parameters,
+)
+from dicomnode.analyse.algorithms.cross_checked import SIDES
 from dicomnode.analyse.preparations import check_packages
 from dicomnode.analyse.register import check_registers
-from dicomnode.engine import EnginePackage, StepSpec
+from dicomnode.engine import EnginePackage, Manifest, StepSpec
 from dicomnode.faults import MANIFEST_WRONG, PREPARATION_NEEDS, NodeError
 from dicomnode.settings.reader import nearest
 
@@ -19,16 +26,24 @@ def check_package(package: EnginePackage) -> None:
         check_packages(package.manifest.name, given.prepare)
         if given.register != "none":
             check_registers(package.manifest.name)
-    problems = []
+    problems = [
+        f"step {step.name}: {step.algorithm} compares nothing, and has no `of`"
+        for step in package.manifest.step
+        if step.of and step.algorithm is not None and step.algorithm not in CROSS_CHECKS
+    ]
     for step in package.manifest.step:
         if step.network is not None:
             problems.extend(_window_problems(step))
         elif step.algorithm in ROW_ALGORITHMS:
             problems.extend(_row_problems(step, package.manifest.name))
+        elif step.algorithm in CROSS_CHECKS:
+            problems.extend(_cross_check_problems(step, package.manifest))
         elif step.algorithm in ALGORITHMS:
-            problems.extend(_anatomy_problems(step))
+            problems.extend(_anatomy_problems(step, package.manifest))
+        elif step.algorithm in LESION_ALGORITHMS:
+            problems.extend(_lesion_problems(step))
         else:
-            known = ", ".join((*ALGORITHMS, *ROW_ALGORITHMS))
+            known = ", ".join((*ALGORITHMS, *CROSS_CHECKS, *LESION_ALGORITHMS, *ROW_ALGORITHMS))
             problems.append(f"step {step.name}: algorithm is one of {known}")
     refuse(package, problems)
 
@@ -70,11 +85,40 @@ def _row_problems(step: StepSpec, engine: str) -> list[str]:
     return problems
 
 
-def _anatomy_problems(step: StepSpec) -> list[str]:
+def _anatomy_problems(step: StepSpec, manifest: Manifest) -> list[str]:
     algorithm = ALGORITHMS[step.algorithm or ""]
     problems = _parameter_problems(step, algorithm.parameters)
+    for output in manifest.of_head(step.name, ""):
+        if algorithm.parts and output.segment not in algorithm.parts:
+            known = ", ".join(algorithm.parts)
+            problems.append(f"step {step.name}: segment is one of {known}, got {output.segment!r}")
     if step.interpret is not None:
         problems.append(f"step {step.name}: {algorithm.name} gives a mask, which nothing interprets")
+    return problems
+
+
+def _cross_check_problems(step: StepSpec, manifest: Manifest) -> list[str]:
+    """Find what is wrong with a step that compares; `of` names two earlier steps, as has been read."""
+    check = CROSS_CHECKS[step.algorithm or ""]
+    problems = _parameter_problems(step, check.parameters)
+    if step.interpret is not None:
+        problems.append(f"step {step.name}: {check.name} gives a mask, which nothing interprets")
+    if not step.of:
+        return [*problems, f"step {step.name}: {check.name} needs of = [a step with lungs, one with a map]"]
+    mask, seen = (manifest.step_named(name) for name in step.of)
+    if mask.algorithm not in ALGORITHMS:
+        problems.append(f"step {step.name}: the first of `of` is an algorithm with a mask, not {mask.name}")
+    if seen.network is None or seen.head or seen.interpret != "map":
+        wanted = f"a network with the map of {1 + len(SIDES)} classes: none, {', '.join(SIDES)}"
+        problems.append(f'step {step.name}: the second of `of` is {wanted} (interpret = "map")')
+    return problems
+
+
+def _lesion_problems(step: StepSpec) -> list[str]:
+    algorithm = LESION_ALGORITHMS[step.algorithm or ""]
+    problems = _parameter_problems(step, algorithm.parameters)
+    if step.interpret != "lesions":
+        problems.append(f'step {step.name}: {algorithm.name} gives lesions: interpret = "lesions"')
     return problems
 
 

@@ -20,6 +20,7 @@ _ATTENUATION: Final = Code("112031", "DCM", "Attenuation Coefficient")
 _MEAN: Final = Code("373098007", "SCT", "Mean")
 _STANDARD_DEVIATION: Final = Code("386136009", "SCT", "Standard Deviation")
 _LAA_950: Final = Code("LAA950", "99DICOMNODE", "Low attenuation area below -950 HU")
+_PERCENTILE_15: Final = Code("PERC15", "99DICOMNODE", "15th percentile of attenuation")
 _EQUIVALENT_DIAMETER: Final = Code("EQDIAM", "99DICOMNODE", "Diameter of sphere of equal volume")
 _EARLIER_VOLUME: Final = Code("EARLIERVOLUME", "99DICOMNODE", "Volume in earlier study")
 _GROWTH: Final = Code("GROWTH", "99DICOMNODE", "Growth of volume since earlier study")
@@ -43,6 +44,7 @@ CONCEPTS: Final[Mapping[str, Concept]] = MappingProxyType(
         "mean_hu": Concept(_ATTENUATION, HOUNSFIELD, _MEAN),
         "sd_hu": Concept(_ATTENUATION, HOUNSFIELD, _STANDARD_DEVIATION),
         "laa950_percent": Concept(_LAA_950, PERCENT),
+        "perc15_hu": Concept(_PERCENTILE_15, HOUNSFIELD),
         "long_axis_mm": Concept(_LONG_AXIS, MILLIMETRE),
         "short_axis_mm": Concept(_SHORT_AXIS, MILLIMETRE),
         "equivalent_diameter_mm": Concept(_EQUIVALENT_DIAMETER, MILLIMETRE),

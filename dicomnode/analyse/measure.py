@@ -13,8 +13,11 @@ from dicomnode.analyse.axes import Axes, axes_of
 from dicomnode.analyse.concepts import CONCEPTS
 from dicomnode.values import Float64, Mask, Measurement, PointLps, Volume
 
-LOW_ATTENUATION: Final = "laa950_percent"
-IN_HU: Final = ("mean_hu", "sd_hu", LOW_ATTENUATION)  # of volumes in other units these would be wrong
+OF_THE_KERNEL: Final = (
+    "laa950_percent",
+    "perc15_hu",
+)  # the noise of a sharp kernel or thin slices moves them
+IN_HU: Final = ("mean_hu", "sd_hu", *OF_THE_KERNEL)  # of volumes in other units these would be wrong
 _LOW_HU: Final = -950.0
 _SOLID_HU: Final = -300.0
 _CORE_PART: Final = 0.5  # of the radius of the sphere of equal volume
@@ -55,6 +58,7 @@ _MEASURES: Final[Mapping[str, Callable[[_Sample], float]]] = MappingProxyType(
         "mean_hu": lambda one: float(one.values.mean()),
         "sd_hu": lambda one: float(one.values.std()),
         "laa950_percent": lambda one: 100.0 * float((one.values < _LOW_HU).mean()),
+        "perc15_hu": lambda one: float(np.percentile(one.values, 15.0)),
         "long_axis_mm": lambda one: _axis(one, "long_mm"),
         "short_axis_mm": lambda one: _axis(one, "short_mm"),
         "equivalent_diameter_mm": lambda one: sphere_diameter_mm(one.volume_mm3),

@@ -24,7 +24,7 @@ from dicomnode.analyse.interpret import (
 )
 from dicomnode.analyse.onto import onto
 from dicomnode.analyse.resample import Prepared
-from dicomnode.analyse.steps import Chain, Piece, Result
+from dicomnode.analyse.steps import UNSEEN, Chain, Piece, Result
 from dicomnode.analyse.tensors import Layout
 from dicomnode.analyse.tiling import starts_along
 from dicomnode.analyse.window import STAGE, OutputShapeError, infer_windows, with_neighbours
@@ -36,7 +36,6 @@ from dicomnode.values import Grid
 Array = NDArray[Any]
 
 _NUMBERS: Final = "fiub"  # kinds of dtype; networks of classical heads give texts too
-UNSEEN: Final = "there was nothing to look at"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
+from dicomnode.analyse.each import lesions_of
+from dicomnode.analyse.interpret import Reading
 from dicomnode.analyse.steps import Result
 from dicomnode.engine import Manifest, OutputSpec
 from dicomnode.values import (
@@ -46,22 +49,40 @@ def number(manifest: Manifest, results: Mapping[str, Result], volume: Volume) ->
     Each channel that an [[output]] names is there: `run_network` has looked.
     """
     numbers = Numbers()
-    makers = {
-        "classification": _classification,
-        "measurement": _measurement,
-        "map": _map,
-        "image": _image,
-        "features": _features,
-    }
     for output in manifest.output:
-        if output.what in makers:
+        if output.what in _MAKERS and manifest.each_of(output) is None:
             result = results[output.step].of_head(output.head)
-            made = makers[output.what](numbers, output, result, (manifest.channel_of(output), volume))
+            made = _MAKERS[output.what](numbers, output, result, (manifest.channel_of(output), volume))
             if not made:
                 why = result.unseen or "the network gave none"
                 numbers.say(f"{output.label}: not determined, as {why}.", RemarkKind.NOT_ANALYSED)
-    _say_what_is_not_sent(numbers)
+    _say_what_is_not_sent(numbers, list(_features_of_lesions(manifest, results)))
     return numbers
+
+
+def _features_of_lesions(manifest: Manifest, results: Mapping[str, Result]) -> Iterator[str]:
+    """Give the features that single lesions have, where there is any lesion."""
+    for output in manifest.output:
+        step, _, head = (manifest.each_of(output) or "").partition("/")
+        if output.what == "features" and step and lesions_of(results[step].of_head(head)):
+            yield output.label
+
+
+def told_of_lesion(
+    manifest: Manifest,
+    output: OutputSpec,
+    found: tuple[str, Reading | None],
+    volume: Volume,
+    numbers: Numbers,
+) -> None:
+    """Add what an [[output]] of a step for each lesion says of one lesion: its class, number or features.
+
+    found: what made it, and what that said of the lesion; None: nothing, as the remarks of the step say.
+    """
+    label, reading = found
+    if reading is not None:
+        result = Result(label=label, reading=reading)
+        _MAKERS[output.what](numbers, output, result, (manifest.channel_of(output), volume))
 
 
 def _classification(numbers: Numbers, output: OutputSpec, result: Result, where: tuple[int, Volume]) -> bool:
@@ -180,10 +201,20 @@ def _unit(output: OutputSpec, volume: Volume) -> Code:
     return output.unit.coded if output.unit else volume.unit
 
 
-def _say_what_is_not_sent(numbers: Numbers) -> None:
+_MAKERS: Final = {
+    "classification": _classification,
+    "measurement": _measurement,
+    "map": _map,
+    "image": _image,
+    "features": _features,
+}
+
+
+def _say_what_is_not_sent(numbers: Numbers, of_lesions: Sequence[str]) -> None:
     """Name what no DICOM object of this version holds: it is kept, and nobody must think it was lost."""
     kept = {
         "features": [one.label for one in numbers.features],
+        "features of each lesion": of_lesions,
         "scores of single slices": list(dict.fromkeys(one.label for one in numbers.frame_scores)),
     }
     for what, labels in kept.items():

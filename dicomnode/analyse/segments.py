@@ -8,8 +8,10 @@ from functools import reduce
 from typing import Final
 
 from dicomnode.analyse.acquisition import acquisition_of, low_attenuation_refused
+from dicomnode.analyse.each import Lesion
 from dicomnode.analyse.interpret import FoundBox, Point
-from dicomnode.analyse.measure import IN_HU, LOW_ATTENUATION, Measured, core_hu, is_solid, measure
+from dicomnode.analyse.lesion_answers import Answers, Found
+from dicomnode.analyse.measure import IN_HU, OF_THE_KERNEL, Measured, core_hu, is_solid, measure
 from dicomnode.analyse.occasion import Occasion
 from dicomnode.analyse.place import Organ
 from dicomnode.analyse.steps import Piece, Result
@@ -33,6 +35,10 @@ STAGE: Final = "measuring"
 _LESION: Final = "lesion"
 _LUNG: Final = "39607008"  # SNOMED CT; only there "subsolid" is a word, for what holds air
 _SIDES: Final = {"left": LEFT, "right": RIGHT}
+_LOW_ATTENUATION: Final = {
+    "laa950_percent": "the share of lung below -950 HU",
+    "perc15_hu": "the 15th percentile of density",
+}
 _TOUCHES_MM: Final = 1.0  # half a voxel of the grid that the lungs are found on
 
 
@@ -67,7 +73,8 @@ def place(
     for output, pieces in found:
         result = results[output.step].of_head(output.head)
         boxes = _boxes(manifest, output, result)
-        desk = _Desk(output, result, _organ(manifest, output, results), volume, occasion)
+        answers = Answers.about(manifest, output, results, volume)
+        desk = _Desk(output, result, _organ(manifest, output, results), answers, occasion)
         wanted = [name for name in output.measure if name not in left_out]
         for number, piece in enumerate(pieces, start=1):
             segments.append(desk.segment(piece, number, wanted))
@@ -84,10 +91,10 @@ class _Desk:
     """Describes what belongs to one [[output]]."""
 
     def __init__(
-        self, output: OutputSpec, result: Result, organ: Organ | None, volume: Volume, occasion: Occasion
+        self, output: OutputSpec, result: Result, organ: Organ | None, answers: Answers, occasion: Occasion
     ) -> None:
         self._output, self._result, self._organ = output, result, organ
-        self._volume, self._occasion = volume, occasion
+        self._answers, self._volume, self._occasion = answers, answers.volume, occasion
         self.remarks: list[Remark] = []
 
     def segment(self, piece: Piece, number: int, wanted: Sequence[str]) -> Segment:
@@ -113,7 +120,13 @@ class _Desk:
             measurements=measured.measurements,
             calibrated=output.calibrated,
         )
-        return self._placed(segment, measured) if output.kind == _LESION else segment
+        return self._told(self._placed(segment, measured), piece) if output.kind == _LESION else segment
+
+    def _told(self, found: Found, lesion: Lesion) -> Found:
+        """Add what steps for each lesion said of it."""
+        with_answers, remarks = self._answers.put_on(found, lesion)
+        self.remarks += remarks
+        return with_answers
 
     def _placed(self, segment: Segment, measured: Measured) -> Segment:
         """Add the side that a lesion lies on, and a sentence on its density and place."""
@@ -141,17 +154,22 @@ class _Desk:
         return [self._point(point, number) for number, point in enumerate(self._result.points, start=first)]
 
     def _point(self, point: Point, number: int) -> Region:
-        centre = point.centre_lps_mm
-        return self._region((centre,), RegionKind.POINT, centre, (number, point.score))
+        centre, score = point.centre_lps_mm, point.score if point.scored else None
+        region = self._region((centre,), RegionKind.POINT, centre, (number, score))
+        return self._told(region, point)
 
     def box(self, box: FoundBox, number: int) -> Region:
         """Describe a box: two corners along the axes of the patient."""
         x, y, z = ((a + b) / 2.0 for a, b in zip(box.low_lps_mm, box.high_lps_mm, strict=True))
         corners = (box.low_lps_mm, box.high_lps_mm)
-        return self._region(corners, RegionKind.BOX, (x, y, z), (number, box.score))
+        return self._told(self._region(corners, RegionKind.BOX, (x, y, z), (number, box.score)), box)
 
     def _region(
-        self, points: tuple[PointLps, ...], kind: RegionKind, centre: PointLps, found: tuple[int, float]
+        self,
+        points: tuple[PointLps, ...],
+        kind: RegionKind,
+        centre: PointLps,
+        found: tuple[int, float | None],
     ) -> Region:
         output, (number, score) = self._output, found
         label = self._label(number)
@@ -190,9 +208,11 @@ def _at_edge(mask: Mask, *, flat: bool) -> bool:
 
 
 def _pieces(manifest: Manifest, output: OutputSpec, result: Result) -> list[Piece]:
-    """Return what belongs to an [[output]]: by its side, or by its place among those of the step."""
+    """Return what belongs to an [[output]]: by its side or name, or by its place among those of the step."""
     kind = manifest.of_head(output.step, output.head).index(output)
     pieces = [piece for piece in result.of_head(output.head).pieces if piece.kind in (None, kind)]
+    if any(piece.name for piece in pieces):
+        pieces = [piece for piece in pieces if piece.name == output.segment]
     if output.laterality is not None and any(piece.side for piece in pieces):
         pieces = [piece for piece in pieces if piece.side == output.laterality]
     if output.kind == _LESION or len(pieces) < 2:
@@ -261,17 +281,21 @@ def _left_out(manifest: Manifest, volume: Volume) -> tuple[frozenset[str], list[
 
 def _low_attenuation(manifest: Manifest, volume: Volume) -> tuple[frozenset[str], list[Remark]]:
     """Return the measures that are left out because of how the images were made, and what is said of it."""
-    if not any(LOW_ATTENUATION in output.measure for output in manifest.output):
+    asked = {name for output in manifest.output for name in output.measure if name in OF_THE_KERNEL}
+    if not asked:
         return frozenset(), []
+    what = " and ".join(_LOW_ATTENUATION[name] for name in OF_THE_KERNEL if name in asked)
+    what = what[0].upper() + what[1:]
+    several = len(asked) > 1
     made = acquisition_of(volume.headers)
     spacing_k_mm = volume.grid.slice_distance_mm
     why = low_attenuation_refused(made, spacing_k_mm)
     if why is not None:
-        text = f"The share of lung below -950 HU is not given: {why}."
-        return frozenset({LOW_ATTENUATION}), [Remark(kind=RemarkKind.LIMIT, text=text)]
+        text = f"{what} {'are' if several else 'is'} not given: {why}."
+        return frozenset(asked), [Remark(kind=RemarkKind.LIMIT, text=text)]
     thickness = made.slice_thickness_mm or spacing_k_mm
     text = (
-        f"The share of lung below -950 HU holds for kernel {made.kernel} and slices of {thickness:.4g} mm; "
-        "compare it only with images made the same way."
+        f"{what} {'hold' if several else 'holds'} for kernel {made.kernel} and slices of {thickness:.4g} mm; "
+        f"compare {'them' if several else 'it'} only with images made the same way."
     )
     return frozenset(), [Remark(kind=RemarkKind.LIMIT, text=text)]

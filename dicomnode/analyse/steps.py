@@ -1,20 +1,19 @@
-"""One step of an engine's chain: what it found, in the grid of the source; and the node's own algorithms."""
+"""One step of an engine's chain: what it found, in the grid of the source, and what steps share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
-import numpy as np
-
-from dicomnode.analyse.algorithms import ALGORITHMS, ROW_ALGORITHMS, Anatomy, Part, RowAlgorithm, Side
-from dicomnode.analyse.grids import Bool, Float32
+from dicomnode.analyse.algorithms import Part, Side
+from dicomnode.analyse.grids import Float32
 from dicomnode.analyse.interpret import Point, Reading, Region
-from dicomnode.analyse.onto import onto
-from dicomnode.analyse.outline import onto_source
 from dicomnode.analyse.resample import Prepared
-from dicomnode.engine import EnginePackage, StepSpec
+from dicomnode.engine import EnginePackage
 from dicomnode.values import Code, Grid, Mask, Progress, Remark
+
+UNSEEN: Final = "there was nothing to look at"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -22,13 +21,17 @@ class Piece:
     """Something a step found: voxels in the source grid, and which of the step's kinds of segment it is.
 
     kind: number of the kind among the [[output]] tables of its head; None for an algorithm, which tells its
-    parts apart by side.
+    parts apart by side, or by name. own: the same voxels on the grid of the first input as it was prepared,
+    where they were found there. answers: what steps for each lesion said of it, by step.
     """
 
     mask: Mask
     kind: int | None = None
     side: Side | None = None
+    name: str | None = None
     score: float | None = None
+    own: Mask | None = None
+    answers: Mapping[str, Reading] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -96,68 +99,3 @@ class Chain:
         """Return what an earlier step found, or one head of it ("step/head")."""
         step, _, head = name.partition("/")
         return self.results[step].of_head(head)
-
-
-def run_algorithm(chain: Chain, step: StepSpec) -> Result:
-    """Run a named algorithm: put its parts down in the source grid, or give its row of numbers."""
-    of_rows = ROW_ALGORITHMS.get(step.algorithm or "")
-    if of_rows is not None:
-        return _run_row(chain, step, of_rows)
-    algorithm = ALGORITHMS[step.algorithm or ""]
-    if chain.unit != algorithm.unit:
-        nothing = f"the voxels are in {chain.unit.value}, not in {algorithm.unit.value}"
-        return Result(label=algorithm.label, nothing=nothing)
-    parameters = {**algorithm.parameters, **{name: _number(v) for name, v in step.parameters.items()}}
-    anatomy = algorithm.run(chain.image, parameters, chain.progress)
-    if anatomy.nothing is not None:
-        return Result(label=algorithm.label, remarks=anatomy.remarks, nothing=anatomy.nothing)
-    pieces = tuple(
-        Piece(mask=onto_source(part.mask, anatomy.grid, chain.source), side=part.side)
-        for part in anatomy.parts
-    )
-    return Result(
-        label=algorithm.label,
-        pieces=tuple(piece for piece in pieces if not piece.mask.is_empty),
-        remarks=anatomy.remarks,
-        region=Region(_union(anatomy), anatomy.grid),
-        parts=anatomy.parts,
-    )
-
-
-def _run_row(chain: Chain, step: StepSpec, algorithm: RowAlgorithm) -> Result:
-    """Measure the mask of an earlier step, on the first input as it was prepared; without one, all of it."""
-    mask: Bool | None = np.ones(chain.grid.shape_kji, dtype=bool)
-    if step.crop is not None:
-        region = chain.results[step.crop.of].region
-        mask = None if region is None else _on_image(region, chain)
-    if mask is None or not mask.any():
-        return Result(label=algorithm.label, unseen="there was nothing to look at")
-    parameters = {**algorithm.parameters, **{name: _number(v) for name, v in step.parameters.items()}}
-    names = algorithm.chosen(step.features.names if step.features is not None else ())
-    found = algorithm.run(chain.image, mask, parameters, names)
-    if isinstance(found, str):
-        return Result(label=algorithm.label, unseen=found)
-    row = found.astype(np.float32)
-    return Result(label=algorithm.label, reading=Reading(row=row, names=names))
-
-
-def _on_image(region: Region, chain: Chain) -> Bool:
-    """Put a mask down on the grid of the first input: cut at one half where it must be interpolated."""
-    if region.grid.same_as(chain.grid):
-        return region.mask
-    image = Prepared(region.mask.astype(np.float32), region.grid)
-    found: Bool = onto(image, chain.grid, 0.0, chain.progress)[0] > 0.5
-    return found
-
-
-def _union(anatomy: Anatomy) -> Bool:
-    union = np.zeros(anatomy.grid.shape_kji, dtype=bool)
-    for part in anatomy.parts:
-        union |= part.mask
-    return union
-
-
-def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"a parameter of an algorithm is a number, got {value!r}")
-    return float(value)

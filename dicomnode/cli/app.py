@@ -33,10 +33,13 @@ from dicomnode.cli import (
     train,
     train_anomaly,
     train_features,
+    train_forest,
     train_generator,
     train_lungs,
+    train_masks,
     train_multitask,
     train_recipes,
+    train_views,
     try_,
     why,
 )
@@ -85,10 +88,13 @@ feedback.add_to(app)
 app.add_typer(train.app, name="train")
 train_anomaly.add_to(train.app)
 train_features.add_to(train.app)
+train_forest.add_to(train.app)
 train_generator.add_to(train.app)
 train_lungs.add_to(train.app)
+train_masks.add_to(train.app)
 train_multitask.add_to(train.app)
 train_recipes.add_to(train.app)
+train_views.add_to(train.app)
 app.add_typer(federate.app, name="federate")
 
 

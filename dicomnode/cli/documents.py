@@ -134,7 +134,9 @@ def _provenance(findings: Findings) -> dict[str, Any]:
 
 
 def segment_document(findings: Findings, segment: Segment) -> dict[str, Any]:
-    """Give one segment with its measurements."""
+    """Give one segment with its measurements, and what was said of it alone."""
+    from dicomnode.cli.numbers import answers_document
+
     return {
         "kind": segment.kind.value,
         "label": segment.label,
@@ -146,6 +148,7 @@ def segment_document(findings: Findings, segment: Segment) -> dict[str, Any]:
         "centre_lps_mm": [round(x, _DIGITS) for x in segment.centre_lps_mm],
         "measurements": {m.name: round(m.value, _DIGITS) for m in segment.measurements},
         "tracking_uid": segment.tracking_uid,
+        **answers_document(segment),
     }
 
 

@@ -74,7 +74,7 @@ def columns_of(
     outputs = {
         one.label.casefold(): one.label
         for one in wanted_outputs(package.manifest, {})
-        if one.spec.what in {"classification", "measurement"}
+        if one.spec.what in {"classification", "measurement"} and package.manifest.each_of(one.spec) is None
     }
     named = []
     for text, one in zip(texts or (), found, strict=True):
@@ -137,7 +137,10 @@ def looked_at(
 
     if features is not None:
         _asked_for_features(features, run, watching)
-    labels = answer_labels(evaluation.classifications[0]) if evaluation.classifications else None
+    of_studies = [
+        one for one in evaluation.classifications if not any(each.case.lesion for each in one.cases)
+    ]
+    labels = answer_labels(of_studies[0]) if of_studies else None
     with DecoderPool(DecoderLimits()) as decode:
         return look_at_studies(run.data, labels, seed, decode, run.progress, watching)
 
@@ -145,7 +148,8 @@ def looked_at(
 def _asked_for_features(name: str, run: Run, watching: Watching) -> None:
     """Have another engine give features of all studies. Raises NodeError(ENGINE_WITHOUT_FEATURES)."""
     package = package_named(name, run.settings)
-    if not any(output.what == "features" for output in package.manifest.output):
+    of_studies = (one for one in package.manifest.output if package.manifest.each_of(one) is None)
+    if not any(output.what == "features" for output in of_studies):
         raise NodeError(ENGINE_WITHOUT_FEATURES, engine=package.manifest.name, which=" as an [[output]]")
     watching.given.clear()
     studies = run.data.studies

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dicomnode.serve import EngineResult, StudyWalk
-    from dicomnode.values import Findings, Segment, Volume
+    from dicomnode.values import Findings, Region, Segment, Volume
 
 # One picture a lesion is what a reader wants; ten are the most that an engine reports
 _PICTURES_MAX = 10
@@ -93,6 +93,10 @@ def print_findings(findings: Findings, truth: dict[str, str] | None = None) -> N
     provenance = findings.provenance
     columns = ["finding", "site", "size mm", "volume ml", "score", "x, y, z mm (LPS)"]
     rows = [_row(findings, segment) for segment in findings.segments]
+    if any(one.classes for one in findings.segments):
+        columns.append("class")
+        for row, segment in zip(rows, findings.segments, strict=True):
+            row.append(_classes(segment))
     if truth is not None:
         columns.append("truth")
         for row, segment in zip(rows, findings.segments, strict=True):
@@ -109,17 +113,26 @@ def print_findings(findings: Findings, truth: dict[str, str] | None = None) -> N
 
 
 def _print_regions(findings: Findings) -> None:
+    typed = any(region.classes for region in findings.regions)
     rows = [
         (
             region.label,
             region.type.meaning.lower(),
             _number(region.score, 2),
             "; ".join(", ".join(f"{x:.1f}" for x in point) for point in region.points_lps_mm),
+            *([_classes(region)] if typed else []),
         )
         for region in findings.regions
     ]
     if rows:
-        print_table("Points and boxes", ("region", "what", "score", "x, y, z mm (LPS)"), rows)
+        more = ("class",) if typed else ()
+        print_table("Points and boxes", ("region", "what", "score", "x, y, z mm (LPS)", *more), rows)
+
+
+def _classes(found: Segment | Region) -> str:
+    """Name the classes that a lesion has, each with its probability."""
+    present = (f"{one.label} {100 * one.probability:.0f} %" for one in found.classes if one.present)
+    return ", ".join(present) or "–"
 
 
 def _print_numbers(findings: Findings) -> None:

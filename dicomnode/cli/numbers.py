@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         Measurement,
         Region,
         ScalarMap,
+        Segment,
     )
 
 _DIGITS: Final = 4  # as everywhere in the JSON
@@ -33,6 +34,16 @@ def region_document(findings: Findings, region: Region) -> dict[str, Any]:
         "calibrated": region.calibrated,
         "points_lps_mm": [[round(x, _DIGITS) for x in point] for point in region.points_lps_mm],
         "tracking_uid": region.tracking_uid,
+        "measurements": {one.name: round(one.value, _DIGITS) for one in region.measurements},
+        **answers_document(region),
+    }
+
+
+def answers_document(found: Segment | Region) -> dict[str, Any]:
+    """Give what steps for each lesion said of one: its classes, and its features by their label."""
+    return {
+        "classes": [_classification(one) for one in found.classes],
+        "features": [_features(one) for one in found.features],
     }
 
 

@@ -63,9 +63,10 @@ def features(  # noqa: PLR0917  typer gives each by its name
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Make a table of features: a row a study (--engine), or a row an outlined lesion.
+    """Make a table of features: a row a study or a lesion that an engine finds, or an outlined lesion.
 
-    Of an engine the row is what it gives in service: numbers of a network, or radiomics of what it outlines.
+    Of an engine (--engine) the row is what it gives in service: numbers of a network, or radiomics of what it
+    outlines; where its features are of each lesion a column says whether something known lies there.
     Of lesions (SEG, RTSTRUCT) it is radiomics: intensity, shape, texture, edges. Nobody is named in it.
     """
     from dicomnode.learn.features import write_table
@@ -79,17 +80,20 @@ def features(  # noqa: PLR0917  typer gives each by its name
     with bars(quiet=as_json) as progress:
         read, heard = read_data(asked, progress, quiet=as_json)
         made = _made(read, plan, package, config, progress)
-    if not made.table.rows:
-        reasons = Counter(one.reason for one in made.left_out).most_common(1)
-        raise NodeError(
-            NO_FEATURES, data=asked.where, reason=reasons[0][0] if reasons else "nothing is outlined"
-        )
+    _require_rows(made, asked.where)
     write_table(made.table, out)
     if as_json:
         print_json(_document(made, out) | {"feedback": heard})
     else:
         _print(made, out)
     return EXIT_PARTLY if made.left_out or (heard and heard["left_out"]) else EXIT_DONE
+
+
+def _require_rows(made: Gathered, where: str) -> None:
+    """Raise NodeError(NO_FEATURES) with the commonest reason, where there is no row."""
+    if not made.table.rows:
+        reasons = Counter(one.reason for one in made.left_out).most_common(1)
+        raise NodeError(NO_FEATURES, data=where, reason=reasons[0][0] if reasons else "nothing is outlined")
 
 
 def _plan(out: Path, of: list[str], spacing_mm: float, bin_width: float, *, by_engine: bool) -> LesionPlan:

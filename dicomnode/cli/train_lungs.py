@@ -103,7 +103,7 @@ def lung_nodules(  # noqa: PLR0917  typer gives each by its name
     it goes on by the same command with --resume, to the same weights.
     """
     given = dict(locals())
-    _start(out, replace=replace, resume=resume)
+    start(out, replace=replace, resume=resume)
     from dicomnode.learn.planted.making import train_lungs
 
     order = _order(given)
@@ -124,7 +124,7 @@ def lung_nodules(  # noqa: PLR0917  typer gives each by its name
     return EXIT_PARTLY if document["stopped"] or document["left_out"] else EXIT_DONE
 
 
-def _start(out: Path, *, replace: bool, resume: bool) -> None:
+def start(out: Path, *, replace: bool, resume: bool) -> None:
     """Refuse at once what would be refused after hours."""
     from dicomnode.engine.manifest.read import MANIFEST_FILE
     from dicomnode.learn import require_training

@@ -48,6 +48,7 @@ def case_document(case: CaseName) -> Document:
         "patient": case.patient,
         "study_instance_uid": case.study_instance_uid,
         "series_instance_uid": case.series_instance_uid or None,
+        "lesion": case.lesion or None,
         "place": case.place or None,
     }
 

@@ -29,12 +29,16 @@ class Task(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseName:
-    """Which case: number of the patient within the data, UIDs, and the folder within the data."""
+    """Which case: number of the patient within the data, UIDs, and the folder within the data.
+
+    lesion: number of the lesion within the truth of its series, "" where the case is the whole of it.
+    """
 
     patient: str
     study_instance_uid: str
     series_instance_uid: str = ""
     place: str = ""
+    lesion: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

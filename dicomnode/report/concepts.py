@@ -7,6 +7,7 @@ Numbers of context groups (CID) and templates (TID) are those of PS3.16.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from pydicom import Dataset
@@ -83,6 +84,9 @@ UNSPECIFIED_METHOD: Final = Code("112187", "DCM", "Unspecified method of calcula
 # ── Selections of key objects (TID 2010) ──────────────────────────────────────────────────────────
 OF_INTEREST: Final = Code("113000", "DCM", "Of Interest")  # CID 7010
 
+_CODE_VALUE_MAX: Final = 16  # SH (PS3.5 6.2)
+_CODE_MEANING_MAX: Final = 64  # LO
+
 # Of schemes that it leaves out, and our own
 NOT_IN_DICTIONARY: Final = frozenset(
     {QUALITATIVE_EVALUATIONS, ENGLISH, DECISION_THRESHOLD, INTERVAL_LOW, INTERVAL_HIGH, INTERVAL_PART}
@@ -98,6 +102,17 @@ def all_concepts() -> dict[str, Code]:
 def concept_of_score(*, calibrated: bool) -> Code:
     """What the number from 0 to 1 of a finding is; of a class, words say whether it is calibrated."""
     return PROBABILITY if calibrated else CERTAINTY
+
+
+def concept_of_class(of: Code, *, calibrated: bool) -> Code:
+    """What the number of a class of one finding is: a group has several, so that each has a name of its own.
+
+    DICOM has one code for any probability (122157), and no place below a number for what it is one of.
+    """
+    word = "Probability" if calibrated else "Score"
+    value = of.value if len(of.value) < _CODE_VALUE_MAX else sha256(of.value.encode()).hexdigest()
+    meaning = f"{word} of {of.meaning[:1].lower()}{of.meaning[1:]}"
+    return Code(f"{word[0]}{value}"[:_CODE_VALUE_MAX], "99DICOMNODE", meaning[:_CODE_MEANING_MAX])
 
 
 def procedure_of(modality: str) -> Code:

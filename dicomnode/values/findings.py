@@ -76,69 +76,6 @@ class Measurement:
             raise ValueError(f"Measurement.{self.name}: an interval says what part of the cases it holds")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Segment:
-    """A set of voxels of the source grid with a meaning.
-
-    label: unique within the Findings, for people and JSON ("lung-left", "nodule-1").
-    centre_lps_mm: centroid. long_axis_lps_mm, short_axis_lps_mm: end points, on one source slice.
-    site: where it lies (an organ), laterality of it. score: 0 … 1, None for anatomy.
-    colour_rgb: 0 … 255, for display. algorithm: the step that made it ("lungs 1"). calibrated: the score is a
-    probability, as the engine declares.
-    """
-
-    label: str
-    kind: FindingKind
-    category: Code
-    type: Code
-    mask: Mask
-    centre_lps_mm: PointLps
-    tracking_uid: str
-    tracking_id: str
-    algorithm: str
-    laterality: Code | None = None
-    site: Code | None = None
-    score: float | None = None
-    long_axis_lps_mm: tuple[PointLps, PointLps] | None = None
-    short_axis_lps_mm: tuple[PointLps, PointLps] | None = None
-    colour_rgb: tuple[int, int, int] = (255, 160, 0)
-    measurements: tuple[Measurement, ...] = ()
-    calibrated: bool = False
-
-    def __post_init__(self) -> None:
-        if self.mask.is_empty:
-            raise ValueError(f"Segment {self.label!r} is empty: say so in a Remark instead")
-        if self.score is not None and not 0.0 <= self.score <= 1.0:
-            raise ValueError(f"Segment.score must be 0 to 1, got {self.score!r}")
-
-
-class RegionKind(StrEnum):
-    """Shape of a region in patient space."""
-
-    POINT = "point"  # one point
-    BOX = "box"  # two corners, smallest and largest x, y, z: parallel to the axes of the patient
-    ELLIPSE = "ellipse"  # end points of long and short axis: four points (PS3.3 C.18.9.1.2)
-    POLYLINE = "polyline"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Region:
-    """A shape in patient space, without voxels; points in LPS mm. calibrated: as of `Segment`."""
-
-    label: str
-    kind: RegionKind
-    points_lps_mm: tuple[PointLps, ...]
-    type: Code
-    tracking_uid: str
-    tracking_id: str
-    algorithm: str
-    site: Code | None = None
-    laterality: Code | None = None
-    score: float | None = None
-    measurements: tuple[Measurement, ...] = ()
-    calibrated: bool = False
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Classification:
     """A class with its probability (0 … 1) and the threshold that made it "present" or "absent".
@@ -164,6 +101,80 @@ class Classification:
     def present(self) -> bool:
         """Whether the probability reaches the threshold."""
         return self.probability >= self.threshold
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Segment:
+    """A set of voxels of the source grid with a meaning.
+
+    label: unique within the Findings, for people and JSON ("lung-left", "nodule-1").
+    centre_lps_mm: centroid. long_axis_lps_mm, short_axis_lps_mm: end points, on one source slice.
+    site: where it lies (an organ), laterality of it. score: 0 … 1, None for anatomy.
+    colour_rgb: 0 … 255, for display. algorithm: the step that made it ("lungs 1"). calibrated: the score is a
+    probability, as the engine declares. classes, features: what later steps found of this lesion alone.
+    """
+
+    label: str
+    kind: FindingKind
+    category: Code
+    type: Code
+    mask: Mask
+    centre_lps_mm: PointLps
+    tracking_uid: str
+    tracking_id: str
+    algorithm: str
+    laterality: Code | None = None
+    site: Code | None = None
+    score: float | None = None
+    long_axis_lps_mm: tuple[PointLps, PointLps] | None = None
+    short_axis_lps_mm: tuple[PointLps, PointLps] | None = None
+    colour_rgb: tuple[int, int, int] = (255, 160, 0)
+    measurements: tuple[Measurement, ...] = ()
+    calibrated: bool = False
+    classes: tuple[Classification, ...] = ()
+    features: tuple[FeatureVector, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.mask.is_empty:
+            raise ValueError(f"Segment {self.label!r} is empty: say so in a Remark instead")
+        if self.score is not None and not 0.0 <= self.score <= 1.0:
+            raise ValueError(f"Segment.score must be 0 to 1, got {self.score!r}")
+        _check_labels([one.label for one in self.classes])
+
+
+class RegionKind(StrEnum):
+    """Shape of a region in patient space."""
+
+    POINT = "point"  # one point
+    BOX = "box"  # two corners, smallest and largest x, y, z: parallel to the axes of the patient
+    ELLIPSE = "ellipse"  # end points of long and short axis: four points (PS3.3 C.18.9.1.2)
+    POLYLINE = "polyline"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Region:
+    """A shape in patient space, without voxels; points in LPS mm.
+
+    calibrated, classes, features: as of `Segment`.
+    """
+
+    label: str
+    kind: RegionKind
+    points_lps_mm: tuple[PointLps, ...]
+    type: Code
+    tracking_uid: str
+    tracking_id: str
+    algorithm: str
+    site: Code | None = None
+    laterality: Code | None = None
+    score: float | None = None
+    measurements: tuple[Measurement, ...] = ()
+    calibrated: bool = False
+    classes: tuple[Classification, ...] = ()
+    features: tuple[FeatureVector, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_labels([one.label for one in self.classes])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

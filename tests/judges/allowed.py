@@ -105,10 +105,11 @@ DCMPSCHK: Final = (
 )
 PIXELMED: Final = (
     Allowed(
-        "evaluation of the whole study, side without a site",
+        "evaluation of the whole study, side without a site, class of a finding",
         re.compile(
             r"CODE \((27925004,SCT,\"Nodule\"|52988006,SCT,\"Lesion\"|233604007,SCT,\"Pneumonia\""
-            r"|111064,DCM,\"Summary of Detections\"|272741003,SCT,\"Laterality\")\)"
+            r"|111064,DCM,\"Summary of Detections\"|272741003,SCT,\"Laterality\""
+            r"|SOLID,99DICOMNODE,\"Solid nodule\"|GROUNDGLASS,99DICOMNODE,\"Ground-glass nodule\")\)"
             r": Content Item not in template"
         ),
         "its templates are of 2022: groups had no free evaluation yet",

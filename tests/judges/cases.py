@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, get_args
+from typing import Final, TypeVar, get_args
 
 import numpy as np
 from pydicom import Dataset, dcmread
@@ -25,9 +25,12 @@ from tests.fixtures.pictures import picture
 from tests.judges.test_multi_frame_sources import enhanced
 from tests.unit.report.fields.fields import MR, a_map, an_image
 from tests.unit.report.kinds import KINDS as FINDINGS
+from tests.unit.report.kinds import TYPED
 from tests.unit.report.pages.paged import on_pictures
 from tests.unit.report.real import source_of
 from tests.unit.report.sources import SALT, Series, findings, lung_segments, not_analysed, part_10
+
+Found = TypeVar("Found", Segment, Region)
 
 ALL_KINDS: Final[tuple[Kind, ...]] = tuple(kind for kind in get_args(Kind) if kind != "KO")
 WITHOUT_GEOMETRY: Final[tuple[Kind, ...]] = ("SR", "SC", "PDF")
@@ -107,7 +110,12 @@ def apart(segments: tuple[Segment, ...], grid: Grid) -> tuple[Segment, ...]:
     return lung, other, replace(nodule, long_axis_lps_mm=(ends[0], ends[1]))
 
 
-def _spots(grid: Grid) -> tuple[Region, Region]:
+def _typed(found: tuple[Found, ...]) -> tuple[Found, ...]:
+    """The last of them with the classes that a step for each lesion says of it."""
+    return (*found[:-1], replace(found[-1], classes=TYPED))
+
+
+def _spots(grid: Grid) -> tuple[Region, ...]:
     """A point and a box without outline."""
     (spot, _) = FINDINGS["points and boxes"][0].regions
     point = replace(spot, points_lps_mm=(_at(grid, 5, 7, 9),), tracking_uid=derive_uid(SALT, "point"))
@@ -135,8 +143,8 @@ def _everything(folder: Path) -> tuple[Findings, SourcePixels]:
     found = findings(
         None,
         sources=(source_of(volume),),
-        segments=apart(lung_segments(grid), grid),
-        regions=_spots(grid),
+        segments=_typed(apart(lung_segments(grid), grid)),
+        regions=_typed(_spots(grid)),
         classifications=FINDINGS["a class"][0].classifications,
         measurements=FINDINGS["a regression"][0].measurements,
         maps=(a_map(grid),),

@@ -76,6 +76,10 @@ def test_the_judges_find_nothing_in_a_report_on_what_became_of_lesions(tmp_path:
     _held(_report(tmp_path, KINDS["lesions, and what became of them since an earlier study"][0]), 3)
 
 
+def test_the_judges_find_nothing_in_a_report_on_lesions_with_classes(tmp_path: Path) -> None:
+    _held(_report(tmp_path, KINDS["lesions with classes of their own"][0]), 3)
+
+
 def _of_nodules(found: Findings) -> Findings:
     """The same of a code whose answer PixelMed is known not to have in its templates."""
     return replace(

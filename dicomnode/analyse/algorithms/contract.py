@@ -8,6 +8,7 @@ from typing import Literal
 
 from dicomnode.analyse.grids import Bool
 from dicomnode.analyse.resample import Prepared
+from dicomnode.faults import NO_LUNGS, Fault
 from dicomnode.values import Code, Float64, Grid, Progress, Remark
 
 Side = Literal["left", "right"]
@@ -15,10 +16,14 @@ Side = Literal["left", "right"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """A part of the anatomy: bool (k, j, i) on the grid of the algorithm's result."""
+    """A part of the anatomy: bool (k, j, i) on the grid of the algorithm's result.
+
+    name: of an algorithm that gives several kinds of things, which one it is; outputs name it by `segment`.
+    """
 
     side: Side | None
     mask: Bool
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -27,12 +32,14 @@ class Anatomy:
 
     nothing: why there is nothing to be found, as a sentence's end ("…: no tissue"); then there are no
     parts, and what follows in the engine is not done. remarks: what a reader of the result must know.
+    whole: a voxel of the grid is whole voxels of the image, and parts are put down as they are.
     """
 
     grid: Grid
     parts: tuple[Part, ...] = ()
     remarks: tuple[Remark, ...] = ()
     nothing: str | None = None
+    whole: bool = False
 
 
 Parameters = Mapping[str, float]
@@ -44,7 +51,8 @@ class Algorithm:
 
     version: counted up whenever a voxel of a result may change; it stands in every result.
     unit: of the voxels that it understands. parameters: the names it knows, with the values it takes when
-    the manifest is silent.
+    the manifest is silent. parts: the names of its parts; none of one that tells them apart by side alone.
+    absent: the row of the table of faults for images in which there is nothing of what it looks for.
     """
 
     name: str
@@ -52,6 +60,8 @@ class Algorithm:
     unit: Code
     parameters: Parameters
     run: Callable[[Prepared, Parameters, Progress], Anatomy]
+    parts: tuple[str, ...] = ()
+    absent: Fault = NO_LUNGS
 
     @property
     def label(self) -> str:
@@ -65,16 +75,18 @@ class RowAlgorithm:
 
     version: counted up whenever a number may change. parameters: as of `Algorithm`. names: all that it knows,
     in the order of a row. package: import name of what it needs beyond the node's own for names that begin
-    with `needed_by`. run: image, mask on its grid, parameters, names → float64 (names,), or why not.
+    with `needed_by`; "" of one that needs nothing. around_mm: how far from the box of a mask its numbers
+    look. run: image, mask on its grid, parameters, names → float64 (names,), or why not.
     """
 
     name: str
     version: int
     parameters: Parameters
     names: tuple[str, ...]
-    package: str
-    needed_by: str
     run: Callable[[Prepared, Bool, Parameters, tuple[str, ...]], Float64 | str]
+    package: str = ""
+    needed_by: str = ""
+    around_mm: float = 6.0
 
     @property
     def label(self) -> str:
@@ -87,4 +99,43 @@ class RowAlgorithm:
 
     def needs(self, names: tuple[str, ...]) -> str | None:
         """Return the package without which these names cannot be had."""
+        if not self.package:
+            return None
         return self.package if any(one.startswith(self.needed_by) for one in self.chosen(names)) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Blob:
+    """A place that may be a lesion: what a `LesionAlgorithm` gives.
+
+    centre_kji: index on the grid of the image, of its middle; it may lie between voxels. diameter_mm: of a
+    ball as large. response: how much it is what was looked for, the larger the surer; of one algorithm and
+    one image alone they compare. start_kji, mask: its voxels, bool (k, j, i), some of them set, and where
+    that crop begins on the grid of the image.
+    """
+
+    centre_kji: tuple[float, float, float]
+    diameter_mm: float
+    response: float
+    start_kji: tuple[int, int, int]
+    mask: Bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LesionAlgorithm:
+    """A named, versioned algorithm that gives places where a lesion may be, the surest first.
+
+    version: counted up whenever a place or a voxel may change. unit, parameters: as of `Algorithm`. run:
+    image, where to look (bool on its grid), parameters, progress → blobs; none where there is nothing.
+    """
+
+    name: str
+    version: int
+    unit: Code
+    parameters: Parameters
+    run: Callable[[Prepared, Bool, Parameters, Progress], tuple[Blob, ...]]
+
+    @property
+    def label(self) -> str:
+        """Name and version, as results carry them: "blobs 1"."""
+        return f"{self.name} {self.version}"

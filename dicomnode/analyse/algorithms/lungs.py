@@ -12,15 +12,17 @@ from typing import Final
 
 import numpy as np
 
+from dicomnode.analyse.algorithms.airless import Airless, airless_of
 from dicomnode.analyse.algorithms.airways import Airways, airways_of
 from dicomnode.analyse.algorithms.body import air_of, body_of, inner_air, lung_like
 from dicomnode.analyse.algorithms.bowel import without_bowel
 from dicomnode.analyse.algorithms.contract import Algorithm, Anatomy, Parameters, Part
+from dicomnode.analyse.algorithms.domes import filled_but_domes
 from dicomnode.analyse.algorithms.plausible import LungFacts, reasons, refused
-from dicomnode.analyse.algorithms.shapes import closed, components, filled_slices, thick, within
+from dicomnode.analyse.algorithms.shapes import closed, components, thick, within
 from dicomnode.analyse.algorithms.sides import sides_of
 from dicomnode.analyse.grids import Bool, Box, Float32, box_of
-from dicomnode.analyse.parallel import both, each
+from dicomnode.analyse.parallel import each
 from dicomnode.analyse.prepare import orient
 from dicomnode.analyse.resample import Prepared, resample
 from dicomnode.values import Progress, Remark, RemarkKind
@@ -77,9 +79,10 @@ def _run(image: Prepared, parameters: Parameters, progress: Progress) -> Anatomy
     progress(_STAGE, 3, _STEPS)
     seen = [(side, mask) for side, mask in (("right", sides.right), ("left", sides.left)) if mask is not None]
     found = dict(each(lambda one: (one[0], without_bowel(one[1], chest.hu)), seen))
-    shut = _shut(found, airways, parameters["closing_mm"] / mm)
+    shut = _shut(found, airways, parameters["closing_mm"], mm)
     progress(_STAGE, 4, _STEPS)
-    facts = replace(_facts(chest, found, shut, airways), by_plane=sides.by_plane)
+    missing = airless_of(hu, chest.box, shut, chest.middle_i, mm) if shut else Airless()
+    facts = replace(_facts(chest, found, shut, airways), by_plane=sides.by_plane, airless=missing)
     nothing = refused(facts)
     progress(_STAGE, _STEPS, _STEPS)
     if nothing is not None:
@@ -96,14 +99,21 @@ def _run(image: Prepared, parameters: Parameters, progress: Progress) -> Anatomy
 
 
 def _chest(hu: Float32, mm: float) -> _Chest | None:
-    """Crop to the air inside the body: all that follows costs by the voxel."""
-    body, labelled = both(lambda: body_of(hu, mm), lambda: air_of(hu))
-    air = inner_air(hu, body, labelled, mm)
-    box = box_of(air, margin=1)
-    if box is None:
+    """Crop to the body, then to the air inside it: all that follows costs by the voxel."""
+    body = body_of(hu, mm)
+    around = box_of(body, margin=1)
+    if around is None:
         return None
-    middle = float(np.flatnonzero(body.any(axis=(0, 1))).mean()) - box[2].start
-    return _Chest(hu[box], body[box], air[box], mm, box, hu.shape[0], middle)
+    across = (slice(0, hu.shape[0]), around[1], around[2])  # air that leaves the body leaves the crop
+    air = inner_air(hu[across], body[across], air_of(hu[across]), mm)
+    found = box_of(air, margin=1)
+    if found is None:
+        return None
+    starts = (0, around[1].start, around[2].start)
+    k, j, i = (slice(p.start + at, p.stop + at) for p, at in zip(found, starts, strict=True))
+    box = (k, j, i)
+    middle = float(np.flatnonzero(body.any(axis=(0, 1))).mean()) - i.start
+    return _Chest(hu[box], body[box], air[found], mm, box, hu.shape[0], middle)
 
 
 def _whole(mask: Bool, chest: _Chest, shape: tuple[int, ...]) -> Bool:
@@ -112,15 +122,16 @@ def _whole(mask: Bool, chest: _Chest, shape: tuple[int, ...]) -> Bool:
     return full
 
 
-def _shut(found: dict[str, Bool], airways: Airways, radius: float) -> dict[str, Bool]:
+def _shut(found: dict[str, Bool], airways: Airways, closing_mm: float, mm: float) -> dict[str, Bool]:
     """Close each lung by itself: vessels and lesions at the pleura come in, and the lungs stay apart."""
     result: dict[str, Bool] = {}
+    radius = closing_mm / mm
     taken = airways.mask.copy()
     for mask in found.values():
         taken |= mask
     boxes = {side: box_of(mask, margin=int(np.ceil(radius)) + 1) for side, mask in found.items()}
     some = [(side, box) for side, box in boxes.items() if box is not None]
-    whole = each(lambda one: filled_slices(closed(found[one[0]][one[1]], radius)), some)
+    whole = each(lambda one: filled_but_domes(closed(found[one[0]][one[1]], radius), mm), some)
     for (side, box), wide in zip(some, whole, strict=True):
         more = wide & ~taken[box]
         shut = found[side].copy()
@@ -182,7 +193,7 @@ def _extra_air_ml(chest: _Chest, known: Bool) -> float:
 
 LUNGS: Final = Algorithm(
     name="lungs",
-    version=1,
+    version=2,
     unit=HOUNSFIELD,
     parameters=MappingProxyType({"work_mm": 2.0, "closing_mm": 8.0}),
     run=_run,

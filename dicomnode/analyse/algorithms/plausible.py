@@ -7,8 +7,10 @@ show in volume, ratio and density (van Rikxoort, RSNA 2007, SSA15-06). The limit
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
+
+from dicomnode.analyse.algorithms.airless import Airless
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +21,7 @@ class LungFacts:
     together. cut_at_top, cut_at_bottom: sides that go on beyond the last and first slice. dense_ml: largest
     dense piece, thicker than a vessel. extra_air_ml: largest air-filled space among the lungs that belongs
     neither to them nor to the airways. airways_ml: 0 if there are none; branches: the most in one slice.
-    by_plane: right and left were cut apart, not told apart.
+    by_plane: right and left were cut apart, not told apart. airless: what is missing where lung should be.
     """
 
     right_ml: float
@@ -35,6 +37,7 @@ class LungFacts:
     airways_ml: float = 0.0
     branches: int = 0
     by_plane: bool = False
+    airless: Airless = field(default_factory=Airless)
 
     @property
     def total_ml(self) -> float:
@@ -71,6 +74,9 @@ _USUAL_HU: Final = (-950.0, -650.0)
 _RATIO_FROM_MM: Final = 150.0  # a slab through the dome of the liver has more left lung by right
 _DENSE_ML: Final = 2.0
 _EXTRA_AIR_ML: Final = 50.0
+_WALL_ML: Final = 15.0  # without fluid or collapse up to 3 were measured
+_UNEVEN_ML: Final = 80.0  # up to 59 without collapse, 102 and more with that of an upper lobe
+_WITHIN_ML: Final = 10.0  # without consolidation there was none
 _AIRWAYS_ML: Final = (10.0, 150.0)
 
 
@@ -164,6 +170,34 @@ REASONS: Final = (
         lambda f: (
             f"A dense region of about {f.dense_ml:.0f} ml lies within the outline of a lung: mass, "
             "consolidation or effusion."
+        ),
+    ),
+    Check(
+        "wall",
+        lambda f: max(f.airless.wall_right_ml, f.airless.wall_left_ml) > _WALL_ML,
+        lambda f: (
+            f"The lungs do not reach the ribs ({f.airless.wall_right_ml:.0f} ml lie between on the right, "
+            f"{f.airless.wall_left_ml:.0f} ml on the left): fluid, thick pleura, or lung without air, which "
+            "the outline leaves out."
+        ),
+    ),
+    Check(
+        "uneven",
+        lambda f: (
+            not f.cut_at_top and f.height_mm >= _RATIO_FROM_MM and abs(f.airless.uneven_ml) > _UNEVEN_ML
+        ),
+        lambda f: (
+            f"The upper mediastinum is {abs(f.airless.uneven_ml):.0f} ml larger on the "
+            f"{'right' if f.airless.uneven_ml > 0 else 'left'}: a collapsed lobe that the outline leaves "
+            "out, or a mass."
+        ),
+    ),
+    Check(
+        "within",
+        lambda f: f.airless.within_ml > _WITHIN_ML,
+        lambda f: (
+            f"{f.airless.within_ml:.0f} ml of dense tissue lie among a lung and outside its outline: "
+            "consolidation or a mass."
         ),
     ),
     Check(

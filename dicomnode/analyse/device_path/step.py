@@ -24,7 +24,6 @@ from dicomnode.analyse.interpret import Pass, Reading, Region, UnreadableError
 from dicomnode.analyse.interpret.contract import named
 from dicomnode.analyse.interpret.on_device import DecidedOnDevice, Wanted, runs_on_device
 from dicomnode.analyse.networks import (
-    UNSEEN,
     Meal,
     box_of_step,
     feeds_of,
@@ -35,7 +34,7 @@ from dicomnode.analyse.networks import (
     together,
     windows_at_a_time,
 )
-from dicomnode.analyse.steps import Chain, Result
+from dicomnode.analyse.steps import UNSEEN, Chain, Result
 from dicomnode.analyse.tensors import Layout
 from dicomnode.analyse.window import STAGE, OutputShapeError
 from dicomnode.device import Buffer

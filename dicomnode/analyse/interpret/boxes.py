@@ -24,8 +24,9 @@ from dicomnode.analyse.interpret.contract import (
     Reading,
     UnreadableError,
 )
+from dicomnode.analyse.interpret.counted import more_than_reported, none_reaches
 from dicomnode.engine import Boxes, Head
-from dicomnode.values import Float64, Grid, PointLps, Remark, RemarkKind
+from dicomnode.values import Float64, Grid, PointLps, Remark
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +59,7 @@ def boxes(outputs: Outputs, head: Head) -> Reading:
         surest = suppressed(of_class, how.iou)
         kept += [_placed(surest, row, outputs.grid) for row in range(min(len(surest.score), how.at_most))]
         if len(surest.score) > how.at_most:
-            remarks.append(_limit(len(surest.score), how))
+            remarks.append(more_than_reported(len(surest.score), how.threshold, how.at_most, "box"))
     return Reading(
         boxes=tuple(kept),
         remarks=tuple(remarks),
@@ -196,14 +197,4 @@ def _placed(found: Found, row: int, grid: Grid) -> FoundBox:
 
 def _none_found(scores: Float64, threshold: float) -> str:
     below = scores[scores < threshold]
-    were = "box below it was" if below.size == 1 else "boxes below it were"
-    best = f", the highest {np.floor(100.0 * below.max()) / 100.0:.2f}" if below.size else ""
-    return f"None reaches the score of {threshold:g}; {below.size} {were} not reported{best}."
-
-
-def _limit(count: int, how: Boxes) -> Remark:
-    text = (
-        f"{count} boxes reach the score of {how.threshold:g}; the {how.at_most} with the highest score are "
-        "reported."
-    )
-    return Remark(kind=RemarkKind.LIMIT, text=text)
+    return none_reaches(threshold, below.size, float(below.max()) if below.size else 0.0, "box")

@@ -29,6 +29,7 @@ from dicomnode.analyse.interpret.contract import (
     UnreadableError,
     without_padding,
 )
+from dicomnode.analyse.interpret.counted import more_than_reported, none_reaches
 from dicomnode.engine import CentreHeat, Head
 from dicomnode.values import Float64, Grid, Mask, Remark, RemarkKind
 
@@ -69,7 +70,7 @@ def centre_heat(outputs: Outputs, step: Head) -> Reading:
         shapes=tuple(Shape(mask=voxels, score=one.score) for one, voxels in chosen if voxels is not None),
         points=points,
         remarks=_remarks(len(distinct), len(points), how),
-        none_found=_none_found(len(found) - len(above), best_below, how),
+        none_found=none_reaches(how.threshold, len(found) - len(above), best_below),
         region=Region(mask > how.mask_logit, outputs.grid),
         below=_below(found, mask, outputs, how, len(chosen)) if outputs.unreported else None,
     )
@@ -350,22 +351,10 @@ def outline(candidate: Candidate, mask: Float32, outputs: Outputs, how: CentreHe
     return Mask.from_crop(labels == label, source.shape_kji, (int(low[0]), int(low[1]), int(low[2])))
 
 
-def _none_found(below: int, best: float, how: CentreHeat) -> str:
-    """Say that none is reported, how many have a lower score, and how near the best of them came."""
-    were = "candidate below it was" if below == 1 else "candidates below it were"
-    # Cut, not rounded: a score below the threshold must not be written as the threshold
-    highest = f", the highest {np.floor(100.0 * best) / 100.0:.2f}" if below else ""
-    return f"None reaches the score of {how.threshold:g}; {below} {were} not reported{highest}."
-
-
 def _remarks(above: int, without_outline: int, how: CentreHeat) -> tuple[Remark, ...]:
     remarks = []
     if above > how.at_most:
-        text = (
-            f"{above} candidates reach the score of {how.threshold:g}; the {how.at_most} with the highest "
-            "score are reported."
-        )
-        remarks.append(Remark(kind=RemarkKind.LIMIT, text=text))
+        remarks.append(more_than_reported(above, how.threshold, how.at_most))
     if without_outline:
         text = f"{without_outline} of the candidates have no outline and are reported as points."
         remarks.append(Remark(kind=RemarkKind.LIMIT, text=text))

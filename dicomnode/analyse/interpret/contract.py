@@ -127,21 +127,31 @@ class Shape:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Point:
-    """Something found whose outline is not known: its centre in LPS mm."""
+    """Something found whose outline is not known: its centre in LPS mm.
+
+    score: 0 … 1. scored: whether anything has; else the score is 0 and says nothing. answers: what steps for
+    each lesion said of it, by step.
+    """
 
     centre_lps_mm: PointLps
     score: float
     diameter_mm: float
+    scored: bool = True
+    answers: Mapping[str, Reading] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FoundBox:
-    """A box that was found: smallest and largest x, y, z in LPS mm of what it covers, its class and score."""
+    """A box that was found: smallest and largest x, y, z in LPS mm of what it covers, its class and score.
+
+    answers: as of `Point`.
+    """
 
     low_lps_mm: PointLps
     high_lps_mm: PointLps
     channel: int
     score: float
+    answers: Mapping[str, Reading] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

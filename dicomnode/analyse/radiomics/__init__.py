@@ -7,6 +7,7 @@ docs/decisions/0046-features-and-radiomics.md.
 
 from __future__ import annotations
 
+from dicomnode.analyse.radiomics.lesion import around_lesion, at_spacing
 from dicomnode.analyse.radiomics.row import (
     BIN_WIDTH,
     NAMES,
@@ -17,4 +18,14 @@ from dicomnode.analyse.radiomics.row import (
     units_of,
 )
 
-__all__ = ["BIN_WIDTH", "NAMES", "VERSION", "TooLittleError", "chosen_of", "row_of_region", "units_of"]
+__all__ = [
+    "BIN_WIDTH",
+    "NAMES",
+    "VERSION",
+    "TooLittleError",
+    "around_lesion",
+    "at_spacing",
+    "chosen_of",
+    "row_of_region",
+    "units_of",
+]

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from dicomnode.engine.manifest.consistent_compared import check_of
+from dicomnode.engine.manifest.consistent_each import check_each
 from dicomnode.engine.manifest.consistent_outputs import check_outputs
 from dicomnode.engine.manifest.consistent_pictures import check_pictures
 from dicomnode.engine.manifest.consistent_priors import check_compared, check_registered
@@ -35,6 +37,8 @@ def check_manifest(manifest: Manifest, table: Mapping[str, Any]) -> list[Problem
         *check_pictures(manifest),
         *_unread(manifest),
         *check_steps(manifest),
+        *check_each(manifest),
+        *check_of(manifest),
         *check_outputs(manifest),
     ]
     steps = table.get("step", ())

@@ -22,7 +22,8 @@ _NAMES: Final = {
 }
 _DEFAULTS: Final = OutputSpec(step="-")
 _BY_CHANNEL: Final = ("labels", "sigmoid")
-_WITHOUT_CHANNELS: Final = (None, "centre_heat", "anomaly")
+_ONE_KIND: Final = ("centre_heat", "lesions")
+_WITHOUT_CHANNELS: Final = (None, *_ONE_KIND, "anomaly")
 
 
 def check_outputs(manifest: Manifest) -> Iterator[Problem]:
@@ -97,13 +98,13 @@ def _passed_over(where: str, output: OutputSpec, head: Head) -> Iterator[Problem
 
 def _again(where: str, output: OutputSpec, head: Head, manifest: Manifest) -> Iterator[Problem]:
     """Find whether an earlier output is the same voxels, or the same boxes."""
-    if head.interpret not in (*_BY_CHANNEL, "boxes", "centre_heat"):
+    if head.interpret not in (*_BY_CHANNEL, "boxes", *_ONE_KIND):
         return
-    channel = 0 if head.interpret == "centre_heat" else manifest.channel_of(output)
+    channel = 0 if head.interpret in _ONE_KIND else manifest.channel_of(output)
     for other in manifest.of_head(output.step, output.head):
         if other is output:
             return
-        same = head.interpret == "centre_heat" or manifest.channel_of(other) == channel
+        same = head.interpret in _ONE_KIND or manifest.channel_of(other) == channel
         if same and _given_label(other) != _given_label(output):  # else one word on it is enough
             yield Problem(
                 key=f"{where}.channel",

@@ -17,9 +17,11 @@ from dicomnode.settings.reader import nearest
 _LARGEST_GATE: Final = 2**24
 
 _HEAD_KEYS: Final = ("interpret", "output", *PARAMETER_TABLES)
-_NETWORK_KEYS: Final = ("sha256", "crop", "gate", "head", "inputs", "typical_kji", *_HEAD_KEYS)
+_NETWORK_KEYS: Final = ("sha256", "crop", "gate", "head", "inputs", "typical_kji", "resample_mm", *_HEAD_KEYS)
 # Of an algorithm that gives a row of numbers: interpret = "features"
 _ROW_KEYS: Final = ("interpret", "features", "crop")
+# Of one that looks for lesions: interpret = "lesions"
+_LESION_KEYS: Final = ("interpret", "crop")
 # One answer for the whole box: windows would give several
 _OF_THE_WHOLE: Final = ("classes", "sequence", "regression", "features")
 _SLICES: Final = ("t", "k")
@@ -52,12 +54,11 @@ def check_steps(manifest: Manifest) -> Iterator[Problem]:
 
 
 def _algorithm(where: str, step: StepSpec) -> Iterator[Problem]:
-    """Find keys of networks; one that gives a row of numbers says so, and whose mask they are made of."""
-    may = _ROW_KEYS if step.interpret == "features" else ()
-    of_rows = "" if may else ', or to an algorithm with interpret = "features"'
+    """Find keys of networks; one that gives a row of numbers, or lesions, says so, and in whose mask."""
+    may = {"features": _ROW_KEYS, "lesions": _LESION_KEYS}.get(step.interpret or "", ())
     for name in given(step, _NETWORK_KEYS):
         if name not in may:
-            also = of_rows if name in ("crop", "features") else ""
+            also = ', or to an algorithm with interpret = "features"' if name in ("crop", "features") else ""
             yield from no_such_keys(where, [name], f"{{name}} belongs to a step with a network{also}.")
     if "crop" in may and step.crop is not None and step.crop != Crop(of=step.crop.of):
         hint = "An algorithm sees the mask of that step: it has no margin, and nothing is padded."
@@ -127,6 +128,9 @@ def _head(where: str, head: Head, step: StepSpec) -> Iterator[Problem]:
     if head.interpret is None:
         yield Problem(key=f"{where}.interpret", value=None, expected="what the outputs of the network mean")
         return
+    if head.interpret == "lesions":
+        hint = "It is what an algorithm gives, such as blobs; of a network see centre_heat and boxes."
+        yield Problem(key=f"{where}.interpret", value="lesions", expected="what a network gives", hint=hint)
     if head.interpret in NEEDED_TABLES and getattr(head, head.interpret) is None:
         table = f"[step.{'head.' if step.head else ''}{head.interpret}]"
         yield Problem(

@@ -23,6 +23,7 @@ Interpret = Literal[
     "anomaly",
     "features",
     "image",
+    "lesions",
 ]
 Between = Literal["numbers", "probabilities", "classes"]
 ThickSlices = Literal["same", "nearest"]

@@ -23,6 +23,7 @@ Measure = Literal[
     "mean_hu",
     "sd_hu",
     "laa950_percent",
+    "perc15_hu",
     "long_axis_mm",
     "short_axis_mm",
     "equivalent_diameter_mm",
@@ -44,9 +45,9 @@ KINDS: Final[Mapping[str, OutputKind]] = MappingProxyType(
     {
         "segment": OutputKind(
             ("kind", "category", "type", "tracking"),
-            ("laterality", "colour_rgb", "measure", "largest", "calibrated", *_FOUND),
+            ("laterality", "colour_rgb", "measure", "largest", "calibrated", "score", *_FOUND),
         ),
-        "region": OutputKind(("type", "tracking"), ("calibrated", *_FOUND)),
+        "region": OutputKind(("type", "tracking"), ("calibrated", "score", *_FOUND)),
         "classification": OutputKind(("type",), ("threshold", "calibrated", "channel")),
         "measurement": OutputKind(
             ("type", "unit"),
@@ -72,8 +73,22 @@ GIVEN_BY: Final[Mapping[str | None, tuple[str, ...]]] = MappingProxyType(
         "anomaly": ("classification", "measurement", "map"),
         "features": ("features",),
         "image": ("image",),
+        "lesions": ("segment",),
     }
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """[output.score]: which answer of a step with `each` becomes the score of a lesion, and selects it.
+
+    Lesions of a lower score are counted, not reported; so are those that the step gave no answer of.
+    """
+
+    of: str = needed("Name of a step with each, which gives the classes of these lesions.", NAME)
+    channel: int = needed("Number of the class whose probability is the score, from 0.", NOT_NEGATIVE)
+    threshold: float = key(0.5, "Lesions below this score are counted, not reported.", PROPORTION)
+    at_most: int = key(10, "Most lesions reported, by score.", POSITIVE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +100,8 @@ class OutputSpec:
     result it is. channel: number of the class or channel, from 0; by default the outputs of a head are
     counted in their order (of `labels` from 1, as 0 is background). laterality: the side it is (for a step
     that gives both). tracking: Tracking Identifier in the report; {number} counts lesions from 1. measure:
-    in this order in the report.
+    in this order in the report. Of a step with `each` a classification, measurement or features stand with
+    each of the lesions.
     """
 
     segment: str | None = key(None, "Voxels: stem of the label.", NAME)
@@ -121,6 +137,7 @@ class OutputSpec:
         "Whether its score is a calibrated probability: of a hundred with 70 %, about 70 are right. Reports "
         "name it so then, and else a score.",
     )
+    score: Score | None = key(None, "Of lesions: the class that their score is the probability of.")
     unit: CodeSpec | None = key(None, "Unit of the numbers (UCUM); of an image by default that of the input.")
     scale: float = key(
         1.0, "Multiplies the network's number …", Rule("a number other than 0", lambda n: n != 0)

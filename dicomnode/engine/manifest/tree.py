@@ -48,6 +48,10 @@ _FILE = Rule(
     "the name of a .onnx file in the engine's folder",
     lambda text: re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}\.onnx", text) is not None,
 )
+STEP_OR_HEAD: Final = Rule(
+    'the name of a step, or "step/head"',
+    lambda text: all(NAME.holds(part) for part in text.split("/")) and text.count("/") <= 1,
+)
 _DIGEST = Rule("64 hexadecimal digits", lambda text: re.fullmatch(r"[0-9a-f]{64}", text) is not None)
 _VERSION = Rule(
     "a version such as 1.0.0", lambda text: re.fullmatch(r"[0-9]+(\.[0-9]+){1,3}", text) is not None
@@ -159,18 +163,34 @@ class StepSpec(Head):
     ".onnx". parameters: of the algorithm, which checks them. inputs: by the names of the network's inputs;
     without it the network's only input is the first [[input]] as one channel. An algorithm that gives a row
     of numbers (radiomics) has interpret = "features", in `crop` the step whose mask it measures (without it:
-    all of the image), and in [step.features] the `names` that are wanted of all it knows.
+    all of the image), and in [step.features] the `names` that are wanted of all it knows. One that looks for
+    lesions (blobs) has interpret = "lesions", and in `crop` the step whose mask it looks in.
+    One that compares (lungs_checked) has in `of` two earlier steps: the one whose mask it takes over, and a
+    network with interpret = "map" that sees the same otherwise.
+    A step with `each` runs once for each lesion that an earlier step gave (centre_heat, boxes, lesions); it
+    gives features, classes or a regression, which stand with that lesion. An algorithm measures the mask of
+    the lesion, rows of other steps with the same `each` are those of the lesion, and a network that sees
+    images has `crop` of the step that `each` names: the box around the lesion.
     """
 
     name: str = key(
         "", "What later steps and outputs call it.", Rule("a name", lambda t: not t or NAME.holds(t))
     )
     algorithm: str | None = key(None, "Name of an algorithm of the node.", NAME)
+    each: str | None = key(
+        None, "Earlier step, or step/head, for each of whose lesions it runs.", STEP_OR_HEAD
+    )
+    of: tuple[str, ...] = key((), "Earlier steps that the algorithm compares.", SOME)
     parameters: Mapping[str, Scalar] = table("Numbers that the algorithm takes.")
     network: str | None = key(None, "File of the network.", _FILE)
     sha256: str | None = key(None, "SHA-256 of that file.", _DIGEST)
     data: Mapping[str, str] = table("Files beside the network that hold tensors of it: name = SHA-256.")
     inputs: Mapping[str, Feed] = table("What each input of the network is made of.")
+    resample_mm: tuple[float, float, float] | None = key(
+        None,
+        "Spacing along k, j, i that the network sees the inputs in, where they are prepared to another one.",
+        POSITIVES,
+    )
     crop: Crop | None = key(None, "The box of the volume that the network sees.")
     window: Window = field(
         default_factory=Window,
@@ -253,6 +273,15 @@ class Manifest:
     def compared(self) -> InputSpec | None:
         """The prior that all steps run on for its lesions; None where there is none."""
         return next((one for one in self.priors if one.is_compared), None)
+
+    def head_at(self, name: str) -> Head:
+        """Return the head of "step", or of "step/head"; KeyError when there is none."""
+        step, _, head = name.partition("/")
+        return self.step_named(step).head_named(head)
+
+    def each_of(self, output: OutputSpec) -> str | None:
+        """Return the step whose lesions an output is said of, one by one; None: it is of the study."""
+        return self.step_named(output.step).each
 
     def of_head(self, step: str, head: str = "") -> tuple[OutputSpec, ...]:
         """Return the outputs that a head of a step gives, in their order."""

@@ -24,8 +24,12 @@ _BATCH_LARGEST: Final = 8
 _WHOLE_LARGEST: Final = {3: 384, 2: 4096, 1: 65536}
 # So of a whole batch
 _VOXELS_LARGEST: Final = 384**3
+Lengths = tuple[int, int, int]
+"""The smallest, the best and the largest."""
+
 _DEFAULT_AXES: Final = "nckji"
 _SPACE: Final = "kji"
+_ROW_AXES: Final = "nc"
 
 # onnx.proto3: Model.graph; Graph.initializer, .input; ValueInfo.name, .type; Type.tensor_type; …
 _GRAPH, _INITIALIZER, _INPUT = 7, 5, 11
@@ -84,8 +88,23 @@ def profile_of(step: StepSpec, content: bytes) -> list[list[object]]:
         raise _failed(step, str(error)) from error
     if all(None not in one.shape for one in inputs):
         return []
-    boxes = sees_boxes(step, [one.shape for one in inputs])
-    return [_range(step, one, 1 if boxes else 2) for one in inputs if None in one.shape]
+    batches = 1 if sees_boxes(step, [one.shape for one in inputs]) else 2
+    lengths = {one.name: _lengths(step, one) for one in inputs if None in one.shape}
+    # The items of a batch are those of every input: how many fit follows from the largest
+    voxels = max(
+        math.prod(
+            most
+            for letter, (_, _, most) in zip(_axes(step, one), lengths[one.name], strict=True)
+            if letter in _SPACE
+        )
+        for one in inputs
+        if one.name in lengths
+    )
+    return [
+        _range(step, one, lengths[one.name], _batch(_known(step, one)[0] or 1, voxels, batches))
+        for one in inputs
+        if one.name in lengths
+    ]
 
 
 def sees_boxes(step: StepSpec, shapes: Sequence[Sequence[int | None]]) -> bool:
@@ -98,30 +117,36 @@ def sees_boxes(step: StepSpec, shapes: Sequence[Sequence[int | None]]) -> bool:
     )
 
 
-def _range(step: StepSpec, one: OnnxInput, batches: int) -> list[object]:
-    """Return the range of one input. batches: as many gates as the acceptance puts into a batch."""
-    feed = step.inputs.get(one.name)
-    axes = feed.axes if feed is not None else _DEFAULT_AXES
-    if len(axes) != len(one.shape):
-        raise _failed(step, f"input {one.name} has {len(one.shape)} axes, engine.toml says {len(axes)}")
-    spatial = sum(letter in _SPACE for letter in axes)
-    known = _known(step, one)
-    triples = [
-        (length, length, length) if length is not None else _varying(step, one, letter, gate, spatial)
-        for letter, length, gate in zip(axes, one.shape, known, strict=True)
-    ]
-    if axes[0] == "n" and one.shape[0] is None:
-        voxels = math.prod(
-            most for letter, (_, _, most) in zip(axes, triples, strict=True) if letter in _SPACE
-        )
-        triples[0] = _batch(known[0] or 1, voxels, batches)
+def _range(step: StepSpec, one: OnnxInput, lengths: Sequence[Lengths], batch: Lengths) -> list[object]:
+    """Return the range of one input, whose batch is `batch` where it may vary."""
+    free = _axes(step, one)[0] == "n" and one.shape[0] is None
+    triples = [batch, *lengths[1:]] if free else lengths
     low, best, high = ([triple[which] for triple in triples] for which in range(3))
     return [one.name, low, best, high]
 
 
-def _varying(
-    step: StepSpec, one: OnnxInput, letter: str, gate: int | None, spatial: int
-) -> tuple[int, int, int]:
+def _lengths(step: StepSpec, one: OnnxInput) -> list[Lengths]:
+    """Return the smallest, the best and the largest length of each axis of an input."""
+    axes = _axes(step, one)
+    spatial = sum(letter in _SPACE for letter in axes)
+    return [
+        (length, length, length) if length is not None else _varying(step, one, letter, gate, spatial)
+        for letter, length, gate in zip(axes, one.shape, _known(step, one), strict=True)
+    ]
+
+
+def _axes(step: StepSpec, one: OnnxInput) -> str:
+    """Return the axes of an input; numbers of attributes and features are a row for each item."""
+    feed = step.inputs.get(one.name)
+    axes = feed.axes if feed is not None else _DEFAULT_AXES
+    if len(one.shape) == len(_ROW_AXES):
+        return _ROW_AXES
+    if len(axes) != len(one.shape):
+        raise _failed(step, f"input {one.name} has {len(one.shape)} axes, engine.toml says {len(axes)}")
+    return axes
+
+
+def _varying(step: StepSpec, one: OnnxInput, letter: str, gate: int | None, spatial: int) -> Lengths:
     """Return the smallest, the best and the largest length of an axis that may vary; "n" is seen to after."""
     if letter == "n":
         return 1, 1, 1
@@ -138,7 +163,7 @@ def _varying(
     raise _failed(step, f"the length of axis {letter} of input {one.name} is not known")
 
 
-def _batch(gate: int, voxels: int, batches: int) -> tuple[int, int, int]:
+def _batch(gate: int, voxels: int, batches: int) -> Lengths:
     """Return the smallest, the best and the largest batch. voxels: of the largest item."""
     fit = max(_VOXELS_LARGEST // max(voxels, 1), 1)
     return 1, max(min(_BATCH_BEST, fit), gate), max(min(_BATCH_LARGEST, fit), batches * gate)

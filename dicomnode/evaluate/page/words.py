@@ -105,6 +105,7 @@ def case_text(case: CaseName) -> str:
     """Where the files of a case lie within the data, and how its UID ends. No patient is named."""
     uid = case.series_instance_uid or case.study_instance_uid
     tail = f"…{uid[-_TAIL:]}" if len(uid) > _TAIL else uid
+    tail += f", lesion {case.lesion}" if case.lesion else ""
     return f"{case.place} ({tail})" if case.place and tail else case.place or tail or "a case"
 
 

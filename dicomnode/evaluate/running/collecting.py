@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Generic, TypeVar
 
 from dicomnode.evaluate.evaluation import FEW_PATIENTS
@@ -27,6 +27,7 @@ class Collector(ABC, Generic[Truth]):
 
     def __init__(self, wanted: Wanted) -> None:
         self.wanted = wanted
+        self.of_each: Callable[[Case], Sequence[Case]] | None = None  # cases of which a case is made of many
         self.patients: list[str] = []  # of each pair
         self.unanswered: list[tuple[CaseName, Truth]] = []
         self.drawn: list[Drawn] = []
@@ -72,6 +73,8 @@ class Collector(ABC, Generic[Truth]):
 
         Where no case has a truth, that of a stack beside is a truth that nobody answered: it is not lost.
         """
+        if self.of_each is not None:
+            cases, beside = [one for case in cases for one in self.of_each(case)], ()
         told = [self.take(case) for case in cases]
         if not any(told):
             next((case for case in beside if self.take(case)), None)

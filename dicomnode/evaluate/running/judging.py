@@ -27,6 +27,7 @@ from dicomnode.evaluate.running.classes import ClassCollector, YesNoCollector
 from dicomnode.evaluate.running.collecting import Collector
 from dicomnode.evaluate.running.drawn import Drawn
 from dicomnode.evaluate.running.measured import NumberCollector
+from dicomnode.evaluate.running.of_lesions import of_each_lesion
 from dicomnode.evaluate.running.outlines import OutlineCollector
 from dicomnode.evaluate.running.places import PlaceCollector
 from dicomnode.evaluate.truth import Asked, Wanted, labels_for, wanted_outputs
@@ -180,16 +181,23 @@ def collectors_for(
         what = one.spec.what
         if what in _NOT_JUDGED:
             left_out.append(f"{one.label}: {_NOT_JUDGED[what]}.")
+        elif what == "measurement" and manifest.each_of(one.spec) is not None:
+            left_out.append(f"{one.label}: numbers of single lesions are not judged.")
         elif what == "measurement":
             unit = NO_UNIT if one.spec.unit is None else one.spec.unit.coded
             collectors.append(NumberCollector(one, unit))
         elif what == "classification":
             asked = _asked(manifest, one, wanted)
+            of_classes: YesNoCollector | ClassCollector
             if asked is None:
-                collectors.append(YesNoCollector(one, _excluded(manifest, one)))
+                of_classes = YesNoCollector(one, _excluded(manifest, one))
             elif one.label not in asked_before:
                 asked_before |= {other.label for other in asked.wanted}
-                collectors.append(ClassCollector(asked))
+                of_classes = ClassCollector(asked)
+            else:
+                continue
+            of_classes.of_each = of_each_lesion(manifest, one, wanted)
+            collectors.append(of_classes)
         else:
             collectors += [PlaceCollector(one)] if one.is_lesion else []
             collectors += [OutlineCollector(one)] if what == "segment" else []

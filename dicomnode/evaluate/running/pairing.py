@@ -83,7 +83,8 @@ def _unique_keys(cases: Sequence[CaseName]) -> dict[tuple[str, ...], int]:
     """Return the place of each case by each key that is its alone."""
     keys: list[tuple[tuple[str, ...], int]] = []
     for n, one in enumerate(cases):
-        keys += [((one.study_instance_uid,), n), ((one.study_instance_uid, one.series_instance_uid), n)]
+        study = (one.study_instance_uid, one.lesion)
+        keys += [(study, n), ((*study, one.series_instance_uid), n)]
     counts = Counter(key for key, _ in keys)
     return {key: n for key, n in keys if counts[key] == 1}
 

@@ -9,11 +9,12 @@ from typing import Final
 import numpy as np
 
 from dicomnode.analyse.radiomics import units_of
-from dicomnode.engine import EnginePackage
+from dicomnode.engine import EnginePackage, OutputSpec
 from dicomnode.evaluate.data import LabelledStudy
 from dicomnode.evaluate.running import Answer, Answerer
 from dicomnode.faults import ENGINE_WITHOUT_FEATURES, NodeError
 from dicomnode.learn.features.gathered import Gathered, MadeOf, MadeRow, RowLeftOut, gathered
+from dicomnode.learn.features.of_found import lesions_with_features, rows_of_found
 from dicomnode.learn.features.table import RowKey
 from dicomnode.values import FeatureVector, Progress, no_progress
 
@@ -35,10 +36,13 @@ def rows_by_engine(
     """Run an engine on all studies, as the node would, and take the row of features that it gives of each.
 
     The labels of a row are those of its study and of the series that was taken. Of an engine that takes
-    several series of a study the first row stays. Raises NodeError: ENGINE_WITHOUT_FEATURES, and what stops
-    an engine.
+    several series of a study the first row stays. Of one that gives features of lesions alone a row is a
+    lesion (`rows_of_found`). Raises NodeError: ENGINE_WITHOUT_FEATURES, and what stops an engine.
     """
     package = answerer.package
+    of_lesions = lesions_with_features(package.manifest)
+    if of_lesions is not None and not _of_studies(package):
+        return rows_of_found(studies, answerer, of_lesions, progress)
     source = _source(package)
     rows: list[MadeRow] = []
     left_out: list[RowLeftOut] = []
@@ -69,11 +73,16 @@ def rows_by_engine(
 
 def _source(package: EnginePackage) -> _Source:
     manifest = package.manifest
-    given = [output for output in manifest.output if output.what == "features"]
+    given = _of_studies(package)
     if len(given) != 1:
         which = " as an [[output]]" if not given else f" of one kind, but {len(given)}: one is needed"
         raise NodeError(ENGINE_WITHOUT_FEATURES, engine=manifest.name, which=which)
     return _Source(label=given[0].label, measured=manifest.step_named(given[0].step).algorithm is not None)
+
+
+def _of_studies(package: EnginePackage) -> list[OutputSpec]:
+    manifest = package.manifest
+    return [one for one in manifest.output if one.what == "features" and manifest.each_of(one) is None]
 
 
 def _vector(answer: Answer, source: _Source) -> FeatureVector | None:

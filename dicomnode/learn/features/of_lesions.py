@@ -6,13 +6,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-import numpy as np
-
 from dicomnode.analyse.algorithms.radiomics import RADIOMICS
-from dicomnode.analyse.grids import Bool, Box, box_of, cropped
-from dicomnode.analyse.onto import onto
-from dicomnode.analyse.radiomics import BIN_WIDTH, NAMES, VERSION, TooLittleError, row_of_region, units_of
-from dicomnode.analyse.resample import Prepared, resample
+from dicomnode.analyse.radiomics import (
+    BIN_WIDTH,
+    NAMES,
+    VERSION,
+    TooLittleError,
+    around_lesion,
+    at_spacing,
+    row_of_region,
+    units_of,
+)
+from dicomnode.analyse.resample import Prepared
 from dicomnode.assemble import Stack, load_volume
 from dicomnode.evaluate.data import LabelledStudy
 from dicomnode.faults import SHAPES_NEED_IMAGING, NodeError
@@ -22,15 +27,12 @@ from dicomnode.values import (
     AnnotatedSegment,
     Annotation,
     Float64,
-    Grid,
-    Mask,
     Progress,
     Volume,
     no_progress,
 )
 
 _STAGE = "features"
-_AROUND_MM = 6.0  # of a lesion is resampled with it, for the gradient at its edge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,42 +174,11 @@ def _measured(volume: Volume, annotation: Annotation, segment: AnnotatedSegment,
     """Measure a segment on voxels of equal sides. Raises TooLittleError."""
     if annotation.grid is None:
         raise TooLittleError("its object lies on no images")
-    box, inside = _inside(segment.mask, annotation.grid, volume.grid)
-    image = Prepared(np.ascontiguousarray(volume.voxels[box]), cropped(volume.grid, box))
+    images = Prepared(volume.voxels, volume.grid)
+    image, inside = around_lesion(images, segment.mask, annotation.grid)
     if plan.spacing_mm is not None:
-        mask = Prepared(inside.astype(np.float32), image.grid)
-        image = resample(image, (plan.spacing_mm,) * 3)
-        inside = _onto(mask, image.grid)
+        image, inside = at_spacing(image, inside, plan.spacing_mm)
     return row_of_region(image, inside, plan.bin_width, plan.names)
-
-
-def _inside(mask: Mask, of: Grid, grid: Grid) -> tuple[Box, Bool]:
-    """Return the box of a mask and its margin in the grid of the images, and the mask in it.
-
-    Raises TooLittleError where it lies beside the images.
-    """
-    margin = max(2, round(_AROUND_MM / min(grid.spacing_kji_mm)))
-    if of.same_as(grid):  # the usual case: only the box is unpacked
-        spans = [
-            (max(a - margin, 0), min(b + margin, n))
-            for (a, b), n in zip(mask.box_kji, grid.shape_kji, strict=True)
-        ]
-        inside = np.zeros([b - a for a, b in spans], dtype=bool)
-        k, j, i = (slice(a - low, b - low) for (a, b), (low, _) in zip(mask.box_kji, spans, strict=True))
-        inside[k, j, i] = mask.crop()
-        k, j, i = (slice(a, b) for a, b in spans)
-        return (k, j, i), inside
-    everywhere = _onto(Prepared(mask.to_array().astype(np.float32), of), grid)
-    box = box_of(everywhere, margin=margin)
-    if box is None:
-        raise TooLittleError("it lies beside the images")
-    return box, everywhere[box]
-
-
-def _onto(mask: Prepared, grid: Grid) -> Bool:
-    """Put a mask on another grid: interpolated, and cut at one half."""
-    found: Bool = onto(mask, grid, 0.0, no_progress)[0] > 0.5
-    return found
 
 
 def _told(annotations: Iterable[Annotation], of: Annotation, segment: AnnotatedSegment) -> dict[str, str]:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from dicomnode.engine import Draft, EnginePackage
 from dicomnode.faults import DRAFT_WRONG, ENGINE_WITHOUT_FEATURES, FEATURES_DIFFER, NodeError
+from dicomnode.learn.features.of_found import column_of, lesions_with_features
 from dicomnode.learn.features.table import FeatureTable
 from dicomnode.learn.heads.anomaly import AnomalyHead
 from dicomnode.learn.heads.cases import Cases, means_yes
@@ -55,6 +56,10 @@ def draft_with_head(
     step["interpret"] = "classes"
     step["classes"] = {"activation": "none", "names": list(cases.classes)}
     told = cases.classes if cases.positive is None else (cases.positive,)
+    scored = _scored(package, wanted) if table.of_lesions and cases.positive is not None else None
+    if scored is not None:
+        score = {"of": STEP, "channel": cases.classes.index(cases.positive or "")}
+        return _draft(package, step, [], head, wanted, {scored: score})
     outputs = [
         {
             "classification": label_of(_type(name, wanted)["meaning"]),
@@ -82,18 +87,20 @@ def draft_with_detector(
     return _draft(package, step, outputs, head, wanted)
 
 
-def features_step(package: EnginePackage, names: tuple[str, ...] | None = None) -> str:
+def features_step(
+    package: EnginePackage, names: tuple[str, ...] | None = None, *, of_lesions: bool = False
+) -> str:
     """Return what gives the features of an engine: a step, or "step/head".
 
-    names: of a table that must be what it gives. Raises NodeError: ENGINE_WITHOUT_FEATURES where it gives
-    none, or several rows of them; FEATURES_DIFFER.
+    names: of a table that must be what it gives. of_lesions: of each lesion, and not of a study. Raises
+    NodeError: ENGINE_WITHOUT_FEATURES where it gives none, or several rows of them; FEATURES_DIFFER.
     """
     manifest = package.manifest
     found = [
         (f"{step.name}/{head.name}" if step.head else step.name, head)
         for step in manifest.step
         for head in step.heads
-        if head.interpret == "features"
+        if head.interpret == "features" and (step.each is not None) is of_lesions
     ]
     if len(found) != 1:
         which = "" if not found else f" of one step: {', '.join(name for name, _ in found)} give some"
@@ -125,21 +132,24 @@ def _own_code(name: str) -> dict[str, str]:
 
 
 def _step(package: EnginePackage, table: FeatureTable, head: ExportedHead) -> dict[str, Any]:
-    source = features_step(package, table.names)
+    of_found = table.of_lesions and lesions_with_features(package.manifest) is not None
+    source = features_step(package, table.names, of_lesions=of_found)
     if table.engine_digest and table.engine_digest != package.digest:
         difference = (
             f"the table is of an engine {table.engine_digest[:12]}, this one is {package.digest[:12]}"
         )
         raise NodeError(FEATURES_DIFFER, engine=package.manifest.name, difference=difference)
-    if table.of_lesions:
-        difference = "its rows are lesions, and an engine gives features of a study"
+    if table.of_lesions and not (of_found and table.engine_digest):
+        difference = "its rows are lesions that this engine has not found: it sees others in service"
         raise NodeError(FEATURES_DIFFER, engine=package.manifest.name, difference=difference)
     if STEP in [step.name for step in package.manifest.step]:
         problem = f"it has a step {STEP} already"
         raise NodeError(DRAFT_WRONG, name=package.manifest.name, problems=problem)
     low, high = head.low, head.high
+    each = package.manifest.step_named(source).each if of_found else None
     return {
         "name": STEP,
+        **({"each": each} if each is not None else {}),
         "network": FILE,
         "inputs": {"row": {"of": source}},
         "window": "whole",
@@ -148,13 +158,27 @@ def _step(package: EnginePackage, table: FeatureTable, head: ExportedHead) -> di
     }
 
 
+def _scored(package: EnginePackage, wanted: Wanted) -> str | None:
+    """Return the label of the lesions of which the head tells whether they are some; None: it tells more."""
+    of_lesions = lesions_with_features(package.manifest)
+    label = of_lesions[0].label if of_lesions is not None else ""
+    return label if of_lesions is not None and wanted.column == column_of(label) else None
+
+
+def _with_score(output: Mapping[str, Any], scores: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    label = str(output.get("segment", output.get("region", "")))
+    return {**output, "score": dict(scores[label])} if label in scores else dict(output)
+
+
 def _draft(
     package: EnginePackage,
     step: dict[str, Any],
     outputs: list[dict[str, Any]],
     head: ExportedHead,
     wanted: Wanted,
+    scores: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Draft:
+    """Put the step and its outputs behind those of the engine. scores: of outputs of lesions, by label."""
     table = tomllib.loads((package.folder / "engine.toml").read_text(encoding="utf-8"))
     table.pop("schema", None)
     networks = {FILE: head.content}
@@ -173,7 +197,7 @@ def _draft(
             "title": wanted.title or f"{table['title']}, with a head on its features",
             "use": table.get("use", USE),
             "step": [*table["step"], step],
-            "output": [*table["output"], *outputs],
+            "output": [*(_with_score(one, scores or {}) for one in table["output"]), *outputs],
         },
         networks=networks,
         card=wanted.card,

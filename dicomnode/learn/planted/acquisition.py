@@ -22,6 +22,7 @@ _FWHM: Final = 2.3548  # of a Gaussian, in its SD
 _THICK_MM: Final = (1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0)
 _HOW_OFTEN: Final = (0.20, 0.20, 0.10, 0.15, 0.15, 0.10, 0.05, 0.05)
 _LOUDEST_HU: Final = 80.0
+_ADDED_HU: Final = 60.0  # most noise that a real scan is given beside its own: as of a sharp kernel
 _TRUNCATE: Final = 2.5  # of kernels, in their SD: what MARGIN is enough for
 _WIDE: Final = 0.8  # voxels: what a sharp kernel raises edges against
 
@@ -111,7 +112,7 @@ def rescanned(hu: Float32, rng: np.random.Generator) -> Float32:
     image = hu
     if rng.uniform() < 0.5:
         grain = float(rng.uniform(0.3, 0.9))
-        image = image + noise_like(image.shape, (0.4, grain, grain), float(rng.uniform(0.0, 35.0)), rng)
+        image = image + noise_like(image.shape, (0.4, grain, grain), float(rng.uniform(0.0, _ADDED_HU)), rng)
     kind = rng.uniform()
     if kind < 0.3:
         image = ndimage.gaussian_filter(image, float(rng.uniform(0.2, 0.6)), truncate=_TRUNCATE)

@@ -22,6 +22,7 @@ from dicomnode.assemble import Stack, load_volume, read_studies
 from dicomnode.evaluate.data.labels import KeyKind
 from dicomnode.evaluate.data.lesion_tables import LesionRow, read_lesions, wrong_lesions
 from dicomnode.faults import BACKGROUND_LEFT_OUT, NodeError
+from dicomnode.learn.planted.grain import noise_of
 from dicomnode.learn.planted.world import HIGHEST_HU, LOWEST_HU, SPACING_MM, Balls, World, world_from
 from dicomnode.values import Grid, Progress, Refusal, RemarkKind, no_progress
 from dicomnode.values.codes import HOUNSFIELD
@@ -120,13 +121,9 @@ def real_world(background: Background) -> World | Refusal:
     inside, _ = onto(Prepared(lungs.astype(np.float32), anatomy.grid), fine.grid, 0.0, no_progress)
     k_mm = image.grid.spacing_kji_mm[0]
     sigma = max(_LEAST_SIGMA, k_mm / _FWHM / SPACING_MM)
-    return world_from(
-        background.uid,
-        np.asarray(fine.voxels),
-        inside >= 0.5,
-        _balls(background, fine.grid),
-        (sigma, _SIGMA_IN_PLANE, _SIGMA_IN_PLANE),
-    )
+    hu, blur = np.asarray(fine.voxels, dtype=np.float32), (sigma, _SIGMA_IN_PLANE, _SIGMA_IN_PLANE)
+    noise = noise_of(hu, inside >= 0.5, blur)
+    return world_from(background.uid, hu, inside >= 0.5, _balls(background, fine.grid), blur, noise)
 
 
 _SIDES: Final = ("right", "left")

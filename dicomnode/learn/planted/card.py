@@ -8,7 +8,7 @@ from dicomnode.evaluate import Interval
 from dicomnode.learn.planted.calibration import FALSE_ALARMS, Line
 from dicomnode.learn.planted.figures import Table
 from dicomnode.learn.planted.order import Made
-from dicomnode.learn.planted.patches import KINDS, SIDE, SIZES_MM
+from dicomnode.learn.planted.patches import KINDS, SIDE, SIZES_MM, real_part
 from dicomnode.learn.planted.world import SPACING_MM
 
 _LIMITS: Final = (
@@ -73,7 +73,9 @@ def _learned_from(made: Made) -> list[str]:
     ]
     if not made.real:
         return [*lines, "No real scan."]
-    lines.append(f"{len(made.real)} real scans as texture, half of the patches. Never judge it on these:")
+    scans = "real scan" if len(made.real) == 1 else "real scans"
+    part = f"{100 * real_part(len(made.real)):.0f} %"
+    lines.append(f"{len(made.real)} {scans} as texture, {part} of the patches. Never judge it on these:")
     lines += [f"series {uid}, digest {digest}" for uid, digest in made.real]
     if made.left_out:
         lines.append(f"{len(made.left_out)} further real scans were refused, as their lungs were not sure.")

@@ -16,6 +16,7 @@ from dicomnode.analyse.grids import Float32
 from dicomnode.engine import CentreHeat
 from dicomnode.evaluate import StudyOutcome, match_candidates, study_outcome, volume_error
 from dicomnode.learn.planted.acquisition import draw_exposure, scanned
+from dicomnode.learn.planted.grain import as_scanned
 from dicomnode.learn.planted.looking import Candidate, Run, candidates_in, grid_of
 from dicomnode.learn.planted.patches import HIDDEN, KINDS, centre_of, draw_seat
 from dicomnode.learn.planted.world import SPACING_MM, World
@@ -89,7 +90,7 @@ def exam_of(world: World, seed: int) -> Exam:
             plan = draw_plan(rng, float(np.exp(rng.uniform(np.log(low), np.log(high)))), KINDS)
             lump = draw_lump(plan, (SPACING_MM,) * 3, rng)
             if world.is_real:
-                lump = lump.blurred(world.sigma_kji)
+                lump = as_scanned(lump, world.sigma_kji, world.noise_hu, rng)
             for _ in range(_TRIALS):
                 seat = draw_seat(spots, rng)
                 at = _point(grid.to_lps_mm(seat))

@@ -23,7 +23,7 @@ TRAINED_FROM: Final = 200_000
 MOST_WORLDS: Final = 5_000
 MOST_SEED: Final = 1_000
 _MINED_AT: Final = (0.35, 0.6, 0.8)  # of all steps
-_DRAFT: Final = 2  # of the recipe: goes up when equal orders would give other weights
+_DRAFT: Final = 3  # of the recipe: goes up when equal orders would give other weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,9 @@ from scipy import ndimage
 
 from dicomnode.analyse.grids import Bool, Float32
 from dicomnode.learn.planted.acquisition import MARGIN, draw_exposure, rescanned, scanned
+from dicomnode.learn.planted.grain import as_scanned
+from dicomnode.learn.planted.masses import draw_mass
+from dicomnode.learn.planted.slabs import OFTEN, cut_off
 from dicomnode.learn.planted.targets import Cells, Centre, cells_of
 from dicomnode.learn.planted.world import SPACING_MM, World
 from dicomnode.phantom.lumps import Kind, PlantedLump, draw_lump, draw_plan, plant_lump
@@ -29,7 +32,7 @@ KINDS: Final[Mapping[Kind, float]] = MappingProxyType(
 )
 """How often each kind is planted. Ground glass more often than it occurs: the first version missed it."""
 
-SIZES_MM: Final = ((0.55, 3.0, 8.0), (0.30, 6.0, 16.0), (0.15, 12.0, 32.0))
+SIZES_MM: Final = ((0.50, 3.0, 8.0), (0.30, 6.0, 16.0), (0.20, 12.0, 40.0))
 """How often, and from where to where (log-uniform). Small ones more often, since those were missed."""
 
 HIDDEN: Final = 0.25
@@ -71,7 +74,7 @@ class Patch:
 
 
 def draw_patch(grounds: Sequence[Ground], seed: int, number: int) -> Patch:
-    """Draw the patch of a number. Worlds come equally often; with one or more real, half of the patches."""
+    """Draw the patch of a number. Of the real worlds each comes as often, and so does each of the others."""
     rng = np.random.default_rng([seed, _PATCH, number])
     ground = _one_of(grounds, rng)
     world, side = ground.world, SIDE + 2 * MARGIN
@@ -82,8 +85,11 @@ def draw_patch(grounds: Sequence[Ground], seed: int, number: int) -> Patch:
     shown = rescanned(hu, rng) if world.is_real else scanned(hu, draw_exposure(rng), rng)
     inner = (slice(MARGIN, MARGIN + SIDE),) * 3
     within = [replace(one, at=_less(one.at, MARGIN)) for one in centres]
+    shown, mask, ignore = shown[inner].copy(), mask[inner].copy(), ignore[inner].copy()
+    if rng.uniform() < OFTEN:
+        within = cut_off(shown, mask, ignore, within, rng)
     cells = cells_of((SIDE, SIDE, SIDE), within)
-    fine: list[NDArray[Any]] = [shown[inner], mask[inner].astype(np.uint8), ignore[inner].astype(np.uint8)]
+    fine: list[NDArray[Any]] = [shown, mask.astype(np.uint8), ignore.astype(np.uint8)]
     fine, coarse = _turned(fine, [cells.heat, cells.size, cells.sized], rng)
     return Patch(hu=fine[0], mask=fine[1], ignore=fine[2], cells=Cells(*coarse))
 
@@ -93,10 +99,18 @@ def _less(at: tuple[float, float, float], by: int) -> tuple[float, float, float]
     return k - by, j - by, i - by
 
 
+def real_part(count: int) -> float:
+    """Say how many of the patches lie in `count` real worlds: with more of them more, but half at most.
+
+    One scan that is seen ten thousand times is known by heart, and what is new to it is called a nodule.
+    """
+    return 0.5 * count / (count + 1)
+
+
 def _one_of(grounds: Sequence[Ground], rng: np.random.Generator) -> Ground:
     real = [one for one in grounds if one.world.is_real]
     drawn = [one for one in grounds if not one.world.is_real]
-    some = real if real and (not drawn or rng.uniform() < 0.5) else drawn
+    some = real if real and (not drawn or rng.uniform() < real_part(len(real))) else drawn
     return some[int(rng.integers(len(some)))]
 
 
@@ -176,11 +190,11 @@ def _planted(
             < (one.diameter_mm + plan.diameter_mm) / 2.0 + _APART_MM
             for one in centres
         )
-        lump = draw_lump(plan, (SPACING_MM,) * 3, rng)
+        lump = draw_mass(draw_lump(plan, (SPACING_MM,) * 3, rng), rng)
         if too_near or ignore[tuple(seat)]:
             continue
         if world.is_real:
-            lump = lump.blurred(world.sigma_kji)
+            lump = as_scanned(lump, world.sigma_kji, world.noise_hu, rng)
         planted = plant_lump(hu, lungs, lump, (int(seat[0]), int(seat[1]), int(seat[2])))
         if planted.kept < HIDDEN:
             ignore[planted.at] |= ndimage.binary_dilation(planted.inside, iterations=2)

@@ -25,7 +25,7 @@ from dicomnode.faults import RUN_NOT_WRITTEN, NodeError
 SPACING_MM: Final = 1.25
 """Of all worlds, along all axes: what the engine prepares its input to."""
 
-FORM: Final = 1
+FORM: Final = 2
 """Goes up when a world or its places would be others: what is kept of an earlier form is made again."""
 
 AROUND: Final = 16
@@ -46,8 +46,9 @@ class World:
 
     name: of a procedural one its seed, of a real one its Series Instance UID. hu: int16; of procedural ones
     before any scanner. lungs: uint8 (k, j, ceil(i / 8)), packed bits. sigma_kji: of the blur that a real scan
-    has, in voxels; zeros of a procedural one, which has none. balls: float32 (n, 4), index k, j, i and radius
-    in voxels: what is there is neither nodule nor none. places: int16 (m, 3) by "lung", "pleura", "vessel".
+    has, in voxels; zeros of a procedural one, which has none. noise_hu: SD of its noise, 0 if not known.
+    balls: float32 (n, 4), index k, j, i and radius in voxels: what is there is neither nodule nor none.
+    places: int16 (m, 3) by "lung", "pleura", "vessel".
     """
 
     name: str
@@ -56,6 +57,7 @@ class World:
     sigma_kji: tuple[float, float, float]
     balls: Balls
     places: Mapping[str, Place]
+    noise_hu: float = 0.0
 
     @property
     def is_real(self) -> bool:
@@ -83,6 +85,7 @@ def world_from(
     lungs: Bool,
     balls: Balls,
     sigma_kji: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    noise_hu: float = 0.0,
 ) -> World:
     """Make a world of a whole chest: cut down to its lungs and what is around them.
 
@@ -107,6 +110,7 @@ def world_from(
         sigma_kji=sigma_kji,
         balls=balls,
         places={kind: _some(mask, draw) for kind, mask in kinds.items()},
+        noise_hu=noise_hu,
     )
 
 
@@ -131,7 +135,12 @@ def write_world(world: World, folder: Path) -> None:
             }
             for name, array in arrays.items():
                 np.save(staged / f"{name}.npy", array)
-            facts = {"form": FORM, "name": world.name, "sigma_kji": list(world.sigma_kji)}
+            facts = {
+                "form": FORM,
+                "name": world.name,
+                "sigma_kji": list(world.sigma_kji),
+                "noise_hu": world.noise_hu,
+            }
             (staged / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
             if folder.exists():  # of another form, or damaged
                 shutil.rmtree(folder)
@@ -157,6 +166,7 @@ def open_world(folder: Path) -> World | None:
             sigma_kji=(k, j, i),
             balls=np.load(folder / "balls.npy"),
             places={kind: np.load(folder / f"{kind}.npy") for kind in ("lung", "pleura", "vessel")},
+            noise_hu=float(facts["noise_hu"]),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None

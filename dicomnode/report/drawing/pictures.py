@@ -23,7 +23,7 @@ from dicomnode.report.drawing.scene import Box, Scene, scene_of
 from dicomnode.report.heading.identity import mark_of
 from dicomnode.report.words.conclusion import conclusion
 from dicomnode.report.words.sentences import site_text
-from dicomnode.report.words.wording import position, score_text, volume_text
+from dicomnode.report.words.wording import position, present_classes, score_text, volume_text
 from dicomnode.values import Findings, Region, RegionKind, RemarkKind, Segment, Volume
 from dicomnode.values.colours import Rgb
 
@@ -215,7 +215,8 @@ def _wrapped(text: str, size: int) -> list[str]:
 
 def _headline(target: Segment | Region) -> str:
     score = f"   {score_text(target.score, calibrated=target.calibrated)}" if target.score is not None else ""
-    return f"{target.label}   {target.type.meaning}{site_text(target)}{score}"
+    classes = "".join(f"   {one}" for one in present_classes(target))
+    return f"{target.label}   {target.type.meaning}{site_text(target)}{score}{classes}"
 
 
 def _numbers(target: Segment | Region, scene: Scene) -> str:

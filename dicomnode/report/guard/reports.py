@@ -25,6 +25,7 @@ from dicomnode.values import Findings, Float64, Grid, Region, RegionKind, Segmen
 
 _ENHANCED, _IN_SPACE = "1.2.840.10008.5.1.4.1.1.88.22", "1.2.840.10008.5.1.4.1.1.88.34"
 _GROUP, _TRACKING_UID, _FINDING, _SIDE = "125007", "112040", "121071", "272741003"
+_PRESENT, _ABSENT = "52101004", "272519000"
 _CENTRE: Final = 0.5  # of the first pixel
 _HALF_A_SLICE: Final = 0.51
 
@@ -52,6 +53,7 @@ def check_report(content: bytes, findings: Findings, *, patient_id: str | None =
         if not own:
             raise differs(f"{found.label!r} is not in the report")
         _check_words(own, found)
+        _check_classes(own, found)
         for group in own:
             for one in group.get("ContentSequence", ()):
                 if one.ValueType in {"SCOORD", "SCOORD3D"}:
@@ -67,6 +69,19 @@ def _check_words(groups: Sequence[Dataset], found: Found) -> None:
         kinds = [one.ConceptCodeSequence[0].CodeValue for one in _of(group, _FINDING)]
         equal(f"type of {found.label!r}", kinds, [found.type.value])
     equal(f"side of {found.label!r}", sides, {found.laterality.value} if found.laterality else set())
+
+
+def _check_classes(groups: Sequence[Dataset], found: Found) -> None:
+    """Compare the classes that groups say a finding has, or has not, with those that were found."""
+    kinds = {one.type.value for one in found.classes}
+    said = {
+        (_concept(item), item.ConceptCodeSequence[0].CodeValue)
+        for group in groups
+        for item in group.get("ContentSequence", ())
+        if item.ValueType == "CODE" and _concept(item) in kinds
+    }
+    wanted = {(one.type.value, _PRESENT if one.present else _ABSENT) for one in found.classes}
+    equal(f"classes of {found.label!r}", said, wanted)
 
 
 def _is_side(item: Dataset) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 
 from dicomnode.report.outlines.drawn_slices import DrawnSegment
 from dicomnode.report.words.sentences import site_text
-from dicomnode.report.words.wording import score_text, size_text
+from dicomnode.report.words.wording import present_classes, score_text, size_text
 from dicomnode.values import FindingKind, Findings, Region, Segment
 
 LINE_BREAK: Final = "\r\n"
@@ -39,13 +39,14 @@ def words_of_segment(one: DrawnSegment, findings: Findings) -> FindingWords:
         numbers += f", long axis {np.linalg.norm(np.subtract(*segment.long_axis_lps_mm)):.1f} mm"
     score = [score_text(segment.score, calibrated=segment.calibrated)] if segment.score is not None else []
     said = left_out(one)
-    return FindingWords((name_of(segment), numbers, *score), (said,) if said else ())
+    lines = (name_of(segment), numbers, *score, *present_classes(segment))
+    return FindingWords(lines, (said,) if said else ())
 
 
 def words_of_region(region: Region) -> FindingWords:
-    """Name and score of a region."""
+    """Name, score and classes of a region."""
     score = [score_text(region.score, calibrated=region.calibrated)] if region.score is not None else []
-    return FindingWords((name_of(region), *score))
+    return FindingWords((name_of(region), *score, *present_classes(region)))
 
 
 def name_of(found: Segment | Region) -> str:

@@ -26,7 +26,7 @@ from dicomnode.report.outlines.outlines import Ring, slices_of
 from dicomnode.report.outlines.placed import PlacedSlices, decimal_strings, reference_of
 from dicomnode.report.uids import ResultUids
 from dicomnode.report.words.sentences import site_text
-from dicomnode.report.words.wording import score_text, volume_mm3
+from dicomnode.report.words.wording import present_classes, score_text, volume_mm3
 from dicomnode.values import FindingKind, Segment
 
 MOST_POINTS: Final = 2_000_000
@@ -138,6 +138,7 @@ def _region(number: int, segment: Segment, contours: _Contours, imprint: Imprint
     said = f"{segment.type.meaning}{site_text(segment)}"
     if segment.score is not None:
         said += f", {score_text(segment.score, calibrated=segment.calibrated)}"
+    said += "".join(f", {one}" for one in present_classes(segment))
     if contours.cut:
         said += f". No contours: they would have {contours.points} points"
     item.ROIDescription = f"{said}. {segment.tracking_id}, {segment.tracking_uid}."[:_ST_MAX]

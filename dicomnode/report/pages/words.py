@@ -20,7 +20,15 @@ from dicomnode.report.sr.measured import measured_of, rounded
 from dicomnode.report.words.changes import change_sentences, change_word
 from dicomnode.report.words.conclusion import conclusion
 from dicomnode.report.words.sentences import remarks, site_text
-from dicomnode.report.words.wording import inside, number_text, percent, place_text, size_text
+from dicomnode.report.words.wording import (
+    answer_text,
+    inside,
+    joined,
+    number_text,
+    percent,
+    place_text,
+    size_text,
+)
 from dicomnode.values import FindingKind, Findings, Measurement, Region, Segment
 from dicomnode.values.codes import HOUNSFIELD, MILLIMETRE
 from dicomnode.values.colours import Rgb, next_colour
@@ -121,6 +129,7 @@ def numbers_of(found: Found, imprint: Imprint) -> list[tuple[str, str]]:
     told: list[tuple[str, str]] = []
     if found.score is not None:
         told.append(("Calibrated probability" if found.calibrated else "Score", percent(found.score)))
+    told += [(one.type.meaning, answer_text(one)) for one in found.classes]
     if isinstance(found, Segment):
         told.append((_size_name(findings), size_text(found, findings)))
         # The size is told already, in the unit that people use for such a size
@@ -205,6 +214,7 @@ def _table(imprint: Imprint) -> Table:
         ("Long axis", lambda one: _axis(one, findings)),
         ("Mean", lambda one: _mean(one, findings)),
         ("Score", lambda one: "" if one.score is None else percent(one.score)),
+        ("Class", lambda one: joined([each.type.meaning for each in one.classes if each.present])),
         ("Seen on", lambda one: slice_name(imprint, key_slice(one, findings)) if one in lesions else ""),
     ]
     # A column that says nothing of anything takes no room

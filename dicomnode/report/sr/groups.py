@@ -24,7 +24,7 @@ from dicomnode.report.sr.key_frames import KeyFrames, key_frames
 from dicomnode.report.sr.measured import measured_of
 from dicomnode.report.sr.numbers import NumberWriter, percent
 from dicomnode.report.sr.picture_regions import pictures_looked_at, region_of_segment
-from dicomnode.report.sr.regions import finding_sites, image_region_of, side_alone
+from dicomnode.report.sr.regions import evaluations_of, finding_sites, image_region_of
 from dicomnode.report.sr.segment_regions import outline_of_segment
 from dicomnode.report.uids import ResultUids
 from dicomnode.values import (
@@ -101,7 +101,7 @@ class GroupWriter:
         # Of an organ, the organ itself is the site: that is where its side stands
         site = segment.site or (segment.type if segment.kind is FindingKind.ANATOMY else None)
         tracking = sr.TrackingIdentifier(uid=segment.tracking_uid, identifier=segment.tracking_id)
-        sites, side = finding_sites(site, segment.laterality), side_alone(site, segment.laterality)
+        sites, said = finding_sites(site, segment.laterality), evaluations_of(segment, site)
         region = self._region_of(number, segment)
         if region is not None:
             return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
@@ -111,7 +111,7 @@ class GroupWriter:
                 finding_sites=sites,
                 algorithm_id=None if measurements else self._numbers.algorithm(segment.algorithm),
                 measurements=measurements or None,
-                qualitative_evaluations=side,
+                qualitative_evaluations=said,
             )
         return sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
             tracking,
@@ -119,7 +119,7 @@ class GroupWriter:
             finding_type=c.coded(segment.type),
             finding_sites=sites,
             measurements=measurements,
-            qualitative_evaluations=side,
+            qualitative_evaluations=said,
         )
 
     def _region_of(self, number: int, segment: Segment) -> sr.ImageRegion | sr.ImageRegion3D | None:
@@ -152,7 +152,7 @@ class GroupWriter:
         measurements = self._numbers.of_finding(region, region.measurements)
         tracking = sr.TrackingIdentifier(uid=region.tracking_uid, identifier=region.tracking_id)
         algorithm = None if measurements else self._numbers.algorithm(region.algorithm)
-        side = side_alone(region.site, region.laterality)
+        said = evaluations_of(region, region.site)
         where = image_region_of(self.imprint, region, self.profile.spatial)
         if where is not None:
             return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
@@ -162,7 +162,7 @@ class GroupWriter:
                 finding_sites=finding_sites(region.site, region.laterality),
                 algorithm_id=algorithm,
                 measurements=measurements or None,
-                qualitative_evaluations=side,
+                qualitative_evaluations=said,
             )
         return sr.MeasurementsAndQualitativeEvaluations(
             tracking,
@@ -170,7 +170,7 @@ class GroupWriter:
             finding_sites=finding_sites(region.site, region.laterality),
             algorithm_id=algorithm,
             measurements=measurements or None,
-            qualitative_evaluations=side,
+            qualitative_evaluations=said,
         )
 
     def _classification(self, one: Classification) -> Group:

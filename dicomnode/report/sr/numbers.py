@@ -55,9 +55,13 @@ class NumberWriter:
     def of_finding(
         self, found: Segment | Region, measurements: Sequence[Measurement]
     ) -> list[sr.Measurement]:
-        """Write the measurements of a finding, and its score as the last of them."""
+        """Write the measurements of a finding, its score, and those of its classes, by what made them."""
         score = score_of(found)
-        return self.numbers((*measurements, *([] if score is None else [score])), found.algorithm)
+        written = self.numbers((*measurements, *([] if score is None else [score])), found.algorithm)
+        for one in found.classes:
+            concept = c.concept_of_class(one.type, calibrated=one.calibrated)
+            written.append(self.number(percent(concept, one.probability), one.algorithm))
+        return written
 
     def with_interval(self, one: Measurement, algorithm: str) -> list[sr.Measurement]:
         """Write a number, the ends of its interval and what part of the cases lies within, each by itself.

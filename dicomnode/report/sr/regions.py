@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from dicomnode.report.concepts import LATERALITY, coded
+from dicomnode.report.concepts import ABSENT, LATERALITY, PRESENT, coded
 from dicomnode.report.frame_references import image_region
 from dicomnode.report.heading.identity import Imprint
 from dicomnode.report.sr.picture_regions import region_on_picture
 from dicomnode.report.volume_regions import on_slice
-from dicomnode.values import Code, Float64, Region, RegionKind
+from dicomnode.values import Code, Float64, Region, RegionKind, Segment
 
 if TYPE_CHECKING:
     from highdicom import sr
@@ -50,7 +50,7 @@ def _in_space(region: Region, cut_lps_mm: Float64, frame_of_reference_uid: str) 
 
 
 def finding_sites(site: Code | None, laterality: Code | None) -> list[sr.FindingSite] | None:
-    """Write where in the body a finding lies, with its side; a side alone is written by `side_alone`."""
+    """Write where a finding lies, with its side; `evaluations_of` writes a side alone."""
     from highdicom import sr  # noqa: PLC0415  heavy
 
     if site is None:
@@ -58,13 +58,14 @@ def finding_sites(site: Code | None, laterality: Code | None) -> list[sr.Finding
     return [sr.FindingSite(coded(site), laterality=coded(laterality) if laterality else None)]
 
 
-def side_alone(site: Code | None, laterality: Code | None) -> list[sr.QualitativeEvaluation] | None:
-    """Write the side of a finding without a site: TID 1419 and TID 1501 have it below Finding Site only.
+def evaluations_of(found: Segment | Region, site: Code | None) -> list[sr.QualitativeEvaluation] | None:
+    """Write what is said of a finding in codes: its side, where it has no site, and its classes.
 
-    So it is a qualitative evaluation of the group, whose concept the templates leave open.
+    TID 1419 and TID 1501 have a side below Finding Site only, so that without one it is a qualitative
+    evaluation of the group, whose concept the templates leave open. A class is present or absent.
     """
     from highdicom import sr  # noqa: PLC0415  heavy
 
-    if site is not None or laterality is None:
-        return None
-    return [sr.QualitativeEvaluation(coded(LATERALITY), coded(laterality))]
+    said = [(LATERALITY, found.laterality)] if site is None and found.laterality is not None else []
+    said += [(one.type, PRESENT if one.present else ABSENT) for one in found.classes]
+    return [sr.QualitativeEvaluation(coded(name), coded(value)) for name, value in said] or None

@@ -31,6 +31,7 @@ from dicomnode.report.sr.measured import measured_of, rounded
 from dicomnode.report.sr.picture_regions import frames_text
 from dicomnode.report.volume_regions import on_slice
 from dicomnode.report.words.wording import (
+    class_text,
     inside,
     joined,
     number_text,
@@ -77,7 +78,10 @@ def remarks(findings: Findings) -> list[str]:
 
 def _not_calibrated(findings: Findings) -> list[str]:
     """What stands as a probability in a report, and is no more than what a network gave."""
-    names = [inside(one.type.meaning) for one in findings.classifications if not one.calibrated]
+    given = list(findings.classifications)
+    given += [one for found in findings.segments for one in found.classes]
+    given += [one for found in findings.regions for one in found.classes]
+    names = list(dict.fromkeys(inside(one.type.meaning) for one in given if not one.calibrated))
     return [f"Not calibrated: the probability of {joined(names)} is a score of the network."] if names else []
 
 
@@ -152,7 +156,9 @@ def _number(one: Measurement) -> str:
 
 
 def _score(found: Segment | Region) -> str:
-    return "" if found.score is None else f", {score_text(found.score, calibrated=found.calibrated)}"
+    """The score of a finding, and its classes."""
+    score = [] if found.score is None else [score_text(found.score, calibrated=found.calibrated)]
+    return "".join(f", {text}" for text in (*score, *map(class_text, found.classes)))
 
 
 def site_text(found: Segment | Region | Change) -> str:

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from dicomnode.values import Code, Findings, PointLps, Segment
+from dicomnode.values import Classification, Code, Findings, PointLps, Region, Segment
 from dicomnode.values.codes import CUBIC_MILLIMETRE, DAY, NO_UNIT, unit_word
 
 _MM3_PER_ML: Final = 1000.0
@@ -113,6 +113,25 @@ def percent(part: float) -> str:
 def score_text(score: float, *, calibrated: bool) -> str:
     """How much speaks for a finding: "score 87.1 %", or "calibrated probability 87.1 %"."""
     return f"{'calibrated probability' if calibrated else 'score'} {percent(score)}"
+
+
+def class_text(one: Classification) -> str:
+    """A class of one finding: "solid nodule present, score 87.1 %"."""
+    return f"{inside(one.type.meaning)} {answer_text(one)}"
+
+
+def answer_text(one: Classification) -> str:
+    """Whether a finding has a class: "present, score 87.1 %"."""
+    answer = "present" if one.present else "absent"
+    return f"{answer}, {score_text(one.probability, calibrated=one.calibrated)}"
+
+
+def present_classes(found: Segment | Region) -> list[str]:
+    """The classes that a finding has, the surest first, for where there is little room."""
+    present = sorted((one for one in found.classes if one.present), key=lambda one: -one.probability)
+    return [
+        f"{one.type.meaning}, {score_text(one.probability, calibrated=one.calibrated)}" for one in present
+    ]
 
 
 def joined(names: Sequence[str]) -> str:

@@ -162,4 +162,4 @@ def test_a_study_that_was_not_before_has_no_days(days: int) -> None:
 def test_what_a_comparison_measures_is_nothing_that_an_engine_asks_for() -> None:
     assert not set(OF_CHANGES) & set(CONCEPTS)
     assert NODULE not in {one.code for one in OF_CHANGES.values()}
-    assert len({one.code for one in OF_CHANGES.values()} | {one.code for one in CONCEPTS.values()}) == 10
+    assert len({one.code for one in OF_CHANGES.values()} | {one.code for one in CONCEPTS.values()}) == 11

@@ -102,6 +102,7 @@ def test_measures_of_a_box_are_those_by_hand(make_volume):
     assert values["mean_hu"] == pytest.approx(-500.0)
     assert values["sd_hu"] == pytest.approx(np.std([-960, -940, -100, 0]))
     assert values["laa950_percent"] == pytest.approx(25.0)
+    assert values["perc15_hu"] == pytest.approx(-960.0)
     assert values["equivalent_diameter_mm"] == pytest.approx((48 / math.pi) ** (1 / 3))
     # The hull of the faces' midpoints: the corners of the voxels are not reached
     assert values["long_axis_mm"] == pytest.approx(math.hypot(2.0, 0.5))

@@ -81,3 +81,31 @@ def test_a_mask_that_is_cut_by_the_images_reaches_their_edge():
     coarse, source = grid_of((8, 8, 8), (2, 2, 2), (0.5, 0.5, 0.5)), grid_of((16, 16, 16), (1, 1, 1))
     found = onto_source(np.ones((8, 8, 8), dtype=bool), coarse, source)
     assert found.count == 16**3
+
+
+@given(st.sampled_from(TURNS), st.integers(1, 3), st.integers(1, 3), st.integers(0, 2**32 - 1))
+@settings(max_examples=30, deadline=None)
+def test_a_mask_of_whole_voxels_is_repeated_and_nothing_else(turn, slices, pixels, seed):
+    source = grid_of((7, 9, 8), (1.0, 0.7, 0.7), (1.0, 2.0, 3.0), turn)
+    fine = orient(Prepared(np.zeros(source.shape_kji, dtype=bool), source)).grid
+    steps = (slices, pixels, pixels)
+    affine = fine.affine_lps.copy()
+    for column, step in zip((2, 1, 0), steps, strict=True):
+        affine[:3, 3] += fine.affine_lps[:3, column] * (step - 1) / 2
+        affine[:3, column] *= step
+    shape = tuple(-(-size // step) for size, step in zip(fine.shape_kji, steps, strict=True))
+    blocks = np.random.default_rng(seed).random(shape) < 0.4
+    found = onto_source(blocks, type(source)(shape, affine, "1.2.3"), source, whole=True)
+    wide = blocks
+    for axis, (step, size) in enumerate(zip(steps, fine.shape_kji, strict=True)):
+        wide = np.repeat(wide, step, axis=axis).take(range(size), axis=axis)
+    turned = orient(Prepared(found.to_array(), source))
+    assert np.array_equal(np.asarray(turned.voxels), wide)
+
+
+def test_a_voxel_that_lies_in_two_is_interpolated_although_whole_ones_are_asked_for():
+    source = grid_of((12, 12, 12), (1.0, 1.0, 1.0))
+    coarse = grid_of((8, 8, 8), (1.5, 1.5, 1.5), (0.25, 0.25, 0.25))
+    middle = source.to_lps_mm((5.5, 5.5, 5.5))
+    mask = ball(coarse, middle, 4.0)
+    assert onto_source(mask, coarse, source, whole=True) == onto_source(mask, coarse, source)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from dicomnode.analyse.algorithms.airless import Airless
 from dicomnode.analyse.algorithms.plausible import REASONS, REFUSALS, LungFacts, reasons, refused
 
 GOOD = LungFacts(
@@ -68,6 +69,13 @@ def test_at_the_limit_they_are_not_refused(facts):
         (replace(GOOD, mean_hu=-955.0), "mean of -955 HU"),
         (CUT, "cut off the right and left lungs at the top and the right lung at the bottom"),
         (replace(GOOD, dense_ml=3.0), "dense region of about 3 ml"),
+        (
+            replace(GOOD, airless=Airless(wall_left_ml=16.0)),
+            "(0 ml lie between on the right, 16 ml on the left)",
+        ),
+        (replace(GOOD, airless=Airless(uneven_ml=81.0)), "mediastinum is 81 ml larger on the right"),
+        (replace(GOOD, airless=Airless(uneven_ml=-81.0)), "mediastinum is 81 ml larger on the left"),
+        (replace(GOOD, airless=Airless(within_ml=11.0)), "11 ml of dense tissue lie among a lung"),
         (replace(GOOD, extra_air_ml=60.0), "60 ml of air lie beside"),
         (replace(GOOD, airways_ml=0.0, branches=0), "trachea was not found"),
         (replace(GOOD, airways_ml=8.0), "followed over 8 ml"),

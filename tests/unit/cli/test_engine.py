@@ -55,7 +55,9 @@ def test_check_with_a_configuration_takes_openvino_once_it_agrees_and_list_shows
     assert runtime.startswith("openvino ")
     [accepted] = checked["accepted"]
     assert (accepted["step"], accepted["precision"], accepted["passed"]) == ("nodules", "fp32", True)
-    [listed] = next(e for e in document("list", "--config", str(config))["engines"])["runtimes"]
+    [listed] = next(
+        e for e in document("list", "--config", str(config))["engines"] if e["name"] == "lung-ct"
+    )["runtimes"]
     assert listed.pop("when").endswith("+00:00")
     assert listed == accepted
 

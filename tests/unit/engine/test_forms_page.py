@@ -1,4 +1,4 @@
-"""Every example of docs/engines.md is right, and no task is without one."""
+"""Every example of docs/how-to/engine-forms.md is right, and no task is without one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dicomnode.engine import read_manifest
 from dicomnode.engine.manifest.interpretation import Interpret
 from dicomnode.engine.manifest.outputs import KINDS
 
-PAGE = (Path(__file__).parents[3] / "docs" / "engines.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[3] / "docs" / "how-to" / "engine-forms.md").read_text(encoding="utf-8")
 EXAMPLES = dict(re.findall(r"^## ([^\n]+)\n.*?^```toml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
 FIRST = """
 schema = 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -167,6 +168,19 @@ BY_16 = Crop(of="lungs", multiple=16)
 )
 def test_the_range_of_an_input_follows_the_windows_of_the_engine(step, shape, low, best, high):
     assert profile_of(step, network(shape)) == [["x", low, best, high]]
+
+
+def test_a_row_of_numbers_has_as_many_items_as_the_image_beside_it():
+    made = onnx.load_from_string(network(["n", 1, 128, 128]))
+    row = helper.make_tensor_value_info("row", TensorProto.FLOAT, ["n", 3])
+    made.graph.input.append(row)
+    gate = replace(GATE, shape=(), shapes={"x": (1, 1, 128, 128), "row": (1, 3)})
+    step = replace(STEP, gate=gate, inputs={"x": FLAT["x"], "row": Feed(of=("header",))})
+    image, numbers = profile_of(step, made.SerializeToString())
+    assert (image[0], numbers[0]) == ("x", "row")
+    for of_image, of_numbers in zip(image[1:], numbers[1:], strict=True):
+        assert of_image[1:] == [1, 128, 128]
+        assert of_numbers == [of_image[0], 3]
 
 
 def test_a_network_whose_lengths_are_given_needs_no_range():

@@ -9,6 +9,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from dicomnode.engine import list_engines
+from dicomnode.engine.plans.compiled import seeded
+from dicomnode.engine.plans.profiles import profile_of
 from dicomnode.engine.precision import PRECISIONS, Calibration, convert
 from dicomnode.engine.runtimes.contract import Network
 from dicomnode.engine.runtimes.tensorrt import BuildOptions, BuildWatch, InputRange, build_plan
@@ -41,12 +43,21 @@ def refused(trt, content, options=DYNAMIC, row=PLAN_REFUSED):
     return str(caught.value)
 
 
+def networks_that_ship(*, trees: bool):
+    """Each network that ships: forests, which are in ONNX but of no GPU, or all others."""
+    return [
+        (package, step)
+        for package in list_engines()
+        for step in package.manifest.networks
+        if (b"TreeEnsemble" in package.network_bytes(step)) is trees
+    ]
+
+
 def shipped():
     """Each network that ships, in each precision that the node can make of it."""
     return [
         pytest.param(package, step, precision, id=f"{package.manifest.name} {step.network} {precision}")
-        for package in list_engines()
-        for step in package.manifest.networks
+        for package, step in networks_that_ship(trees=False)
         for precision in PRECISIONS
     ]
 
@@ -257,19 +268,24 @@ def test_what_a_key_is_made_of_changes_with_each_option():
 
 @pytest.mark.parametrize(("package", "step", "precision"), shipped())
 def test_every_network_that_ships_becomes_a_plan_in_each_of_its_precisions(trt, package, step, precision):
-    shape, gate = tuple(step.gate.shape), step.gate
-    content = in_precision(package.network_bytes(step), precision, shape, gate.low, gate.high)
-    name = only_input(content)
-    largest = (*shape[:2], *(length * 2 for length in shape[2:]))
-    ranges = InputRange(name=name, smallest=shape, best=shape, largest=largest)
-    built = build_plan(trt, given(content, step.network), BuildOptions(profiles=((ranges,),)))
-    assert len(built) > 10_000
+    content = package.network_bytes(step)
+    if precision != "fp32":
+        content = convert(content, precision, seeded(step))[0]
+    profile = profile_of(step, content)
+    ranges = tuple(
+        InputRange(name=name, smallest=tuple(low), best=tuple(best), largest=tuple(high))
+        for name, low, best, high in profile
+    )
+    options = BuildOptions(profiles=(ranges,)) if ranges else BuildOptions()
+    assert len(build_plan(trt, given(content, step.network), options)) > 10_000
 
 
-def only_input(content: bytes) -> str:
-    import onnx
-
-    graph = onnx.load_from_string(content).graph
-    weights = {one.name for one in graph.initializer}
-    (name,) = (one.name for one in graph.input if one.name not in weights)
-    return name
+def test_a_forest_that_ships_is_refused_by_the_name_of_its_node(trt):
+    """It runs where ONNX Runtime does: the runtimes of a step are tried one after the other."""
+    forests = networks_that_ship(trees=True)
+    assert forests
+    for package, step in forests:
+        with pytest.raises(NodeError) as caught:
+            build_plan(trt, given(package.network_bytes(step), step.network), BuildOptions())
+        assert caught.value.fault is PLAN_REFUSED
+        assert "TreeEnsembleClassifier" in str(caught.value)

@@ -71,6 +71,16 @@ _ONE_OF = replace(
     ),
 )
 _ABSENT_CLASS = replace(_PRESENT, probability=0.04)
+SOLID = Code("SOLID", "99DICOMNODE", "Solid nodule")
+GROUND_GLASS = Code("GROUNDGLASS", "99DICOMNODE", "Ground-glass nodule")
+TYPED = (
+    Classification(
+        label="solid", type=SOLID, probability=0.91, threshold=0.5, algorithm="type 1.0.0", calibrated=True
+    ),
+    Classification(label="glass", type=GROUND_GLASS, probability=0.07, threshold=0.5, algorithm="type 1.0.0"),
+)
+"""What a step for each lesion says of one."""
+
 _AGE = Measurement(
     name="bone_age",
     concept=BONE_AGE,
@@ -180,6 +190,14 @@ KINDS: dict[str, tuple[Findings, list[str]]] = {
             "Nodule: 1 marked (35 mm3); nodule: 2 marked without outline.",
             "Lesions, compared with 365 days before: 1 grown, 1 new, 1 not found now, 2 not compared.",
         ],
+    ),
+    "lesions with classes of their own": (
+        replace(
+            _PLAIN,
+            segments=(replace(_NODULE, classes=TYPED, score=0.8),),
+            regions=(replace(_SPOT, classes=TYPED), replace(_BOX, classes=TYPED[:1])),
+        ),
+        ["Nodule: 1 marked (35 mm3); nodule: 2 marked without outline."],
     ),
     "points and boxes": (
         replace(_PLAIN, regions=(_SPOT, _BOX)),

@@ -81,6 +81,26 @@ def provenance(engine: str = "lung-ct", version: str = "1.0.0") -> Provenance:
     )
 
 
+SOLID = Classification(
+    label="solid",
+    type=NODULE,
+    probability=0.75,
+    threshold=0.5,
+    probabilities=(
+        ClassProbability(label="solid", probability=0.75),
+        ClassProbability(label="ground glass", probability=0.25),
+    ),
+    algorithm="type 1",
+    calibrated=True,
+)
+"""What a step found of one lesion."""
+
+
+def row(label: str = "texture") -> FeatureVector:
+    values = np.array([1 / 3, -2.0], np.float32)
+    return FeatureVector(label=label, names=("mean", "skewness"), values=values, algorithm="radiomics 1")
+
+
 def segment(label: str = "nodule-1") -> Segment:
     array = np.zeros(SHAPE, dtype=bool)
     array[1, 2:4, 3:6] = True
@@ -104,6 +124,8 @@ def segment(label: str = "nodule-1") -> Segment:
             Measurement(name="mean_hu", concept=LUNG, value=-812.5, unit=HOUNSFIELD, derivation=MEAN),
             Measurement(name="volume_ml", concept=LUNG, value=1 / 3, unit=MILLILITRE),
         ),
+        classes=(SOLID,),
+        features=(row(),),
     )
 
 
@@ -149,6 +171,8 @@ def full_findings(**changes: Any) -> Findings:
                 algorithm="boxes 1",
                 laterality=LEFT,
                 score=1.0,
+                classes=(SOLID,),
+                features=(row(),),
             ),
         ),
         "classifications": (

@@ -92,6 +92,8 @@ def test_a_file_of_schema_1_is_read_and_has_nothing_of_what_came_later() -> None
             dataclasses.replace(one, probabilities=(), algorithm="") for one in now.classifications
         ),
         measurements=(Measurement(name="laa950_percent", concept=LUNG, value=0.0, unit=MILLILITRE),),
+        segments=tuple(dataclasses.replace(one, classes=(), features=()) for one in now.segments),
+        regions=tuple(dataclasses.replace(one, classes=(), features=()) for one in now.regions),
         maps=(),
         images=(),
         features=(),
@@ -129,6 +131,22 @@ def test_a_file_of_schema_3_is_read_and_nothing_of_it_is_calibrated(store: Store
     assert not any(one.calibrated for one in (*found.segments, *found.regions, *found.classifications))
 
 
+def test_a_file_of_schema_4_is_read_and_says_nothing_of_a_single_lesion(store: Store, tmp_path: Path) -> None:
+    with zipfile.ZipFile(store.save_findings(full_findings())) as archive:
+        tree, blobs = json.loads(archive.read("findings.json")), archive.read("blobs.bin")
+    tree["schema"] = 4
+    for kind in ("segments", "regions"):
+        for one in tree["findings"][kind]:
+            del one["classes"], one["features"]
+    path = tmp_path / "schema-4.findings"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("findings.json", json.dumps(tree))
+        archive.writestr("blobs.bin", blobs)
+    found = load_findings(path)
+    assert not any(one.classes or one.features for one in (*found.segments, *found.regions))
+    assert [one.label for one in found.segments] == [one.label for one in full_findings().segments]
+
+
 def test_arrays_that_come_back_are_read_only_and_hold_no_file_open(store: Store) -> None:
     path = store.save_findings(full_findings())
     found = store.load_findings(path)
@@ -157,7 +175,7 @@ def test_headers_of_a_long_series_cost_little(store: Store) -> None:
 def test_the_file_can_be_read_without_dicomnode(store: Store) -> None:
     with zipfile.ZipFile(store.save_findings(full_findings())) as archive:
         tree = json.loads(archive.read("findings.json"))
-    assert tree["schema"] == 4
+    assert tree["schema"] == 5
     assert tree["findings"]["provenance"]["engine"] == "lung-ct"
 
 
@@ -228,7 +246,7 @@ def test_a_file_that_was_changed_or_cut_anywhere_is_refused_or_reads_the_same(
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda tree: tree.update(schema=5), "schema 5"),
+        (lambda tree: tree.update(schema=6), "schema 6"),
         (lambda tree: tree["findings"].update(colour="red"), "Findings has no 'colour'"),
         (lambda tree: tree["findings"].pop("outcome"), "Findings lacks 'outcome'"),
         (lambda tree: tree["findings"].update(outcome="maybe"), "maybe"),

@@ -113,7 +113,7 @@ def test_a_mask_without_features_is_said_to_be_so_and_a_head_on_it_is_silent(
     [
         ('interpret = "features"\ncrop = { of = "net" }\n', "", "gives a row of numbers"),
         ('interpret = "features"\n', "", 'an algorithm with interpret = "features"'),
-        ("bin_width = 10", "bins = 10", "parameters are bin_width, not bins"),
+        ("bin_width = 10", "bins = 10", "parameters are bin_width, spacing_mm, not bins"),
         ("bin_width = 10", "bin_width = 0", "bin_width is a number above 0"),
         ('of = "net"', 'of = "net", margin_mm = 5.0', "it has no margin"),
         ('of = "net"', 'of = "ned"', "the name of an earlier step"),

@@ -1,0 +1,212 @@
+"""The whole way, from patients to an engine that the node runs; and the command."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.fixtures.frameworks import needed
+
+torch = needed("torch")
+needed("monai")
+
+from dicomnode.cli.app import main  # noqa: E402
+from dicomnode.engine import load_package  # noqa: E402
+from dicomnode.faults import NodeError  # noqa: E402
+from dicomnode.learn.train.run_folder import RunFolder  # noqa: E402
+from dicomnode.learn.views.judging import header_of, judged_pictures, table_of  # noqa: E402
+from dicomnode.learn.views.making import learned, train_views  # noqa: E402
+from dicomnode.learn.views.order import Order  # noqa: E402
+from dicomnode.learn.views.package import CONCEPTS  # noqa: E402
+from dicomnode.learn.views.questions import FRONTAL, LATERAL, OTHER, Truth  # noqa: E402
+from dicomnode.learn.views.training import Watch  # noqa: E402
+
+from .conftest import plain_patient  # noqa: E402
+
+WATCH = Watch(tell=lambda _: None, clock=lambda: 0.0)
+WHOLE = {"apices": -5.0, "bases": -5.0, "sides": -5.0}
+
+
+def order_in(folder: Path, **more) -> Order:
+    given = Order(
+        out=folder / "mine",
+        run=folder / "mine.training",
+        title="Mine",
+        version="1.2.0",
+        made_at=datetime(2026, 1, 2, tzinfo=UTC),
+        patients=2,
+        calibrated=2,
+        judged=2,
+        films=4,
+        steps=2,
+        batch=3,
+    )
+    return replace(given, **more)
+
+
+def command(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "view-check", *arguments])
+    return int(ended.value.code or 0)
+
+
+def weights(order: Order) -> dict:
+    run = RunFolder(folder=order.run, of=order.digest, resume=order.resume)
+    run.begin()
+    network, _ = learned(order, run, WATCH)
+    return network.state_dict()
+
+
+def test_an_engine_comes_out_that_says_what_it_was_made_of(tmp_path, plain_patients) -> None:
+    trained = train_views(order_in(tmp_path), WATCH)
+    package = load_package(tmp_path / "mine")
+    assert package.digest == trained.package.digest
+    card = (tmp_path / "mine" / "card.md").read_text()
+    assert "Not for clinical use" in card
+    assert "340000 to 340001" in card
+    assert "--patients 2 --steps 2" in card
+    told = [one.label for one in package.manifest.output if one.label in CONCEPTS]
+    assert told == list(CONCEPTS)
+    assert trained.table.pictures == 8
+    assert trained.table.patients == 2
+    assert sum(sum(row) for row in trained.table.confusion) == 8
+
+
+def test_a_training_that_was_stopped_goes_on_to_the_same_weights(
+    tmp_path, plain_patients, monkeypatch
+) -> None:
+    monkeypatch.setattr("dicomnode.learn.views.training._TOLD", 1)
+    whole = weights(order_in(tmp_path / "a", steps=3))
+    stopped = order_in(tmp_path / "b", steps=3, resume=True)
+    keep = RunFolder.write_state
+
+    def keep_once(run: RunFolder, state: dict) -> None:
+        keep(run, state)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RunFolder, "write_state", keep_once)
+        with pytest.raises(KeyboardInterrupt):
+            weights(stopped)
+    again = weights(stopped)
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+def test_a_training_of_another_order_is_not_gone_on_with(tmp_path, plain_patients) -> None:
+    weights(order_in(tmp_path))
+    with pytest.raises(NodeError, match="DN-71"):
+        weights(order_in(tmp_path, batch=4, resume=True))
+
+
+def test_seeds_of_the_three_parts_never_meet_and_the_suite_is_refused(tmp_path) -> None:
+    order = order_in(tmp_path)
+    parts = [set(order.trained_seeds), set(order.calibrated_seeds), set(order.judged_seeds)]
+    assert len(set.union(*parts)) == sum(len(one) for one in parts)
+    assert not set.union(*parts) & set(range(140_000, 141_000))
+
+
+@pytest.mark.parametrize("name", ["patients", "films", "steps", "batch"])
+def test_an_order_of_nothing_is_refused(tmp_path, name) -> None:
+    with pytest.raises(ValueError, match=f"Order.{name} must be from 1"):
+        order_in(tmp_path, **{name: 0})
+
+
+def test_the_node_prepares_a_film_as_the_training_does(tmp_path, plain_patients) -> None:
+    """Answers of the analyst are those of the network to the same film, drawn at the network's size."""
+    from dicomnode.learn.views import judging
+    from dicomnode.learn.views.training import SIDE, draw_picture, fitted
+
+    order = order_in(tmp_path)
+    trained = train_views(order, WATCH)
+    patient = plain_patient(160_000)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(judging, "PIXELS", SIDE)
+        (first, *_) = judged_pictures(trained.package, [patient], replace(order, films=1))
+    film = draw_picture([patient], (0, 2, patient.seed, 0), SIDE)
+    run = RunFolder(folder=order.run, of=order.digest, resume=True)
+    network, _ = learned(order, run, WATCH)
+    with torch.no_grad():
+        logits = network(torch.from_numpy(fitted(film.picture)[None, None]))
+    view = (logits[:, :3] / trained.temperatures[0]).softmax(dim=1)[0].numpy()
+    said = [first.said[name] for name in ("frontal", "lateral", "other")]
+    np.testing.assert_allclose(said, view, atol=0.02)
+
+
+def test_headers_that_are_drawn_are_right_or_say_the_usual() -> None:
+    rng = np.random.default_rng(0)
+    mirrored = Truth(view=FRONTAL, mirrored=True, cut_mm=WHOLE)
+    drawn = [header_of(mirrored, rng) for _ in range(60)]
+    for header, against in drawn:
+        said = header["PatientOrientation"].split("\\")[0]
+        if header["ViewPosition"] == "PA":
+            assert against == (False, said == "L", False)
+        else:
+            assert against == (True, False, False)
+    assert {against for _, against in drawn} == {
+        (False, False, False),
+        (False, True, False),
+        (True, False, False),
+    }
+    assert all(
+        header_of(Truth(view=LATERAL, quarters=1, cut_mm=WHOLE), rng)[1][1] is False for _ in range(20)
+    )
+    assert all(header_of(Truth(view=OTHER), rng)[1] == (False, False, False) for _ in range(20))
+
+
+def test_figures_are_those_of_the_answers(tmp_path) -> None:
+    """Two patients, four pictures: what is right and wrong is known."""
+    from dicomnode.learn.views.judging import Judged
+
+    def row(patient: int, truth: Truth, **said: float) -> Judged:
+        given = dict.fromkeys(CONCEPTS, 0.0) | {"frontal": 1.0} | said
+        return Judged(patient=patient, truth=truth, said=given, header=(False, False, False))
+
+    cut = Truth(view=FRONTAL, cut_mm=WHOLE | {"apices": 15.0})
+    rows = [
+        row(1, cut, **{"apices-cut": 0.9}),
+        row(2, cut, **{"apices-cut": 0.2}),
+        row(1, Truth(view=FRONTAL, quarters=1, cut_mm=WHOLE), **{"turned-left": 0.8}),
+        row(2, Truth(view=OTHER, other="hand")),
+    ]
+    table = table_of(rows, seed=0)
+    apices = next(one for one in table.lines if one.name == "apices-cut")
+    assert (apices.asked, apices.there) == (3, 2)
+    assert apices.figures["sensitivity"].figure.value == 0.5
+    assert apices.figures["specificity"].figure.value == 1.0
+    assert table.confusion == ((3, 0, 0), (0, 0, 0), (1, 0, 0))
+    assert table.missed_others == {"hand": (1, 1)}
+    assert table.whole["turned"].figure.value == 1.0
+    assert table.whole["view"].figure.value == 0.75
+    called = {(low, high): (count, yes) for low, high, count, yes in table.severity["apices"]}
+    assert called[10.0, 20.0] == (2, 1)
+    assert called[-10.0, 0.0] == (1, 0)
+
+
+def test_the_command_trains_and_tells_its_figures(tmp_path, plain_patients, capsys) -> None:
+    few = ["--patients=2", "--calibrated=1", "--judged=1", "--films=3", "--steps=1", "--batch=2"]
+    code = command("--out", str(tmp_path / "mine"), *few, "--json")
+    document = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert document["task"] == "view-check"
+    assert document["figures"]["pictures"] == 3
+    assert load_package(tmp_path / "mine").digest == document["digest"]
+
+
+@pytest.mark.parametrize(
+    "wrong", [["--patients", "0"], ["--threads", "-1"], ["--films", "0"], ["--steps", "0"]]
+)
+def test_what_cannot_be_is_refused_before_anything_is_drawn(tmp_path, capsys, wrong) -> None:
+    assert command("--out", str(tmp_path / "mine"), *wrong) == 2
+    assert "DN-" in capsys.readouterr().err
+    assert not (tmp_path / "mine").exists()
+
+
+def test_a_folder_that_is_no_engine_is_left_alone(tmp_path, capsys) -> None:
+    (tmp_path / "mine").mkdir()
+    assert command("--out", str(tmp_path / "mine"), "--replace") == 2
+    assert "DN-" in capsys.readouterr().err
