@@ -192,11 +192,13 @@ def _peaks(
     if not grid.frame_of_reference_uid:
         centres, near = _on_picture(centres, outputs, strides)
         cells, at, centres = cells[near], at[near], centres[near]
+    diameters = _diameters_mm(size[tuple(cells.T)], grid, how)
     if outputs.within is not None:
         near = _near(outputs.within, centres, how.within_mm)
-        cells, at, centres = cells[near], at[near], centres[near]
+        for n in np.flatnonzero(~near) if how.within_diameters else ():
+            near[n] = _reaches(outputs.within, centres[n], how.within_diameters * float(diameters[n]))
+        cells, at, centres, diameters = cells[near], at[near], centres[near], diameters[near]
     rows = tuple(cells.T)
-    diameters = _diameters_mm(size[rows], grid, how)
     warmth = expit(heat[rows].astype(np.float64))
     return [
         Candidate(at[n], centres[n], float(diameters[n]), float(warmth[n]), float(warmth[n]))
@@ -247,6 +249,21 @@ def _near(region: Region, centres_lps_mm: Float64, within_mm: float) -> NDArray[
         some = tuple(index[close].T)
         result[open_[close]] = region.mask[some]
     return result
+
+
+def _reaches(region: Region, centre_lps_mm: Float64, within_mm: float) -> bool:
+    """Tell whether a voxel of the region lies within `within_mm` of a centre, however far that is."""
+    at = region.grid.to_index_kji(centre_lps_mm)
+    spacing = np.array(region.grid.spacing_kji_mm)
+    low = np.maximum(np.ceil(at - within_mm / spacing), 0).astype(np.intp)
+    high = np.minimum(np.floor(at + within_mm / spacing) + 1, region.mask.shape).astype(np.intp)
+    k, j, i = (
+        ((np.arange(first, last) - middle) * mm) ** 2
+        for first, last, middle, mm in zip(low, high, at, spacing, strict=True)
+    )
+    apart = k[:, None, None] + j[:, None] + i
+    around = region.mask[tuple(slice(first, last) for first, last in zip(low, high, strict=True))]
+    return bool((around & (apart <= within_mm**2)).any())
 
 
 def _suppressed(candidates: list[Candidate], grid: Grid, how: CentreHeat) -> list[Candidate]:

@@ -62,7 +62,12 @@ class CentreHeat:
     mask: str = key("mask", "Output with the logits of the mask.", NOT_EMPTY)
     stride: int = key(2, "Voxels a cell of the coarse maps covers along each axis.", POSITIVE)
     within_mm: float = key(
-        0.0, "A centre lies at most so far outside the mask that `crop` names.", NOT_NEGATIVE
+        0.0, "A centre lies at most so far outside the mask that `crop` names …", NOT_NEGATIVE
+    )
+    within_diameters: float = key(
+        0.0,
+        "… or so many of its own diameters: a mass at the wall has its middle where its mask has none.",
+        NOT_NEGATIVE,
     )
     heat_at_least: float = key(
         0.03,

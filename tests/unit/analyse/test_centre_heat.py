@@ -260,3 +260,26 @@ def test_without_padding_nothing_changes():
     free, told = read(maps), read(maps, inside=SHAPE)
     assert [one.mask.count for one in told.shapes] == [one.mask.count for one in free.shapes]
     assert np.array_equal(told.region.mask, free.region.mask)
+
+
+@pytest.mark.parametrize("spacing", [1.25, 2.5])
+@pytest.mark.parametrize(
+    ("diameter", "diameters", "found"),
+    [(20.0, 0.0, False), (20.0, 0.4, False), (20.0, 0.5, True), (12.0, 0.5, False), (12.0, 0.9, True)],
+)
+def test_a_mass_at_the_wall_counts_where_its_middle_lies_outside(spacing, diameter, diameters, found):
+    """Its middle lies 9 mm from the last voxel of the lung."""
+    grid = grid_of(SHAPE, (MM,) * 3, (10.0, 20.0, 30.0))
+    around = grid_of(
+        tuple(int(n * MM / spacing) for n in SHAPE),
+        (spacing,) * 3,
+        tuple(o + (spacing - MM) / 2 for o in (10.0, 20.0, 30.0)),
+    )
+    lung = np.zeros(around.shape_kji, dtype=bool)
+    last = 6
+    lung[:, :, :last] = True
+    edge = around.to_lps_mm([0.0, 0.0, last - 1.0])[0]
+    at = grid.to_index_kji(np.array([edge + 9.0, 0.0, 0.0]))[2]
+    maps = maps_of(((15.5, 20.5, float(at)), diameter, 0.9))
+    reading = read(maps, grid=grid, within=Region(lung, around), score="heat", within_diameters=diameters)
+    assert bool(reading.shapes) is found
