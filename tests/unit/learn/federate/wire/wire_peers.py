@@ -60,7 +60,7 @@ def test_what_a_site_sends_wrongly_is_added_to_nothing_and_the_others_hear_why(l
 
 
 class Raw:
-    """A peer that speaks Flower without our client. answers: by question; None hangs up."""
+    """A peer that speaks Flower without our client. answers: by question; None, or who gives it, hangs up."""
 
     def __init__(self, address: str, **answers: Any) -> None:
         self.address, self.answers = address, answers
@@ -85,9 +85,10 @@ class Raw:
                 for asked in stream:
                     answer = ours.to(asked)
                     lie = self.answers.get(asked.WhichOneof("msg"), lambda one: one)
-                    if lie is None:
+                    said = None if lie is None else lie(answer)
+                    if said is None:
                         break
-                    waiting.append(lie(answer))
+                    waiting.append(said)
                     come.release()
             except grpc.RpcError:
                 pass
@@ -159,9 +160,17 @@ def test_a_peer_that_is_no_site_of_ours_ends_the_training_with_a_reason(asked, l
 
 
 def test_when_a_site_leaves_in_a_round_the_others_are_not_waited_for():
-    hold = threading.Event()
-    made = federate([Line(points(1, 5), during=lambda n: hold.wait(SOON_S))], sites=2)
-    threading.Thread(target=Raw(made.address, fit_ins=None).run).start()
+    hold, begun = threading.Event(), threading.Event()
+
+    def during(number: int) -> None:
+        begun.set()
+        hold.wait(SOON_S)
+
+    def leave(answer: ClientMessage) -> None:
+        begun.wait(SOON_S)  # not before the other one trains
+
+    made = federate([Line(points(1, 5), during=during)], sites=2)
+    threading.Thread(target=Raw(made.address, fit_ins=leave).run).start()
     try:
         said = text_of(fault_of(made.led))
         assert "DN-7257 Round 1 is not whole: 0 of 2 sites answered; site ipv4:127.0.0.1:" in said
