@@ -48,6 +48,7 @@ def test_a_chest_becomes_a_world_with_its_lungs(scans: Path, phantom) -> None:
     assert world.hu[lungs].mean() < -600
     # 2.5 mm slices blur along k, in voxels of 1.25 mm
     assert world.sigma_kji[0] == pytest.approx(2.5 / 2.3548 / 1.25)
+    assert 2.0 < world.noise_hu < 100.0  # its scanner was noisy
 
 
 def test_without_lungs_it_is_refused_with_the_reason(scans: Path) -> None:

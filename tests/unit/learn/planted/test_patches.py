@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from dicomnode.learn.planted import patches
+from dicomnode.learn.planted import masses, patches
 from dicomnode.learn.planted.patches import KINDS, SIDE, SIZES_MM, Ground, draw_diameter_mm, draw_patch
 
 from .small_worlds import small_world
@@ -100,7 +102,49 @@ def test_small_nodules_and_ground_glass_are_drawn_more_often_than_they_occur() -
     drawn = np.array([draw_diameter_mm(rng) for _ in range(2000)])
     assert drawn.min() >= 3.0
     assert drawn.max() <= 40.0
-    assert np.mean(drawn < 8.0) > 0.55
+    small = sum(
+        part * np.clip(np.log(8.0 / low) / np.log(high / low), 0.0, 1.0) for part, low, high in SIZES_MM
+    )
+    assert small > 0.5
+    assert np.mean(drawn < 8.0) == pytest.approx(small, abs=0.03)
     assert sum(part for part, _, _ in SIZES_MM) == pytest.approx(1.0)
     assert sum(KINDS.values()) == pytest.approx(1.0)
     assert KINDS["ground glass"] > 0.12
+
+
+def test_nodules_in_a_real_scan_have_its_noise(monkeypatch) -> None:
+    monkeypatch.setattr(patches, "OFTEN", 0.0)
+    still = small_world(4, sigma=(0.6, 0.45, 0.45))
+    noisy = replace(still, noise_hu=40.0)
+    seen = 0
+    for number in range(12):
+        one, two = (draw_patch([Ground(world=world)], 0, number) for world in (still, noisy))
+        assert np.array_equal(one.mask, two.mask)
+        if one.mask.any():
+            seen += 1
+            assert float((two.hu - one.hu)[one.mask == 1].std()) > 5.0
+    assert seen > 4
+
+
+def test_some_large_nodules_are_masses(monkeypatch) -> None:
+    monkeypatch.setattr(patches, "SIZES_MM", ((1.0, 18.0, 24.0),))
+    monkeypatch.setattr(patches, "OFTEN", 0.0)
+    voxels = {}
+    for often in (0.0, 1.0):
+        monkeypatch.setattr(masses, "_KNOTTED", often)
+        drawn = (draw_patch([Ground(world=small_world(1))], 0, number) for number in range(12))
+        voxels[often] = sum(int(one.mask.sum()) for one in drawn)
+    assert voxels[1.0] > 1.05 * voxels[0.0] > 0
+
+
+def test_some_patches_end_as_a_slab_does(monkeypatch, grounds: list[Ground]) -> None:
+    for often in (0.0, 1.0):
+        monkeypatch.setattr(patches, "OFTEN", often)
+        ends = [
+            any(
+                (np.moveaxis(draw_patch(grounds, 0, number).hu, axis, 0) == -1000.0).all(axis=(1, 2)).any()
+                for axis in range(3)
+            )
+            for number in range(10)
+        ]
+        assert all(ends) if often else not any(ends)

@@ -36,7 +36,6 @@ def test_a_nodule_beyond_the_end_is_gone_and_what_shows_of_it_is_ignored() -> No
         Centre(at=(10.0, 24.0, 12.0), diameter_mm=20.0),
         Centre(at=(38.0, 24.0, 36.0), diameter_mm=20.0),
     ]
-    kept_none = 0
     for seed in range(40):
         hu, mask, ignore = patch()
         axes = np.ogrid[0:48, 0:48, 0:48]
@@ -47,13 +46,11 @@ def test_a_nodule_beyond_the_end_is_gone_and_what_shows_of_it_is_ignored() -> No
         for one in centres:
             assert (one in kept) == bool(there[int(one.at[0])])
         shown = [one for one in centres if one not in kept]
-        kept_none += len(shown) == 2
         assert not mask[~there].any()
         for one in shown:  # nothing of it is called a nodule
             part = mask[:, :, :24] if one.at[2] < 24 else mask[:, :, 24:]
             assert not part.any()
         assert not (mask & ignore).any()
-    assert kept_none < 40
 
 
 def test_a_nodule_that_reaches_into_the_scan_is_ignored_there() -> None:

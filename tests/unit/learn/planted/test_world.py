@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,12 @@ from .small_worlds import SHAPE, small_world, two_lungs
 
 
 def test_a_world_is_read_as_it_was_kept(tmp_path: Path) -> None:
-    world = small_world(1, sigma=(0.5, 0.4, 0.4), balls=[(20, 30, 22, 5)])
+    world = replace(small_world(1, sigma=(0.5, 0.4, 0.4), balls=[(20, 30, 22, 5)]), noise_hu=12.5)
     write_world(world, tmp_path / "one")
     again = open_world(tmp_path / "one")
     assert again is not None
     assert again.is_real
+    assert again.noise_hu == 12.5
     assert not small_world(1).is_real
     for name in ("hu", "lungs", "balls"):
         assert np.array_equal(getattr(again, name), getattr(world, name))
