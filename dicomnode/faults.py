@@ -2229,15 +2229,36 @@ TABLE_MISSING = _row(
     "Install dicomnode again: the engines that ship lie beside the package.",
     exit_code=EXIT_ENGINE,
 )
+PATTERNS_TOO_FEW = _row(
+    "DN-7360",
+    "There is too little to learn {pattern} from: {found} patients are with it or without it, and of each {least} are needed.",
+    "Ask for more patients: --patients.",
+)
 NO_BODY = _row(
     "DN-7365",
     "No body was found: {reason}.",
     "Look at the series: it may show a phantom, a localizer, or nothing but air.",
 )
+NORMALS_TOO_FEW = _row(
+    "DN-7370",
+    "In {found} of the drawn normal chests lungs were found, and at least {least} are needed.",
+    "Ask for more patients: --chests, --usual.",
+)
 FOREST_TOO_FEW = _row(
     "DN-7380",
     "There is too little to grow trees on: {nodules} candidates lie on a nodule, and of each kind {least} are needed.",
     "Ask for more patients: --worlds, or more nodules in each: --plantings.",
+)
+TYPES_TOO_FEW = _row(
+    "DN-7390",
+    "There is too little to grow trees on: {found} nodules of the type {kind} were found, and {least} are needed.",
+    "Ask for more patients: --chests. If it stays so, the engine does not find nodules of this type.",
+)
+TYPES_NO_LESIONS = _row(
+    "DN-7391",
+    "The engine {engine} gives no lesions with outlines, whose type could be learned.",
+    'Name one that has an [[output]] with `segment` and kind = "lesion", such as lung-ct.',
+    exit_code=EXIT_ENGINE,
 )
 
 # ── 9xxx configuration and use ────────────────────────────────────────────────────────────────────

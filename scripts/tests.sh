@@ -4,6 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+unset PYTHONDONTWRITEBYTECODE # set in many images: each of hundreds of processes would compile all that it loads
+
 gib_free() { df --output=avail --block-size=1G "$1" | tail -n 1 | tr -d ' '; }
 
 runs_programs() { # a file system mounted noexec does not

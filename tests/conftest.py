@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import re
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
     from dicomnode.phantom import DemoStudy
 
 _REPOSITORY = Path(__file__).resolve().parent.parent
+
+# Several tests share the cores: threads of BLAS and of torch would burn them waiting for one another, many
+# times what the sums take. Set before either is loaded; processes that tests start inherit it.
+for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_threads, "1")
 
 
 class _AtOnce:
@@ -47,6 +53,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("long") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(1200))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Twenty thousand tests are no garbage: nobody looks for it in them, now or later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(autouse=True)
@@ -86,6 +103,15 @@ def peers_close_their_sockets() -> None:
             this.socket.close()
 
     AssociationSocket._shutdown_socket = shut_down
+
+
+@pytest.fixture(scope="session", autouse=True)
+def journals_are_migrated_once() -> None:
+    """Let new journals be made as the migrations made the first one of this process."""
+    from dicomnode.journal import migrate
+    from tests.fixtures import journals
+
+    migrate._run = journals.once(migrate._run)
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ from dicomnode.analyse.outline import onto_source
 from dicomnode.analyse.resample import Prepared
 from dicomnode.analyse.steps import UNSEEN, Chain, Piece, Result
 from dicomnode.engine import StepSpec
-from dicomnode.faults import NO_LUNGS, Fault
+from dicomnode.faults import NETWORK_FAILED, NO_LUNGS, Fault, NodeError
 from dicomnode.values import Remark, RemarkKind
 
 
@@ -71,7 +71,10 @@ def _run_anatomy(chain: Chain, step: StepSpec, algorithm: Algorithm) -> Result:
 
 
 def _run_check(chain: Chain, step: StepSpec, check: CrossCheck) -> Result:
-    """Compare the parts of one earlier step with the map of another; without a map they are taken over."""
+    """Compare the parts of one earlier step with the map of another; without a map they are taken over.
+
+    Raises NodeError(NETWORK_FAILED) for a map of other classes than are compared.
+    """
     first, second = (chain.earlier(name) for name in step.of)
     if first.region is None:
         return Result(label=check.label, unseen=UNSEEN)
@@ -82,6 +85,9 @@ def _run_check(chain: Chain, step: StepSpec, check: CrossCheck) -> Result:
         return _put_down(
             chain, check.label, replace(found, remarks=(Remark(kind=RemarkKind.QUALITY, text=text),))
         )
+    if len(field.values) != check.classes:
+        error = f"its map has {len(field.values)} channels, {step.name} compares {check.classes} classes"
+        raise NodeError(NETWORK_FAILED, engine=f"{chain.package.manifest.name} ({step.of[1]})", error=error)
     parameters = _parameters(step, check.parameters)
     seen = Second(field.values, field.grid)
     return _put_down(chain, check.label, check.run(chain.image, found, seen, parameters, chain.progress))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Final
 
-import numpy as np
-import scipy
 import structlog
 
 from dicomnode.analyse.algorithm_step import absent, run_algorithm
@@ -17,6 +15,7 @@ from dicomnode.analyse.checks import check_package, refuse
 from dicomnode.analyse.clock import COMPARING, MEASURING, PREPARING, Clock, Stage
 from dicomnode.analyse.coarser import in_spacing_of
 from dicomnode.analyse.compare import Between, compared, not_compared, not_looked_for
+from dicomnode.analyse.demonstration import shown_only
 from dicomnode.analyse.device_path import DeviceStudy, MakeRoom, device_path, no_room, run_network_on_device
 from dicomnode.analyse.each import run_each
 from dicomnode.analyse.fitting import empty_inputs, network_problems
@@ -24,8 +23,10 @@ from dicomnode.analyse.laying import looked_at, named_priors
 from dicomnode.analyse.networks import run_network
 from dicomnode.analyse.numbers import number
 from dicomnode.analyse.occasion import Occasion
+from dicomnode.analyse.outcome import outcome_of
 from dicomnode.analyse.parallel import cores
 from dicomnode.analyse.pictures import Given, make_pictures_ready
+from dicomnode.analyse.provenance import provenance_of, source_of
 from dicomnode.analyse.ran import Ran
 from dicomnode.analyse.ready import Ready, make_ready
 from dicomnode.analyse.segments import place
@@ -37,21 +38,15 @@ from dicomnode.device.cuda import ends_process
 from dicomnode.engine import EnginePackage, InputSpec, RuntimeWish, Session, StepSpec, open_session
 from dicomnode.faults import NodeError, Retry
 from dicomnode.values import (
-    FindingKind,
     Findings,
-    Outcome,
-    Picture,
     Progress,
-    Provenance,
     Refusal,
     RemarkKind,
-    Source,
     Unreported,
     Volume,
     no_progress,
 )
 
-_LESION: Final = "lesion"
 # What a reader must know first; what holds for every study of this engine comes last
 _IMPORTANCE: Final = (
     RemarkKind.NOT_ANALYSED,
@@ -59,7 +54,6 @@ _IMPORTANCE: Final = (
     RemarkKind.QUALITY,
     RemarkKind.LIMIT,
 )
-_SOUGHT: Final = ("region", "classification")  # an engine that gives such a thing looks for something
 _NO_WISH: Final = RuntimeWish()
 
 Watch = Callable[[str, Session], Session]
@@ -279,8 +273,13 @@ class Analyst:
         manifest = self.package.manifest
         volume = analysis.volumes[manifest.input[0].name]
         placed, numbers = ran.placed, ran.numbers
-        remarks = [*ran.remarks, *analysis.remarks, *named_priors(manifest, analysis.told, ran.told)]
-        outcome = self._outcome(ran)
+        remarks = [
+            *shown_only(manifest),
+            *ran.remarks,
+            *analysis.remarks,
+            *named_priors(manifest, analysis.told, ran.told),
+        ]
+        outcome = outcome_of(manifest, ran)
         self.stages, self.unreported = clock.stages, ran.unreported
         self._log.debug(
             "analysis.done",
@@ -295,11 +294,11 @@ class Analyst:
             outcome=outcome,
             # A prior is of another study: it is named in the provenance, results do not go back on it
             sources=tuple(
-                _source(spec.name, analysis.volumes[spec.name])
+                source_of(spec.name, analysis.volumes[spec.name])
                 for spec in manifest.volumes
                 if spec.prior is None
             ),
-            provenance=self._provenance(ran, analysis.told),
+            provenance=provenance_of(self.package, self._sessions, ran, analysis.told, self._node_version),
             made_at=analysis.made_at,
             study_version=analysis.study_version,
             segments=placed.segments,
@@ -315,84 +314,8 @@ class Analyst:
             changes=ran.changes,
         )
 
-    def _outcome(self, ran: Ran) -> Outcome:
-        """Tell how it ended: an engine that looks for something has found something when it has found one.
-
-        Where it found nothing and did not look for all that it should, nobody may read that nothing is there.
-        """
-        placed, numbers = ran.placed, ran.numbers
-        seeks = any(one.kind == _LESION or one.what in _SOUGHT for one in self.package.manifest.output)
-        lesions = any(segment.kind == FindingKind.LESION for segment in placed.segments)
-        found = bool(lesions or placed.regions or any(one.present for one in numbers.classifications))
-        if not seeks:
-            found = bool(
-                placed.segments or numbers.measurements or numbers.maps or numbers.images or numbers.features
-            )
-        if found:
-            return Outcome.FINDINGS
-        remarks = (*placed.remarks, *numbers.remarks)
-        unseen = any(remark.kind == RemarkKind.NOT_ANALYSED for remark in remarks)
-        unseen = unseen or ran.refusal is not None
-        return Outcome.NOT_ANALYSED if unseen else Outcome.NO_FINDINGS
-
-    def _provenance(self, ran: Ran, told: Mapping[str, str]) -> Provenance:
-        manifest = self.package.manifest
-        sessions = list(self._sessions.values())
-        here = f"numpy {np.__version__}, scipy {scipy.__version__}"
-        return Provenance(
-            engine=manifest.name,
-            version=manifest.version,
-            title=manifest.title,
-            use=manifest.use,
-            engine_digest=self.package.digest,
-            runtime=", ".join(dict.fromkeys(one.runtime for one in sessions)) or here,
-            precision=", ".join(dict.fromkeys(one.precision for one in sessions)) or "fp32",
-            device=", ".join(dict.fromkeys(one.device for one in sessions)) or "CPU",
-            node_version=self._node_version,
-            details=_details({name: one.provenance for name, one in self._sessions.items()})
-            | dict(ran.where)
-            | dict(told)
-            | dict(ran.told),
-        )
-
     def _where(self, study: DeviceStudy | None) -> dict[str, str]:
         """Tell what was computed on a device, and what on the host beside it."""
         if study is not None:
             return study.told
         return {"why not on the device": self.path} if isinstance(self.path, str) and self.path else {}
-
-
-def _details(sessions: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    """Put together what the sessions tell: what all of them say alike stands once, the rest with its step."""
-    names = dict.fromkeys(name for told in sessions.values() for name in told)
-    details: dict[str, str] = {}
-    for name in names:
-        values = {told.get(name) for told in sessions.values()}
-        if len(values) == 1:
-            details[name] = str(values.pop())
-        else:
-            details |= {f"{step}: {name}": told[name] for step, told in sessions.items() if name in told}
-    return details
-
-
-def _source(name: str, volume: Volume | Picture) -> Source:
-    if isinstance(volume, Picture):
-        return Source(
-            name=name,
-            study_instance_uid=volume.study_instance_uid,
-            series_instance_uid=volume.series_instance_uid,
-            grid=volume.grid,
-            frames=volume.sources,
-            headers=volume.headers,
-            repairs=volume.repairs,
-            plane=volume.plane,
-        )
-    return Source(
-        name=name,
-        study_instance_uid=volume.study_instance_uid,
-        series_instance_uid=volume.series_instance_uid,
-        grid=volume.grid,
-        frames=volume.frames,
-        headers=volume.headers,
-        repairs=volume.repairs,
-    )

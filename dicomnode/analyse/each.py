@@ -19,7 +19,7 @@ from dicomnode.analyse.interpret import FoundBox, Point, Region
 from dicomnode.analyse.radiomics import TooLittleError, around_lesion
 from dicomnode.analyse.steps import Chain, Piece, Result
 from dicomnode.engine import StepSpec
-from dicomnode.values import Float64, Grid, Remark, RemarkKind, no_progress
+from dicomnode.values import Float64, Grid, Mask, Remark, RemarkKind, no_progress
 
 Lesion = Piece | Point | FoundBox
 Run = Callable[[Chain, StepSpec], Result]
@@ -83,14 +83,21 @@ def _run_one(chain: Chain, step: StepSpec, lesion: Lesion, run: Run) -> Result:
     if step.network is not None:
         return run(_chain_of(chain, step, lesion), step)
     algorithm = ROW_ALGORITHMS[step.algorithm or ""]
-    if not isinstance(lesion, Piece):
+    voxels = _voxels_of(chain, lesion)
+    if voxels is None:
         return Result(label=algorithm.label, unseen=_NO_OUTLINE)
-    mask, grid = (lesion.mask, chain.source) if lesion.own is None else (lesion.own, chain.grid)
     try:
-        image, inside = around_lesion(chain.image, mask, grid, algorithm.around_mm)
+        image, inside = around_lesion(chain.image, *voxels, algorithm.around_mm)
     except TooLittleError as error:
         return Result(label=algorithm.label, unseen=str(error))
     return row_of(step, algorithm, image, inside)
+
+
+def _voxels_of(chain: Chain, lesion: Lesion) -> tuple[Mask, Grid] | None:
+    """Return the voxels of a lesion and their grid: those that it was found with; None of one without."""
+    if not isinstance(lesion, FoundBox) and lesion.own is not None:
+        return lesion.own, chain.grid
+    return (lesion.mask, chain.source) if isinstance(lesion, Piece) else None
 
 
 def _chain_of(chain: Chain, step: StepSpec, lesion: Lesion) -> Chain:
@@ -106,18 +113,24 @@ def _chain_of(chain: Chain, step: StepSpec, lesion: Lesion) -> Chain:
 
 def _region_of(chain: Chain, lesion: Lesion) -> Region | None:
     """Return where a lesion lies: its voxels; of a point or a box the box. None beside the images."""
-    if isinstance(lesion, Piece):
-        mask, grid = (lesion.mask, chain.source) if lesion.own is None else (lesion.own, chain.grid)
+    voxels = _voxels_of(chain, lesion)
+    if voxels is not None:
+        mask, grid = voxels
         return Region(mask.crop(), cropped(grid, mask.slices_kji))
-    if isinstance(lesion, Point):
-        centre, reach = np.array(lesion.centre_lps_mm), lesion.diameter_mm / 2.0
-        low, high = centre - reach, centre + reach
-    else:
-        low, high = np.array(lesion.low_lps_mm), np.array(lesion.high_lps_mm)
-    box = _box_between(low, high, chain.grid)
+    box = _box_between(*_ends_lps_mm(lesion), chain.grid)
     if any(part.stop <= part.start for part in box):
         return None
     return Region(np.ones([part.stop - part.start for part in box], dtype=bool), cropped(chain.grid, box))
+
+
+def _ends_lps_mm(lesion: Lesion) -> tuple[Float64, Float64]:
+    """Return the smallest and the largest x, y, z of a lesion without voxels."""
+    if isinstance(lesion, FoundBox):
+        return np.array(lesion.low_lps_mm), np.array(lesion.high_lps_mm)
+    if isinstance(lesion, Piece):
+        raise TypeError("a piece has voxels")
+    centre, reach = np.array(lesion.centre_lps_mm), lesion.diameter_mm / 2.0
+    return centre - reach, centre + reach
 
 
 def _box_between(low_lps_mm: Float64, high_lps_mm: Float64, grid: Grid) -> Box:

@@ -29,7 +29,7 @@ def lesions_of_blobs(chain: Chain, label: str, blobs: Sequence[Blob]) -> Result:
         if mask.is_empty:
             x, y, z = (float(one) for one in chain.grid.to_lps_mm(blob.centre_kji))
             points.append(
-                Point(centre_lps_mm=(x, y, z), score=0.0, diameter_mm=blob.diameter_mm, scored=False)
+                Point(centre_lps_mm=(x, y, z), score=0.0, diameter_mm=blob.diameter_mm, scored=False, own=own)
             )
         else:
             pieces.append(Piece(mask=mask, kind=0, own=own))

@@ -311,6 +311,7 @@ def read_head(
         inside=meal.inside,
         seen=meal.channels,
         unreported=chain.unreported,
+        scored_later=any(output.score is not None for output in wanted),
     )
     reading = INTERPRETATIONS[head.interpret or ""](outputs, head)
     for output in wanted:

@@ -100,6 +100,7 @@ def _classification(numbers: Numbers, output: OutputSpec, result: Result, where:
             probabilities=_all_classes(reading.probabilities, reading.names),
             algorithm=result.label,
             calibrated=output.calibrated,
+            attribute=None if output.attribute is None else output.attribute.coded,
         )
     )
     numbers.frame_scores += [

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from dicomnode.analyse.measure import sphere_diameter_mm
 from dicomnode.values import Code, PointLps
@@ -52,6 +51,9 @@ def pair(now: Sequence[Lesion], then: Sequence[Lesion]) -> dict[int, int]:
     gains = np.array([[_gain_mm(now[n], then[m]) for m in second] for n in first], dtype=np.float64)
     if not gains.size:
         return {}
+    # Slow to load, and only who compares with a prior needs it
+    from scipy.optimize import linear_sum_assignment  # noqa: PLC0415
+
     rows, columns = linear_sum_assignment(np.maximum(gains, 0.0), maximize=True)
     return {
         first[row]: second[column]

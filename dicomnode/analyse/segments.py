@@ -229,7 +229,7 @@ def _boxes(manifest: Manifest, output: OutputSpec, result: Result) -> list[Found
 
 
 def _none_found(output: OutputSpec, result: Result) -> list[Remark]:
-    """Say that a kind of segment is not there, or was not looked for, which is no statement about it.
+    """Say that a kind of segment is not there, or that nothing is known about it.
 
     An algorithm that gave other parts has said so itself.
     """
@@ -239,9 +239,12 @@ def _none_found(output: OutputSpec, result: Result) -> list[Remark]:
     text = f"{meaning}: {result.none_found[0].lower()}{result.none_found[1:]}"
     if result.unseen is not None:
         text = f"{meaning}: not looked for, as {result.unseen}."
+    elif result.undecided is not None:
+        text = f"{meaning}: not determined, as {result.undecided}."
+    known = result.unseen is None and result.undecided is None
     return [
         Remark(
-            kind=RemarkKind.NOT_ANALYSED if result.unseen is not None else RemarkKind.NO_FINDING,
+            kind=RemarkKind.NO_FINDING if known else RemarkKind.NOT_ANALYSED,
             text=text,
             type=output.concept,
             site=output.site.coded if output.site else None,

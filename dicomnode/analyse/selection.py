@@ -14,7 +14,7 @@ import numpy as np
 
 from dicomnode.analyse.each import Lesion, lesions_of, with_lesions
 from dicomnode.analyse.interpret import Below, FoundBox, Point
-from dicomnode.analyse.interpret.counted import more_than_reported, none_reaches
+from dicomnode.analyse.interpret.counted import as_points, more_than_reported, none_reaches
 from dicomnode.analyse.steps import Result
 from dicomnode.engine import Manifest, OutputSpec
 from dicomnode.engine.manifest.outputs import Score
@@ -35,6 +35,14 @@ class _Sorted:
     others: Sequence[Lesion]
     above: int
     unanswered: int
+
+    @property
+    def undecided(self) -> str | None:
+        """Why nobody may read that there is none: no candidate has a score; None where one has."""
+        if self.reported or self.others or not self.unanswered:
+            return None
+        several = f"none of the {self.unanswered} candidates has a score"
+        return several if self.unanswered > 1 else "the only candidate has no score"
 
 
 def selected(
@@ -59,9 +67,14 @@ def selected(
         kept = [*(one for one in lesions_of(found) if not _is_of(one, channel)), *sorted_.reported]
         given = with_lesions(found, kept)
         best = max((one.score or 0.0 for one in sorted_.others), default=0.0)
-        given = replace(given, none_found=none_reaches(output.score.threshold, len(sorted_.others), best))
+        none = none_reaches(output.score.threshold, len(sorted_.others), best)
+        given = replace(given, none_found=none, undecided=sorted_.undecided)
         if unreported:
-            below = _below(sorted_.others, channel or 0, grid, given.reading.below)
+            every = all(one.score is not None for one in manifest.of_head(output.step, output.head))
+            before = given.reading.below
+            below = _below(sorted_.others, channel or 0, grid, before)
+            if before is not None and not every:  # of classes that no step scores the network knows no more
+                below = replace(below, down_to=before.down_to)
             given = replace(given, reading=replace(given.reading, below=below))
         whole = replace(step, heads={**step.heads, output.head: given}) if output.head else given
         chosen[output.step] = replace(whole, remarks=(*step.remarks, *_remarks(output, sorted_)))
@@ -120,7 +133,10 @@ def _remarks(output: OutputSpec, found: _Sorted) -> list[Remark]:
     remarks = []
     if how is not None and found.above > how.at_most:
         remarks.append(more_than_reported(found.above, how.threshold, how.at_most))
-    if found.unanswered:
+    points = sum(isinstance(one, Point) for one in found.reported)
+    if points:
+        remarks.append(as_points(points))
+    if found.unanswered and found.undecided is None:
         words = (
             "candidate has no score, and is" if found.unanswered == 1 else "candidates have no score, and are"
         )

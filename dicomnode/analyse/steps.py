@@ -43,6 +43,7 @@ class Result:
     and points; of a network with several heads, that of each is in `heads` by its name, and the first one's
     here. nothing: why there is nothing to be analysed; then the chain ends here. unseen: why the step has not
     looked at anything, which is another thing than looking and finding nothing; the chain goes on.
+    undecided: why it is not known of what was found whether it is anything, and nothing is reported.
     """
 
     label: str
@@ -56,6 +57,7 @@ class Result:
     heads: Mapping[str, Result] = field(default_factory=dict)
     nothing: str | None = None
     unseen: str | None = None
+    undecided: str | None = None
 
     def of_head(self, name: str) -> Result:
         """Return what one head found; "" is the only one."""

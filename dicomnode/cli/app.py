@@ -38,7 +38,10 @@ from dicomnode.cli import (
     train_lungs,
     train_masks,
     train_multitask,
+    train_patterns,
     train_recipes,
+    train_types,
+    train_unusual,
     train_views,
     try_,
     why,
@@ -93,7 +96,10 @@ train_generator.add_to(train.app)
 train_lungs.add_to(train.app)
 train_masks.add_to(train.app)
 train_multitask.add_to(train.app)
+train_patterns.add_to(train.app)
 train_recipes.add_to(train.app)
+train_types.add_to(train.app)
+train_unusual.add_to(train.app)
 train_views.add_to(train.app)
 app.add_typer(federate.app, name="federate")
 

@@ -146,10 +146,23 @@ def segment_document(findings: Findings, segment: Segment) -> dict[str, Any]:
         "score": None if segment.score is None else round(segment.score, _DIGITS),
         "calibrated": segment.calibrated,
         "centre_lps_mm": [round(x, _DIGITS) for x in segment.centre_lps_mm],
+        "box_kji": [list(ends) for ends in segment.mask.box_kji],
+        "box_lps_mm": _box_lps_mm(findings, segment),
         "measurements": {m.name: round(m.value, _DIGITS) for m in segment.measurements},
         "tracking_uid": segment.tracking_uid,
         **answers_document(segment),
     }
+
+
+def _box_lps_mm(findings: Findings, segment: Segment) -> list[list[float]] | None:
+    """Give the smallest and the largest x, y, z of the voxels of a segment, with their outer faces."""
+    from dicomnode.values import outer_box_lps_mm
+
+    grid = findings.sources[0].grid
+    if grid is None:
+        return None
+    corners = outer_box_lps_mm(grid, segment.mask.box_kji)
+    return [[round(x, _DIGITS) for x in corner] for corner in corners]
 
 
 def volume_ml(findings: Findings, segment: Segment) -> float:

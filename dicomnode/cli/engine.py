@@ -12,7 +12,14 @@ import typer
 from dicomnode.cli import engine_add, engine_bench, engine_build, engine_export, engine_promote
 from dicomnode.cli.engine_named import named_engine, usual_settings
 from dicomnode.cli.options import ConfigOption, threads
-from dicomnode.cli.output import JsonOption, failure_document, print_failure, print_json, print_table
+from dicomnode.cli.output import (
+    JsonOption,
+    failure_document,
+    print_failure,
+    print_json,
+    print_table,
+    result_console,
+)
 from dicomnode.faults import EXIT_DONE, EXIT_ENGINE, GATE_FAILED, NodeError
 
 if TYPE_CHECKING:
@@ -142,7 +149,10 @@ def check(
     wish = RuntimeWish() if settings is None else wish_of(settings, name)
     if runtime is not None:
         wish = replace(wish, runtime=runtime, fallback=False)
-    report = check_engine(named_engine(name, path, settings), threads(), wish)
+    package = named_engine(name, path, settings)
+    report = check_engine(package, threads(), wish)
+    if not package.manifest.networks:
+        _require_steps(package)
     if as_json:
         print_json(_check_document(report, wish))
     else:
@@ -150,6 +160,14 @@ def check(
         if not report.passed:
             raise NodeError(GATE_FAILED, engine=f"{report.engine} {report.version}", reason=report.text)
     return EXIT_DONE if report.passed else EXIT_ENGINE
+
+
+def _require_steps(package: EnginePackage) -> None:
+    """Raises NodeError(MANIFEST_WRONG) where steps or outputs want what this version does not know."""
+    from dicomnode import __version__
+    from dicomnode.analyse import Analyst
+
+    Analyst(package, threads=1, node_version=__version__).close()
 
 
 def _check_document(report: GateReport, wish: RuntimeWish) -> dict[str, Any]:
@@ -198,6 +216,9 @@ def _print_check(report: GateReport, wish: RuntimeWish) -> None:
         (one.network, one.name, "passed" if one.passed else "FAILED", one.expected, one.found)
         for one in report.checks
     ]
+    if not report.runtimes and report.passed:
+        _print_without_network(report)
+        return
     print_table(f"{report.engine} {report.version}", ("network", "check", "", "expected", "found"), shown)
     _print_accepted([(report.engine, _acceptance(one)) for one in report.acceptances])
     word = "serves" if report.passed else "would serve, had it passed the gate"
@@ -205,6 +226,17 @@ def _print_check(report: GateReport, wish: RuntimeWish) -> None:
     print_table(
         "Runtimes", ("runtime", ""), [*served, *(_passed_over(one, report, wish) for one in report.reasons)]
     )
+
+
+def _print_without_network(report: GateReport) -> None:
+    """Say what was checked of an engine that only computes: there are no numbers of a network to meet."""
+    told = (
+        f"{report.engine} {report.version} passed. It has no network, so there are no numbers to be met: its "
+        f"engine.toml (digest {report.digest[:12]}) was read, and this version of the node knows its steps, "
+        "their parameters and what its outputs take from them. The node computes it itself, on the CPU; no "
+        "runtime is needed."
+    )
+    result_console.print(told, markup=False)
 
 
 def _passed_over(reason: Reason, report: GateReport, wish: RuntimeWish) -> tuple[str, str]:

@@ -130,9 +130,12 @@ def _print_regions(findings: Findings) -> None:
 
 
 def _classes(found: Segment | Region) -> str:
-    """Name the classes that a lesion has, each with its probability."""
-    present = (f"{one.label} {100 * one.probability:.0f} %" for one in found.classes if one.present)
-    return ", ".join(present) or "–"
+    """Name the classes that a lesion has, each with its probability, and attributes without a sure value."""
+    from dicomnode.values import told_attributes
+
+    named = [f"{one.label} {100 * one.probability:.0f} %" for one in found.classes if one.present]
+    unsure = (name.meaning.lower() for name, value in told_attributes(found.classes) if value is None)
+    return ", ".join([*named, *(f"{one} undetermined" for one in unsure)]) or "–"
 
 
 def _print_numbers(findings: Findings) -> None:

@@ -50,6 +50,7 @@ def answers_document(found: Segment | Region) -> dict[str, Any]:
 def _classification(one: Classification) -> dict[str, Any]:
     return {
         "label": one.label,
+        "attribute": None if one.attribute is None else one.attribute.meaning,
         "probability": one.probability,
         "calibrated": one.calibrated,
         "threshold": one.threshold,

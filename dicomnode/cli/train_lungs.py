@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from dicomnode.cli.options import threads as usable_threads
-from dicomnode.cli.output import JsonOption, bars, console, print_json, print_table
+from dicomnode.cli.output import JsonOption, bars
+from dicomnode.cli.train_drawn import (
+    BackgroundsOption,
+    DrawnOption,
+    JudgedOption,
+    MinutesOption,
+    StepsOption,
+    ThreadsOption,
+    WorkersOption,
+    WorldsOption,
+    course_document,
+    finish,
+    nodule_document,
+    order_of,
+    print_nodules,
+    real_document,
+    start,
+    watch_of,
+)
 from dicomnode.cli.train_options import (
     DeviceOption,
     OutOption,
@@ -22,29 +35,18 @@ from dicomnode.cli.train_options import (
     TitleOption,
     VersionOption,
 )
-from dicomnode.cli.train_progress import duration
-from dicomnode.cli.writing import require_writable
-from dicomnode.faults import ENGINE_EXISTS, EXIT_DONE, EXIT_PARTLY, USAGE, NodeError
+from dicomnode.faults import USAGE, NodeError
 
 if TYPE_CHECKING:
     from dicomnode.learn.planted.making import Trained
-    from dicomnode.learn.planted.order import Order
-    from dicomnode.learn.planted.training import Row
-    from dicomnode.values import Progress
 
 EPILOG: Final = (
     "EXIT STATUS: 0 trained, 1 it failed, 2 usage, or a folder that is taken, 3 no scan of --backgrounds can "
     "be planted into, 4 it was stopped by --minutes and goes on with --resume, or scans were left out, 11 "
     "the disk is full, 12 the network cannot become an engine, or torch is not installed."
 )
-_LONGEST_NAME: Final = 64
-_SECONDS: Final = 60.0
+_ASKED: Final = ("worlds", "judged", "steps", "batch", "backgrounds", "ignore", "mine")
 
-
-BackgroundsOption = Annotated[
-    Path | None,
-    typer.Option("--backgrounds", metavar="DIR", help="Real chest CTs as texture.", exists=True),
-]
 IgnoreOption = Annotated[
     Path | None,
     typer.Option(
@@ -54,24 +56,9 @@ IgnoreOption = Annotated[
         exists=True,
     ),
 ]
-WorldsOption = Annotated[int, typer.Option("--worlds", help="Drawn patients to learn from.")]
-JudgedOption = Annotated[
-    int, typer.Option("--judged", help="Drawn patients to set the threshold on, and as many to judge on.")
-]
-StepsOption = Annotated[int, typer.Option("--steps", help="Steps of the training.")]
 BatchOption = Annotated[int, typer.Option("--batch", help="Patches a step.")]
 MineOption = Annotated[
     bool, typer.Option("--mine/--no-mine", help="Look for mistakes on the way, and learn from them.")
-]
-MinutesOption = Annotated[
-    float | None, typer.Option("--minutes", help="Stop after so many; --resume goes on.", min=0.0)
-]
-DrawnOption = Annotated[int, typer.Option("--seed", help="Seed of all that is drawn.")]
-WorkersOption = Annotated[
-    int, typer.Option("--workers", help="Processes that draw patches, each a core; 0: none.")
-]
-ThreadsOption = Annotated[
-    int, typer.Option("--threads", help="Threads of the CPU; with 1 it repeats to the last bit, 0: all.")
 ]
 
 
@@ -105,180 +92,34 @@ def lung_nodules(  # noqa: PLR0917  typer gives each by its name
     given = dict(locals())
     start(out, replace=replace, resume=resume)
     from dicomnode.learn.planted.making import train_lungs
-
-    order = _order(given)
-    until = None if minutes is None else time.monotonic() + minutes * _SECONDS
-    told = _Told(order, time.monotonic, quiet=as_json)
-    with bars(quiet=as_json) as progress:
-        trained = train_lungs(
-            order,
-            stop=lambda: until is not None and time.monotonic() >= until,
-            tell=told.row,
-            progress=told.passed(progress),
-        )
-    document = _document(trained)
-    if as_json:
-        print_json(document)
-    else:
-        _print(document)
-    return EXIT_PARTLY if document["stopped"] or document["left_out"] else EXIT_DONE
-
-
-def start(out: Path, *, replace: bool, resume: bool) -> None:
-    """Refuse at once what would be refused after hours."""
-    from dicomnode.engine.manifest.read import MANIFEST_FILE
-    from dicomnode.learn import require_training
-    from dicomnode.settings.keys import NAME
-
-    require_training()
-    if not NAME.holds(out.name) or len(out.name) > _LONGEST_NAME:
-        problem = f"--out ends in {out.name!r}, and the name of an engine has {NAME.expected}"
-        raise NodeError(USAGE, problem=problem)
-    if os.path.lexists(out):
-        if not (replace or resume):
-            raise NodeError(ENGINE_EXISTS, path=out, what="")
-        if out.is_symlink() or not (out / MANIFEST_FILE).is_file():
-            raise NodeError(ENGINE_EXISTS, path=out, what=", and is no engine that could be replaced")
-    require_writable(out.parent)
-
-
-def _order(given: Mapping[str, Any]) -> Order:
-    from dicomnode.device import cpu_device
     from dicomnode.learn.planted.order import Order
 
-    if given["threads"] < 0:
-        raise NodeError(USAGE, problem=f"--threads {given['threads']} cannot be: it is 0 or more")
-    if given["ignore"] is not None and given["backgrounds"] is None:
-        raise NodeError(
-            USAGE, problem="--ignore tells what is in the scans of --backgrounds, and there are none"
-        )
-    out: Path = given["out"]
-    asked = (
-        "seed",
-        "worlds",
-        "judged",
-        "steps",
-        "batch",
-        "backgrounds",
-        "ignore",
-        "mine",
-        "resume",
-        "workers",
-    )
-    try:
-        return Order(
-            out=out,
-            run=given["run"] or out.with_name(f"{out.name}.training"),
-            title=given["title"] or "Lungs and nodule candidates",
-            version=given["version"],
-            made_at=datetime.now(UTC),
-            threads=given["threads"] or usable_threads(),
-            device=given["device"],
-            machine=cpu_device().name,
-            **{name: given[name] for name in asked},
-        )
-    except ValueError as error:
-        raise NodeError(USAGE, problem=str(error).replace("Order.", "--")) from error
-
-
-class _Told:
-    """Tells of rows as they come: what is lost, how fast it goes, and how long it will take."""
-
-    def __init__(self, order: Order, clock: Callable[[], float], *, quiet: bool) -> None:
-        self._order, self._clock, self._quiet = order, clock, quiet
-        self._progress: Progress | None = None
-        self._last: tuple[int, float] | None = None
-
-    def passed(self, progress: Progress) -> Progress:
-        """Return the progress, which is told of steps from now on as well."""
-        self._progress = progress
-        return progress
-
-    def row(self, row: Row) -> None:
-        """Tell of a row."""
-        from dicomnode.learn.planted.training import STAGE
-
-        now, order = self._clock(), self._order
-        if self._progress is not None:
-            self._progress(STAGE, row.step, order.steps)
-        lost = ", ".join(f"{name} {value:.3f}" for name, value in row.lost.items())
-        text = f"step {row.step} of {order.steps}: {lost}"
-        if self._last is not None and row.step > self._last[0]:
-            each = (now - self._last[1]) / (row.step - self._last[0])
-            left = duration(each * (order.steps - row.step))
-            text += f"; {order.batch / max(each, 1e-9):.1f} patches/s, {left} more"
-        self._last = (row.step, now)
-        if not self._quiet:
-            console.print(text, markup=False)
+    if ignore is not None and backgrounds is None:
+        problem = "--ignore tells what is in the scans of --backgrounds, and there are none"
+        raise NodeError(USAGE, problem=problem)
+    order = order_of(Order, given, "Lungs and nodule candidates", _ASKED)
+    with bars(quiet=as_json) as progress:
+        trained = train_lungs(order, watch_of(given, progress, order.steps, (order.batch, "patches")))
+    return finish(_document(trained), print_nodules, as_json=as_json)
 
 
 def _document(trained: Trained) -> dict[str, Any]:
     """Return what `--json` prints."""
-    order, table, package = trained.order, trained.table, trained.package
+    table, package = trained.table, trained.package
+    digest = None if package is None else package.digest
     figures = None
     if table is not None:
-        figures = {
-            "scans": table.scans,
-            "nodules": table.nodules,
-            "threshold": table.threshold,
-            "lines": [
-                {
-                    "name": one.name,
-                    "value": one.interval.figure.value,
-                    "of": one.interval.figure.whole,
-                    "low": one.interval.low,
-                    "high": one.interval.high,
-                }
-                for one in table.lines
-            ],
-            "froc": [{"false_alarms": rate, "sensitivity": figure.value} for rate, figure in table.rates],
-            "volume_error_percent": None
-            if table.volumes is None
-            else {
-                "count": table.volumes.count,
-                "low": table.volumes.low,
-                "median": table.volumes.median,
-                "high": table.volumes.high,
-            },
-        }
+        found = table.volumes
+        errors = None if found is None else {one: getattr(found, one) for one in _VOLUMES}
+        figures = nodule_document(table) | {"volume_error_percent": errors}
     return {
-        "schema": 1,
-        "task": "lung-nodules",
-        "folder": None if package is None else str(order.out),
-        "digest": None if package is None else package.digest,
-        "run": str(order.run),
-        "seed": order.seed,
-        "steps": order.steps,
-        "step": trained.learned.step,
-        "stopped": trained.learned.stopped,
-        "worlds": order.worlds,
-        "backgrounds": [{"series_instance_uid": uid, "digest": digest} for uid, digest in trained.real],
-        "left_out": [{"code": one.code, "text": one.text} for one in trained.left_out],
-        "lost": dict(trained.learned.rows[-1].lost) if trained.learned.rows else None,
+        **course_document("lung-nodules", trained.order, trained.learned, digest, ("steps", "worlds")),
+        **real_document(trained.real, trained.left_out),
         "figures": figures,
     }
 
 
-def _print(document: Mapping[str, Any]) -> None:
-    for one in document["left_out"]:
-        console.print(f"{one['code']} {one['text']}", markup=False)
-    if document["stopped"]:
-        console.print(
-            f"Stopped after step {document['step']} of {document['steps']}; the state is kept in "
-            f"{document['run']}. Go on with the same command and --resume.",
-            markup=False,
-        )
-        return
-    figures = document["figures"]
-    rows = [(one["name"], one["of"], one["value"], one["low"], one["high"]) for one in figures["lines"]]
-    print_table(
-        f"On {figures['scans']} held-out phantoms, threshold {figures['threshold']:g}",
-        ("figure", "of", "value", "from", "to"),
-        rows,
-    )
-    told = [(f"{one['false_alarms']:g}", one["sensitivity"]) for one in figures["froc"]]
-    print_table("", ("false alarms a scan", "sensitivity"), told)
-    console.print(f"The engine is in {document['folder']}; card.md there tells more.", markup=False)
+_VOLUMES: Final = ("count", "low", "median", "high")
 
 
 def add_to(train: typer.Typer) -> None:

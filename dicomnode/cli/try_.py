@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, get_args
 
 import typer
 
@@ -17,9 +17,13 @@ from dicomnode.cli.writing import require_writable
 from dicomnode.faults import EXIT_DONE, EXIT_NOTHING, EXIT_PARTLY, NO_INSTANCES, USAGE, NodeError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dicomnode.engine import EnginePackage
     from dicomnode.serve import FolderWalk, StudyWalk, WalkPlan
     from dicomnode.settings import ObjectKind, Settings
+
+_USUAL: Final = "lung-ct"  # the engine that `dicomnode init` configures
 
 EPILOG = (
     "EXIT STATUS: 0 analysed, 1 --out or --prepared cannot be written, 2 usage, 3 no DICOM in DIR or no "
@@ -36,7 +40,8 @@ def try_(  # noqa: PLR0917  typer gives each by its name
     engine: Annotated[
         list[str] | None,
         typer.Option(
-            "--engine", help="Engine to run; default: those of the configuration, else all shipped."
+            "--engine",
+            help="Engine to run, again for more; default: those of the configuration, else lung-ct.",
         ),
     ] = None,
     engine_path: Annotated[
@@ -56,15 +61,18 @@ def try_(  # noqa: PLR0917  typer gives each by its name
 ) -> int:
     """Try files without a node: which engine wants what, what it finds, what the objects would be.
 
-    With a configuration, engines run as the node would run them: on its runtimes, plans and records.
+    With a configuration, engines run as the node would run them: on its runtimes, plans and records. Without
+    one, and with no engine named, lung-ct runs alone, as in a configuration that `dicomnode init` writes. The
+    other engines that ship are listed below, with whether they would take the images; demonstrations run by
+    name alone.
     """
-    from dicomnode.cli.findings import print_study
     from dicomnode.serve import walk
 
     _require_places(out, prepared)
     kinds = _kinds(objects)
     settings = usual_settings(config)
-    packages = _packages(engine or [], engine_path or [], settings)
+    named = _packages(engine or [], engine_path or [], settings)
+    packages = named or [named_engine(_USUAL, None, settings)]
     if settings is not None and not as_json:
         console.print(f"Engines run as {config_path(config)} says.", markup=False)
     with bars(quiet=as_json) as progress:
@@ -72,21 +80,17 @@ def try_(  # noqa: PLR0917  typer gives each by its name
         walked = walk(paths, plan, progress)
     if not walked.studies:
         raise NodeError(NO_INSTANCES, path=", ".join(map(str, paths)))
-    documents = [
-        _keep(study, walked.set_aside if index == 0 else (), out)
-        for index, study in enumerate(walked.studies)
-    ]
+    documents = _kept(walked, out)
     if prepared is not None:  # last: what was found is written by then, whatever becomes of the sheet
         with bars(quiet=as_json) as progress:
             write_prepared(prepared, walked, plan.decoding, progress)
     if as_json:
         # One study is the usual case and the documented object; more of them stand in a list
         print_json(documents[0] if len(documents) == 1 else {"schema": 1, "studies": documents})
-    else:
-        for study, document in zip(walked.studies, documents, strict=True):
-            print_study(study, document)
-        if out is not None and out.is_dir():
-            console.print(f"Objects and pictures lie in {out}", markup=False)
+        return _status(walked)
+    _show(walked, documents, [] if named else packages)
+    if out is not None and out.is_dir():
+        console.print(f"Objects and pictures lie in {out}", markup=False)
     return _status(walked)
 
 
@@ -99,17 +103,15 @@ def _require_places(out: Path | None, prepared: Path | None) -> None:
 
 
 def _packages(names: list[str], folders: list[Path], settings: Settings | None) -> list[EnginePackage]:
-    from dicomnode.engine import configured_engine, list_engines, load_package
+    """Load the engines that are named, by the command or by the configuration; none where none is."""
+    from dicomnode.engine import configured_engine, load_package
 
     own = [load_package(folder) for folder in folders]
     if names:
         known = {package.manifest.name: package for package in own}
         return [known[name] if name in known else named_engine(name, None, settings) for name in names]
     wanted = [] if own or settings is None else [one for one in settings.engine if one.mode != "off"]
-    packages = own or [configured_engine(one) for one in wanted] or list_engines()
-    if not packages:
-        raise NodeError(USAGE, problem="There is no engine")
-    return packages
+    return own or [configured_engine(one) for one in wanted]
 
 
 def _kinds(objects: str) -> tuple[ObjectKind, ...]:
@@ -146,6 +148,25 @@ def _plan(
         decoding=DecoderLimits() if settings is None else decoder_limits(settings.assemble),
         all_volumes=True,
     )
+
+
+def _show(walked: FolderWalk, documents: Sequence[dict[str, Any]], unasked: Sequence[EnginePackage]) -> None:
+    """Print the studies; below them, where engines ran unasked, those that did not."""
+    from dicomnode.cli.findings import print_study
+    from dicomnode.cli.try_offered import print_offered
+
+    for study, document in zip(walked.studies, documents, strict=True):
+        print_study(study, document)
+    if unasked:
+        print_offered(walked, unasked)
+
+
+def _kept(walked: FolderWalk, out: Path | None) -> list[dict[str, Any]]:
+    """Write the objects of each study; what was set aside stands with the first."""
+    return [
+        _keep(study, walked.set_aside if index == 0 else (), out)
+        for index, study in enumerate(walked.studies)
+    ]
 
 
 def _keep(study: StudyWalk, set_aside: Any, out: Path | None) -> dict[str, Any]:

@@ -55,6 +55,7 @@ ANATOMICAL_STRUCTURE: Final = Code("91723000", "SCT", "Anatomical Structure")
 LATERALITY: Final = Code("272741003", "SCT", "Laterality")
 PRESENT: Final = Code("52101004", "SCT", "Present")  # CID 240
 ABSENT: Final = Code("272519000", "SCT", "Absent")
+UNDETERMINED: Final = Code("373068000", "SCT", "Undetermined")
 PROBABILITY: Final = Code("122157", "DCM", "Probability")  # of a class; of a finding where it is calibrated
 CERTAINTY: Final = Code("111012", "DCM", "Certainty of Finding")  # a score: nobody calibrated it
 DECISION_THRESHOLD: Final = Code("THRESHOLD", "99DICOMNODE", "Decision threshold")  # DICOM has none

@@ -29,8 +29,9 @@ log = structlog.get_logger("dicomnode.store")
 
 # 2: maps, derived images, feature vectors, scores of slices, intervals, details of the provenance, priors
 # 3: changes since an earlier study. 4: whether a score is calibrated. 5: classes and features of each lesion
-SCHEMA: Final = 5
-_READ: Final = (1, 2, 3, 4, 5)  # what a later one has more may be missing: its defaults say "none"
+# 6: the attribute that a class is a value of
+SCHEMA: Final = 6
+_READ: Final = (1, 2, 3, 4, 5, 6)  # what a later one has more may be missing: its defaults say "none"
 _JSON: Final = "findings.json"
 _BLOBS: Final = "blobs.bin"
 _SUFFIX: Final = ".findings"

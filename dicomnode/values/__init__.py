@@ -19,9 +19,12 @@ if TYPE_CHECKING:
         AnnotationKind,
         MadeBy,
     )
+    from dicomnode.values.attributes import plain_classes, told_attributes
+    from dicomnode.values.boxes import outer_box_lps_mm
     from dicomnode.values.candidates import Candidate, Unreported
     from dicomnode.values.codes import Code
     from dicomnode.values.findings import (
+        DEMONSTRATION,
         LEAST_CHANGE_PERCENT,
         Change,
         ChangeKind,
@@ -67,9 +70,12 @@ _HOMES = {
         "MadeBy",
         "PHANTOM_MAKER",
     ),
+    "attributes": ("plain_classes", "told_attributes"),
+    "boxes": ("outer_box_lps_mm",),
     "candidates": ("Candidate", "Unreported"),
     "codes": ("Code",),
     "findings": (
+        "DEMONSTRATION",
         "LEAST_CHANGE_PERCENT",
         "Change",
         "ChangeKind",
@@ -123,6 +129,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "DEMONSTRATION",
     "FACT_TAGS",
     "LEAST_CHANGE_PERCENT",
     "PHANTOM_MAKER",
@@ -178,6 +185,9 @@ __all__ = [
     "is_text",
     "is_valid_uid",
     "no_progress",
+    "outer_box_lps_mm",
+    "plain_classes",
+    "told_attributes",
 ]
 
 __getattr__ = lazy_face(__name__, _HOMES)

@@ -22,6 +22,9 @@ from dicomnode.values.volume import Repair, SourceFrame, SourceHeaders
 
 PointLps = tuple[float, float, float]  # x, y, z in LPS mm
 
+DEMONSTRATION: Final = "demonstration"
+"""Key of `Provenance.details` under which an engine that only demonstrates says why it does."""
+
 
 class FindingKind(StrEnum):
     """What a segment or region stands for."""
@@ -82,7 +85,8 @@ class Classification:
 
     probabilities: of all classes that it was chosen from, itself included, in the order of the network.
     algorithm: the step that made it ("" in files of schema 1). calibrated: of a hundred cases with 70 %, it
-    is so in about 70, as the engine declares; else the number is no more than a score.
+    is so in about 70, as the engine declares; else the number is no more than a score. attribute: of what the
+    class is a value ("Composition" of "solid"); see `told_attributes`.
     """
 
     label: str
@@ -92,6 +96,7 @@ class Classification:
     probabilities: tuple[ClassProbability, ...] = ()
     algorithm: str = ""
     calibrated: bool = False
+    attribute: Code | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.probability <= 1.0:
@@ -196,7 +201,8 @@ class Provenance:
     """What made the Findings: goes into every object and into the journal.
 
     engine_digest: SHA-256 of the engine package, 64 hex digits. runtime: "onnxruntime 1.31.1 CPU".
-    details: what else a reader of the result may ask for, by short names: "plan", "tf32", "why not openvino".
+    details: what else a reader of the result may ask for, by short names: "plan", "tf32", "why not openvino",
+    `DEMONSTRATION`.
     """
 
     engine: str

@@ -80,8 +80,9 @@ def disease_rows(first: int) -> Iterator[str]:
         found = find(scan.voxels, scan.grid)
         right, left = both_dice(found, scan)
         spacing = scan.grid.spacing_kji_mm
-        pairs = ((found.masks["right"], scan.lung_right), (found.masks["left"], scan.lung_left))
-        far = max(hausdorff95_mm(mask, truth, spacing) for mask, truth in pairs)
+        truth = {"right": scan.lung_right, "left": scan.lung_left}
+        apart = [hausdorff95_mm(mask, truth[side], spacing) for side, mask in found.masks.items()]
+        far = max(apart, default=np.inf)
         yield (
             f"| {disease} | {scan.protocol.thickness_mm:g} mm, {scan.protocol.kernel} "
             f"| {right:.3f} | {left:.3f} | {far:.1f} mm | {verdict(found.doubts)} |"

@@ -228,7 +228,7 @@ def main() -> None:
             films=given.films,
         )
         if given.judged:
-            patients = kept_patients(order.judged_seeds, order.run / "patients")
+            patients = kept_patients(order.seeds.judged, order.run / "patients")
             table = judged(package, patients, order)
             print("\n".join(figure_lines(table)))
             if given.heat is not None:

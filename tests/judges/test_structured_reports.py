@@ -80,6 +80,10 @@ def test_the_judges_find_nothing_in_a_report_on_lesions_with_classes(tmp_path: P
     _held(_report(tmp_path, KINDS["lesions with classes of their own"][0]), 3)
 
 
+def test_every_judge_takes_an_attribute_of_a_lesion_and_one_that_is_undetermined(tmp_path: Path) -> None:
+    _held(_report(tmp_path, KINDS["lesions with an attribute, which of one is not sure"][0]), 3)
+
+
 def _of_nodules(found: Findings) -> Findings:
     """The same of a code whose answer PixelMed is known not to have in its templates."""
     return replace(

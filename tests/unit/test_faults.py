@@ -211,6 +211,11 @@ def test_exit_codes_are_those_of_the_documentation() -> None:
     assert len(set(EXIT_MEANINGS.values())) == len(EXIT_MEANINGS)
 
 
+@pytest.fixture(scope="module")
+def uses() -> list[tuple[str, Fault, set[str], bool]]:
+    return list(_uses())
+
+
 def _uses() -> Iterator[tuple[str, Fault, set[str], bool]]:
     """Place, row, names of the values, raised or not: of each use whose values stand there in full."""
     for path in sorted(_PACKAGE.rglob("*.py")):
@@ -228,9 +233,9 @@ def _uses() -> Iterator[tuple[str, Fault, set[str], bool]]:
                 yield f"{path.relative_to(_PACKAGE)}:{node.lineno} {row.id}", BY_NAME[row.id], given, raised
 
 
-def test_whoever_uses_a_row_gives_all_that_it_wants() -> None:
+def test_whoever_uses_a_row_gives_all_that_it_wants(uses) -> None:
     wrong = []
-    for place, row, given, raised in _uses():
+    for place, row, given, raised in uses:
         # A failure also shows its remedy; a refusal travels with the title alone.
         wanted = row.names() if raised else {n for _, n, _, _ in Formatter().parse(row.title) if n}
         if wanted - given:
@@ -238,5 +243,5 @@ def test_whoever_uses_a_row_gives_all_that_it_wants() -> None:
     assert not wrong
 
 
-def test_the_search_for_uses_finds_most_of_them() -> None:
-    assert len({row.code for _, row, _, _ in _uses()}) > len(ROWS) / 2
+def test_the_search_for_uses_finds_most_of_them(uses) -> None:
+    assert len({row.code for _, row, _, _ in uses}) > len(ROWS) / 2

@@ -20,6 +20,7 @@ from dicomnode.analyse.algorithms.contract import (
     Side,
 )
 from dicomnode.analyse.algorithms.cross_checked import LUNGS_CHECKED, CrossCheck, Second
+from dicomnode.analyse.algorithms.lung_profile import LUNG_PROFILE
 from dicomnode.analyse.algorithms.lungs import LUNGS
 from dicomnode.analyse.algorithms.radiomics import RADIOMICS
 
@@ -27,7 +28,7 @@ ALGORITHMS: Final[Mapping[str, Algorithm]] = MappingProxyType(
     {algorithm.name: algorithm for algorithm in (LUNGS, BODY_COMPOSITION)}
 )
 ROW_ALGORITHMS: Final[Mapping[str, RowAlgorithm]] = MappingProxyType(
-    {algorithm.name: algorithm for algorithm in (RADIOMICS, BLOB_PROFILE)}
+    {algorithm.name: algorithm for algorithm in (RADIOMICS, BLOB_PROFILE, LUNG_PROFILE)}
 )
 LESION_ALGORITHMS: Final[Mapping[str, LesionAlgorithm]] = MappingProxyType(
     {algorithm.name: algorithm for algorithm in (BLOBS,)}

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from dicomnode.analyse.algorithms.blobs_peaks import Peaks, peaks_of
+from dicomnode.analyse.algorithms.blobs_peaks import Ends, Peaks, peaks_of
 from dicomnode.analyse.algorithms.blobs_region import region_of
 from dicomnode.analyse.algorithms.contract import Blob, LesionAlgorithm, Parameters
 from dicomnode.analyse.grids import Bool, Box, Float32, box_of
@@ -40,8 +40,17 @@ def _run(image: Prepared, within: Bool, parameters: Parameters, progress: Progre
     hu = np.where(inside, hu, np.float32(lung))  # the wall is no edge, and nothing beyond it is seen
     alike = np.minimum(hu, np.float32(lung + _ABOVE_HU))
     least = parameters["response_hu"]
-    peaks = peaks_of(alike, inside, spacing, least, lambda done, of: progress(_STAGE, done, of))
+    peaks = peaks_of(alike, inside, spacing, least, _cut(within), lambda done, of: progress(_STAGE, done, of))
     return _apart(peaks, hu, inside, box, (spacing, parameters))
+
+
+def _cut(within: Bool) -> Ends:
+    """Tell at which ends of the images what is looked in goes on."""
+    k, j, i = (
+        (bool(planes[0].any()), bool(planes[-1].any()))
+        for planes in (np.moveaxis(within, axis, 0) for axis in range(3))
+    )
+    return k, j, i
 
 
 def _lung_hu(values: Float32) -> float:

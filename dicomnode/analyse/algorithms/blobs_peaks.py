@@ -24,8 +24,11 @@ _AROUND: Final = tuple(one for one in itertools.product((-1, 0, 1), repeat=3) if
 _LEAST_SD: Final = 0.25  # voxels
 _TRUNCATE: Final = 3.0  # of a Gaussian, in its SD
 _MOST: Final = 2000  # peaks that are kept, by their response
+_THINNEST: Final = 5  # voxels of a grid along each axis: a maximum has neighbours on it, and a little more
 
 Spacing = tuple[float, float, float]
+Ends = tuple[tuple[bool, bool], tuple[bool, bool], tuple[bool, bool]]
+"""Of each axis, whether what is looked at is cut off at its first and at its last voxel."""
 Indices = NDArray[np.intp]
 
 
@@ -47,9 +50,12 @@ def peaks_of(
     inside: Bool,
     spacing: Spacing,
     least_hu: float,
+    cut: Ends,
     told: Callable[[int, int], object] = lambda _done, _of: None,
 ) -> Peaks:
     """Find blobs in `hu` (k, j, i), within `inside`, of all sizes; what has a smaller response is none.
+
+    cut: where `inside` ends with the images: there a blob may have its middle on the last voxel.
 
     Large ones on coarser grids: a line of seven voxels is 9, 18 and 35 mm long on voxels of 1.25 mm.
     """
@@ -58,7 +64,7 @@ def peaks_of(
     at, responses = [], []
     for number, diameter_mm in enumerate(SIZES_MM):
         told(number, len(SIZES_MM))
-        while diameter_mm > _LINE * level * max(spacing) and min(image.shape) > 2 * _LINE:
+        while diameter_mm > _LINE * level * max(spacing) and min(image.shape) >= 2 * _THINNEST:
             image, mask, level = halved(image), halved(mask.astype(np.float32)) > 0.5, 2 * level
             short = None
         soft = _SOFT if level == 1 else 0.0
@@ -68,7 +74,7 @@ def peaks_of(
         sigmas = diameter_mm / (2.0 * 3.0**0.5) / (np.array(spacing) * level)  # of a ball: Lindeberg
         more = np.sqrt(np.maximum(sigmas**2 - soft**2, _LEAST_SD**2))
         field = ndimage.gaussian_filter(short, more, truncate=_TRUNCATE, mode="nearest")
-        found = _maxima(field, mask, least_hu)
+        found = _maxima(field, _but_edges(mask, cut), least_hu)
         at.append((found + 0.5) * level - 0.5)
         responses.append(field[tuple(found.T)].astype(np.float64))
     told(len(SIZES_MM), len(SIZES_MM))
@@ -87,19 +93,28 @@ def halved(image: Float32) -> Float32:
     return np.ascontiguousarray(image)
 
 
+def _but_edges(mask: Bool, cut: Ends) -> Bool:
+    """Return the mask without the edges of the array at which nothing is cut off."""
+    inner = mask.copy()
+    for axis, (first, last) in enumerate(cut):
+        planes = np.moveaxis(inner, axis, 0)
+        planes[0] &= first
+        planes[-1] &= last
+    return inner
+
+
 def _maxima(field: Float32, mask: Bool, least: float) -> Indices:
     """Return indices (n, 3) of voxels in the mask that are above `least` and above all their neighbours.
 
     Of equal neighbours the last one in the order of the array counts. Only what is above is looked at.
     """
-    inner = np.zeros_like(mask)
-    inner[1:-1, 1:-1, 1:-1] = mask[1:-1, 1:-1, 1:-1]
-    flat = field.ravel()
-    at = np.flatnonzero(inner.ravel() & (flat > np.float32(least)))
-    strides = np.array([field.shape[1] * field.shape[2], field.shape[2], 1])
+    wide = np.pad(field, 1, constant_values=-np.inf)
+    flat = wide.ravel()
+    at = np.flatnonzero(np.pad(mask, 1).ravel() & (flat > np.float32(least)))
+    strides = np.array([wide.shape[1] * wide.shape[2], wide.shape[2], 1])
     for way in _AROUND:
         step = int(np.dot(way, strides))
         other, own = flat[at + step], flat[at]
         at = at[(own > other) | ((own == other) & (step < 0))]
-    found: Indices = np.stack(np.unravel_index(at, field.shape), axis=1)
+    found: Indices = np.stack(np.unravel_index(at, wide.shape), axis=1) - 1
     return found

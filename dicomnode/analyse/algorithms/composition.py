@@ -42,7 +42,7 @@ def _run(image: Prepared, parameters: Parameters, progress: Progress) -> Anatomy
     progress(_STAGE, 2, _STEPS)
     contrast = contrast_in(slabs, body.mask)
     progress(_STAGE, 3, _STEPS)
-    wall = wall_of(slabs, body)
+    wall = wall_of(slabs, body, contrast)
     progress(_STAGE, 4, _STEPS)
     tissues = tissues_in(slabs, body, wall, contrast)
     progress(_STAGE, _STEPS, _STEPS)
@@ -65,6 +65,7 @@ def _facts(slabs: Slabs, body: Body, wall: Wall, contrast: Bool) -> BodyFacts:
         open_mm=height(np.asarray(wall.trunk & ~wall.closed)),
         apart_mm=height(np.asarray(body.pieces > 1)),
         trunk_mm=height(wall.trunk),
+        head_mm=height(wall.head),
         contrast_ml=float(contrast.sum()) * ml,
         metal_ml=float(((slabs.coarse_hu > _METAL_HU) & body.mask).sum()) * ml,
     )
@@ -72,7 +73,7 @@ def _facts(slabs: Slabs, body: Body, wall: Wall, contrast: Bool) -> BodyFacts:
 
 BODY_COMPOSITION: Final = Algorithm(
     name="body_composition",
-    version=1,
+    version=2,
     unit=HOUNSFIELD,
     parameters=MappingProxyType({"slab_mm": 2.5, "pixel_mm": 0.6, "blur_mm": 0.8}),
     run=_run,

@@ -15,7 +15,8 @@ class BodyFacts:
 
     height_mm: of all slices with a body. cut_mm: of those in which it goes on beyond the field of view.
     open_mm: of those of the trunk whose ring of muscle and bone has a gap. apart_mm: of those that show
-    several pieces. trunk_mm: of those with a cavity of chest or belly. contrast_ml: as dense as bone, and
+    several pieces. trunk_mm: of those with a cavity of chest or belly. head_mm: of
+    those of a head. contrast_ml: as dense as bone, and
     none. metal_ml: denser than any bone.
     """
 
@@ -24,6 +25,7 @@ class BodyFacts:
     open_mm: float = 0.0
     apart_mm: float = 0.0
     trunk_mm: float = 0.0
+    head_mm: float = 0.0
     contrast_ml: float = 0.0
     metal_ml: float = 0.0
 
@@ -63,6 +65,14 @@ SAID: Final = (
         lambda f: (
             f"Over {f.apart_mm:.0f} mm the slices show several pieces of the body, such as arms beside the "
             "trunk or two legs: all are counted."
+        ),
+    ),
+    Said(
+        RemarkKind.QUALITY,
+        lambda f: f.head_mm > 0,
+        lambda f: (
+            f"Over {f.head_mm:.0f} mm the slices show a head: soft tissue there is told within the skull "
+            "alone, none is called muscle, and what lies outside of the skull is in the body alone."
         ),
     ),
     Said(

@@ -60,7 +60,9 @@ def tissues_in(slabs: Slabs, body: Body, wall: Wall, contrast: Bool) -> Tissues:
             wall=slabs.fine(_around_slice(wall.wall[k])),
             lungs=slabs.fine(wall.lungs[k]),
             contrast=slabs.fine(_around_slice(contrast[k])),
-            told=(bool(wall.trunk[k]), bool(wall.closed[k])),
+            trunk=bool(wall.trunk[k]),
+            head=bool(wall.head[k]),
+            closed=bool(wall.closed[k]),
         )
         near = [slabs.hu[n] for n in (k - 1, k + 1) if 0 <= n < len(slabs.hu)]
         for name, mask in _told(hu, near, places, slabs.grid.spacing_kji_mm[1:]).items():
@@ -73,7 +75,7 @@ def tissues_in(slabs: Slabs, body: Body, wall: Wall, contrast: Bool) -> Tissues:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Places:
-    """Where things lie in a slice, bool (j, i) of fine pixels. told: is it of the trunk; is its ring shut."""
+    """Where things lie in a slice, bool (j, i) of fine pixels; of what it is; is its ring shut."""
 
     body: Bool
     inside: Bool
@@ -84,28 +86,34 @@ class _Places:
     wall: Bool
     lungs: Bool
     contrast: Bool
-    told: tuple[bool, bool]
+    trunk: bool
+    head: bool
+    closed: bool
 
 
 def _told(
     hu: NDArray[np.int16], near: list[NDArray[np.int16]], at: _Places, mm: tuple[float, float]
 ) -> dict[str, Bool]:
-    trunk, closed = at.told
     air = (hu < AIR_BELOW_HU) & at.body
     bone, canals = _bone(hu, at, mm)
     bone &= ~air
-    fat = (hu >= FAT_HU[0]) & (hu <= FAT_HU[1]) & at.body & ~bone & ~at.lungs
+    fat = (hu >= FAT_HU[0]) & (hu <= FAT_HU[1]) & at.body & ~bone
     fat &= ~_partial(hu, near, mm) & ~dilated(~at.body, max(1, round(_SKIN_MM / min(mm))))
+    # Between the branches of a lung is no fat, but what goes on into that of the mediastinum is
+    fat = ndimage.binary_propagation(fat & ~at.lungs, mask=fat)
     lean = (hu >= MUSCLE_HU[0]) & (hu <= MUSCLE_HU[1]) & at.body & ~bone
     muscle = lean & at.wall & ~at.cavity & ~canals
     # An organ's own edge lies a pixel beyond the coarse outline of its cavity
     organs = (hu >= MUSCLE_HU[0]) & (at.beside | canals) & at.inside & ~bone & ~muscle
+    # Fat between muscles hangs on none of the cavity: ribs and muscles part the two
+    visceral = fat & at.inside & at.fatty
+    visceral = ndimage.binary_propagation(visceral & at.cavity, mask=visceral)
     none = np.zeros_like(fat)
     return {
         "body": at.body,
         "fat": fat,
-        "subcutaneous-fat": fat & ~at.deep if closed else none,
-        "visceral-fat": fat & at.inside & at.fatty if closed and trunk else none,
+        "subcutaneous-fat": fat & ~at.deep if at.closed else none,
+        "visceral-fat": visceral if at.closed and at.trunk else none,
         "muscle": muscle,
         "soft-tissue": organs,
         "bone": bone,
@@ -139,7 +147,7 @@ def _bone(hu: NDArray[np.int16], at: _Places, mm: tuple[float, float]) -> tuple[
     grown = ndimage.binary_propagation(dense[box], mask=spongy)
     shut = ~dilated(~dilated(grown, steps), steps) & free[box]
     holes = ndimage.binary_fill_holes(shut) & ~shut
-    marrow = _marrow(hu[box], holes, mm)
+    marrow = _marrow(hu[box], holes, mm, head=at.head)
     found[box], canals[box] = _trimmed(shut | marrow, hu[box]), holes & ~marrow
     return found, canals
 
@@ -152,14 +160,16 @@ def _trimmed(bone: Bool, hu: NDArray[np.int16]) -> Bool:
     return kept
 
 
-def _marrow(hu: NDArray[np.int16], holes: Bool, mm: tuple[float, float]) -> Bool:
+def _marrow(hu: NDArray[np.int16], holes: Bool, mm: tuple[float, float], *, head: bool) -> Bool:
     """Return the holes that are marrow: denser or fatter than a cord, or larger; but no brain."""
     labels, count = ndimage.label(holes)
     if not count:
         return holes
     mean = np.asarray(ndimage.mean(hu, labels, np.arange(count + 1)))
     cm2 = np.bincount(labels.ravel(), minlength=count + 1) * mm[0] * mm[1] / 100.0
-    other = (mean > _CANAL_HU[1]) | (mean < _CANAL_HU[0]) | (cm2 > _CANAL_CM2)
+    other = (mean > _CANAL_HU[1]) | (mean < _CANAL_HU[0])
+    if not head:  # there what bone encloses in a slice, and is as dense as brain, is brain
+        other |= cm2 > _CANAL_CM2
     wanted = (cm2 < _MARROW_CM2) & other
     wanted[0] = False
     found: Bool = wanted[labels]

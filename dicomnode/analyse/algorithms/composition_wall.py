@@ -14,8 +14,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from dicomnode.analyse.algorithms.composition_body import Body
+from dicomnode.analyse.algorithms.composition_head import head_in
+from dicomnode.analyse.algorithms.composition_outlines import closed_in_slice, depth_in_slice, hull
+from dicomnode.analyse.algorithms.composition_ribs import outside_ribs
 from dicomnode.analyse.algorithms.composition_slabs import Slabs
-from dicomnode.analyse.algorithms.shapes import components
+from dicomnode.analyse.algorithms.shapes import components, dilated
 from dicomnode.analyse.grids import Bool
 from dicomnode.analyse.parallel import each
 
@@ -35,14 +38,13 @@ _LUNG_ML: Final = 150.0  # where so much of the chest is seen; in a thinner slab
 _LUNG_HEIGHT_MM: Final = 100.0
 _GAS_HU: Final = -960.0  # mean of bowel gas
 _TRUNK_CM2: Final = 180.0
-_SKULL_CM2: Final = 25.0  # a space that bone encloses; a vertebral canal has 3
 _PSOAS: Final = 0.12  # of the body's width, to either side of the middle of the spine
 _ERECTOR: Final = 0.21  # to either side, the muscles of the back
 _ERECTOR_BEHIND_MM: Final = 15.0  # behind the middle of the canal
 _BONE_HU: Final = 200
+_SPINE_HU: Final = 120
 _SPECK_CM2: Final = 1.5
-_BONY_SHARE: Final = 0.18  # base of the skull and face; pelvis and kidneys with contrast medium have less
-_HEAD_SHARE: Final = 0.3  # of the body in a slice, that its skull encloses
+_BONY_SHARE: Final = 0.18  # face, knee, hand; pelvis and kidneys with contrast medium have less
 _BRANCHES_MM: Final = 6.0  # vessels of the lung up to twice this width belong to it
 
 
@@ -52,7 +54,8 @@ class Wall:
 
     inside: within the ring. cavity: where organs lie. fatty: where fat is that of a cavity, which reaches
     nearer to the wall. wall: soft tissue inside the ring that is none of an organ. lungs: with what lies
-    between their branches. trunk: slices with a cavity of chest or belly. closed: those whose ring is closed.
+    between their branches. trunk: slices with a cavity of chest or belly. head: those of a head, whose soft
+    tissue is told within the skull alone. closed: those whose ring is closed.
     """
 
     inside: Bool
@@ -61,17 +64,22 @@ class Wall:
     wall: Bool
     lungs: Bool
     trunk: NDArray[np.bool_]
+    head: NDArray[np.bool_]
     closed: NDArray[np.bool_]
 
 
-def wall_of(slabs: Slabs, body: Body) -> Wall:
-    """Find ring and cavities in every slice."""
+def wall_of(slabs: Slabs, body: Body, contrast: Bool) -> Wall:
+    """Find ring and cavities in every slice. contrast: what is as dense as bone, and none."""
     hu, spacing = slabs.coarse_hu, slabs.coarse_kji_mm
+    bone = (hu > _SPINE_HU) & ~dilated(contrast, 1)
     lungs = _lungs(hu, body, slabs)
+    head = head_in(slabs, body, lungs)
     above, base = _ends_of(lungs)
+    if head.slices.any() and not lungs.any():
+        above = base = -1  # between a head and a belly there are lungs
     lean = slabs.share_above(_LEAN_HU) > _LEAN_SHARE
     slices = [
-        _Slice(hu[k], lean[k], body.mask[k], body.main[k], lungs[k], bool(body.legs[k]), spacing[1:])
+        _Slice(hu[k], lean[k], bone[k], body.mask[k], body.main[k], lungs[k], bool(body.legs[k]), spacing[1:])
         for k in range(len(hu))
     ]
     rings = list(each(lambda k: _ring(slices[k], trunk=k <= above, belly=k <= base), range(len(hu))))
@@ -81,13 +89,16 @@ def wall_of(slabs: Slabs, body: Body) -> Wall:
     def plane(k: int) -> None:
         one, ring = slices[k], rings[k]
         inside[k] = ring.inside
-        cavity[k], fatty[k], wall[k] = _parted(one, ring, thick if k <= base else None)
-        lung[k] = _closed(one.lungs, _BRANCHES_MM, one.mm) if one.lungs.any() else one.lungs
+        if head.slices[k]:
+            cavity[k] = head.within[k]
+        else:
+            cavity[k], fatty[k], wall[k] = _parted(one, ring, thick if k <= base else None)
+        lung[k] = closed_in_slice(one.lungs, _BRANCHES_MM, one.mm) if one.lungs.any() else one.lungs
 
     for _ in each(plane, range(len(hu))):
         pass
     trunk, closed = (np.array([getattr(ring, name) for ring in rings]) for name in ("trunk", "closed"))
-    return Wall(inside, cavity, fatty, wall, lung, trunk, closed)
+    return Wall(inside, cavity, fatty, wall, lung, trunk, head.slices, closed)
 
 
 def _wall_mm(rings: list[_Ring]) -> float:
@@ -103,13 +114,15 @@ def _wall_mm(rings: list[_Ring]) -> float:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Slice:
-    """One coarse slice: HU, lean, body, its main piece, lungs (j, i); whether it shows legs; mm of a pixel.
+    """One coarse slice: HU, lean, bone, body, its main piece, lungs (j, i); does it show legs; mm of a pixel.
 
     lean: pixels a third of which is denser than fat: muscles of the belly may be thinner than a pixel.
+    bone: spongy bone, too, without contrast medium.
     """
 
     hu: NDArray[np.int16]
     lean: Bool
+    bone: Bool
     body: Bool
     main: Bool
     lungs: Bool
@@ -123,10 +136,9 @@ class _Slice:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Ring:
-    """What the ring encloses in a slice, what a skull does, the hull of the lungs, and depth (mm)."""
+    """What the ring encloses in a slice, the hull of the lungs, and depth (mm)."""
 
     inside: Bool
-    skull: Bool
     chest: Bool
     depth: NDArray[np.float64]
     trunk: bool
@@ -141,22 +153,23 @@ def _ring(one: _Slice, *, trunk: bool, belly: bool) -> _Ring:
     """
     chest = hull(one.lungs)
     firm = _firm(one) | chest
-    inside = ndimage.binary_fill_holes(_closed(firm, GAP_MM / 2, one.mm)) & one.body
-    main = inside & one.main
-    whole = ndimage.binary_fill_holes(_closed(firm & one.main, _WIDE_MM / 2, one.mm)) & one.main
-    deep = _depth(whole, one.mm)
-    leak = float((whole & ~main & (deep > _DEEP_MM)).sum()) * one.pixel_cm2
-    skull = _in_bone(one)
-    head = float(skull.sum()) > _HEAD_SHARE * float(one.main.sum())
-    skull &= head  # what ribs and a shoulder blade enclose is none
+    inside = _filled(firm, GAP_MM, one.mm) & one.body
+    whole = _filled(firm & one.main, _WIDE_MM, one.mm) & one.main
+    deep = depth_in_slice(whole, one.mm)
     bony = float((one.main & (one.hu > _BONE_HU)).sum()) > _BONY_SHARE * float(one.main.sum())
-    head = head or (bony and not chest.any())
-    area = float(one.main.sum()) * one.pixel_cm2
-    trunk = trunk and not one.legs and not head and (area > _TRUNK_CM2 or bool(chest.any()))
+    large = float(one.main.sum()) * one.pixel_cm2 > _TRUNK_CM2
+    trunk = trunk and not one.legs and (bool(chest.any()) or (large and not bony))
+    leak = float((whole & ~inside & (deep > _DEEP_MM)).sum()) * one.pixel_cm2
     closed = not (trunk and belly) or leak < _LEAK_CM2
     if closed:
-        deep = _depth(main, one.mm)
-    return _Ring(inside if closed or not trunk else inside | whole, skull, chest, deep, trunk, closed)
+        deep = depth_in_slice(inside & one.main, one.mm)
+    return _Ring(inside if closed or not trunk else inside | whole, chest, deep, trunk, closed)
+
+
+def _filled(firm: Bool, gap_mm: float, mm: tuple[float, float]) -> Bool:
+    """Return what is enclosed once gaps are closed."""
+    filled: Bool = ndimage.binary_fill_holes(closed_in_slice(firm, gap_mm / 2, mm))
+    return filled
 
 
 def _parted(one: _Slice, ring: _Ring, wall_mm: float | None) -> tuple[Bool, Bool, Bool]:
@@ -164,15 +177,16 @@ def _parted(one: _Slice, ring: _Ring, wall_mm: float | None) -> tuple[Bool, Bool
 
     wall_mm: what lies deeper belongs to the belly; None of a slice of the chest alone.
     """
-    cavity, fatty = ring.skull, np.zeros_like(ring.skull)
+    cavity = fatty = np.zeros_like(ring.inside)
     near = ring.depth < _WALL_AT_LEAST_MM
     if ring.trunk:
-        beside, behind = _behind(one)
-        cavity = fatty = ring.chest
+        beside, behind, outer = _behind(one, ring.depth)
+        chest = ring.chest & ~behind  # the hull of both lungs passes behind the spine
+        cavity = fatty = chest
         if wall_mm is not None:
-            cavity = ring.chest | (ring.depth > wall_mm) & ~beside
-            fatty = ring.chest | (ring.depth > _WALL_AT_LEAST_MM) & ~behind
-        near |= beside
+            cavity = chest | (ring.depth > wall_mm) & ~beside & ~outer
+            fatty = chest | (ring.depth > _WALL_AT_LEAST_MM) & ~behind & ~outer
+        near |= beside | outer
     soft = (one.hu >= _LEAN_HU) & ring.inside & ~cavity
     labels, count = ndimage.label(soft)
     touching = np.zeros(count + 1, dtype=bool)
@@ -183,43 +197,13 @@ def _parted(one: _Slice, ring: _Ring, wall_mm: float | None) -> tuple[Bool, Bool
 
 
 def _firm(one: _Slice) -> Bool:
-    """Return muscle, organs and bone without the skin and without specks."""
-    deep = _depth(one.body, one.mm) > _SKIN_MM
-    labels, count = ndimage.label(one.lean & deep)
+    """Return muscle, organs, gas of the bowel and bone, without the skin and without specks."""
+    deep = depth_in_slice(one.body, one.mm) > _SKIN_MM
+    labels, count = ndimage.label((one.lean | (one.hu < _AIR_HU)) & deep)
     if not count:
         return np.zeros_like(one.body)
     counts = np.bincount(labels.ravel())
     large = counts * one.pixel_cm2 > _SPECK_CM2
-    large[0] = False
-    found: Bool = large[labels]
-    return found
-
-
-def _closed(mask: Bool, radius_mm: float, mm: tuple[float, float]) -> Bool:
-    """Close a slice by a disc; beyond the images is nothing."""
-    room = int(np.ceil(radius_mm / min(mm))) + 1
-    wide = np.pad(mask, room)
-    if not wide.any():
-        return mask
-    near = ndimage.distance_transform_edt(~wide, sampling=mm) <= radius_mm
-    shut: Bool = (_depth(near, mm) > radius_mm) | wide
-    return shut[room:-room, room:-room]
-
-
-def _depth(mask: Bool, mm: tuple[float, float]) -> NDArray[np.float64]:
-    """Return how far each pixel of a slice lies within the mask, in mm; its edge is one of the mask, too."""
-    depth: NDArray[np.float64] = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=mm)[1:-1, 1:-1]
-    return depth
-
-
-def _in_bone(one: _Slice) -> Bool:
-    """Return what bone encloses in this slice, where that is much: the inside of the skull."""
-    bone = one.hu > _BONE_HU
-    holes: Bool = ndimage.binary_fill_holes(_closed(bone, 4.0, one.mm)) & ~bone & one.body
-    labels, count = ndimage.label(holes)
-    if not count:
-        return holes
-    large = np.bincount(labels.ravel()) * one.pixel_cm2 > _SKULL_CM2
     large[0] = False
     found: Bool = large[labels]
     return found
@@ -251,18 +235,20 @@ def _lungs(hu: NDArray[np.int16], body: Body, slabs: Slabs) -> Bool:
     return found
 
 
-def _behind(one: _Slice) -> tuple[Bool, Bool]:
-    """Return where muscles of the spine lie: all of them, and those behind its canal."""
+def _behind(one: _Slice, depth: NDArray[np.float64]) -> tuple[Bool, Bool, Bool]:
+    """Return where muscles of the spine lie: all, those behind its canal; and what is outside the ribs."""
     found = np.zeros_like(one.body)
     spine = _spine(one)
     if spine is None:
-        return found, found
+        return found, found, found
     middle, front, canal = spine
+    ribs = one.bone & one.main & (one.hu > _BONE_HU)
     j, i = np.ogrid[: one.hu.shape[0], : one.hu.shape[1]]
     columns = np.flatnonzero(one.main.any(axis=0))
     aside = np.abs(i - middle) / (columns[-1] - columns[0] + 1.0)
     back = (aside < _ERECTOR) & (j > canal + _ERECTOR_BEHIND_MM / one.mm[0])
-    return back | (aside < _PSOAS) & (j > front), back | (aside < _PSOAS) & (j > canal)
+    behind = back | (aside < _PSOAS) & (j > canal)
+    return back | (aside < _PSOAS) & (j > front), behind, outside_ribs(ribs, depth, (front, middle), one.mm)
 
 
 def _spine(one: _Slice) -> tuple[float, float, float] | None:
@@ -272,7 +258,7 @@ def _spine(one: _Slice) -> tuple[float, float, float] | None:
     middle = (columns[0] + columns[-1]) / 2.0
     j, i = np.ogrid[: one.hu.shape[0], : one.hu.shape[1]]
     behind = (j > rows[0] + 0.4 * (rows[-1] - rows[0])) & (np.abs(i - middle) * one.mm[1] < 60.0)
-    labels, count = ndimage.label(_closed((one.hu > 120) & behind, 4.0, one.mm))
+    labels, count = ndimage.label(closed_in_slice(one.bone & behind, 4.0, one.mm))
     if not count:
         return None
     counts = np.bincount(labels.ravel())
@@ -282,37 +268,3 @@ def _spine(one: _Slice) -> tuple[float, float, float] | None:
     at = np.argwhere(labels == counts.argmax())
     front = float(np.percentile(at[:, 0], 2))
     return float(np.median(at[:, 1])), front, front + 35.0 / one.mm[0]
-
-
-def hull(mask: Bool) -> Bool:
-    """Fill the convex hull of `mask` (j, i): its leftmost and rightmost pixel of each row, made convex."""
-    rows = np.flatnonzero(mask.any(axis=1))
-    full = np.zeros_like(mask)
-    if not rows.size:
-        return full
-    first = mask[rows].argmax(axis=1).astype(float)
-    last = mask.shape[1] - 1 - mask[rows][:, ::-1].argmax(axis=1).astype(float)
-    every = np.arange(rows[0], rows[-1] + 1)
-    low = _envelope(rows, first, every)
-    high = -_envelope(rows, -last, every)
-    i = np.arange(mask.shape[1])
-    full[every] = (i >= np.floor(low)[:, None]) & (i <= np.ceil(high)[:, None])
-    return full
-
-
-def _envelope(
-    rows: NDArray[np.int64], values: NDArray[np.float64], every: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Return the largest convex function below the points, at each of `every` (Andrew's monotone chain)."""
-    kept: list[tuple[float, float]] = []
-    for point in zip(rows.astype(float), values, strict=True):
-        while len(kept) > 1 and _turns(kept[-2], kept[-1], point) <= 0:
-            kept.pop()
-        kept.append(point)
-    x, y = zip(*kept, strict=True)
-    found: NDArray[np.float64] = np.interp(every, x, y)
-    return found
-
-
-def _turns(a: tuple[float, float], b: tuple[float, float], c: tuple[float, float]) -> float:
-    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])

@@ -68,14 +68,16 @@ class Difference:
 class CrossCheck:
     """A named, versioned algorithm that compares the parts of an earlier one with a network's map.
 
-    version: counted up whenever a voxel of a result may change. unit, parameters: as of `Algorithm`. run:
-    image, parts on a grid, the network's map, parameters, progress → parts on that grid, and what differs.
+    version: counted up whenever a voxel of a result may change. unit, parameters: as of `Algorithm`. classes:
+    that the network's map has. run: image, parts on a grid, the network's map, parameters, progress → parts
+    on that grid, and what differs.
     """
 
     name: str
     version: int
     unit: Code
     parameters: Parameters
+    classes: int
     run: Callable[[Prepared, Anatomy, Second, Parameters, Progress], Anatomy]
 
     @property
@@ -260,5 +262,6 @@ LUNGS_CHECKED: Final = CrossCheck(
     parameters=MappingProxyType(
         {"taken_ml": 15.0, "differ_percent": 5.0, "differ_ml": 50.0, "least_dice": 0.7}
     ),
+    classes=1 + len(SIDES),
     run=_run,
 )

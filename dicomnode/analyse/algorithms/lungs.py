@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 
+from dicomnode.analyse.algorithms.across import Across, across_of
 from dicomnode.analyse.algorithms.airless import Airless, airless_of
 from dicomnode.analyse.algorithms.airways import Airways, airways_of
 from dicomnode.analyse.algorithms.body import air_of, body_of, inner_air, lung_like
@@ -45,7 +46,7 @@ _ALWAYS: Final = (
 class _Chest:
     """Around the lungs: HU, body, air inside it (k, j, i), mm of a voxel, and where this crop lies.
 
-    middle_i: of the whole body, as an index of the crop: one lung alone must not be taken for both.
+    across: of the whole body, in columns of the crop: one lung alone must not be taken for both.
     """
 
     hu: Float32
@@ -54,7 +55,7 @@ class _Chest:
     mm: float
     box: Box
     depth: int  # slices of the whole grid
-    middle_i: float
+    across: Across
 
     def ends(self, mask: Bool) -> tuple[bool, bool]:
         """Tell whether `mask` touches the first and the last slice of the whole grid."""
@@ -75,14 +76,20 @@ def _run(image: Prepared, parameters: Parameters, progress: Progress) -> Anatomy
     airy = lung_like(chest.hu, chest.air, mm)
     airways = airways_of(chest.hu, chest.air, airy, mm)
     progress(_STAGE, 2, _STEPS)
-    sides = sides_of(airy & ~airways.mask, chest.middle_i, mm)
+    sides = sides_of(airy & ~airways.mask, chest.across, mm)
     progress(_STAGE, 3, _STEPS)
     seen = [(side, mask) for side, mask in (("right", sides.right), ("left", sides.left)) if mask is not None]
     found = dict(each(lambda one: (one[0], without_bowel(one[1], chest.hu)), seen))
     shut = _shut(found, airways, parameters["closing_mm"], mm)
     progress(_STAGE, 4, _STEPS)
-    missing = airless_of(hu, chest.box, shut, chest.middle_i, mm) if shut else Airless()
-    facts = replace(_facts(chest, found, shut, airways), by_plane=sides.by_plane, airless=missing)
+    missing = airless_of(hu, chest.box, shut, chest.across.middle_i, mm) if shut else Airless()
+    facts = replace(
+        _facts(chest, found, shut, airways),
+        by_plane=sides.by_plane,
+        side_unsure=sides.unsure,
+        goes_on=chest.across.goes_on or "",
+        airless=missing,
+    )
     nothing = refused(facts)
     progress(_STAGE, _STEPS, _STEPS)
     if nothing is not None:
@@ -112,8 +119,7 @@ def _chest(hu: Float32, mm: float) -> _Chest | None:
     starts = (0, around[1].start, around[2].start)
     k, j, i = (slice(p.start + at, p.stop + at) for p, at in zip(found, starts, strict=True))
     box = (k, j, i)
-    middle = float(np.flatnonzero(body.any(axis=(0, 1))).mean()) - i.start
-    return _Chest(hu[box], body[box], air[found], mm, box, hu.shape[0], middle)
+    return _Chest(hu[box], body[box], air[found], mm, box, hu.shape[0], across_of(hu, body, i.start))
 
 
 def _whole(mask: Bool, chest: _Chest, shape: tuple[int, ...]) -> Bool:

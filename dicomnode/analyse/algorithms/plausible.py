@@ -21,7 +21,9 @@ class LungFacts:
     together. cut_at_top, cut_at_bottom: sides that go on beyond the last and first slice. dense_ml: largest
     dense piece, thicker than a vessel. extra_air_ml: largest air-filled space among the lungs that belongs
     neither to them nor to the airways. airways_ml: 0 if there are none; branches: the most in one slice.
-    by_plane: right and left were cut apart, not told apart. airless: what is missing where lung should be.
+    by_plane: right and left were cut apart, not told apart. side_unsure: nobody knows which of both the only
+    lung is. goes_on: the side on which most of the body lies beyond the images, or "". airless: what is
+    missing where lung should be.
     """
 
     right_ml: float
@@ -37,6 +39,8 @@ class LungFacts:
     airways_ml: float = 0.0
     branches: int = 0
     by_plane: bool = False
+    side_unsure: bool = False
+    goes_on: str = ""
     airless: Airless = field(default_factory=Airless)
 
     @property
@@ -91,6 +95,16 @@ def _cut(facts: LungFacts) -> str:
     )
 
 
+def _only(facts: LungFacts) -> str:
+    return "right" if facts.right_ml else "left"
+
+
+def _beyond(facts: LungFacts) -> str:
+    """Say of one lung that the other one lies beyond the images."""
+    is_there = facts.goes_on not in ("", _only(facts))
+    return f": on the {facts.goes_on} the body goes on beyond the images" if is_there else ""
+
+
 def _both(sides: tuple[str, ...]) -> str:
     return f"{' and '.join(sides)} lung{'s' if len(sides) > 1 else ''}"
 
@@ -124,7 +138,15 @@ REASONS: Final = (
     Check(
         "one lung",
         lambda f: not (f.right_ml and f.left_ml),
-        lambda f: f"Only the {'right' if f.right_ml else 'left'} lung was found.",
+        lambda f: f"Only the {_only(f)} lung was found{_beyond(f)}.",
+    ),
+    Check(
+        "side",
+        lambda f: f.side_unsure,
+        lambda f: (
+            f"The lung that was found lies where both could lie: it may be the "
+            f"{'left' if f.right_ml else 'right'} one."
+        ),
     ),
     Check(
         "by plane",

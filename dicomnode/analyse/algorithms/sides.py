@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from dicomnode.analyse.algorithms.across import Across
 from dicomnode.analyse.algorithms.shapes import components, grown_back, inner_squares
 from dicomnode.analyse.grids import Bool, box_of
 
@@ -14,6 +15,7 @@ _APART_SHARE: Final = 0.25  # the second largest piece is a lung if it has this 
 _SPLIT_SHARE: Final = 0.2
 _BESIDE_MM: Final = 40.0  # between the centres of two lungs, also where the heart is pushed aside
 _NARROW_MM: Final = 25.0  # from the middle of the body, that a plane between the lungs is looked for
+_NEAR_MIDDLE: Final = 0.15  # of the body's width: the middle of a lung lies at 0.2 and more
 _SPLIT_AT_MOST_MM: Final = 14.0  # lungs touch in front of the heart over a few mm
 
 
@@ -21,18 +23,20 @@ _SPLIT_AT_MOST_MM: Final = 14.0  # lungs touch in front of the heart over a few 
 class Sides:
     """Right and left lung (bool, k j i), None where there is none.
 
-    by_plane: the two could not be told apart and were cut where they are narrowest.
+    by_plane: the two could not be told apart and were cut where they are narrowest. unsure: there is one
+    alone, and it may be either.
     """
 
     right: Bool | None
     left: Bool | None
     by_plane: bool = False
+    unsure: bool = False
 
 
-def sides_of(lungs: Bool, middle_i: float, mm: float) -> Sides:
+def sides_of(lungs: Bool, across: Across, mm: float) -> Sides:
     """Tell right from left in `lungs` (bool, k j i): i runs to the patient's left.
 
-    middle_i: of the body. Pieces that are neither of the two largest are left out.
+    across: of the body. Pieces that are neither of the two largest are left out.
     """
     labels, counts = components(lungs)
     if not counts.any():
@@ -44,7 +48,7 @@ def sides_of(lungs: Bool, middle_i: float, mm: float) -> Sides:
         if abs(_centre_i(first) - _centre_i(second)) * mm >= _BESIDE_MM:
             return _in_order(first, second)
         # Two pieces above each other or one before the other are not right and left
-        return _one(first | second, middle_i)
+        return _one(first | second, across)
     box = box_of(first)
     halves = None if box is None else _split(first[box], mm)
     if box is not None and halves is not None:
@@ -52,7 +56,8 @@ def sides_of(lungs: Bool, middle_i: float, mm: float) -> Sides:
         one[box], other[box] = halves
         if abs(_centre_i(one) - _centre_i(other)) * mm >= _BESIDE_MM:
             return _in_order(one, other)
-    return _cut(first, middle_i, mm) or _one(first, middle_i)
+    halves_by_plane = _cut(first, across.middle_i, mm) if across.goes_on is None else None
+    return halves_by_plane or _one(first, across)
 
 
 def _in_order(first: Bool, second: Bool) -> Sides:
@@ -61,8 +66,15 @@ def _in_order(first: Bool, second: Bool) -> Sides:
     return Sides(second, first)
 
 
-def _one(lung: Bool, middle_i: float) -> Sides:
-    return Sides(lung, None) if _centre_i(lung) < middle_i else Sides(None, lung)
+def _one(lung: Bool, across: Across) -> Sides:
+    """Tell which lung it is: the other one lies where the body goes on, else beyond the body's middle."""
+    off = (_centre_i(lung) - across.middle_i) / across.width
+    if across.goes_on is None:
+        is_right, unsure = off < 0.0, abs(off) < _NEAR_MIDDLE
+    else:
+        is_right = across.goes_on == "left"
+        unsure = (off if is_right else -off) > _NEAR_MIDDLE
+    return Sides(lung, None, unsure=unsure) if is_right else Sides(None, lung, unsure=unsure)
 
 
 def _cut(lungs: Bool, middle_i: float, mm: float) -> Sides | None:

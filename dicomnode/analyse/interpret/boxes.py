@@ -59,7 +59,8 @@ def boxes(outputs: Outputs, head: Head) -> Reading:
         surest = suppressed(of_class, how.iou)
         kept += [_placed(surest, row, outputs.grid) for row in range(min(len(surest.score), how.at_most))]
         if len(surest.score) > how.at_most:
-            remarks.append(more_than_reported(len(surest.score), how.threshold, how.at_most, "box"))
+            many = len(surest.score), how.threshold, how.at_most
+            remarks.append(more_than_reported(*many, "box", scored_later=outputs.scored_later))
     return Reading(
         boxes=tuple(kept),
         remarks=tuple(remarks),

@@ -29,9 +29,9 @@ from dicomnode.analyse.interpret.contract import (
     UnreadableError,
     without_padding,
 )
-from dicomnode.analyse.interpret.counted import more_than_reported, none_reaches
+from dicomnode.analyse.interpret.counted import as_points, more_than_reported, none_reaches
 from dicomnode.engine import CentreHeat, Head
-from dicomnode.values import Float64, Grid, Mask, Remark, RemarkKind
+from dicomnode.values import Float64, Grid, Mask, Remark
 
 _SUPPRESSED_WITHIN: Final = 0.5  # of the larger diameter of two centres
 _LARGEST_LOG: Final = 4.0  # ln 55 mm: a size beyond is no size; in voxels the whole grid is
@@ -69,7 +69,7 @@ def centre_heat(outputs: Outputs, step: Head) -> Reading:
     return Reading(
         shapes=tuple(Shape(mask=voxels, score=one.score) for one, voxels in chosen if voxels is not None),
         points=points,
-        remarks=_remarks(len(distinct), len(points), how),
+        remarks=_remarks(len(distinct), len(points), how, scored_later=outputs.scored_later),
         none_found=none_reaches(how.threshold, len(found) - len(above), best_below),
         region=Region(mask > how.mask_logit, outputs.grid),
         below=_below(found, mask, outputs, how, len(chosen)) if outputs.unreported else None,
@@ -257,6 +257,8 @@ def _reaches(region: Region, centre_lps_mm: Float64, within_mm: float) -> bool:
     spacing = np.array(region.grid.spacing_kji_mm)
     low = np.maximum(np.ceil(at - within_mm / spacing), 0).astype(np.intp)
     high = np.minimum(np.floor(at + within_mm / spacing) + 1, region.mask.shape).astype(np.intp)
+    if (high <= low).any():
+        return False
     k, j, i = (
         ((np.arange(first, last) - middle) * mm) ** 2
         for first, last, middle, mm in zip(low, high, at, spacing, strict=True)
@@ -368,11 +370,11 @@ def outline(candidate: Candidate, mask: Float32, outputs: Outputs, how: CentreHe
     return Mask.from_crop(labels == label, source.shape_kji, (int(low[0]), int(low[1]), int(low[2])))
 
 
-def _remarks(above: int, without_outline: int, how: CentreHeat) -> tuple[Remark, ...]:
+def _remarks(above: int, points: int, how: CentreHeat, *, scored_later: bool) -> tuple[Remark, ...]:
     remarks = []
     if above > how.at_most:
-        remarks.append(more_than_reported(above, how.threshold, how.at_most))
-    if without_outline:
-        text = f"{without_outline} of the candidates have no outline and are reported as points."
-        remarks.append(Remark(kind=RemarkKind.LIMIT, text=text))
+        many = above, how.threshold, how.at_most
+        remarks.append(more_than_reported(*many, scored_later=scored_later))
+    if points and not scored_later:
+        remarks.append(as_points(points))
     return tuple(remarks)

@@ -56,6 +56,7 @@ class Outputs:
     was cropped to, None without a crop. wanted: how many outputs engine.toml has of this head; channels: the
     channel of each; largest: how many connected parts of each are kept, None: all. seen: what went in as
     channels, (channels, k, j, i). unreported: whether candidates that are not reported are wanted, too.
+    scored_later: whether a later step selects what is reported of what is found here.
     """
 
     maps: Mapping[str, Float32]
@@ -69,6 +70,7 @@ class Outputs:
     inside: Index | None = None
     seen: Mapping[str, Float32] = field(default_factory=dict)
     unreported: bool = False
+    scored_later: bool = False
 
     def map_of(self, name: str | None) -> Float32:
         """Return the map that is named, or the only one; raises UnreadableError."""
@@ -129,14 +131,16 @@ class Shape:
 class Point:
     """Something found whose outline is not known: its centre in LPS mm.
 
-    score: 0 … 1. scored: whether anything has; else the score is 0 and says nothing. answers: what steps for
-    each lesion said of it, by step.
+    score: 0 … 1. scored: whether anything has; else the score is 0 and says nothing. own: its voxels on the
+    grid of the first input as it was prepared, where it has some there and none on the source. answers: what
+    steps for each lesion said of it, by step.
     """
 
     centre_lps_mm: PointLps
     score: float
     diameter_mm: float
     scored: bool = True
+    own: Mask | None = None
     answers: Mapping[str, Reading] = field(default_factory=dict)
 
 

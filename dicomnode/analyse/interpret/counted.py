@@ -15,12 +15,22 @@ def none_reaches(threshold: float, below: int, best: float, what: str = "candida
     return f"None reaches the score of {threshold:g}; {below} {were} not reported{highest}."
 
 
-def more_than_reported(count: int, threshold: float, at_most: int, what: str = "candidate") -> Remark:
-    """Say that more reach the threshold than are reported."""
+def more_than_reported(
+    count: int, threshold: float, at_most: int, what: str = "candidate", *, scored_later: bool = False
+) -> Remark:
+    """Say that more reach the threshold than are reported; scored_later: than a later step selects from."""
     text = (
         f"{count} {what}{_many(what)} reach the score of {threshold:g}; the {at_most} with the highest score "
-        "are reported."
+        f"{'were looked at further' if scored_later else 'are reported'}."
     )
+    return Remark(kind=RemarkKind.LIMIT, text=text)
+
+
+def as_points(count: int) -> Remark:
+    """Say that some of those reported have no outline."""
+    text = f"{count} of the candidates have no outline and are reported as points."
+    if count == 1:
+        text = "1 candidate has no outline and is reported as a point."
     return Remark(kind=RemarkKind.LIMIT, text=text)
 
 

@@ -31,7 +31,7 @@ from dicomnode.engine.package import EnginePackage, load_package
 from dicomnode.faults import DRAFT_WRONG, ENGINE_EXISTS, ENGINE_NOT_WRITTEN, NETWORK_UNFIT, NodeError
 
 CARD_FILE: Final = "card.md"
-_ORDER: Final = ("schema", "name", "version", "title", "use", "input", "step", "output")
+_ORDER: Final = ("schema", "name", "version", "title", "use", "demonstration", "input", "step", "output")
 _STEP_ORDER: Final = (
     "name",
     "algorithm",

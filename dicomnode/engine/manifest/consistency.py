@@ -23,6 +23,7 @@ from dicomnode.values import FACT_TAGS
 
 # Attributes of the patient that a network may be given as numbers; matching sees none of them
 PATIENT_TAGS: Final = ("PatientAge", "PatientSex", "PatientSize", "PatientWeight")
+DEMONSTRATION: Final = "Demonstration"
 _LONGEST_NAME: Final = 57
 _LONGEST_NUMBERED: Final = 53
 
@@ -31,6 +32,7 @@ def check_manifest(manifest: Manifest, table: Mapping[str, Any]) -> list[Problem
     """Find what is wrong between the keys of a manifest that was read from `table`."""
     problems = [
         *_name(manifest),
+        *_demonstration(manifest),
         *_inputs(manifest.input),
         *check_registered(manifest.input),
         *check_compared(manifest),
@@ -53,6 +55,14 @@ def _name(manifest: Manifest) -> Iterator[Problem]:
     if len(manifest.name) > longest:
         because = ", as it may take several series of a study" if takes_several else ""
         yield Problem(key="name", value=manifest.name, expected=f"{longest} characters at most{because}")
+
+
+def _demonstration(manifest: Manifest) -> Iterator[Problem]:
+    """Lists show the title alone: it must say it, too."""
+    if manifest.demonstration is not None and not manifest.title.startswith(DEMONSTRATION):
+        hint = "engine.toml calls this engine a demonstration."
+        expected = f'a text that begins with "{DEMONSTRATION}"'
+        yield Problem(key="title", value=manifest.title, expected=expected, hint=hint)
 
 
 def _window(number: int, raw: Any) -> Iterator[Problem]:

@@ -55,9 +55,12 @@ def _each(where: str, step: StepSpec, earlier: Sequence[StepSpec], manifest: Man
         if given_crop != wanted:
             hint = "A network that sees images sees the box around the lesion."
             yield Problem(key=f"{where}.crop", value=given_crop, expected=f'of = "{wanted}"', hint=hint)
-    if not any(
-        manifest.step_named(one.step).each is None and _is_of(one, step.each) for one in manifest.output
-    ):
+    given_as = [one for one in manifest.output if _is_of(one, step.each)]
+    for one in (one for one in given_as if one.what == "segment" and one.kind not in (None, "lesion")):
+        key = f"output[{manifest.output.index(one) + 1}].kind"
+        hint = f"Of any other kind all of {step.each} are one segment, of which {step.name} says nothing."
+        yield Problem(key=key, value=one.kind, expected='"lesion"', hint=hint)
+    if not given_as:
         hint = "What is found of a lesion stands with it."
         expected = "a step whose lesions an [[output]] gives as a segment or region"
         yield Problem(key=f"{where}.each", value=step.each, expected=expected, hint=hint)

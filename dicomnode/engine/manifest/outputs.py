@@ -48,7 +48,7 @@ KINDS: Final[Mapping[str, OutputKind]] = MappingProxyType(
             ("laterality", "colour_rgb", "measure", "largest", "calibrated", "score", *_FOUND),
         ),
         "region": OutputKind(("type", "tracking"), ("calibrated", "score", *_FOUND)),
-        "classification": OutputKind(("type",), ("threshold", "calibrated", "channel")),
+        "classification": OutputKind(("type",), ("attribute", "threshold", "calibrated", "channel")),
         "measurement": OutputKind(
             ("type", "unit"),
             ("channel", "scale", "offset", "plausible", "interval_channels", "interval_percent"),
@@ -120,6 +120,11 @@ class OutputSpec:
     type: CodeSpec | None = key(
         None,
         "What it is: segmented property type (CID 7151 …), finding, class, or concept of the number.",
+    )
+    attribute: CodeSpec | None = key(
+        None,
+        "Of a class of lesions: of what it is a value. Of those of one attribute the present one is told, "
+        "and none as undetermined.",
     )
     site: CodeSpec | None = key(None, "Organ that it lies in.")
     tracking: str | None = key(None, "Tracking Identifier; {number} for lesions.", NOT_EMPTY)

@@ -238,6 +238,12 @@ class Manifest:
     version: str = needed("Version of the engine.", _VERSION)
     title: str = needed("What it is, for people.", NOT_EMPTY)
     use: str = needed("Intended use; stands in every result.", NOT_EMPTY)
+    demonstration: str | None = key(
+        None,
+        "Of an engine that shows how something is done and is of no use otherwise: why, in sentences. They "
+        'stand in every result, and the names of its series begin with "Demonstration". So must its title.',
+        NOT_EMPTY,
+    )
     input: tuple[InputSpec, ...] = needed("What it needs; the first is the series that results go on.", SOME)
     step: tuple[StepSpec, ...] = needed("What it does, in this order.", SOME)
     output: tuple[OutputSpec, ...] = needed("What it gives.", SOME)

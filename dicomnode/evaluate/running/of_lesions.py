@@ -30,23 +30,35 @@ _FINDING: Final = Code("121071", "DCM", "Finding")
 class OfEachLesion:
     """Makes a case of each lesion of a case.
 
-    lesions: the output whose lesions they are. classes: outputs that are said of each of them. exclusive:
-    whether a lesion has one of these classes at most.
+    lesions: the outputs whose lesions they are, of boxes one for each class of box. classes: outputs that
+    are said of each of them. exclusive: whether a lesion has one of these classes at most.
     """
 
-    lesions: Wanted
+    lesions: tuple[Wanted, ...]
     classes: tuple[Wanted, ...]
     exclusive: bool
 
     def __call__(self, case: Case) -> list[Case]:
         """Return a case for each known lesion that was found; of a case without an answer for each of all."""
-        known = known_lesions(self.lesions, case.labels)
+        cases: list[Case] = []
+        first = 1
+        for output in self.lesions:
+            known = known_lesions(output, case.labels)
+            cases += self._of_output(output, known, case, first)
+            first += len(known)
+        return cases
+
+    def _of_output(
+        self, output: Wanted, known: Sequence[KnownLesion], case: Case, first: int
+    ) -> Iterator[Case]:
+        """Give the cases of one output. first: number of the first lesion that is known of it."""
         if case.findings is None:
-            return [self._case(case, number, one, None) for number, one in enumerate(known, start=1)]
-        found = list(_found(self.lesions, case.findings))
+            yield from (self._case(case, number, one, None) for number, one in enumerate(known, first))
+            return
+        found = list(_found(output, case.findings))
         scored = [(_centre(one), 1.0 if one.score is None else one.score) for one in found]
-        hits = match_candidates(scored, [one.lesion for one in known]).hits
-        return [self._case(case, hit.truth + 1, known[hit.truth], found[hit.found]) for hit in hits]
+        for hit in match_candidates(scored, [one.lesion for one in known]).hits:
+            yield self._case(case, first + hit.truth, known[hit.truth], found[hit.found])
 
     def _case(self, case: Case, number: int, known: KnownLesion, found: Segment | Region | None) -> Case:
         answer = case.answer
@@ -81,10 +93,10 @@ def of_each_lesion(manifest: Manifest, one: Wanted, wanted: Sequence[Wanted]) ->
     each = manifest.each_of(one.spec)
     if each is None:
         return None
-    named = {f"{other.spec.step}/{other.spec.head}".rstrip("/"): other for other in wanted if other.is_lesion}
+    lesions = [other for other in wanted if other.is_lesion]
     how = manifest.step_named(one.spec.step).classes
     return OfEachLesion(
-        lesions=named[each],
+        lesions=tuple(one for one in lesions if f"{one.spec.step}/{one.spec.head}".rstrip("/") == each),
         classes=tuple(
             other
             for other in wanted

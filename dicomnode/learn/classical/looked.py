@@ -18,9 +18,10 @@ from dicomnode.analyse.algorithms import LESION_ALGORITHMS, ROW_ALGORITHMS
 from dicomnode.analyse.algorithms.shapes import chosen, closed, components
 from dicomnode.analyse.grids import Bool, Float32
 from dicomnode.analyse.resample import Prepared
+from dicomnode.learn.drawn.kept import read_arrays, taken, write_arrays
 from dicomnode.learn.planted.exams import Exam, Truth, exam_of
 from dicomnode.learn.planted.looking import grid_of
-from dicomnode.learn.planted.world import FORM, SPACING_MM, World, open_world
+from dicomnode.learn.planted.world import FORM, SPACING_MM, open_world
 from dicomnode.phantom.patients import CHEST_VERSION
 from dicomnode.values import Float64, no_progress
 
@@ -124,50 +125,37 @@ class LookOrder:
 
 
 def make_looked(order: LookOrder) -> str:
-    """Look at an exam unless it is kept already; return the file's name. ValueError without a world."""
+    """Look at an exam unless it is kept already; return the file's name. NodeError(RUN_DIFFERS, …)."""
     if read_looked(order.kept) is None:
-        world = open_world(order.world)
-        if world is None:
-            raise ValueError(f"there is no world in {order.world.name}")
-        write_looked(look_at(_exam(world, order.planted)), order.kept)
+        write_looked(look_at(exam_of(taken(open_world, order.world), order.planted)), order.kept)
     return order.kept.name
 
 
-def _exam(world: World, planted: int) -> Exam:
-    return exam_of(world, planted)
-
-
 def write_looked(looked: Looked, path: Path) -> None:
-    """Keep it as one file, which appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_name(f".{path.name}.part.npz")
-    np.savez(
-        staged,
-        form=np.array(FORM_OF_ROWS),
-        name=np.array(looked.name),
-        rows=looked.rows,
-        centres=looked.centres_lps_mm,
-        truths=np.array([(*one.centre_lps_mm, one.diameter_mm, one.ignore) for one in looked.truths]),
-        kinds=np.array([one.kind or "" for one in looked.truths]),
-    )
-    staged.replace(path)
+    """Keep it as one file, whole or not at all. Raises NodeError(RUN_NOT_WRITTEN)."""
+    truths = [(*one.centre_lps_mm, one.diameter_mm, one.ignore) for one in looked.truths]
+    arrays = {
+        "form": np.array(FORM_OF_ROWS),
+        "name": np.array(looked.name),
+        "rows": looked.rows,
+        "centres": looked.centres_lps_mm,
+        "truths": np.array(truths, dtype=np.float64),
+        "kinds": np.array([one.kind or "" for one in looked.truths], dtype=np.str_),
+    }
+    write_arrays(path, arrays)
 
 
 def read_looked(path: Path) -> Looked | None:
     """Return what is kept; None: there is none of this form."""
-    try:
-        with np.load(path) as kept:
-            if str(kept["form"]) != FORM_OF_ROWS:
-                return None
-            table = kept["truths"].reshape(-1, 5)
-            return Looked(
-                name=str(kept["name"]),
-                rows=kept["rows"],
-                centres_lps_mm=kept["centres"],
-                truths=tuple(_truths(table, [str(one) for one in kept["kinds"]])),
-            )
-    except (OSError, ValueError, KeyError):
+    kept = read_arrays(path)
+    if kept is None or "form" not in kept or str(kept["form"]) != FORM_OF_ROWS:
         return None
+    return Looked(
+        name=str(kept["name"]),
+        rows=kept["rows"],
+        centres_lps_mm=kept["centres"],
+        truths=tuple(_truths(kept["truths"].reshape(-1, 5), [str(one) for one in kept["kinds"]])),
+    )
 
 
 def _truths(table: NDArray[np.float64], kinds: Sequence[Any]) -> list[Truth]:

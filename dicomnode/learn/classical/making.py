@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Any, Final
+
+import torch
 
 from dicomnode.engine import EnginePackage
 from dicomnode.evaluate import FrocCurve, froc
@@ -18,19 +21,26 @@ from dicomnode.learn.classical.forest import (
     train_forest,
 )
 from dicomnode.learn.classical.looked import Looked, LookOrder, make_looked, read_looked
-from dicomnode.learn.classical.order import ForestOrder
-from dicomnode.learn.classical.package import Judged, write_forest
-from dicomnode.learn.planted.calibration import Line, calibrated_outcome, fit_line, threshold_for
+from dicomnode.learn.classical.order import ASKED, ForestOrder
+from dicomnode.learn.classical.package import Judged, card_of, write_forest
+from dicomnode.learn.drawn.card import Made
+from dicomnode.learn.drawn.course import DRAWING as WORLDS
+from dicomnode.learn.drawn.course import begun, each, place_of
+from dicomnode.learn.drawn.kept import taken
+from dicomnode.learn.drawn.state import Watch
+from dicomnode.learn.drawn.workers import Workers
+from dicomnode.learn.planted.calibration import Line, calibrated_outcome
 from dicomnode.learn.planted.exams import Answered
 from dicomnode.learn.planted.figures import Table, table_of
-from dicomnode.learn.planted.making import WorldOrder, make_world
+from dicomnode.learn.planted.making import WorldOrder, calibration, make_world
 from dicomnode.learn.planted.procedural import world_of
-from dicomnode.learn.planted.workers import Workers
 from dicomnode.learn.planted.world import World
-from dicomnode.values import Progress, no_progress
+from dicomnode.learn.train.training import versions
 
-WORLDS: Final = "drawing patients"
+__all__ = ["LOOKING", "WORLDS", "MadeForest", "make_forest"]
+
 LOOKING: Final = "looking for candidates"
+_LIBRARY: Final = "scikit-learn"
 _LEAST: Final = 10  # candidates of a kind that trees are grown on
 
 
@@ -46,66 +56,64 @@ class MadeForest:
 
 
 def make_forest(
-    order: ForestOrder,
-    progress: Progress = no_progress,
-    draw: Callable[[int], World] = world_of,
+    order: ForestOrder, watch: Watch | None = None, draw: Callable[[int], World] = world_of
 ) -> MadeForest:
     """Train a forest and write its engine; what an earlier try has drawn and looked at is used again.
 
-    Raises NodeError: SEED_RESERVED, FOREST_TOO_FEW, TRAIN_MISSING, RUN_NOT_WRITTEN, PLANTED_WORKER_ENDED,
-    and what `write_draft` raises.
+    Raises NodeError: SEED_RESERVED, FOREST_TOO_FEW, TRAIN_MISSING, RUN_TAKEN, RUN_NOT_WRITTEN,
+    PLANTED_WORKER_ENDED, and what `write_draft` raises.
     """
-    with Workers(order.workers) as workers:
-        seeds = (*order.trained, *order.calibrated, *order.held_out)
-        worlds = [WorldOrder(seed, order.world(seed), draw) for seed in seeds]
-        _each(workers, make_world, worlds, (WORLDS, progress))
+    watch, seeds = watch or Watch(), order.seeds
+    with begun(order, order.digest, "worlds", "rows"), Workers(order.workers) as workers:
+        every = (*seeds.trained, *seeds.calibrated, *seeds.judged)
+        worlds = [WorldOrder(seed, order.world(seed), draw) for seed in every]
+        each(workers, make_world, worlds, WORLDS, watch.progress)
         looks = [
-            list(order.looks(order.trained, order.plantings)),
-            list(order.looks(order.calibrated)),
-            list(order.looks(order.held_out)),
+            list(order.looks(seeds.trained, order.plantings)),
+            list(order.looks(seeds.calibrated)),
+            list(order.looks(seeds.judged)),
         ]
-        _each(workers, make_looked, [one for some in looks for one in some], (LOOKING, progress))
-    trained, calibrated, held_out = (_kept(some) for some in looks)
-    lessons = lessons_of(trained)
+        each(workers, make_looked, [one for some in looks for one in some], LOOKING, watch.progress)
+        trained, calibrated, held_out = (_kept(some) for some in looks)
+        return _made(order, trained, (calibrated, held_out), watch)
+
+
+def _made(
+    order: ForestOrder,
+    trained: Sequence[Looked],
+    others: tuple[Sequence[Looked], Sequence[Looked]],
+    watch: Watch,
+) -> MadeForest:
+    """Grow trees, and write the engine. others: exams to calibrate on, and to judge on."""
+    lessons, since = lessons_of(trained), watch.clock()
     if min(int(lessons.nodule.sum()), int((~lessons.nodule).sum())) < _LEAST:
         raise NodeError(FOREST_TOO_FEW, nodules=int(lessons.nodule.sum()), least=_LEAST)
     forest = train_forest(lessons, order.trees, order.seed, order.threads)
-    line, threshold = _calibration(_answers(forest, calibrated))
+    seconds = watch.clock() - since
+    line, threshold = calibration(_answers(forest, others[0]))
     content = exported_forest(forest, line, lessons.rows[:2000])
-    answers = [_on_line(one, line) for one in _answers(forest, held_out)]
+    answers = [_on_line(one, line) for one in _answers(forest, others[1])]
     table = table_of(answers, threshold, order.seed)
     curve = froc([one.outcome for one in answers])
     judged = Judged(table=table, candidates=curve, line=line, lessons=lessons)
-    package = write_forest(content, order, judged)
+    made = Made(
+        task="lung-forest",
+        order=order,
+        asked=ASKED,
+        seconds=seconds,
+        places=[place_of(order, torch.device("cpu"))],
+        versions={**versions(), _LIBRARY: metadata.version(_LIBRARY)},
+    )
+    package = write_forest(content, order, threshold, card_of(made, order, judged, content))
     return MadeForest(package=package, lessons=lessons, line=line, table=table, candidates=curve)
 
 
-def _each(
-    workers: Workers,
-    function: Callable[[Any], str],
-    orders: Sequence[Any],
-    told: tuple[str, Progress],
-) -> None:
-    stage, progress = told
-    progress(stage, 0, len(orders))
-    for number, _ in enumerate(workers.answers(function, orders)):
-        progress(stage, number + 1, len(orders))
-
-
 def _kept(looks: Iterable[LookOrder]) -> list[Looked]:
-    found = [read_looked(one.kept) for one in looks]
-    return [one for one in found if one is not None]
+    return [taken(read_looked, one.kept) for one in looks]
 
 
 def _answers(forest: Any, looked: Sequence[Looked]) -> list[Answered]:
     return [answered(one, scores_of(forest, one.rows)) for one in looked]
-
-
-def _calibration(answers: Sequence[Answered]) -> tuple[Line, float]:
-    """Fit the line, and set the threshold for one false alarm a scan."""
-    scores = [score for one in answers for score in one.scores]
-    line = fit_line(scores, [right for one in answers for right in one.right])
-    return line, threshold_for([calibrated_outcome(one.outcome, line) for one in answers])
 
 
 def _on_line(one: Answered, line: Line) -> Answered:

@@ -2,75 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from dicomnode.learn.classical.looked import LookOrder
+from dicomnode.learn.classical.looked import FORM_OF_ROWS, LookOrder
+from dicomnode.learn.drawn.order import DrawnOrder, Seeds, digest_of, require_within, seeds_from
 from dicomnode.phantom.patients import CHEST_VERSION
-from dicomnode.phantom.suite import refuse_reserved
 
 TRAINED_FROM: Final = 320_000
-CALIBRATED_FROM: Final = 150_000
-JUDGED_FROM: Final = 160_000
 MOST_WORLDS: Final = 500
 MOST_SEED: Final = 9
+ASKED: Final = ("worlds", "plantings", "judged", "trees")
+"""Fields that are options of the command, and change what comes out."""
+
 _MOST_JUDGED: Final = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ForestOrder:
-    """One training.
+class ForestOrder(DrawnOrder):
+    """One training of a forest; run: where worlds and rows are kept, and found again another time.
 
-    out: folder of the engine; run: where worlds and rows are kept, and found again another time. worlds:
-    drawn patients that are learned from, each with `plantings` sets of about twelve nodules. judged: patients
-    to calibrate on, and as many to judge on. workers: processes that draw. Raises ValueError.
+    worlds: drawn patients that are learned from, each with `plantings` sets of about twelve nodules. judged:
+    patients to calibrate on, and as many to judge on. Raises ValueError.
     """
 
-    out: Path
-    run: Path
-    title: str
-    version: str
-    made_at: datetime
-    seed: int = 0
     worlds: int = 60
     plantings: int = 2
     judged: int = 12
     trees: int = 100
-    workers: int = 0
-    threads: int = 1
-    machine: str = ""
 
     def __post_init__(self) -> None:
-        limits: Mapping[str, tuple[int, int, int]] = {
-            "seed": (self.seed, 0, MOST_SEED),
-            "worlds": (self.worlds, 1, MOST_WORLDS),
-            "plantings": (self.plantings, 1, 20),
-            "judged": (self.judged, 1, _MOST_JUDGED),
-            "trees": (self.trees, 2, 1000),
-            "workers": (self.workers, 0, 64),
+        limits = {
+            "seed": (0, MOST_SEED),
+            "worlds": (1, MOST_WORLDS),
+            "plantings": (1, 20),
+            "judged": (1, _MOST_JUDGED),
+            "trees": (2, 1000),
         }
-        for name, (value, least, most) in limits.items():
-            if not least <= value <= most:
-                raise ValueError(f"ForestOrder.{name} must be from {least} to {most}, got {value}")
+        require_within(self, limits)
 
     @property
-    def trained(self) -> range:
-        """Seeds of the patients that are learned from. Raises NodeError(SEED_RESERVED)."""
+    def seeds(self) -> Seeds:
+        """Which patients are for what. Raises NodeError(SEED_RESERVED)."""
         first = TRAINED_FROM + self.seed * MOST_WORLDS
-        return _free(range(first, first + self.worlds))
+        return seeds_from(first, self.worlds, calibrated=self.judged, judged=self.judged)
 
     @property
-    def calibrated(self) -> range:
-        """Seeds of those that the line and the threshold are set on."""
-        return _free(range(CALIBRATED_FROM, CALIBRATED_FROM + self.judged))
-
-    @property
-    def held_out(self) -> range:
-        """Seeds of those that it is judged on."""
-        return _free(range(JUDGED_FROM, JUDGED_FROM + self.judged))
+    def digest(self) -> str:
+        """SHA-256 of all that the trees follow from."""
+        return digest_of(1, FORM_OF_ROWS, self.seed, self.seeds.trained, self.plantings, self.trees)
 
     def world(self, seed: int) -> Path:
         """Return the folder of a patient."""
@@ -82,8 +64,3 @@ class ForestOrder:
             for planted in range(plantings):
                 kept = self.run / "rows" / f"{seed}-{planted}.npz"
                 yield LookOrder(world=self.world(seed), kept=kept, planted=planted)
-
-
-def _free(seeds: range) -> range:
-    refuse_reserved(seeds)
-    return seeds

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections import Counter
 from typing import Final
 
+from dicomnode.learn.drawn.card import Card, Made, bullets, cells, how_made, real_lines
 from dicomnode.learn.lungs.judging import DENSE_HU, Table
 from dicomnode.learn.lungs.order import Order
-from dicomnode.learn.lungs.worlds import SPACING_MM
+from dicomnode.learn.lungs.worlds import DENSE_DISEASES, SPACING_MM
 
 _LIMITS: Final = (
     "All figures are of phantoms. Nothing is said of patients: judge it on real scans first.",
@@ -19,94 +19,55 @@ _LIMITS: Final = (
     ),
     "Fluid and lung without air look alike without contrast medium: what it says between them is a guess.",
     "Its voxels are 4 mm: an outline is made of it only where classical code has none.",
+    (
+        "In service it sees a box around what classical code took for lungs; here it saw the whole phantom. "
+        "Diseases that take the air out of lungs are far more frequent in these phantoms than in patients."
+    ),
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """What a training was made of. real: UID and digest of each scan. machine, versions: as told."""
-
-    order: Order
-    step: int
-    real: Sequence[tuple[str, str]]
-    left_out: Sequence[str]
-    versions: dict[str, str] = field(default_factory=dict)
-
-
-def card_text(made: Made, table: Table, size: int) -> str:
-    """Return card.md. size: bytes of the network."""
-    order = made.order
-    lines = [
-        f"# {order.title}",
-        "",
-        "Trained by `dicomnode train lung-masks`. Research and engineering. Not for clinical use.",
-        "",
-        "## What it learned from",
-        "",
-        *(f"- {one}" for one in _learned_from(made)),
-        "",
-        "## How good the network is on patients of nobody",
-        "",
-        (
-            f"{len(table.patients)} phantoms of seeds from {order.judged_seeds.start}, held out, voxels of "
-            f"{SPACING_MM:g} mm, through a simulated scanner. Dense lung is above {DENSE_HU:g} HU. Intervals "
-            "of 95 % by the bootstrap over phantoms."
-        ),
-        "",
-        *_figures(table),
-        "",
-        (
-            f"In {len(table.nothing_ml)} drawn bellies, heads and empty tables it took "
-            f"{max(table.nothing_ml):.0f} ml for lung at most."
-        ),
-        "",
-        "## Limits",
-        "",
-        *(f"- {one}" for one in _LIMITS),
-        "",
-        "## How it was made",
-        "",
-        *(f"- {one}" for one in _how(made, size)),
-    ]
-    return "\n".join(lines) + "\n"
+def card_of(made: Made, order: Order, table: Table, network: bytes) -> Card:
+    """Return the card of a network of lung masks."""
+    return Card(
+        title=order.title,
+        lead="Trained by `dicomnode train lung-masks`.",
+        sections=[
+            ("What it learned from", bullets(_learned_from(made, order))),
+            ("How good the network is on patients of nobody", _judged(order, table)),
+        ],
+        limits=_LIMITS,
+        made=how_made(made, network),
+    )
 
 
-def _learned_from(made: Made) -> list[str]:
-    order = made.order
-    lines = [
+def _learned_from(made: Made, order: Order) -> list[str]:
+    trained = order.seeds.trained
+    return [
         "Nobody labelled anything: what is lung in a phantom is known, also where there is no air in it.",
         (
-            f"{order.worlds} procedural chests, seeds {order.trained.start} to {order.trained.stop - 1}; "
-            f"{made.step * order.batch} scans of them in {made.step} steps: turned, stretched, in slabs, "
+            f"{order.worlds} procedural chests, seeds {trained.start} to {trained.stop - 1}; "
+            f"{order.steps * order.batch} scans of them in {order.steps} steps: turned, stretched, in slabs, "
             "with lung filled, masses, arms, tables and metal; one of ten was a belly, a head or nothing."
         ),
+        *real_lines(made, "were labelled by the node's `lungs` where it was sure"),
     ]
-    if not made.real:
-        return [*lines, "No real scan."]
-    lines.append("Real scans, labelled by the node's `lungs` where it was sure. Never judge it on these:")
-    lines += [f"series {uid}, digest {digest}" for uid, digest in made.real]
-    if made.left_out:
-        lines.append(f"{len(made.left_out)} further real scans were refused, as their lungs were not sure.")
-    return lines
 
 
-def _figures(table: Table) -> list[str]:
-    lines = ["| figure | value | from | to |", "| --- | ---: | ---: | ---: |"]
-    for name, interval in table.lines:
-        values = (interval.figure.value, interval.low, interval.high)
-        lines.append(
-            f"| {name} | " + " | ".join("–" if one is None else f"{one:.3f}" for one in values) + " |"
-        )
-    return lines
-
-
-def _how(made: Made, size: int) -> list[str]:
-    order = made.order
-    return [
-        f"steps {made.step}, batch {order.batch}, seed {order.seed}",
-        f"on {order.machine or 'an unnamed machine'}, {order.device}, {order.threads} thread(s)",
-        f"made at {order.made_at:%Y-%m-%d %H:%M} UTC; "
-        + ", ".join(f"{name} {version}" for name, version in made.versions.items()),
-        f"the network has {size / 1e6:.2f} MB; its digest stands in engine.toml",
-        "with one thread on a CPU the same command gives the same weights; the curves are in curves.csv",
+def _judged(order: Order, table: Table) -> list[str]:
+    ill = Counter(name for one in table.patients for name in one.diseases if name in DENSE_DISEASES)
+    told = ", ".join(f"{name} {ill[name]}" for name in DENSE_DISEASES)
+    lines = [
+        (
+            f"{len(table.patients)} phantoms of seeds from {order.seeds.judged.start}, held out, voxels of "
+            f"{SPACING_MM:g} mm, through a simulated scanner; of them had: {told}. Dense lung is above "
+            f"{DENSE_HU:g} HU. Intervals of 95 % by the bootstrap over phantoms."
+        ),
+        "",
+        "| figure | value | from | to |",
+        "| --- | ---: | ---: | ---: |",
+        *(f"| {name} | {cells(interval)} |" for name, interval in table.lines),
+        "",
     ]
+    most = max(table.nothing_ml)
+    text = f"In {len(table.nothing_ml)} drawn bellies, heads and empty tables it took {most:.0f} ml"
+    return [*lines, f"{text} for lung at most."]

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from dicomnode.analyse.grids import Bool, Float32
 from dicomnode.evaluate import Figure, Interval, Resampling, bootstrap_interval, dice
+from dicomnode.learn.drawn.course import JUDGING, told
 from dicomnode.learn.lungs.nothing import draw_nothing
 from dicomnode.learn.lungs.scans import BOX, as_scanned
 from dicomnode.learn.lungs.worlds import LEFT, RIGHT, SPACING_MM, Coarse, UInt8
+from dicomnode.values import Progress, no_progress
 
 MULTIPLE: Final = 16
 """Voxels that the sides of the network's input are a multiple of."""
@@ -33,7 +35,7 @@ Run = Callable[[Float32], NDArray[np.float32]]
 class Judged:
     """What it said of one patient. Dice of each lung; ml of dense lung, and how much of it was seen as lung.
 
-    beyond_ml: taken for lung that is none.
+    beyond_ml: taken for lung that is none. diseases: that were drawn with the patient.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Judged:
     dense_ml: float
     dense_seen_ml: float
     beyond_ml: float
+    diseases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,12 +79,13 @@ def judged(run: Run, world: Coarse, seed: int) -> Judged:
         dense_ml=_ml(dense),
         dense_seen_ml=_ml(dense & (found > 0)),
         beyond_ml=_ml((found > 0) & ~lung),
+        diseases=world.diseases,
     )
 
 
-def table_of(run: Run, worlds: Sequence[Coarse], seed: int) -> Table:
+def table_of(run: Run, worlds: Sequence[Coarse], seed: int, progress: Progress = no_progress) -> Table:
     """Judge all of them, and as many images without lungs."""
-    patients = tuple(judged(run, world, seed) for world in worlds)
+    patients = tuple(judged(run, world, seed) for world in told(worlds, JUDGING, progress))
     nothing = []
     for number in range(len(worlds)):
         rng = np.random.default_rng((seed, _PURPOSE, number))

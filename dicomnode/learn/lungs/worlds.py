@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
-from zipfile import BadZipFile
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomnode.analyse import ALGORITHMS
 from dicomnode.analyse.onto import onto
-from dicomnode.analyse.prepare import orient
 from dicomnode.analyse.resample import Prepared, resample
-from dicomnode.assemble import load_volume
-from dicomnode.faults import BACKGROUND_LEFT_OUT, RUN_NOT_WRITTEN, NodeError
-from dicomnode.learn.planted.backgrounds import Background
+from dicomnode.learn.drawn.kept import read_arrays, write_arrays
+from dicomnode.learn.planted.backgrounds import Background, image_of, sure_lungs
 from dicomnode.phantom.change import Disease
 from dicomnode.phantom.disease import draw_diseases
 from dicomnode.phantom.patients import World, bare_chest
 from dicomnode.phantom.streams import stream
-from dicomnode.values import Refusal, RemarkKind, no_progress
-from dicomnode.values.codes import HOUNSFIELD
+from dicomnode.values import Refusal, no_progress
 
 UInt8 = NDArray[np.uint8]
 
@@ -43,6 +36,7 @@ _DENSE: Final[tuple[tuple[Disease, float], ...]] = (
     ("collapse", 0.35),
     ("effusion", 0.35),
 )
+DENSE_DISEASES: Final = tuple(name for name, _ in _DENSE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -83,19 +77,12 @@ def coarse_chest(seed: int, diseases: tuple[Disease, ...] | None) -> Coarse:
 
 def real_world(background: Background) -> Coarse | Refusal:
     """Make the world of a real scan, lungs by the node's `lungs`; a refusal where they are not sure."""
-    try:
-        volume = load_volume(background.stack)
-    except NodeError as error:
-        return _left_out(background, f"{error.refusal.code} {error.refusal.text}".rstrip("."))
-    if volume.unit != HOUNSFIELD or volume.grid.is_sheared:
-        return _left_out(background, "its voxels are not in Hounsfield units, or its gantry was tilted")
-    image = orient(Prepared(np.clip(volume.voxels, _LOWEST_HU, _HIGHEST_HU), volume.grid))
-    lungs = ALGORITHMS["lungs"]
-    anatomy = lungs.run(image, lungs.parameters, no_progress)
-    doubts = [one.text for one in anatomy.remarks if one.kind is RemarkKind.QUALITY]
-    if anatomy.nothing is not None or doubts or len(anatomy.parts) != 2:
-        why = anatomy.nothing or " ".join(doubts) or "one lung was found"
-        return _left_out(background, f"its lungs are not sure: {why}".rstrip("."))
+    image = image_of(background)
+    if isinstance(image, Refusal):
+        return image
+    anatomy = sure_lungs(background, image)
+    if isinstance(anatomy, Refusal):
+        return anatomy
     coarse = resample(image, (SPACING_MM,) * 3)
     sides = np.zeros(coarse.grid.shape_kji, dtype=np.uint8)
     for part in anatomy.parts:
@@ -106,37 +93,28 @@ def real_world(background: Background) -> Coarse | Refusal:
 
 def write_world(world: Coarse, path: Path) -> None:
     """Keep a world as one file, whole or not at all. Raises NodeError(RUN_NOT_WRITTEN)."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
-            np.savez_compressed(
-                file,
-                hu=world.hu,
-                sides=world.sides,
-                name=np.array(world.name),
-                diseases=np.array(world.diseases, dtype=np.str_),
-                is_real=np.array(world.is_real),
-            )
-            file.flush()
-            os.fsync(file.fileno())
-        Path(file.name).replace(path)
-    except OSError as error:
-        raise NodeError(RUN_NOT_WRITTEN, path=path, error=error.strerror or str(error)) from error
+    arrays: dict[str, NDArray[Any]] = {
+        "hu": world.hu,
+        "sides": world.sides,
+        "name": np.array(world.name),
+        "diseases": np.array(world.diseases, dtype=np.str_),
+        "is_real": np.array(world.is_real),
+    }
+    write_arrays(path, arrays)
 
 
 def open_world(path: Path) -> Coarse | None:
     """Read a world; None where there is none, or half of one."""
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
-            return Coarse(
-                name=str(kept["name"]),
-                hu=kept["hu"],
-                sides=kept["sides"],
-                diseases=tuple(str(one) for one in kept["diseases"]),
-                is_real=bool(kept["is_real"]),
-            )
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+    kept = read_arrays(path)
+    if kept is None or not {"hu", "sides", "name", "diseases", "is_real"} <= kept.keys():
         return None
+    return Coarse(
+        name=str(kept["name"]),
+        hu=kept["hu"],
+        sides=kept["sides"],
+        diseases=tuple(str(one) for one in kept["diseases"]),
+        is_real=bool(kept["is_real"]),
+    )
 
 
 def _averaged(fine: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -149,7 +127,3 @@ def _averaged(fine: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _whole(hu: NDArray[np.float32]) -> NDArray[np.int16]:
     return np.rint(np.clip(hu, _LOWEST_HU, _HIGHEST_HU)).astype(np.int16)
-
-
-def _left_out(background: Background, reason: str) -> Refusal:
-    return BACKGROUND_LEFT_OUT.refusal(series=background.uid, reason=reason)

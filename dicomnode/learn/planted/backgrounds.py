@@ -7,7 +7,7 @@ be taught as "nothing". What is known to be in a scan comes as a table, and is i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 
 from dicomnode.analyse import ALGORITHMS
+from dicomnode.analyse.algorithms.contract import Anatomy
 from dicomnode.analyse.onto import onto
 from dicomnode.analyse.prepare import orient
 from dicomnode.analyse.resample import Prepared, resample
@@ -35,7 +36,7 @@ _LEAST_SIGMA: Final = 0.3
 _USUAL_MM: Final = 20.0  # of a finding whose size nobody has told
 _HALO_MM: Final = 3.0
 _THICKEST_MM: Final = 5.0
-_STAGE: Final = "looking at real scans"
+_SIDES: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -97,26 +98,41 @@ def _placed(row: LesionRow) -> bool:
     return row.place_mm is not None and row.place_mm[2] is not None
 
 
-def real_world(background: Background) -> World | Refusal:
-    """Make the world of a scan, lungs by the node's `lungs`; a refusal where they are not sure."""
+def image_of(background: Background) -> Prepared | Refusal:
+    """Return a scan in HU with its axes along the patient's; a refusal where it cannot be taken."""
     try:
         volume = load_volume(background.stack)
     except NodeError as error:
-        return _left_out(background, f"{error.refusal.code} {error.refusal.text}".rstrip("."))
+        return left_out(background, f"{error.refusal.code} {error.refusal.text}".rstrip("."))
     if volume.unit != HOUNSFIELD:
-        return _left_out(background, "its voxels are not in Hounsfield units")
+        return left_out(background, "its voxels are not in Hounsfield units")
     if volume.grid.is_sheared:
-        return _left_out(background, "its gantry was tilted")
-    spacing = volume.grid.spacing_kji_mm
-    if max(spacing) > _THICKEST_MM:
-        return _left_out(background, f"its slices are {max(spacing):g} mm apart, more than {_THICKEST_MM:g}")
-    image = orient(Prepared(np.clip(volume.voxels, LOWEST_HU, HIGHEST_HU), volume.grid))
-    fine = resample(image, (SPACING_MM,) * 3)
-    anatomy = ALGORITHMS["lungs"].run(fine, ALGORITHMS["lungs"].parameters, no_progress)
+        return left_out(background, "its gantry was tilted")
+    thick = max(volume.grid.spacing_kji_mm)
+    if thick > _THICKEST_MM:
+        return left_out(background, f"its slices are {thick:g} mm apart, more than {_THICKEST_MM:g}")
+    return orient(Prepared(np.clip(volume.voxels, LOWEST_HU, HIGHEST_HU), volume.grid))
+
+
+def sure_lungs(background: Background, image: Prepared) -> Anatomy | Refusal:
+    """Return both lungs as the node's `lungs` sees them in `image`; a refusal where they are not sure."""
+    anatomy = ALGORITHMS["lungs"].run(image, ALGORITHMS["lungs"].parameters, no_progress)
     doubts = [one.text for one in anatomy.remarks if one.kind is RemarkKind.QUALITY]
-    if anatomy.nothing is not None or doubts or len(anatomy.parts) != len(_SIDES):
+    if anatomy.nothing is not None or doubts or len(anatomy.parts) != _SIDES:
         why = anatomy.nothing or " ".join(doubts) or "one lung was found"
-        return _left_out(background, f"its lungs are not sure: {why}".rstrip("."))
+        return left_out(background, f"its lungs are not sure: {why}".rstrip("."))
+    return anatomy
+
+
+def real_world(background: Background) -> World | Refusal:
+    """Make the world of a scan, lungs by the node's `lungs`; a refusal where they are not sure."""
+    image = image_of(background)
+    if isinstance(image, Refusal):
+        return image
+    fine = resample(image, (SPACING_MM,) * 3)
+    anatomy = sure_lungs(background, fine)
+    if isinstance(anatomy, Refusal):
+        return anatomy
     lungs = np.logical_or.reduce([part.mask for part in anatomy.parts])
     inside, _ = onto(Prepared(lungs.astype(np.float32), anatomy.grid), fine.grid, 0.0, no_progress)
     k_mm = image.grid.spacing_kji_mm[0]
@@ -126,10 +142,8 @@ def real_world(background: Background) -> World | Refusal:
     return world_from(background.uid, hu, inside >= 0.5, _balls(background, fine.grid), blur, noise)
 
 
-_SIDES: Final = ("right", "left")
-
-
-def _left_out(background: Background, reason: str) -> Refusal:
+def left_out(background: Background, reason: str) -> Refusal:
+    """Say why a scan is not learned from."""
     return BACKGROUND_LEFT_OUT.refusal(series=background.uid, reason=reason)
 
 
@@ -142,12 +156,3 @@ def _balls(background: Background, grid: Grid) -> Balls:
             balls[number, :3] = grid.to_index_kji(np.array(row.place_mm, dtype=np.float64))
             balls[number, 3] = (diameter / 2.0 + _HALO_MM) / SPACING_MM
     return balls
-
-
-def sure_worlds(
-    backgrounds: Sequence[Background], progress: Progress = no_progress
-) -> Iterator[tuple[Background, World | Refusal]]:
-    """Make a world of each, one after the other."""
-    for number, one in enumerate(backgrounds):
-        yield one, real_world(one)
-        progress(_STAGE, number + 1, len(backgrounds))

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from dicomnode.analyse.grids import Float32
 from dicomnode.faults import RUN_DIFFERS, NodeError
+from dicomnode.learn.drawn.workers import Workers
 from dicomnode.learn.planted.patches import Ground, draw_patch
-from dicomnode.learn.planted.workers import Workers
 from dicomnode.learn.planted.world import open_world
 
 UInt8 = NDArray[np.uint8]

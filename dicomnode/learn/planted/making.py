@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from dicomnode.engine import CentreHeat, EnginePackage
-from dicomnode.faults import BACKGROUNDS_NONE, NodeError
-from dicomnode.learn.planted.backgrounds import Background, find_backgrounds, sure_worlds
+from dicomnode.learn.drawn.card import Made
+from dicomnode.learn.drawn.course import DRAWING as WORLDS
+from dicomnode.learn.drawn.course import JUDGING, begun, each, place_of, real_worlds, told
+from dicomnode.learn.drawn.kept import Shelf, taken
+from dicomnode.learn.drawn.state import Learned, Watch, curves_csv
+from dicomnode.learn.drawn.workers import Workers
+from dicomnode.learn.planted.backgrounds import find_backgrounds, real_world
 from dicomnode.learn.planted.calibration import Line, calibrated_outcome, fit_line, threshold_for
+from dicomnode.learn.planted.card import card_of
 from dicomnode.learn.planted.exams import Answered, answered, exam_of
 from dicomnode.learn.planted.figures import Table, table_of
 from dicomnode.learn.planted.looking import MOST, Run, by_torch
-from dicomnode.learn.planted.loss import MASK_LOGIT
 from dicomnode.learn.planted.mining import mine
-from dicomnode.learn.planted.order import Made, Order
-from dicomnode.learn.planted.package import by_onnx, exported, read_as, write_engine
+from dicomnode.learn.planted.order import ASKED, Order
+from dicomnode.learn.planted.package import by_onnx, exported, read_loosely, write_nodules
 from dicomnode.learn.planted.procedural import world_of
-from dicomnode.learn.planted.training import PARTS, Learned, Lesson, Row, Stop, Tell, learn
-from dicomnode.learn.planted.workers import Workers
+from dicomnode.learn.planted.training import Lesson, learn
 from dicomnode.learn.planted.world import World, open_world, write_world
-from dicomnode.learn.train.loop import pick_device, quiet_machine
-from dicomnode.learn.train.run_folder import RunFolder
+from dicomnode.learn.train.loop import pick_device
 from dicomnode.learn.train.training import versions
 from dicomnode.phantom.patients import CHEST_VERSION
-from dicomnode.values import Progress, Refusal, no_progress
+from dicomnode.values import Progress, Refusal
 
-WORLDS: Final = "drawing patients"
-JUDGING: Final = "judging"
+__all__ = ["JUDGING", "WORLDS", "Trained", "WorldOrder", "calibration", "make_world", "train_lungs"]
+
 _LOOSEST: Final = 0.005  # score of candidates that calibration looks at
 _WORLDS_FOLDER: Final = "worlds"
 
@@ -60,50 +61,6 @@ class WorldOrder:
     world_of: WorldOf
 
 
-def train_lungs(
-    order: Order,
-    *,
-    stop: Stop,
-    tell: Tell,
-    progress: Progress = no_progress,
-    draw: WorldOf = world_of,
-) -> Trained:
-    """Train, and write the engine; stopped before its last step, it goes on from there another time.
-
-    draw: gives the world of a seed. Raises NodeError: SEED_RESERVED, BACKGROUNDS_NONE, RUN_THERE, RUN_TAKEN,
-    RUN_DIFFERS, RUN_NOT_WRITTEN, PLANTED_DIVERGED, PLANTED_WORKER_ENDED, and what `write_draft` raises.
-    """
-    seeds = order.seeds
-    backgrounds = (
-        [] if order.backgrounds is None else find_backgrounds(order.backgrounds, order.ignore, progress)
-    )
-    run = RunFolder(
-        folder=order.run, of=order.digest([one.digest for one in backgrounds]), resume=order.resume
-    )
-    run.begin()
-    with run.held(), quiet_machine(order.threads), Workers(order.workers) as workers:
-        run.read_state()  # another's is refused before hours of work
-        kept = order.run / _WORLDS_FOLDER
-        drawn = _drawn(workers, seeds.trained, kept, draw, progress)
-        real, left_out = _real(order, backgrounds, kept, progress)
-        worlds = (*drawn, *(folder for _, folder in real))
-        lesson = Lesson(
-            worlds=worlds,
-            workers=workers,
-            mine=lambda network, step: mine(network, worlds, order.seed, step, progress),
-            stop=stop,
-            tell=tell,
-            device=pick_device(order.device),
-        )
-        learned = learn(order.course, lesson, run)
-        named = tuple((one.uid, one.digest) for one, _ in real)
-        trained = Trained(order=order, learned=learned, left_out=left_out, real=named)
-        if learned.stopped:
-            return trained
-        exams = [_drawn(workers, some, kept, draw, progress) for some in (seeds.calibrated, seeds.judged)]
-        return _finished(trained, exams[0], exams[1], progress)
-
-
 def make_world(order: WorldOrder) -> str:
     """Draw a world into its folder unless it is there; return its name. NodeError(RUN_NOT_WRITTEN)."""
     if open_world(order.folder) is None:
@@ -111,77 +68,78 @@ def make_world(order: WorldOrder) -> str:
     return order.folder.name
 
 
-def _drawn(
-    workers: Workers, seeds: Sequence[int], kept: Path, draw: WorldOf, progress: Progress
-) -> list[Path]:
-    orders = [WorldOrder(seed, kept / f"{seed}-{CHEST_VERSION}", draw) for seed in seeds]
-    progress(WORLDS, 0, len(orders))
-    for number, _ in enumerate(workers.answers(make_world, orders)):
-        progress(WORLDS, number + 1, len(orders))
-    return [one.folder for one in orders]
+def shelf_in(run: Path) -> Shelf[World]:
+    """Return where a training keeps its worlds: each a folder, named by its seed or its digest."""
+    return Shelf(folder=run / _WORLDS_FOLDER, ending=f"-{CHEST_VERSION}", read=open_world, write=write_world)
 
 
-def _real(
-    order: Order, backgrounds: Sequence[Background], kept: Path, progress: Progress
-) -> tuple[list[tuple[Background, Path]], tuple[Refusal, ...]]:
-    """Make worlds of the real scans that are sure; each is kept by its digest."""
-    folders = {one.uid: kept / f"real-{one.digest[:24]}" for one in backgrounds}
-    wanted = [one for one in backgrounds if open_world(folders[one.uid]) is None]
-    left_out = []
-    for one, world in sure_worlds(wanted, progress):
-        if isinstance(world, Refusal):
-            left_out.append(world)
-        else:
-            write_world(world, folders[one.uid])
-    found = [(one, folders[one.uid]) for one in backgrounds if open_world(folders[one.uid]) is not None]
-    if order.backgrounds is not None and not found:
-        reasons = "; ".join(one.text for one in left_out[:3]) or "there is none"
-        raise NodeError(BACKGROUNDS_NONE, count=len(backgrounds), path=order.backgrounds, reasons=reasons)
-    return found, tuple(left_out)
+def train_lungs(order: Order, watch: Watch, draw: WorldOf = world_of) -> Trained:
+    """Train, and write the engine; stopped before its last step, it goes on from there another time.
+
+    draw: gives the world of a seed. Raises NodeError: SEED_RESERVED, BACKGROUNDS_NONE, RUN_THERE, RUN_TAKEN,
+    RUN_DIFFERS, RUN_NOT_WRITTEN, PLANTED_DIVERGED, PLANTED_WORKER_ENDED, and what `write_draft` raises.
+    """
+    seeds, progress, scans = order.seeds, watch.progress, []
+    if order.backgrounds is not None:
+        scans = find_backgrounds(order.backgrounds, order.ignore, progress)
+    digest = order.digest([one.digest for one in scans])
+    with begun(order, digest, _WORLDS_FOLDER) as run, Workers(order.workers) as workers:
+        shelf = shelf_in(run.folder)
+
+        def drawn(some: range) -> list[Path]:
+            orders = [WorldOrder(seed, shelf.place(seed), draw) for seed in some]
+            each(workers, make_world, orders, WORLDS, progress)
+            return [one.folder for one in orders]
+
+        patients = drawn(seeds.trained)
+        real, left_out = real_worlds(scans, order.backgrounds, shelf, real_world, progress)
+        worlds, device = (*patients, *(folder for _, folder in real)), pick_device(order.device)
+        lesson = Lesson(
+            worlds=worlds,
+            workers=workers,
+            mine=lambda network, step: mine(network, worlds, order.seed, step, progress),
+            watch=watch,
+            device=device,
+            place=place_of(order, device),
+        )
+        learned = learn(order.course, lesson, run)
+        named = tuple((one.uid, one.digest) for one, _ in real)
+        trained = Trained(order=order, learned=learned, left_out=left_out, real=named)
+        if learned.stopped:
+            return trained
+        return _finished(trained, drawn(seeds.calibrated), drawn(seeds.judged), progress)
 
 
 def _finished(
     trained: Trained, calibrated: Sequence[Path], judged: Sequence[Path], progress: Progress
 ) -> Trained:
     """Calibrate, export, judge what was exported, and write the engine."""
-    order, network = trained.order, trained.learned.network.eval()
-    line, threshold = _calibration(by_torch(network), calibrated, order.seed, progress)
-    content = exported(network, line)
-    loosest = {"threshold": _LOOSEST, "heat_at_least": _LOOSEST}
-    how = CentreHeat(stride=2, within_mm=3.75, at_most=MOST, **{**read_as(threshold), **loosest})
+    order, learned = trained.order, trained.learned
+    how = read_loosely(_LOOSEST, MOST)
+    line, threshold = calibration(_answers(by_torch(learned.network), calibrated, how, order.seed, progress))
+    content = exported(learned.network, line)
     with by_onnx(content, order.threads) as run:
         table = table_of(_answers(run, judged, how, order.seed, progress), threshold, order.seed)
     made = Made(
+        task="lung-nodules",
         order=order,
-        step=trained.learned.step,
-        real=trained.real,
-        left_out=[one.text for one in trained.left_out],
-        curves=curves_csv(trained.learned.rows),
+        asked=ASKED,
+        seconds=learned.seconds,
+        places=learned.places,
         versions=versions(),
-    )
-    package = write_engine(content, made, line, table)
-    return Trained(
-        order=order,
-        learned=trained.learned,
-        left_out=trained.left_out,
         real=trained.real,
-        package=package,
-        table=table,
-        line=line,
+        left_out=len(trained.left_out),
     )
+    card = card_of(made, order, (line, table), content)
+    package = write_nodules(content, order, table.threshold, card, curves_csv(learned.rows))
+    return replace(trained, package=package, table=table, line=line)
 
 
-def _calibration(run: Run, worlds: Sequence[Path], seed: int, progress: Progress) -> tuple[Line, float]:
-    """Return the line from heat to probability, and the threshold, on patients that were not trained on."""
-    how = CentreHeat(
-        stride=2,
-        within_mm=3.75,
-        heat_at_least=_LOOSEST,
-        threshold=_LOOSEST,
-        mask_logit=MASK_LOGIT,
-        at_most=MOST,
-    )
-    answers = _answers(run, worlds, how, seed, progress)
+def calibration(answers: Sequence[Answered]) -> tuple[Line, float]:
+    """Return the line from score to probability, and the threshold for one false alarm a scan.
+
+    answers: of patients that were not trained on, with scores as they were before any line.
+    """
     scores = [score for one in answers for score in one.scores]
     line = fit_line(scores, [right for one in answers for right in one.right])
     # The threshold is one of what leaves the network: of the probability
@@ -191,20 +149,7 @@ def _calibration(run: Run, worlds: Sequence[Path], seed: int, progress: Progress
 def _answers(
     run: Run, worlds: Sequence[Path], how: CentreHeat, seed: int, progress: Progress
 ) -> list[Answered]:
-    answers = []
-    for number, folder in enumerate(worlds):
-        world = open_world(folder)
-        if world is not None:  # it was drawn a moment ago
-            answers.append(answered(run, exam_of(world, seed), how))
-        progress(JUDGING, number + 1, len(worlds))
-    return answers
-
-
-def curves_csv(rows: Sequence[Row]) -> str:
-    """Return a line for each row: step, learning_rate, and what was lost on each part."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["step", "learning_rate", *PARTS])
-    for row in rows:
-        writer.writerow([row.step, f"{row.learning_rate:.6g}", *(f"{row.lost[name]:.6g}" for name in PARTS)])
-    return out.getvalue()
+    return [
+        answered(run, exam_of(taken(open_world, folder), seed), how)
+        for folder in told(worlds, JUDGING, progress)
+    ]

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
-from dicomnode.engine import Draft, EnginePackage, shipped_engines_dir, write_draft
-from dicomnode.engine.runtimes.contract import Network, Reason
-from dicomnode.engine.runtimes.onnxruntime import OnnxRuntime
-from dicomnode.faults import NETWORK_FAILED, TABLE_MISSING, NodeError
+from dicomnode.engine import CentreHeat, EnginePackage, shipped_engines_dir
+from dicomnode.faults import TABLE_MISSING, NodeError
 from dicomnode.learn.convert.export import Example, export_onnx
+from dicomnode.learn.drawn.card import Card
+from dicomnode.learn.drawn.engine import CURVES_FILE, MODEL, model_table, running, write_engine
 from dicomnode.learn.planted.calibration import Line
-from dicomnode.learn.planted.card import card_text
-from dicomnode.learn.planted.figures import Table
-from dicomnode.learn.planted.looking import Maps, Run
+from dicomnode.learn.planted.looking import Run
 from dicomnode.learn.planted.loss import MASK_LOGIT
 from dicomnode.learn.planted.network import MULTIPLE, OUTPUTS, Calibrated
-from dicomnode.learn.planted.order import Made, Order
+from dicomnode.learn.planted.order import Order
+
+__all__ = ["CURVES_FILE", "MODEL", "NETWORK_FILE", "by_onnx", "engine_table", "exported", "read_as"]
 
 NETWORK_FILE: Final = "nodules.onnx"
-CURVES_FILE: Final = "curves.csv"
-MODEL: Final = "lung-ct"
-"""The engine whose table is taken."""
 
 _INPUT: Final = "hu"
 _SHAPE: Final = (1, 1, 32, 48, 64)
@@ -47,48 +41,36 @@ def exported(network: nn.Module, line: Line) -> bytes:
 @contextmanager
 def by_onnx(content: bytes, threads: int) -> Iterator[Run]:
     """Run a network as an engine does. Raises NodeError(NETWORK_FAILED)."""
-    runtime = OnnxRuntime()
-    capability = runtime.probe(threads)
-    if isinstance(capability, Reason):
-        raise NodeError(NETWORK_FAILED, engine=MODEL, error=capability.text)
-    session = runtime.load(Network(engine=MODEL, file=NETWORK_FILE, content=content), capability)
-
-    def run(box: NDArray[np.float32]) -> Maps:
-        return session.run({_INPUT: box})
-
-    try:
-        yield run
-    finally:
-        session.close()
+    with running(content, NETWORK_FILE, threads) as run:
+        yield lambda box: run({_INPUT: box})
 
 
 def engine_table(order: Order, threshold: float) -> dict[str, Any]:
     """Return engine.toml of the engine that ships, for another network. Raises NodeError(TABLE_MISSING)."""
-    path = shipped_engines_dir() / MODEL / "engine.toml"
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise NodeError(TABLE_MISSING, error=error) from error
-    table.pop("schema", None)
-    table |= {"name": order.out.name, "version": order.version, "title": order.title}
-    for step in table["step"]:
-        if "network" not in step:
-            continue
-        step.pop("sha256", None)
-        tolerance = step["gate"].get("tolerance", 1e-3)
-        step |= {
-            "network": NETWORK_FILE,
-            "memory_bytes_per_voxel": _BYTES_PER_VOXEL,
-            "gate": {
-                "shape": list(_SHAPE),
-                "low": _LOW_HU,
-                "high": _HIGH_HU,
-                "seed": 1,
-                "tolerance": tolerance,
-            },
-            "centre_heat": step["centre_heat"] | read_as(threshold),
-        }
+    table = model_table() | {"name": order.out.name, "version": order.version, "title": order.title}
+    step = _heat_step(table)
+    step.pop("sha256", None)
+    gate = {"shape": list(_SHAPE), "low": _LOW_HU, "high": _HIGH_HU, "seed": 1}
+    step |= {
+        "network": NETWORK_FILE,
+        "memory_bytes_per_voxel": _BYTES_PER_VOXEL,
+        "gate": gate | {"tolerance": step["gate"].get("tolerance", 1e-3)},
+        "centre_heat": step["centre_heat"] | read_as(threshold),
+    }
     return table
+
+
+def _heat_step(table: Mapping[str, Any]) -> dict[str, Any]:
+    found: list[dict[str, Any]] = [one for one in table["step"] if "centre_heat" in one]
+    if len(found) != 1:
+        raise NodeError(TABLE_MISSING, error=f"{len(found)} of its steps have centre_heat")
+    return found[0]
+
+
+def read_loosely(least: float, at_most: int) -> CentreHeat:
+    """Return how lung-ct reads heat, from a score of `least` on: all that may be a candidate is looked at."""
+    how = _heat_step(model_table())["centre_heat"] | read_as(least)
+    return CentreHeat(**how | {"heat_at_least": least, "at_most": at_most})
 
 
 def read_as(threshold: float) -> Mapping[str, Any]:
@@ -101,13 +83,12 @@ def read_as(threshold: float) -> Mapping[str, Any]:
     }
 
 
-def write_engine(content: bytes, made: Made, line: Line, table: Table) -> EnginePackage:
-    """Write the engine whole; what lies at its place makes way. Raises NodeError as `write_draft`."""
-    order = made.order
-    draft = Draft(
-        table=engine_table(order, table.threshold),
-        networks={NETWORK_FILE: content},
-        card=card_text(made, line, table, len(content)),
-        files={CURVES_FILE: made.curves.encode()},
-    )
-    return write_draft(draft, order.out, replace=order.out.exists())
+def write_nodules(content: bytes, order: Order, threshold: float, card: Card, curves: bytes) -> EnginePackage:
+    """Write the engine whole, with the other networks of its model. Raises NodeError as `write_draft`."""
+    table = engine_table(order, threshold)
+    others = {step["network"] for step in table["step"] if "network" in step} - {NETWORK_FILE}
+    try:
+        networks = {name: (shipped_engines_dir() / MODEL / name).read_bytes() for name in sorted(others)}
+    except OSError as error:
+        raise NodeError(TABLE_MISSING, error=error) from error
+    return write_engine(order, table, networks | {NETWORK_FILE: content}, card, {CURVES_FILE: curves})

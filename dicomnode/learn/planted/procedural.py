@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -25,8 +24,3 @@ def world_of(seed: int) -> World:
     radii = np.array([one.radius_mm + _HALO_MM for one in marks]).reshape(-1, 1) / SPACING_MM
     balls = np.concatenate([bare.grid.to_index_kji(centres), radii], axis=1) if marks else np.zeros((0, 4))
     return world_from(str(seed), bare.hu, bare.lungs > 0, balls.astype(np.float32))
-
-
-def seeds_of(first: int, count: int) -> Sequence[int]:
-    """Return seeds one after the other."""
-    return range(first, first + count)

@@ -1,15 +1,12 @@
-"""The training: so many steps, counted and never timed; its state is kept whole, so that it can go on.
+"""The training of nodules: batches that are drawn ahead, with a look for its mistakes on the way.
 
-Each step draws from (seed, step) alone. On one thread of a CPU the same course and worlds give the same
-weights, bit by bit, whether it ran through or was killed and went on; a GPU and several threads add in other
-orders.
+Each step draws from (seed, step) alone; see `dicomnode.learn.drawn.state` for what goes on to equal weights.
 """
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,22 +14,32 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from dicomnode.faults import PLANTED_DIVERGED, RUN_DIFFERS, NodeError
+from dicomnode.faults import RUN_DIFFERS, NodeError
+from dicomnode.learn.drawn.state import (
+    STAGE,
+    Habit,
+    Learned,
+    Lost,
+    Row,
+    State,
+    Stop,
+    Tell,
+    Watch,
+    first_weights,
+    go,
+    taken_up,
+)
+from dicomnode.learn.drawn.workers import Workers
 from dicomnode.learn.planted.batches import Batch, BatchOrder, batches
 from dicomnode.learn.planted.loss import Target, lost
 from dicomnode.learn.planted.network import NoduleNetwork
-from dicomnode.learn.planted.workers import Workers
 from dicomnode.learn.train.run_folder import RunFolder
 
-STAGE: Final = "training step"
+__all__ = ["PARTS", "STAGE", "Course", "Learned", "Lesson", "Row", "Stop", "Tell", "learn"]
+
 PARTS: Final = ("heat", "size", "entropy", "dice")
 _WEIGHTS: Final = 7  # what a generator is drawn for
-_TOLD_EVERY: Final = 50  # steps
 _LEAST_RATE: Final = 1e-5
-_LARGEST_GRADIENT: Final = 5.0
-_WEIGHT_DECAY: Final = 1e-4
-_SLOWEST: Final = 0.995  # of the moving mean of the weights, about 200 steps
-_BEGINNING: Final = 20.0  # steps in which the mean is hardly one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,43 +63,30 @@ class Course:
         """The last step up to this one after which was mined."""
         return max((one for one in self.mine if one <= step), default=None)
 
+    def habit(self, parts: tuple[str, ...], **more: Any) -> Habit:
+        """Return how a network of that loss learns on this course."""
+        return Habit(steps=self.steps, rate=self.rate, parts=parts, kept_every=self.keep_every, **more)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """Means over the steps since the row before. lost: by part."""
-
-    step: int
-    learning_rate: float
-    lost: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Learned:
-    """The network with the mean of its last weights. step: how far it came. stopped: before its last step."""
-
-    network: nn.Module
-    step: int
-    rows: tuple[Row, ...]
-    stopped: bool
+    def first(self, make: Callable[[], nn.Module], device: torch.device) -> nn.Module:
+        """Make a network of three dimensions with the first weights of this course."""
+        network = first_weights(make, self.seed * 1000 + _WEIGHTS)
+        return network.to(device=device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload, no-any-return]
 
 
 Mine = Callable[[nn.Module, int], bytes]
 """What a network, set to evaluation, mistakes for nodules after so many steps, as a file."""
 
-Stop = Callable[[], bool]
-Tell = Callable[[Row], None]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Lesson:
-    """What it learns from, and who is asked and told. stop: is asked after each step whether to end there."""
+    """What it learns from, and who is asked and told. place: where it runs, for the card."""
 
     worlds: tuple[Path, ...]
     workers: Workers
     mine: Mine
-    stop: Stop
-    tell: Tell
+    watch: Watch
     device: torch.device
+    place: str = ""
 
 
 def learn(course: Course, lesson: Lesson, run: RunFolder) -> Learned:
@@ -100,45 +94,32 @@ def learn(course: Course, lesson: Lesson, run: RunFolder) -> Learned:
 
     Raises NodeError: PLANTED_DIVERGED, PLANTED_WORKER_ENDED; RUN_DIFFERS and RUN_NOT_WRITTEN of the folder.
     """
-    state = _State(course, lesson.device)
-    kept = run.read_state()
-    if kept is not None:
-        state.take(kept)
+    network = course.first(NoduleNetwork, lesson.device)
+    state = taken_up(network, course.habit(PARTS), run, lesson.place)
     stopped = False
     while state.step < course.steps and not stopped:
-        stopped = _until_mining(state, lesson, run)
-    run.write_state(state.told())
-    return Learned(
-        network=state.mean, step=state.step, rows=tuple(state.rows), stopped=state.step < course.steps
-    )
+        stopped = _until_mining(course, state, lesson, run)
+    return state.learned()
 
 
-def _until_mining(state: _State, lesson: Lesson, run: RunFolder) -> bool:
+def _until_mining(course: Course, state: State, lesson: Lesson, run: RunFolder) -> bool:
     """Train up to the next mining, or to the end; tell whether it was stopped."""
-    course = state.course
-    mined = _mined(state, lesson, run)
+    mined = _mined(course, state, lesson, run)
     end = min((one for one in course.mine if one > state.step), default=course.steps)
     order = BatchOrder(
         worlds=lesson.worlds, mined=mined, seed=course.seed, step=state.step, size=course.batch
     )
-    drawn: Iterator[Batch] = batches(lesson.workers, order, range(state.step, min(end, course.steps)))
-    for batch in drawn:
-        _step(state, batch)
-        if state.step % _TOLD_EVERY == 0 or state.step == course.steps:
-            state.tell(lesson.tell)
-        if state.step % course.keep_every == 0 or state.step == end:
-            run.write_state(state.told())
-        if lesson.stop() and state.step < course.steps:
-            return True
-    return False
+    drawn = batches(lesson.workers, order, range(state.step, min(end, course.steps)))
+    return go(state, drawn, lambda network, batch: lost_on(network, batch, lesson.device), lesson.watch, run)
 
 
-def _mined(state: _State, lesson: Lesson, run: RunFolder) -> Path | None:
+def _mined(course: Course, state: State, lesson: Lesson, run: RunFolder) -> Path | None:
     """Return the file of what was mined last; what is missing is mined now, by the weights of that step."""
-    at = state.course.mined_before(state.step)
+    at = course.mined_before(state.step)
     if at is None:
         return None
-    name = f"mined-{at}.npz"
+    # Of this training alone: a file of an earlier one in the same folder would teach others' mistakes
+    name = f"mined-{run.of[:16]}-{at}.npz"
     path = run.folder / name
     if not path.exists():
         if state.step != at:
@@ -147,79 +128,11 @@ def _mined(state: _State, lesson: Lesson, run: RunFolder) -> Path | None:
     return path
 
 
-class _State:
-    """What changes from step to step; all of it is kept."""
-
-    def __init__(self, course: Course, device: torch.device) -> None:
-        self.course, self.device = course, device
-        torch.manual_seed(course.seed * 1000 + _WEIGHTS)
-        self.network = NoduleNetwork().to(device=device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        self.mean = copy.deepcopy(self.network).eval()
-        self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=course.learning_rate, weight_decay=_WEIGHT_DECAY
-        )
-        self.step = 0
-        self.rows: list[Row] = []
-        self.sums, self.since = dict.fromkeys(PARTS, 0.0), 0
-
-    def told(self) -> dict[str, Any]:
-        return {
-            "step": self.step,
-            "network": self.network.state_dict(),
-            "mean": self.mean.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "rows": [[row.step, row.learning_rate, dict(row.lost)] for row in self.rows],
-            "sums": dict(self.sums),
-            "since": self.since,
-        }
-
-    def take(self, kept: Mapping[str, Any]) -> None:
-        self.step = kept["step"]
-        self.network.load_state_dict(kept["network"])
-        self.mean.load_state_dict(kept["mean"])
-        self.optimiser.load_state_dict(kept["optimiser"])
-        self.rows = [Row(step=step, learning_rate=rate, lost=parts) for step, rate, parts in kept["rows"]]
-        self.sums, self.since = dict(kept["sums"]), kept["since"]
-
-    def tell(self, tell: Tell) -> None:
-        means = {name: total / max(self.since, 1) for name, total in self.sums.items()}
-        row = Row(step=self.step, learning_rate=self.course.rate(self.step - 1), lost=means)
-        self.rows.append(row)
-        self.sums, self.since = dict.fromkeys(PARTS, 0.0), 0
-        tell(row)
-
-
-def _step(state: _State, batch: Batch) -> None:
-    for group in state.optimiser.param_groups:
-        group["lr"] = state.course.rate(state.step)
-    state.network.train()
-    hu = torch.from_numpy(batch.hu).to(state.device, memory_format=torch.channels_last_3d)
-    parts = lost(state.network(hu), _target(batch, state.device))
-    values = {name: float(getattr(parts, name).detach()) for name in PARTS}
-    if not all(map(math.isfinite, values.values())):
-        raise NodeError(PLANTED_DIVERGED, step=state.step + 1)
-    state.optimiser.zero_grad(set_to_none=True)
-    parts.whole.backward()  # type: ignore[no-untyped-call]  # of torch
-    nn.utils.clip_grad_norm_(state.network.parameters(), _LARGEST_GRADIENT)
-    state.optimiser.step()
-    state.step += 1
-    _follow(state)
-    for name, value in values.items():
-        state.sums[name] += value
-    state.since += 1
-
-
-def _follow(state: _State) -> None:
-    """Move the mean of the weights, and of the statistics of the norms: both are what is exported."""
-    keep = min(_SLOWEST, state.step / (state.step + _BEGINNING))
-    with torch.no_grad():
-        for mean, now in zip(
-            state.mean.state_dict().values(), state.network.state_dict().values(), strict=True
-        ):
-            if mean.dtype.is_floating_point:
-                mean.mul_(keep).add_(now, alpha=1.0 - keep)
-            else:
-                mean.copy_(now)
+def lost_on(network: nn.Module, batch: Batch, device: torch.device) -> Lost:
+    """Return what a network loses on a batch."""
+    hu = torch.from_numpy(batch.hu).to(device, memory_format=torch.channels_last_3d)
+    parts = lost(network(hu), _target(batch, device))
+    return {name: getattr(parts, name) for name in PARTS}, parts.whole
 
 
 def _target(batch: Batch, device: torch.device) -> Target:

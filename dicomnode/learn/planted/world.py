@@ -21,6 +21,7 @@ from scipy import ndimage
 
 from dicomnode.analyse.grids import Bool
 from dicomnode.faults import RUN_NOT_WRITTEN, NodeError
+from dicomnode.learn.drawn.kept import DAMAGED
 
 SPACING_MM: Final = 1.25
 """Of all worlds, along all axes: what the engine prepares its input to."""
@@ -134,7 +135,10 @@ def write_world(world: World, folder: Path) -> None:
                 **world.places,
             }
             for name, array in arrays.items():
-                np.save(staged / f"{name}.npy", array)
+                with (staged / f"{name}.npy").open("wb") as file:
+                    np.save(file, array)
+                    file.flush()
+                    os.fsync(file.fileno())  # else a power cut leaves a world whose voxels are all 0
             facts = {
                 "form": FORM,
                 "name": world.name,
@@ -168,5 +172,5 @@ def open_world(folder: Path) -> World | None:
             places={kind: np.load(folder / f"{kind}.npy") for kind in ("lung", "pleura", "vessel")},
             noise_hu=float(facts["noise_hu"]),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except DAMAGED:
         return None

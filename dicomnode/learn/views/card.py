@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Final
 
 from dicomnode.evaluate import Interval
+from dicomnode.learn.drawn.card import Card, Made, bullets, how_made
 from dicomnode.learn.views.judging import PIXELS, Line, Table
 from dicomnode.learn.views.order import Order
 from dicomnode.learn.views.others import KINDS
-from dicomnode.learn.views.package import USE
 from dicomnode.learn.views.questions import CUT_FROM_MM, QUESTIONS, VIEW
 from dicomnode.learn.views.training import OTHERS
 
@@ -39,63 +38,40 @@ _LIMITS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """What a training took. size: bytes of the network; versions: of the libraries."""
-
-    size: int
-    seconds: float
-    versions: Mapping[str, str]
-
-
 _FIGURES: Final = ("area under the ROC curve", "sensitivity", "specificity", "ECE")
 
 
-def card_text(order: Order, temperatures: Sequence[float], table: Table, made: Made) -> str:
-    """Return card.md."""
-    lines = [
-        f"# {order.title}",
-        "",
-        f"Trained by `dicomnode train view-check`. {USE}",
-        "",
-        "## What it learned from",
-        "",
-        *(f"- {one}" for one in _learned_from(order)),
-        "",
-        "## How often it is right on patients of nobody",
-        "",
-        (
-            f"{table.pictures} pictures of {table.patients} patients of held-out seeds (from "
-            f"{order.judged_seeds.start}), {PIXELS} pixels along the longer side, through the node's own "
-            "analyst. Intervals of 95 % by the bootstrap over patients; an answer counts as given from a "
-            "probability of 0.5."
-        ),
-        "",
-        *figure_lines(table),
-        "",
-        "## Calibration",
-        "",
-        (
-            f"A temperature for each question (Guo et al. 2017), fitted on {order.calibrated} other patients "
-            f"(seeds from {order.calibrated_seeds.start}) and part of the graph: "
-            + ", ".join(f"{one.name} {heat:g}" for one, heat in zip(QUESTIONS, temperatures, strict=True))
-            + ". What is asked of chests only is told as the probability that it is a chest (mirrored: a "
-            "frontal one) and that it is so."
-        ),
-        "",
-        "## Limits",
-        "",
-        *(f"- {one}" for one in _LIMITS),
-        "",
-        "## How it was made",
-        "",
-        *(f"- {one}" for one in _made(order, made)),
-    ]
-    return "\n".join(lines) + "\n"
+def card_of(made: Made, order: Order, found: tuple[Sequence[float], Table], network: bytes) -> Card:
+    """Return the card of a view check. found: its temperatures, and what was measured."""
+    temperatures, table = found
+    heats = ", ".join(f"{one.name} {heat:g}" for one, heat in zip(QUESTIONS, temperatures, strict=True))
+    measured = (
+        f"{table.pictures} pictures of {table.patients} patients of held-out seeds (from "
+        f"{order.seeds.judged.start}), {PIXELS} pixels along the longer side, through the node's own "
+        "analyst. Intervals of 95 % by the bootstrap over patients, exact ones of a share of 1; an answer "
+        "counts as given from a probability of 0.5."
+    )
+    calibrated = (
+        f"A temperature for each question (Guo et al. 2017), fitted on {order.calibrated} other patients "
+        f"(seeds from {order.seeds.calibrated.start}) and part of the graph: {heats}. What is asked of "
+        "chests only is told as the probability that it is a chest (mirrored: a frontal one) and that it is "
+        "so."
+    )
+    return Card(
+        title=order.title,
+        lead="Trained by `dicomnode train view-check`.",
+        sections=[
+            ("What it learned from", bullets(_learned_from(order))),
+            ("How often it is right on patients of nobody", [measured, "", *figure_lines(table)]),
+            ("Calibration", [calibrated]),
+        ],
+        limits=_LIMITS,
+        made=how_made(made, network),
+    )
 
 
 def _learned_from(order: Order) -> list[str]:
-    seeds = order.trained_seeds
+    seeds = order.seeds.trained
     return [
         "Nobody labelled anything, and no real image was used: what is true of a film was drawn with it.",
         (
@@ -133,7 +109,7 @@ def _cell(interval: Interval) -> str:
     value, low, high = interval.figure.value, interval.low, interval.high
     if value is None:
         return "–"
-    if low is None or high is None:
+    if low is None or high is None or low == high:  # no resample differs: that says nothing
         return f"{value:.3f}"
     return f"{value:.3f} ({low:.3f}–{high:.3f})"
 
@@ -164,20 +140,3 @@ def _severity(table: Table) -> list[str]:
 def _others(table: Table) -> list[str]:
     told = ", ".join(f"{name} {wrong} of {count}" for name, (count, wrong) in table.missed_others.items())
     return [f"Taken for a chest, of what is none: {told or 'nothing was drawn'}."]
-
-
-def _made(order: Order, made: Made) -> list[str]:
-    return [
-        (
-            f"`dicomnode train view-check --out {order.out.name} --patients {order.patients} --steps "
-            f"{order.steps} --batch {order.batch} --seed {order.seed} --judged {order.judged}`"
-        ),
-        (
-            f"on {order.machine or 'an unnamed machine'}, {order.threads} thread(s): "
-            f"{made.seconds / 60.0:.0f} minutes of a processor, without the drawing of patients"
-        ),
-        f"made at {order.made_at:%Y-%m-%d %H:%M} UTC; "
-        + ", ".join(f"{k} {v}" for k, v in made.versions.items()),
-        f"the network has {made.size / 1e6:.2f} MB; its digest stands in engine.toml",
-        "with one thread on a CPU the same command gives the same weights; the curves are in curves.csv",
-    ]

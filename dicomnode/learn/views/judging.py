@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian
@@ -18,9 +19,10 @@ from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian
 from dicomnode import __version__
 from dicomnode.analyse import Analysis, Analyst
 from dicomnode.engine import EnginePackage
-from dicomnode.evaluate import Interval, ScoredCases, expected_calibration_error
+from dicomnode.evaluate import Figure, Interval, ScoredCases, expected_calibration_error
+from dicomnode.learn.drawn.course import JUDGING
 from dicomnode.learn.train.classify import binary_figures, calibrated_by
-from dicomnode.learn.train.held_out import interval_of
+from dicomnode.learn.train.held_out import figure_interval, interval_of
 from dicomnode.learn.views.answering import AGAINST
 from dicomnode.learn.views.films import Film
 from dicomnode.learn.views.network import SIDE, ViewNet, rows_of
@@ -38,7 +40,6 @@ from dicomnode.values import (
     no_progress,
 )
 
-JUDGING: Final = "judging"
 PIXELS: Final = 320
 """Of the longer side of a film that is judged: more than the network sees, as in service."""
 
@@ -222,6 +223,9 @@ def _line(name: str, rows: Sequence[Judged], truth: Sequence[bool], seed: int) -
         for patient, yes, score in zip(patients, there, scores, strict=True)
     ]
     figures = binary_figures(counted, seed)
+    given = scores >= 0.5
+    figures["sensitivity"] = _share("recall", rows, (there, given), seed)
+    figures["specificity"] = _share("specificity", rows, (~there, ~given), seed)
     figures["ECE"] = interval_of(
         "ece",
         patients,
@@ -231,10 +235,23 @@ def _line(name: str, rows: Sequence[Judged], truth: Sequence[bool], seed: int) -
     return Line(name=name, asked=len(rows), there=int(there.sum()), figures=figures)
 
 
-def _share(name: str, rows: Sequence[Judged], right: Sequence[bool], seed: int) -> Interval:
-    values = np.array(right, dtype=np.float64)
-    patients = [str(row.patient) for row in rows]
-    return interval_of(name, patients, lambda some: float(values[some].mean()), seed)
+def _share(
+    name: str, rows: Sequence[Judged], of_right: tuple[NDArray[np.bool_], NDArray[np.bool_]], seed: int
+) -> Interval:
+    """Return how many of some pictures are right, with its counts: a share of 1 has an interval, too."""
+    of, right = of_right
+
+    def figure(some: NDArray[np.intp]) -> Figure:
+        whole, part = int(of[some].sum()), int((of & right)[some].sum())
+        if not whole:
+            return Figure(name=name, value=None, reason="there is no such picture")
+        return Figure(name=name, value=part / whole, part=part, whole=whole)
+
+    return figure_interval([str(row.patient) for row in rows], figure, seed)
+
+
+def _accuracy(rows: Sequence[Judged], right: Sequence[bool], seed: int) -> Interval:
+    return _share("accuracy", rows, (np.ones(len(rows), dtype=bool), np.array(right, dtype=bool)), seed)
 
 
 def _view_said(row: Judged) -> int:
@@ -242,7 +259,7 @@ def _view_said(row: Judged) -> int:
 
 
 def _surest_view(rows: Sequence[Judged], seed: int) -> Interval:
-    return _share("accuracy", rows, [_view_said(row) == row.truth.view for row in rows], seed)
+    return _accuracy(rows, [_view_said(row) == row.truth.view for row in rows], seed)
 
 
 def _turn_said(row: Judged) -> int:
@@ -253,7 +270,7 @@ def _turn_said(row: Judged) -> int:
 
 def _surest_turn(rows: Sequence[Judged], seed: int) -> Interval:
     chests = [row for row in rows if row.truth.view in {FRONTAL, LATERAL}]
-    return _share("accuracy", chests, [_turn_said(row) == row.truth.quarters for row in chests], seed)
+    return _accuracy(chests, [_turn_said(row) == row.truth.quarters for row in chests], seed)
 
 
 def _confusion(rows: Sequence[Judged]) -> tuple[tuple[int, ...], ...]:

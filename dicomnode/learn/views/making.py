@@ -2,70 +2,86 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+import shutil
+from dataclasses import dataclass, replace
+from typing import Final, cast
+
+import torch
 
 from dicomnode.engine import EnginePackage
-from dicomnode.learn.train.loop import quiet_machine
+from dicomnode.learn.drawn.card import Card, Made
+from dicomnode.learn.drawn.course import begun, place_of
+from dicomnode.learn.drawn.state import Learned, Watch, curves_csv
 from dicomnode.learn.train.run_folder import RunFolder
 from dicomnode.learn.train.training import versions
-from dicomnode.learn.views.card import Made, card_text
+from dicomnode.learn.views.card import card_of
 from dicomnode.learn.views.judging import Table, judged, temperatures_of
 from dicomnode.learn.views.network import ViewNet
-from dicomnode.learn.views.order import Order
-from dicomnode.learn.views.package import exported, write_engine
+from dicomnode.learn.views.order import ASKED, Order
+from dicomnode.learn.views.package import exported, write_views
 from dicomnode.learn.views.patients import kept_patients
-from dicomnode.learn.views.training import Learner, Row, Watch, learn
+from dicomnode.learn.views.training import learn
 
 _PATIENTS: Final = "patients"
+_JUDGED: Final = "judged"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Trained:
-    """What came of it. temperatures: of each question, in their order."""
+    """What came of it. temperatures: of each question, in their order. Where it was stopped, no engine."""
 
     order: Order
-    rows: tuple[Row, ...]
-    temperatures: tuple[float, ...]
-    package: EnginePackage
-    table: Table
+    learned: Learned
+    temperatures: tuple[float, ...] = ()
+    package: EnginePackage | None = None
+    table: Table | None = None
 
 
 def train_views(order: Order, watch: Watch) -> Trained:
-    """Train, calibrate, write the engine, and judge what was written, as the node runs it.
+    """Train, calibrate, judge an engine as the node runs it, and write it with what was found.
 
     Patients and weights are kept in the folder of the training: what is there is not made again. Raises
     NodeError: SEED_RESERVED, RUN_THERE, RUN_TAKEN, RUN_DIFFERS, RUN_NOT_WRITTEN, PLANTED_DIVERGED, and what
     `write_draft` raises.
     """
-    progress = watch.progress
-    seeds = (order.trained_seeds, order.calibrated_seeds, order.judged_seeds)
-    run = RunFolder(folder=order.run, of=order.digest, resume=order.resume)
-    run.begin()
-    with run.held(), quiet_machine(order.threads):
-        network, learner = learned(order, run, watch)
-        rows = tuple(learner.rows)
-        kept = order.run / _PATIENTS
-        calibrated = kept_patients(seeds[1], kept, progress)
-        temperatures = temperatures_of(network, calibrated, order)
-        content = exported(network, temperatures)
-        package = write_engine(content, order, rows, card="The engine is being judged.\n")
-        table = judged(package, kept_patients(seeds[2], kept, progress), order, progress)
-        card = card_text(
-            order, temperatures, table, Made(size=len(content), seconds=learner.seconds, versions=versions())
-        )
-        package = write_engine(content, order, rows, card=card)
-    return Trained(order=order, rows=rows, temperatures=temperatures, package=package, table=table)
+    with begun(order, order.digest, _PATIENTS) as run:
+        learned = learned_in(order, run, watch)
+        trained = Trained(order=order, learned=learned)
+        return trained if learned.stopped else _finished(trained, run, watch)
 
 
-def learned(order: Order, run: RunFolder, watch: Watch) -> tuple[ViewNet, Learner]:
+def learned_in(order: Order, run: RunFolder, watch: Watch) -> Learned:
     """Learn, or go on with what is kept in the folder of the training."""
-    learner = Learner(order.course)
-    state = run.read_state()
-    if state is not None:
-        learner.take_up(state)
-    patients = []
-    if learner.step < order.steps:
-        patients = kept_patients(order.trained_seeds, run.folder / _PATIENTS, watch.progress)
-    network = learn(patients, learner, lambda now: run.write_state(now.state()), watch)
-    return network, learner
+    return learn(
+        order.course,
+        lambda: kept_patients(order.seeds.trained, run.folder / _PATIENTS, watch.progress),
+        watch,
+        run,
+        place_of(order, torch.device("cpu")),
+    )
+
+
+def _finished(trained: Trained, run: RunFolder, watch: Watch) -> Trained:
+    """Calibrate and judge; the engine that is judged lies in the folder of the training until then."""
+    order, learned = trained.order, trained.learned
+    network = cast("ViewNet", learned.network)
+    kept, progress = run.folder / _PATIENTS, watch.progress
+    calibrated = kept_patients(order.seeds.calibrated, kept, progress)
+    temperatures = temperatures_of(network, calibrated, order)
+    content = exported(network, temperatures)
+    curves = curves_csv(learned.rows)
+    tried = replace(order, out=run.folder / _JUDGED / order.out.name, replace=True)
+    blank = Card(title=order.title, lead="Not judged yet.", sections=(), limits=(), made=())
+    package = write_views(content, tried, blank, curves)
+    table = judged(package, kept_patients(order.seeds.judged, kept, progress), order, progress)
+    made = Made(
+        task="view-check",
+        order=order,
+        asked=ASKED,
+        seconds=learned.seconds,
+        places=learned.places,
+        versions=versions(),
+    )
+    package = write_views(content, order, card_of(made, order, (temperatures, table), content), curves)
+    shutil.rmtree(tried.out.parent, ignore_errors=True)
+    return replace(trained, temperatures=temperatures, package=package, table=table)

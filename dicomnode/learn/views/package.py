@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
-from dicomnode.engine import Draft, EnginePackage, write_draft
+from dicomnode.engine import EnginePackage
 from dicomnode.learn.convert.export import Example, export_onnx
+from dicomnode.learn.drawn.card import USE, Card
+from dicomnode.learn.drawn.engine import CURVES_FILE, write_engine
 from dicomnode.learn.train.activation_map import CLASS_ACTIVATION
 from dicomnode.learn.views.answering import AGAINST, OUTPUTS, SAID_ROWS, SAID_VIEW, SHOWN, Answering
 from dicomnode.learn.views.network import SIDE, ViewNet
 from dicomnode.learn.views.order import Order
 from dicomnode.learn.views.questions import QUESTIONS
-from dicomnode.learn.views.training import Row
 from dicomnode.values.codes import NO_UNIT
 
 NETWORK_FILE: Final = "views.onnx"
-CURVES_FILE: Final = "curves.csv"
-USE: Final = "Research and engineering. Not for clinical use."
 STEP: Final = "views"
 _PICTURE, _HEADER = "picture", "header"
 _AGAINST_HEAD: Final = "against-header"
@@ -159,22 +156,6 @@ def _told(answer: str, head: str, channel: int, *, calibrated: bool) -> dict[str
     }
 
 
-def write_engine(content: bytes, order: Order, rows: Sequence[Row], *, card: str) -> EnginePackage:
-    """Write the engine whole; what lies at its place makes way. Raises NodeError as `write_draft`."""
-    draft = Draft(
-        table=engine_table(order),
-        networks={NETWORK_FILE: content},
-        card=card,
-        files={CURVES_FILE: curves_csv(rows).encode()},
-    )
-    return write_draft(draft, order.out, replace=order.out.exists())
-
-
-def curves_csv(rows: Sequence[Row]) -> str:
-    """Return a line for each row: step, and what was lost on each question."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["step", *(one.name for one in QUESTIONS)])
-    for row in rows:
-        writer.writerow([row.step, *(f"{one:.5g}" for one in row.lost)])
-    return out.getvalue()
+def write_views(content: bytes, order: Order, card: Card, curves: bytes) -> EnginePackage:
+    """Write the engine whole. Raises NodeError as `write_draft`."""
+    return write_engine(order, engine_table(order), {NETWORK_FILE: content}, card, {CURVES_FILE: curves})

@@ -8,12 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomnode.faults import RUN_NOT_WRITTEN, NodeError
+from dicomnode.learn.drawn.kept import read_arrays, write_arrays
 from dicomnode.phantom.patients import CHEST_VERSION, BareChest, bare_chest
 from dicomnode.phantom.projection import MARGIN_MM, PROJECTION_VERSION, SIDE, Detector, Pose, shadow_of
 from dicomnode.phantom.streams import stream
@@ -29,6 +28,7 @@ _TURNED_DEG: Final = 10.0  # at most, to either side
 _FOCUS_MM: Final = {"front": (1500.0, 2000.0), "back": (1000.0, 1300.0)}
 _SLICES: Final = 3  # axial ones, in the middle part of the lungs
 _STORED: Final = np.float16
+_KEPT: Final = ("soft_mm", "bone_mm", "slices")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -97,34 +97,19 @@ def kept_patient(seed: int, folder: Path) -> Patient:
     if kept is not None:
         return kept
     patient = draw_patient(seed)
-    part = path.with_suffix(".part")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            np.savez_compressed(
-                file,
-                soft_mm=patient.soft_mm,
-                bone_mm=patient.bone_mm,
-                lungs=np.packbits(patient.lungs),
-                slices=patient.slices,
-            )
-        part.replace(path)
-    except OSError as error:
-        raise NodeError(RUN_NOT_WRITTEN, path=folder, error=error) from error
+    arrays = {name: getattr(patient, name) for name in _KEPT}
+    write_arrays(path, arrays | {"lungs": np.packbits(patient.lungs)})
     return patient
 
 
 def _read(seed: int, path: Path) -> Patient | None:
     """Read what was kept; None where nothing was, or it is damaged: then it is drawn again."""
-    try:
-        with path.open("rb") as file, np.load(file) as kept:
-            soft = kept["soft_mm"]
-            lungs = np.unpackbits(kept["lungs"], count=soft.size).reshape(soft.shape).astype(bool)
-            return Patient(
-                seed=seed, soft_mm=soft, bone_mm=kept["bone_mm"], lungs=lungs, slices=kept["slices"]
-            )
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+    kept = read_arrays(path)
+    if kept is None or not {*_KEPT, "lungs"} <= kept.keys():
         return None
+    soft = kept["soft_mm"]
+    lungs = np.unpackbits(kept["lungs"], count=soft.size).reshape(soft.shape).astype(bool)
+    return Patient(seed=seed, lungs=lungs, **{name: kept[name] for name in _KEPT})
 
 
 def kept_patients(seeds: range, folder: Path, progress: Progress = no_progress) -> list[Patient]:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dicomnode.faults import PLANTED_DIVERGED, NodeError
+from dicomnode.learn.drawn.state import Habit, Learned, Lost, Watch, first_weights, go, taken_up
+from dicomnode.learn.train.run_folder import RunFolder
 from dicomnode.learn.views.films import Film, draw_film
 from dicomnode.learn.views.network import SIDE, ViewNet, rows_of
 from dicomnode.learn.views.others import draw_other
 from dicomnode.learn.views.patients import Patient
-from dicomnode.learn.views.questions import NOT_ASKED
+from dicomnode.learn.views.questions import NOT_ASKED, QUESTIONS
 from dicomnode.phantom.lattice import Float32
-from dicomnode.values import Progress, no_progress
 
-STAGE: Final = "training"
 OTHERS: Final = 0.28  # of all pictures are none of a chest
 
 _DRAWN: Final = 83  # what a generator is drawn for
@@ -28,6 +27,7 @@ _WARM_UP: Final = 40  # steps
 _DECAY: Final = 1e-3
 _CLIP: Final = 3.0
 _KEPT: Final = 0.99  # of the mean of weights, at each step
+_BEGINNING: Final = 9.0  # steps in which that is hardly a mean
 _TOLD: Final = 20  # steps
 _WEIGHTS: Final = (1.0, 1.0, 1.5, 1.0, 1.0, 1.0, 1.0)
 
@@ -39,26 +39,6 @@ class Course:
     seed: int
     steps: int
     batch: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """What was lost on each question, a mean over the steps since the row before."""
-
-    step: int
-    lost: tuple[float, ...]
-
-
-Tell = Callable[[Row], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Watch:
-    """Who is told how far it is. clock: in seconds, of the time that a training takes."""
-
-    tell: Tell
-    clock: Callable[[], float]
-    progress: Progress = no_progress
 
 
 def draw_picture(patients: Sequence[Patient], key: Sequence[int], pixels: int) -> Film:
@@ -81,80 +61,44 @@ def fitted(picture: Float32) -> Float32:
     return square
 
 
-class Learner:
-    """A network on its way, with all that its next step depends on: taken up again it goes on as before."""
-
-    def __init__(self, course: Course) -> None:
-        torch.manual_seed(course.seed)
-        self.course = course
-        self.network = ViewNet()
-        self.mean = ViewNet()
-        self.mean.load_state_dict(self.network.state_dict())
-        self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=_RATE, weight_decay=_DECAY)
-        self.step = 0
-        self.rows: list[Row] = []
-        self.seconds = 0.0  # of the clock that `learn` was given
-
-    def state(self) -> dict[str, Any]:
-        """Return what is kept."""
-        return {
-            "step": self.step,
-            "seconds": self.seconds,
-            "network": self.network.state_dict(),
-            "mean": self.mean.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "rows": [(row.step, list(row.lost)) for row in self.rows],
-        }
-
-    def take_up(self, state: Mapping[str, Any]) -> None:
-        """Go on from what was kept."""
-        self.step, self.seconds = state["step"], state["seconds"]
-        self.network.load_state_dict(state["network"])
-        self.mean.load_state_dict(state["mean"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.rows = [Row(step=step, lost=tuple(lost)) for step, lost in state["rows"]]
-
-    def learn(self, films: Sequence[Film]) -> list[float]:
-        """Take a step; return what was lost on each question. Raises NodeError(PLANTED_DIVERGED)."""
-        self.network.train()
-        losses = losses_of(self.network(_inputs(films)), films)
-        total = sum((weight * loss for weight, loss in zip(_WEIGHTS, losses, strict=True)), torch.zeros(()))
-        if not bool(torch.isfinite(total)):
-            raise NodeError(PLANTED_DIVERGED, step=self.step)
-        for group in self.optimiser.param_groups:
-            group["lr"] = _RATE * _part(self.step, self.course.steps)
-        self.optimiser.zero_grad()
-        total.backward()  # type: ignore[no-untyped-call]  # of torch
-        nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP)
-        self.optimiser.step()
-        _follow(self.mean, self.network, self.step)
-        self.step += 1
-        return [float(one.detach()) for one in losses]
+def habit_of(course: Course) -> Habit:
+    """Return how the network learns on a course."""
+    return Habit(
+        steps=course.steps,
+        rate=lambda step: _RATE * _part(step, course.steps),
+        parts=tuple(one.name for one in QUESTIONS),
+        decay=_DECAY,
+        largest_gradient=_CLIP,
+        slowest=_KEPT,
+        beginning=_BEGINNING,
+        told_every=_TOLD,
+        kept_every=_TOLD,
+    )
 
 
 def learn(
-    patients: Sequence[Patient],
-    learner: Learner,
-    keep: Callable[[Learner], None],
-    watch: Watch,
-) -> ViewNet:
-    """Train on one core, and keep what was learned now and then. Raises NodeError(PLANTED_DIVERGED)."""
-    course = learner.course
-    last = watch.clock()
-    since: list[list[float]] = []
-    while learner.step < course.steps:
-        key = (course.seed, learner.step)
-        films = [draw_picture(patients, (*key, n), SIDE) for n in range(course.batch)]
-        since.append(learner.learn(films))
-        if learner.step % _TOLD == 0 or learner.step == course.steps:
-            learner.rows.append(Row(step=learner.step, lost=tuple(np.mean(since, axis=0).tolist())))
-            since = []
-            now = watch.clock()
-            learner.seconds, last = learner.seconds + now - last, now
-            keep(learner)
-            watch.tell(learner.rows[-1])
-        watch.progress(STAGE, learner.step, course.steps)
-    return learner.mean.eval()
+    course: Course, patients: Callable[[], Sequence[Patient]], watch: Watch, run: RunFolder, place: str = ""
+) -> Learned:
+    """Train, from the state that is in `run` on if there is one. patients: are asked for when needed.
+
+    Raises NodeError: PLANTED_DIVERGED, RUN_DIFFERS, RUN_NOT_WRITTEN.
+    """
+    state = taken_up(first_weights(ViewNet, course.seed), habit_of(course), run, place)
+    if state.step < course.steps:
+        some = patients()
+        films = (
+            [draw_picture(some, (course.seed, step, n), SIDE) for n in range(course.batch)]
+            for step in range(state.step, course.steps)
+        )
+        go(state, films, lost_on, watch, run)
+    return state.learned()
+
+
+def lost_on(network: nn.Module, films: Sequence[Film]) -> Lost:
+    """Return what a network loses on films, by question."""
+    losses = losses_of(network(_inputs(films)), films)
+    whole = sum((weight * loss for weight, loss in zip(_WEIGHTS, losses, strict=True)), torch.zeros(()))
+    return {one.name: loss for one, loss in zip(QUESTIONS, losses, strict=True)}, whole
 
 
 def _part(step: int, steps: int) -> float:
@@ -162,18 +106,6 @@ def _part(step: int, steps: int) -> float:
     if step < _WARM_UP:
         return (step + 1) / _WARM_UP
     return 0.5 * (1.0 + float(np.cos(np.pi * (step - _WARM_UP) / max(1, steps - _WARM_UP))))
-
-
-def _follow(mean: ViewNet, network: ViewNet, step: int) -> None:
-    """Keep a mean of the weights (Polyak); at the beginning it follows faster."""
-    kept = min(_KEPT, (step + 1) / (step + 10))
-    with torch.no_grad():
-        own = mean.state_dict()
-        for name, values in network.state_dict().items():
-            if values.is_floating_point():
-                own[name].mul_(kept).add_(values, alpha=1.0 - kept)
-            else:
-                own[name].copy_(values)
 
 
 def losses_of(logits: Tensor, films: Sequence[Film]) -> list[Tensor]:

@@ -25,7 +25,7 @@ from dicomnode.values import Findings, Float64, Grid, Region, RegionKind, Segmen
 
 _ENHANCED, _IN_SPACE = "1.2.840.10008.5.1.4.1.1.88.22", "1.2.840.10008.5.1.4.1.1.88.34"
 _GROUP, _TRACKING_UID, _FINDING, _SIDE = "125007", "112040", "121071", "272741003"
-_PRESENT, _ABSENT = "52101004", "272519000"
+_PRESENT, _ABSENT, _UNDETERMINED = "52101004", "272519000", "373068000"
 _CENTRE: Final = 0.5  # of the first pixel
 _HALF_A_SLICE: Final = 0.51
 
@@ -72,16 +72,30 @@ def _check_words(groups: Sequence[Dataset], found: Found) -> None:
 
 
 def _check_classes(groups: Sequence[Dataset], found: Found) -> None:
-    """Compare the classes that groups say a finding has, or has not, with those that were found."""
-    kinds = {one.type.value for one in found.classes}
+    """Compare the classes and attributes that groups say a finding has with those that were found."""
+    wanted = _classes_of(found)
+    kinds = {one.type.value for one in found.classes} | {name for name, _ in wanted}
     said = {
         (_concept(item), item.ConceptCodeSequence[0].CodeValue)
         for group in groups
         for item in group.get("ContentSequence", ())
         if item.ValueType == "CODE" and _concept(item) in kinds
     }
-    wanted = {(one.type.value, _PRESENT if one.present else _ABSENT) for one in found.classes}
     equal(f"classes of {found.label!r}", said, wanted)
+
+
+def _classes_of(found: Found) -> set[tuple[str, str]]:
+    """Return what is to be said: a class and whether it is there, an attribute and the surest value of it."""
+    told: set[tuple[str, str]] = set()
+    values: dict[str, tuple[float, str]] = {}
+    for one in found.classes:
+        if one.attribute is None:
+            told.add((one.type.value, _PRESENT if one.present else _ABSENT))
+            continue
+        here = (one.probability, one.type.value) if one.present else (-1.0, _UNDETERMINED)
+        name = one.attribute.value
+        values[name] = max(values.get(name, here), here)
+    return told | {(name, value) for name, (_, value) in values.items()}
 
 
 def _is_side(item: Dataset) -> bool:

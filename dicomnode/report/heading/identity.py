@@ -23,7 +23,7 @@ from dicomnode.report.heading.shared_modules import SHARED
 from dicomnode.report.objects import EarlierReport
 from dicomnode.report.uids import ResultUids, device_serial
 from dicomnode.store.names import UTF_8
-from dicomnode.values import Code, Findings, Provenance
+from dicomnode.values import DEMONSTRATION, Code, Findings, Provenance
 
 MANUFACTURER: Final = "dicomnode"
 OWN_SCHEME: Final = "99DICOMNODE"
@@ -73,6 +73,7 @@ class Imprint:
         """Engine, version and kind of object, for the list of series: "lung-ct 1.0.0 SEG"."""
         made_by = self.findings.provenance
         mark = f"{NOT_CLINICAL}: " if self.for_a_look else ""
+        mark += "Demonstration: " if DEMONSTRATION in made_by.details else ""
         return f"{mark}{made_by.engine} {made_by.version} {kind}"[:_LO_MAX]
 
 

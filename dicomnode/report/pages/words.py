@@ -28,8 +28,17 @@ from dicomnode.report.words.wording import (
     percent,
     place_text,
     size_text,
+    value_text,
 )
-from dicomnode.values import FindingKind, Findings, Measurement, Region, Segment
+from dicomnode.values import (
+    FindingKind,
+    Findings,
+    Measurement,
+    Region,
+    Segment,
+    plain_classes,
+    told_attributes,
+)
 from dicomnode.values.codes import HOUNSFIELD, MILLIMETRE
 from dicomnode.values.colours import Rgb, next_colour
 
@@ -129,7 +138,8 @@ def numbers_of(found: Found, imprint: Imprint) -> list[tuple[str, str]]:
     told: list[tuple[str, str]] = []
     if found.score is not None:
         told.append(("Calibrated probability" if found.calibrated else "Score", percent(found.score)))
-    told += [(one.type.meaning, answer_text(one)) for one in found.classes]
+    told += [(one.type.meaning, answer_text(one)) for one in plain_classes(found.classes)]
+    told += [(name.meaning, value_text(value)) for name, value in told_attributes(found.classes)]
     if isinstance(found, Segment):
         told.append((_size_name(findings), size_text(found, findings)))
         # The size is told already, in the unit that people use for such a size

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from dicomnode.report.concepts import ABSENT, LATERALITY, PRESENT, coded
+from dicomnode.report.concepts import ABSENT, LATERALITY, PRESENT, UNDETERMINED, coded
 from dicomnode.report.frame_references import image_region
 from dicomnode.report.heading.identity import Imprint
 from dicomnode.report.sr.picture_regions import region_on_picture
 from dicomnode.report.volume_regions import on_slice
-from dicomnode.values import Code, Float64, Region, RegionKind, Segment
+from dicomnode.values import Code, Float64, Region, RegionKind, Segment, plain_classes, told_attributes
 
 if TYPE_CHECKING:
     from highdicom import sr
@@ -62,10 +62,12 @@ def evaluations_of(found: Segment | Region, site: Code | None) -> list[sr.Qualit
     """Write what is said of a finding in codes: its side, where it has no site, and its classes.
 
     TID 1419 and TID 1501 have a side below Finding Site only, so that without one it is a qualitative
-    evaluation of the group, whose concept the templates leave open. A class is present or absent.
+    evaluation of the group, whose concept the templates leave open. A class is present or absent; of an
+    attribute the value is told that the finding has, or that it is undetermined.
     """
     from highdicom import sr  # noqa: PLC0415  heavy
 
     said = [(LATERALITY, found.laterality)] if site is None and found.laterality is not None else []
-    said += [(one.type, PRESENT if one.present else ABSENT) for one in found.classes]
+    said += [(one.type, PRESENT if one.present else ABSENT) for one in plain_classes(found.classes)]
+    said += [(name, one.type if one else UNDETERMINED) for name, one in told_attributes(found.classes)]
     return [sr.QualitativeEvaluation(coded(name), coded(value)) for name, value in said] or None

@@ -31,6 +31,7 @@ from dicomnode.report.sr.measured import measured_of, rounded
 from dicomnode.report.sr.picture_regions import frames_text
 from dicomnode.report.volume_regions import on_slice
 from dicomnode.report.words.wording import (
+    attribute_text,
     class_text,
     inside,
     joined,
@@ -40,7 +41,16 @@ from dicomnode.report.words.wording import (
     sentence,
     size_text,
 )
-from dicomnode.values import Change, Findings, Measurement, Region, RegionKind, Segment
+from dicomnode.values import (
+    Change,
+    Findings,
+    Measurement,
+    Region,
+    RegionKind,
+    Segment,
+    plain_classes,
+    told_attributes,
+)
 from dicomnode.values.codes import HOUNSFIELD
 
 _WORDS: Final[Mapping[str, str]] = MappingProxyType(
@@ -156,9 +166,11 @@ def _number(one: Measurement) -> str:
 
 
 def _score(found: Segment | Region) -> str:
-    """The score of a finding, and its classes."""
+    """The score of a finding, its classes, and its attributes."""
     score = [] if found.score is None else [score_text(found.score, calibrated=found.calibrated)]
-    return "".join(f", {text}" for text in (*score, *map(class_text, found.classes)))
+    classes = [class_text(one) for one in plain_classes(found.classes)]
+    classes += [attribute_text(name, value) for name, value in told_attributes(found.classes)]
+    return "".join(f", {text}" for text in (*score, *classes))
 
 
 def site_text(found: Segment | Region | Change) -> str:

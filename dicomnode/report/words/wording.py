@@ -126,6 +126,20 @@ def answer_text(one: Classification) -> str:
     return f"{answer}, {score_text(one.probability, calibrated=one.calibrated)}"
 
 
+def attribute_text(name: Code, value: Classification | None) -> str:
+    """An attribute of one finding: "composition solid, score 87.1 %", or "composition undetermined"."""
+    if value is None:
+        return f"{inside(name.meaning)} undetermined"
+    return f"{inside(name.meaning)} {value_text(value)}"
+
+
+def value_text(value: Classification | None) -> str:
+    """The value of an attribute: "solid, score 87.1 %", or "undetermined"."""
+    if value is None:
+        return "undetermined"
+    return f"{value.type.meaning}, {score_text(value.probability, calibrated=value.calibrated)}"
+
+
 def present_classes(found: Segment | Region) -> list[str]:
     """The classes that a finding has, the surest first, for where there is little room."""
     present = sorted((one for one in found.classes if one.present), key=lambda one: -one.probability)

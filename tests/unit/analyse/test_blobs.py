@@ -82,6 +82,25 @@ def test_a_wall_is_no_blob_and_what_lies_beyond_it_is_not_seen() -> None:
     assert max((one.response for one in found_in(hu, within)), default=0.0) < 60.0
 
 
+@pytest.mark.parametrize("slices", [16, 22, 28])
+def test_a_mass_in_a_slab_that_is_little_thicker_is_the_first_of_all_blobs(slices) -> None:
+    at = (slices / 2.0, 30.0, 33.0)
+    hu = with_ball(lung(shape=(slices, 64, 64)), at, 0.7 * slices * MM)
+    first = found_in(hu)[0]
+    assert np.linalg.norm(np.subtract(first.centre_kji, at)) * MM < 4.0
+    assert first.diameter_mm == pytest.approx(0.7 * slices * MM, rel=0.3)
+
+
+@pytest.mark.parametrize("slice_", [0.0, 1.0, 2.0, 3.0])
+@pytest.mark.parametrize("diameter_mm", [6.0, 10.0])
+def test_a_ball_that_the_first_slice_cuts_is_found_as_one_within_the_images(diameter_mm, slice_) -> None:
+    whole = found_in(with_ball(lung(), (24.0, 27.0, 33.0), diameter_mm))[0]
+    first = found_in(with_ball(lung(), (slice_, 27.0, 33.0), diameter_mm))[0]
+    assert np.allclose(first.centre_kji[1:], (27.0, 33.0), atol=0.5)
+    assert slice_ - 0.5 < first.centre_kji[0] < slice_ + 1.5, "the middle of what is seen of it"
+    assert first.response > 0.9 * whole.response
+
+
 def test_lime_is_no_surer_than_soft_tissue_and_ground_glass_is_not_lost_behind_it() -> None:
     hu = with_ball(with_ball(lung(), (24.0, 14.0, 16.0), 9.0, 900.0), (24.0, 40.0, 48.0), 9.0, -600.0)
     first, second, *rest = found_in(hu)

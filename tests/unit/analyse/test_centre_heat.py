@@ -68,7 +68,7 @@ def test_a_cell_of_a_coarse_map_lies_between_its_voxels():
     assert found.shapes == ()
     assert found.points[0].centre_lps_mm == pytest.approx([30.5 * MM, 20.5 * MM, 10.5 * MM])
     assert found.points[0].diameter_mm == pytest.approx(8.0, rel=1e-4)
-    assert any("reported as points" in remark.text for remark in found.remarks)
+    assert any("reported as a point" in remark.text for remark in found.remarks)
 
 
 @given(st.sampled_from(TURNS), angles, st.tuples(*[st.floats(12, 20)] * 3), st.floats(6.0, 14.0))
@@ -283,3 +283,12 @@ def test_a_mass_at_the_wall_counts_where_its_middle_lies_outside(spacing, diamet
     maps = maps_of(((15.5, 20.5, float(at)), diameter, 0.9))
     reading = read(maps, grid=grid, within=Region(lung, around), score="heat", within_diameters=diameters)
     assert bool(reading.shapes) is found
+
+
+def test_a_centre_far_beside_the_organ_that_was_searched_is_none_of_it():
+    """Around what an earlier network gave a step may see more than that network's own box."""
+    grid = grid_of(SHAPE, (MM,) * 3, (10.0, 20.0, 30.0))
+    around = grid_of((32, 32, 32), (MM,) * 3, tuple(o + 20 * MM for o in (10.0, 20.0, 30.0)))
+    organ = Region(np.ones((32, 32, 32), dtype=bool), around)
+    maps = maps_of(((5.5, 6.5, 7.5), 8.0, 0.9))
+    assert read(maps, grid=grid, within=organ, score="heat", within_diameters=0.5).shapes == ()

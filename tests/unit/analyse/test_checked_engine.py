@@ -10,7 +10,7 @@ from onnx import TensorProto
 
 from dicomnode.analyse import Analyst
 from dicomnode.engine import EnginePackage, load_package
-from dicomnode.faults import NodeError
+from dicomnode.faults import NETWORK_FAILED, NodeError
 from dicomnode.values import Findings, RemarkKind, Volume
 from tests.unit.analyse import chest as drawn
 from tests.unit.analyse.chest import Chest
@@ -115,6 +115,20 @@ def test_what_was_not_seen_again_is_taken_over_and_said(tmp_path, volume):
     found = run(package, volume)
     assert sorted(lungs_of(found)) == ["left", "right"]
     assert any("was not cross-checked" in one.text for one in found.remarks)
+
+
+def test_a_map_of_other_classes_than_are_compared_is_named(tmp_path, volume):
+    one = onnx_bytes(
+        [node("Mul", ["x", "zero"], ["y"])],
+        [("x", [1, 1, "k", "j", "i"])],
+        [("y", [1, 1, "k", "j", "i"], TensorProto.FLOAT)],
+        {"zero": np.float32(0.0)},
+    )
+    both = "".join(output(side, "lungs_checked") for side in ("right", "left"))
+    package = engine(tmp_path / "e", LUNGS + step(keys=SEEN) + CHECKED + both, {"net.onnx": one}, CT)
+    with pytest.raises(NodeError, match="map has 1 channels, lungs_checked compares 3 classes") as caught:
+        run(package, volume)
+    assert caught.value.fault is NETWORK_FAILED
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dicomnode.analyse.algorithms import ALGORITHMS, Anatomy
+from dicomnode.analyse.algorithms.composition_ribs import outside_ribs
 from dicomnode.analyse.outline import onto_source
 from dicomnode.analyse.parallel import cores
 from dicomnode.analyse.prepare import orient
@@ -214,15 +215,90 @@ def test_two_legs_hold_no_visceral_fat():
     assert any("No trunk was recognised" in text for text in said(found, RemarkKind.LIMIT))
 
 
-def test_a_brain_is_no_muscle():
+def head_plane() -> np.ndarray:
+    """A slice of a head: skin, fat, scalp, skull and brain."""
     _, y, x = drawn.axes_mm(SPACING, Trunk())
     plane = np.full(np.broadcast_shapes(y.shape, x.shape), drawn.AIR)
     for wide, value in ((82.0, 30.0), (80.0, drawn.FAT), (74.0, 50.0), (68.0, 1000.0), (60.0, 35.0)):
         plane[(x / wide) ** 2 + (y / (wide + 15)) ** 2 < 1] = value
-    hu = np.repeat(plane, 8, axis=0).astype(np.float32)
-    found = ml(find(hu, drawn.affine_of(hu, SPACING)))
+    return plane
+
+
+def test_a_head_has_bone_and_brain_and_no_muscle_and_that_is_said():
+    hu = np.repeat(head_plane(), 8, axis=0).astype(np.float32)
+    anatomy = find(hu, drawn.affine_of(hu, SPACING))
+    found = ml(anatomy)
     area = np.pi / 1000 * 8 * SPACING[0]
     assert found["soft-tissue"] == pytest.approx(area * 60 * 75, rel=0.04)
     assert found["bone"] == pytest.approx(area * (68 * 83 - 60 * 75), rel=0.10)
-    assert found["muscle"] < 1.1 * area * (74 * 89 - 68 * 83)
-    assert "visceral-fat" not in found
+    assert not {"muscle", "visceral-fat"} & found.keys()
+    (text,) = said(anatomy)
+    assert text.startswith(
+        "Over 40 mm the slices show a head: soft tissue there is told within the skull alone"
+    )
+
+
+def test_between_a_head_and_a_belly_are_lungs_so_that_what_hangs_on_a_head_without_them_is_no_trunk():
+    below = drawn.draw(SPACING, Trunk(extent_mm=(140.0, 270.0, 400.0)))
+    hu = np.concatenate([below, np.repeat(head_plane(), 6, axis=0).astype(np.float32)])
+    anatomy = find(hu, drawn.affine_of(hu, SPACING))
+    assert "visceral-fat" not in ml(anatomy)
+    assert any("No trunk was recognised" in text for text in said(anatomy, RemarkKind.LIMIT))
+    muscle = next(part.mask for part in anatomy.parts if part.name == "muscle").any(axis=(1, 2))
+    face = round(120.0 / SPACING[0])  # from the skull to below the chin soft tissue has no name
+    assert list(np.flatnonzero(muscle)) == list(range(len(below) - face))
+
+
+def test_fat_between_the_muscles_of_the_wall_is_not_that_of_the_cavity(plain):
+    hu = drawn.draw(SPACING, Trunk())
+    _, y, x = drawn.axes_mm(SPACING, Trunk())
+    between = (np.abs(y) < 30) & (np.abs(x) > 127) & (np.abs(x) < 132)
+    hu[:, between[0]] = drawn.FAT
+    found = ml(find(hu, drawn.affine_of(hu, SPACING)))
+    assert found["fat"] > ml(plain)["fat"] + 20.0
+    assert found["visceral-fat"] == pytest.approx(ml(plain)["visceral-fat"], rel=0.01)
+
+
+def test_gas_of_the_bowel_before_a_gap_in_the_ring_shuts_it():
+    hu = drawn.draw(SPACING, Trunk(gap_mm=40.0))
+    _, y, x = drawn.axes_mm(SPACING, Trunk())
+    assert said(find(hu, drawn.affine_of(hu, SPACING))) != []
+    gas = (np.abs(x) < 40) & (y > -80) & (y < -50)
+    hu[:, gas[0]] = drawn.AIR
+    assert said(find(hu, drawn.affine_of(hu, SPACING))) == []
+
+
+def test_behind_the_spine_is_no_cavity_though_lungs_reach_farther_back():
+    hu = drawn.draw(SPACING, Trunk())
+    _, y, x = drawn.axes_mm(SPACING, Trunk())
+    lungs = ((np.abs(x) - 66) / 48) ** 2 + ((y - 14) / 66) ** 2 < 1
+    hu[:, lungs[0]] = drawn.LUNG
+    before = ml(find(hu, drawn.affine_of(hu, SPACING)))
+    hu[:, ((np.abs(x) < 15) & (y > 72) & (y < 79))[0]] = drawn.FAT
+    after = ml(find(hu, drawn.affine_of(hu, SPACING)))
+    assert after["fat"] > before["fat"] + 8.0
+    assert after["visceral-fat"] == pytest.approx(before["visceral-fat"], rel=0.01)
+
+
+def ribs_at(degrees: np.ndarray, radius_mm: np.ndarray, from_deg: float, to_deg: float) -> np.ndarray:
+    """Where a rib stands 100 mm from the spine; 0 degrees is straight before it, 180 behind it."""
+    return (np.abs(radius_mm - 100.0) < 6.0) & (np.abs(degrees) > from_deg) & (np.abs(degrees) < to_deg)
+
+
+@pytest.mark.parametrize(
+    ("second_from", "at", "outside"),
+    [(90.0, 75.0, True), (90.0, 100.0, True), (90.0, 20.0, False), (120.0, 85.0, False)],
+    ids=["between near ribs", "beside a rib", "before the belly", "between ribs far apart"],
+)
+def test_what_is_farther_from_the_spine_than_ribs_is_outside_them(second_from, at, outside):
+    mm = (2.0, 2.0)
+    j, i = np.ogrid[:140, :140]
+    down, left = (j - 70) * 2.0, (i - 70) * 2.0
+    away, degrees = np.hypot(down, left), np.rad2deg(np.arctan2(left, -down))
+    bone = ribs_at(degrees, away, 50.0, 65.0) | ribs_at(degrees, away, second_from, 135.0)
+    found = outside_ribs(bone, np.full(bone.shape, 20.0), (70.0, 70.0), mm)
+    for sign in (-1, 1):
+        row, column = (70 - 55 * np.cos(np.deg2rad(at)), 70 + sign * 55 * np.sin(np.deg2rad(at)))
+        assert found[round(row), round(column)] == outside
+        nearer = (70 - 40 * np.cos(np.deg2rad(at)), 70 + sign * 40 * np.sin(np.deg2rad(at)))
+        assert not found[round(nearer[0]), round(nearer[1])]

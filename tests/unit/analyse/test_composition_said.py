@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import ConvexHull, Delaunay
 
+from dicomnode.analyse.algorithms.composition_outlines import hull
 from dicomnode.analyse.algorithms.composition_said import SAID, BodyFacts, remarks_of
 from dicomnode.analyse.algorithms.composition_slabs import noise_of
-from dicomnode.analyse.algorithms.composition_wall import hull
 from dicomnode.values import RemarkKind
 
 PLAIN = {"height_mm": 300.0, "trunk_mm": 300.0}
@@ -22,11 +22,12 @@ PLAIN = {"height_mm": 300.0, "trunk_mm": 300.0}
         ({"cut_mm": 40.0}, RemarkKind.QUALITY, "beyond the field of view over 40 of 300 mm"),
         ({"open_mm": 25.0}, RemarkKind.QUALITY, "Over 25 of 300 mm of the trunk the ring"),
         ({"apart_mm": 60.0}, RemarkKind.QUALITY, "Over 60 mm the slices show several pieces"),
+        ({"head_mm": 80.0}, RemarkKind.QUALITY, "Over 80 mm the slices show a head"),
         ({"metal_ml": 2.0}, RemarkKind.QUALITY, "2.0 ml are denser than any bone (metal)"),
         ({"contrast_ml": 80.0}, RemarkKind.LIMIT, "80 ml as dense as bone were taken for contrast medium"),
         ({"trunk_mm": 0.0}, RemarkKind.LIMIT, "no fat is called visceral"),
     ],
-    ids=["cut", "open", "apart", "metal", "contrast", "no trunk"],
+    ids=["cut", "open", "apart", "head", "metal", "contrast", "no trunk"],
 )
 def test_what_was_seen_is_said_with_its_numbers_and_else_not(facts, kind, words):
     said = [one for one in remarks_of(BodyFacts(**{**PLAIN, **facts})) if words in one.text]
@@ -42,7 +43,9 @@ def test_a_plain_trunk_is_told_what_holds_of_every_one():
 
 
 def test_every_sentence_ends_as_one():
-    facts = BodyFacts(height_mm=1, cut_mm=1, open_mm=1, apart_mm=1, trunk_mm=1, contrast_ml=9, metal_ml=9)
+    facts = BodyFacts(
+        height_mm=1, cut_mm=1, open_mm=1, apart_mm=1, trunk_mm=1, head_mm=1, contrast_ml=9, metal_ml=9
+    )
     assert all(one.text(facts).endswith(".") for one in SAID)
 
 

@@ -144,9 +144,55 @@ def test_one_lung_alone_is_told_by_the_middle_of_the_body_not_by_its_own(side):
     """Cut at its own middle, one lung would be taken for both, and its inner half for the other side."""
     chest = _chest(drawn.draw(Chest(lungs=(side,), airways=False)), drawn.MM)
     assert chest is not None
-    assert chest.middle_i + chest.box[2].start == pytest.approx((drawn.SHAPE[2] - 1) / 2, abs=1.0)
+    assert chest.across.middle_i + chest.box[2].start == pytest.approx((drawn.SHAPE[2] - 1) / 2, abs=1.0)
     found = find(drawn.draw(Chest(lungs=(side,), airways=False)))
     assert [part.side for part in found.parts] == [side]
+
+
+@pytest.mark.parametrize("airways", [False, True], ids=["", "with airways"])
+@pytest.mark.parametrize("skin", [0, 12], ids=["with skin", "cut in the wall of the chest"])
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_a_field_of_view_around_one_lung_shows_the_lung_of_that_side(side, skin, airways):
+    """The body goes on beyond one side of the images: their middle is not that of the body."""
+    hu, affine = drawn.draw(Chest(airways=airways)), drawn.affine()
+    half = drawn.SHAPE[2] // 2 + 2
+    start = skin if side == "right" else drawn.SHAPE[2] - half
+    stop = half if side == "right" else drawn.SHAPE[2] - skin
+    affine[0, 3] += start * drawn.MM
+    found = find(np.ascontiguousarray(hu[:, :, start:stop]), affine, work_mm=3.0)
+    assert [part.side for part in found.parts] == [side]
+    other = "left" if side == "right" else "right"
+    said = f"Only the {side} lung was found: on the {other} the body goes on beyond the images."
+    assert reasons(found)[0] == said
+
+
+def test_a_field_of_view_around_both_lungs_shows_both_also_where_they_touch():
+    """It cuts the wall of the chest on both sides, on one of them nearer to the lung."""
+    hu, affine = drawn.draw(Chest(touching_mm=40.0)), drawn.affine()
+    affine[0, 3] += 12 * drawn.MM
+    found = find(np.ascontiguousarray(hu[:, :, 12:-8]), affine, work_mm=3.0)
+    assert [part.side for part in found.parts] == ["right", "left"]
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_a_field_of_view_that_cuts_a_lung_does_not_make_it_the_other_one(side):
+    """What is left of a lung that the edge cuts lies beyond the middle of what is left of the body."""
+    hu, affine = drawn.draw(Chest(airways=False)), drawn.affine()
+    cut = 36  # of the lung's 32 columns 14 are beyond the edge
+    right, left = slice(0, cut), slice(drawn.SHAPE[2] - cut, None)
+    if side == "left":
+        affine[0, 3] += left.start * drawn.MM
+    found = find(np.ascontiguousarray(hu[:, :, right if side == "right" else left]), affine, work_mm=3.0)
+    assert found.nothing is not None or [part.side for part in found.parts] == [side]
+
+
+def test_a_lung_near_the_middle_of_the_body_may_be_either():
+    found = find(drawn.draw(Chest(lungs=(), airways=False, balls=((12.0, 0.0, 10.0, 75.0, drawn.LUNG),))))
+    assert [part.side for part in found.parts] == ["left"]
+    assert reasons(found)[:2] == [
+        "Only the left lung was found.",
+        "The lung that was found lies where both could lie: it may be the right one.",
+    ]
 
 
 def test_lungs_are_inside_although_the_trachea_leads_out():

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import shutil
 from pathlib import Path
 
 import pytest
 
 from dicomnode.cli import main
+from dicomnode.engine import find_engine
 from dicomnode.faults import DIGEST_MISMATCH, GATE_FAILED, NETWORK_UNSAFE
 from dicomnode.settings import template
 from tests.unit.engine.small_engine import write_engine
@@ -190,3 +192,23 @@ def test_a_gate_that_fails_says_what_to_do_and_that_nothing_serves(capsys, tmp_p
     assert ended.value.code == 12
     assert GATE_FAILED.code in told.err
     assert "would serve, had it passed" in told.out
+
+
+def test_of_an_engine_without_a_network_it_is_said_what_was_checked(run, document):
+    status, out = run("check", "ct-body")
+    words = " ".join(out.split())
+    assert status == 0
+    assert "ct-body" in words
+    assert "It has no network, so there are no numbers to be met" in words
+    assert "knows its steps" in words
+    for heading in ("expected", "Runtimes"):
+        assert heading not in words
+    assert document("check", "ct-body")["checks"] == []
+
+
+def test_an_engine_without_a_network_fails_where_a_step_of_it_is_not_known(run, tmp_path):
+    folder = tmp_path / "ct-body"
+    shutil.copytree(find_engine("ct-body").folder, folder)
+    path = folder / "engine.toml"
+    path.write_text(path.read_text().replace("slab_mm = 2.5", "slabs_mm = 2.5"))
+    assert run("check", "ct-body", "--path", folder)[0] == 12

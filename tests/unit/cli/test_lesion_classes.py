@@ -13,6 +13,7 @@ from dicomnode.values import FeatureVector
 from tests.unit.report.kinds import KINDS
 
 FOUND = KINDS["lesions with classes of their own"][0]
+COMPOSED = KINDS["lesions with an attribute, which of one is not sure"][0]
 
 
 def test_the_json_has_classes_and_features_with_each_lesion():
@@ -43,3 +44,28 @@ def test_the_table_names_the_classes_that_a_lesion_has(capsys):
     assert "glass" not in told.replace("Ground-glass", ""), "it is absent"
     print_findings(KINDS["organs and a lesion"][0])
     assert "class" not in capsys.readouterr().out
+
+
+def test_a_value_of_an_attribute_names_it_in_the_json_and_what_is_not_sure_stands_in_the_table(capsys):
+    document = findings_document([COMPOSED])
+    (finding,), (point, _) = document["findings"], document["regions"]
+    assert [one["attribute"] for one in finding["classes"]] == ["Composition", "Composition"]
+    assert [one["present"] for one in point["classes"]] == [False, False]
+    assert FOUND.segments[0].classes[0].attribute is None
+    print_findings(COMPOSED)
+    told = " ".join(capsys.readouterr().out.split())
+    assert "solid 91 %" in told
+    assert "composition undetermined" in told
+
+
+def test_the_json_has_the_box_of_each_lesion_in_voxels_and_in_patient_space():
+    segment = FOUND.segments[0]
+    (finding,) = findings_document([FOUND])["findings"]
+    found = np.argwhere(segment.mask.to_array())
+    assert [ends[0] for ends in finding["box_kji"]] == found.min(axis=0).tolist()
+    assert [ends[1] for ends in finding["box_kji"]] == (found.max(axis=0) + 1).tolist(), "half-open"
+    low, high = np.array(finding["box_lps_mm"])
+    places = FOUND.sources[0].grid.to_lps_mm(found)
+    assert (low < places.min(axis=0)).all()
+    assert (high > places.max(axis=0)).all()
+    assert low[0] == pytest.approx(places[:, 0].min() - FOUND.sources[0].grid.spacing_kji_mm[2] / 2)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from dicomnode.cli import findings
 from dicomnode.cli.findings import write_results
+from dicomnode.engine import shelf
 from tests.unit.analyse.engines import tissue_engine
 from tests.unit.cli.test_commands import config, run  # noqa: F401  fixtures
 from tests.unit.cli.test_writing import short_disk
@@ -77,6 +79,43 @@ def test_the_usual_configuration_is_found_and_without_one_it_is_as_ever(
     status, out, err = run(*arguments)
     assert "On onnxruntime" in out
     assert "dicomnode.toml" not in err
+
+
+@pytest.fixture
+def shipped(tmp_path, monkeypatch) -> Path:
+    """Three engines that ship: the usual one, one more for CT, and one for MR."""
+    folder = tmp_path / "shipped"
+    for name in ("lung-ct", "other-ct", "other-mr"):
+        text = (tissue_engine(folder / name).folder / "engine.toml").read_text()
+        if name == "other-mr":
+            (folder / name / "engine.toml").write_text(text.replace('equals = "CT"', 'equals = "MR"'))
+    monkeypatch.setattr(shelf, "shipped_engines_dir", lambda: folder)
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+def test_without_a_word_of_engines_the_usual_one_runs_and_the_others_are_told_of(
+    run,  # noqa: F811
+    shipped,
+    small_phantom,
+):
+    status, out, _ = run("try", small_phantom.folder / "dicom")
+    words = " ".join(out.split())
+    assert status == 0
+    assert "Engine lung-ct" in words
+    assert "Engine other-ct" not in words
+    table = words[words.index("Shipped as well, not run") :]
+    assert re.search(r"other-ct .* fits .*other-mr", table)
+    assert re.search(r"other-mr .* does not fit: wanted .*MR; found CT", table)
+    assert "Only lung-ct was asked" in table
+
+
+def test_an_engine_that_is_named_runs_and_no_other_is_told_of(run, shipped, small_phantom):  # noqa: F811
+    folder = small_phantom.folder / "dicom"
+    status, out, _ = run("try", folder, "--engine", "other-ct")
+    assert status == 0
+    assert "Engine other-ct" in out
+    assert "not run" not in out
 
 
 def test_a_configuration_that_is_named_must_be_there(run, small_phantom, tmp_path):  # noqa: F811

@@ -142,3 +142,10 @@ def test_boxes_have_no_mask_that_an_algorithm_could_measure():
     found = problems_of(GOOD.replace(first, boxes).replace(segment, region))
     assert len(found) == 1, found
     assert "boxes have no mask" in found[0]
+
+
+def test_what_is_not_told_apart_one_by_one_has_no_steps_for_each_of_them():
+    text = GOOD.replace('kind = "lesion"', 'kind = "tissue"').replace("Nodule {number}", "Nodules")
+    (first, *_) = [one for one in problems_of(text) if "output[1].kind" in one]
+    assert 'expected "lesion"' in first
+    assert "one segment" in first

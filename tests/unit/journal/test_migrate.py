@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import inspect
 import os
 import shutil
 import sqlite3
@@ -24,6 +25,7 @@ from alembic.script import ScriptDirectory
 from dicomnode.faults import JOURNAL_BROKEN, JOURNAL_TOO_NEW, NodeError
 from dicomnode.journal import Journal, migrate, schema
 from dicomnode.journal.connection import connect, reading
+from tests.fixtures import journals
 from tests.unit.journal.world import NOON, STUDY, receive
 
 NOW = migrate.REVISIONS
@@ -39,6 +41,12 @@ def upgrade():
     op.add_column("study", sa.Column("colour", sa.Text))
 '''.replace("LATEST", NOW[-1])
 AT = "2026-03-01T12:00:00.000000Z"
+
+
+@pytest.fixture(autouse=True)
+def every_migration_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here, and not as in other tests: see tests/fixtures/journals.py."""
+    monkeypatch.setattr(migrate, "_run", inspect.unwrap(migrate._run))
 
 
 @pytest.fixture
@@ -102,6 +110,22 @@ def test_the_migrations_make_what_the_schema_says(path: Path) -> None:
                 assert f"CONSTRAINT {check.name} CHECK ({check.sqltext})" in " ".join(
                     str(made[table.name]).split()
                 )
+
+
+def test_the_journals_of_other_tests_are_those_that_the_migrations_make(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrate, "_run", journals.once(migrate._run))
+    open_at(path).close()
+    monkeypatch.setattr(command, "upgrade", lambda *_: pytest.fail("the migrations ran again"))
+    open_at(path.with_name("second.sqlite")).close()
+    for question in (
+        "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name",
+        "SELECT version_num FROM alembic_version",
+    ):
+        made = ask(path, question)
+        assert len(made) > 0
+        assert ask(path.with_name("second.sqlite"), question) == made
 
 
 def test_the_list_of_revisions_is_that_of_the_files() -> None:

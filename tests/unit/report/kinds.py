@@ -81,6 +81,19 @@ TYPED = (
 )
 """What a step for each lesion says of one."""
 
+COMPOSITION = Code("RDE1301", "RADELEMENT", "Composition")
+COMPOSED = tuple(
+    replace(one, type=type_, threshold=0.6, attribute=COMPOSITION, calibrated=True)
+    for one, type_ in zip(
+        TYPED,
+        (Code("RDE1301.0", "RADELEMENT", "solid"), Code("RDE1301.1", "RADELEMENT", "ground glass")),
+        strict=True,
+    )
+)
+"""The same as values of one attribute."""
+UNSURE = (replace(COMPOSED[0], probability=0.55), replace(COMPOSED[1], probability=0.4))
+"""None of them is sure."""
+
 _AGE = Measurement(
     name="bone_age",
     concept=BONE_AGE,
@@ -196,6 +209,17 @@ KINDS: dict[str, tuple[Findings, list[str]]] = {
             _PLAIN,
             segments=(replace(_NODULE, classes=TYPED, score=0.8),),
             regions=(replace(_SPOT, classes=TYPED), replace(_BOX, classes=TYPED[:1])),
+        ),
+        ["Nodule: 1 marked (35 mm3); nodule: 2 marked without outline."],
+    ),
+    "lesions with an attribute, which of one is not sure": (
+        replace(
+            _PLAIN,
+            segments=(replace(_NODULE, classes=COMPOSED, score=0.8),),
+            regions=(
+                replace(_SPOT, classes=UNSURE),
+                replace(_BOX, classes=(replace(TYPED[0], label="firm"), *COMPOSED)),
+            ),
         ),
         ["Nodule: 1 marked (35 mm3); nodule: 2 marked without outline."],
     ),

@@ -185,6 +185,15 @@ class Series:
         return ds
 
     def source(self) -> Source:
+        """Return what `assemble` would: nobody can change it, so of a series without more it is made once."""
+        if self.edit is not None or self.extra:
+            return self._source()
+        key = (self.plane, self.shape_kji, self.spacing_kji_mm, self.origin_lps_mm, self.study)
+        if key not in _MADE:
+            _MADE[key] = self._source()
+        return _MADE[key]
+
+    def _source(self) -> Source:
         datasets = self.datasets()
         return Source(
             name="ct",
@@ -194,6 +203,9 @@ class Series:
             frames=tuple(SourceFrame(self.uid(f"instance {k}")) for k in range(self.shape_kji[0])),
             headers=SourceHeaders(tuple(header_bytes(ds) for ds in datasets)),
         )
+
+
+_MADE: dict[tuple[object, ...], Source] = {}
 
 
 def wrong_element(keyword: str, value: object) -> DataElement:

@@ -92,6 +92,7 @@ SOLID = Classification(
     ),
     algorithm="type 1",
     calibrated=True,
+    attribute=Code("RDE1301", "RADELEMENT", "Composition"),
 )
 """What a step found of one lesion."""
 

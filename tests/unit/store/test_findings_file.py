@@ -147,6 +147,25 @@ def test_a_file_of_schema_4_is_read_and_says_nothing_of_a_single_lesion(store: S
     assert [one.label for one in found.segments] == [one.label for one in full_findings().segments]
 
 
+def test_a_file_of_schema_5_is_read_and_its_classes_are_values_of_nothing(
+    store: Store, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(store.save_findings(full_findings())) as archive:
+        tree, blobs = json.loads(archive.read("findings.json")), archive.read("blobs.bin")
+    tree["schema"] = 5
+    found = tree["findings"]
+    classes = [one for kind in ("segments", "regions") for each in found[kind] for one in each["classes"]]
+    for one in (*classes, *found["classifications"]):
+        del one["attribute"]
+    path = tmp_path / "schema-5.findings"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("findings.json", json.dumps(tree))
+        archive.writestr("blobs.bin", blobs)
+    read = load_findings(path)
+    assert {one.attribute for segment in read.segments for one in segment.classes} == {None}
+    assert classes
+
+
 def test_arrays_that_come_back_are_read_only_and_hold_no_file_open(store: Store) -> None:
     path = store.save_findings(full_findings())
     found = store.load_findings(path)
@@ -175,7 +194,7 @@ def test_headers_of_a_long_series_cost_little(store: Store) -> None:
 def test_the_file_can_be_read_without_dicomnode(store: Store) -> None:
     with zipfile.ZipFile(store.save_findings(full_findings())) as archive:
         tree = json.loads(archive.read("findings.json"))
-    assert tree["schema"] == 5
+    assert tree["schema"] == 6
     assert tree["findings"]["provenance"]["engine"] == "lung-ct"
 
 
@@ -246,7 +265,7 @@ def test_a_file_that_was_changed_or_cut_anywhere_is_refused_or_reads_the_same(
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda tree: tree.update(schema=6), "schema 6"),
+        (lambda tree: tree.update(schema=7), "schema 7"),
         (lambda tree: tree["findings"].update(colour="red"), "Findings has no 'colour'"),
         (lambda tree: tree["findings"].pop("outcome"), "Findings lacks 'outcome'"),
         (lambda tree: tree["findings"].update(outcome="maybe"), "maybe"),

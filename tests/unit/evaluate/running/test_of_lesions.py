@@ -22,12 +22,15 @@ from dicomnode.values import (
     FindingKind,
     Findings,
     Mask,
+    Region,
+    RegionKind,
     Segment,
 )
 from tests.unit.evaluate.running.test_classes import _findings
 from tests.unit.evaluate.truth.values import NODULE, box, grid, labels, seg, segment, sr
 
 SOLID = Code("SOLID", "99TEST", "Solid nodule")
+MASS = Code("MASS", "99TEST", "Mass")
 GLASS = Code("GLASS", "99TEST", "Ground-glass nodule")
 TYPE_OF = Code("TYPE", "99TEST", "Type of nodule")
 PRESENT, ABSENT = Code("52101004", "SCT", "Present"), Code("272519000", "SCT", "Absent")
@@ -38,10 +41,13 @@ def code(one: Code) -> str:
     return f'{{ scheme = "{one.scheme}", code = "{one.value}", meaning = "{one.meaning}" }}'
 
 
-def manifest(activation: str = "softmax") -> Manifest:
-    network = f'sha256 = "{"0" * 64}"\nwindow = "whole"\n'
-    gate = "[step.gate]\nshape = [1, 8]\nlow = 0.0\nhigh = 1.0\n"
-    text = f"""
+NETWORK = f'sha256 = "{"0" * 64}"\nwindow = "whole"\n'
+GATE = "[step.gate]\nshape = [1, 8]\nlow = 0.0\nhigh = 1.0\n"
+
+
+def text_of(activation: str) -> str:
+    """An engine that gives lesions, two classes of each and a number."""
+    return f"""
 schema = 1
 name = "typed"
 version = "1.0.0"
@@ -59,16 +65,16 @@ network = "type.onnx"
 each = "blobs"
 crop = "blobs"
 interpret = "classes"
-{network}[step.classes]
+{NETWORK}[step.classes]
 activation = "{activation}"
 names = ["solid", "glass"]
-{gate}
+{GATE}
 [[step]]
 network = "size.onnx"
 each = "blobs"
 crop = "blobs"
 interpret = "regression"
-{network}{gate}
+{NETWORK}{GATE}
 [[output]]
 segment = "nodule"
 step = "blobs"
@@ -90,10 +96,17 @@ step = "size"
 type = {code(SOLID)}
 unit = {{ scheme = "UCUM", code = "mm", meaning = "mm" }}
 """
-    read, problems = read_manifest(Path("engine.toml"), text.encode())
+
+
+def manifest(activation: str = "softmax") -> Manifest:
+    return read(text_of(activation))
+
+
+def read(text: str) -> Manifest:
+    made, problems = read_manifest(Path("engine.toml"), text.encode())
     assert [str(one) for one in problems] == []
-    assert read is not None
-    return read
+    assert made is not None
+    return made
 
 
 def found(*probabilities: tuple[float, float] | None) -> Findings:
@@ -248,3 +261,46 @@ def test_of_classes_that_exclude_each_other_the_surest_is_called():
     (result,) = results.values()
     assert result.labels == ("solid", "glass")
     assert result.report.matrix.counts.tolist() == [[1, 1], [0, 1]]
+
+
+def test_boxes_of_several_classes_are_lesions_each_by_its_own_labels():
+    text = text_of("sigmoid").replace(
+        'algorithm = "blobs"\ninterpret = "lesions"\n',
+        f'name = "blobs"\nnetwork = "b.onnx"\ninterpret = "boxes"\n{NETWORK}[step.boxes]\n{GATE}',
+    )
+    region = '[[output]]\nregion = "{0}"\nstep = "blobs"\ntype = {1}\ntracking = "{0} {{number}}"\n'
+    start, end = text.index("[[output]]"), text.index('[[output]]\nclassification = "solid"')
+    boxes = region.format("nodule", code(NODULE)) + region.format("mass", code(MASS))
+    engine = read(text[:start] + boxes + text[end:])
+    outlined = [
+        replace(segment("x", box(*place), type=type_, tracking_uid=f"1.9.{n}"), number=n + 1)
+        for n, (place, type_) in enumerate(zip(PLACES, (NODULE, MASS, MASS), strict=True))
+    ]
+    told = tuple(
+        AnnotatedRegion(label="x", kind=None, tracking_uid=f"1.9.{n}", answers=((SOLID, one),))
+        for n, one in enumerate((PRESENT, ABSENT, PRESENT))
+    )
+    findings = found((0.9, 0.1), (0.2, 0.8), (0.4, 0.6))
+    segments = findings.segments
+    regions = tuple(
+        Region(
+            label=f"{label}-{number}",
+            kind=RegionKind.POINT,
+            points_lps_mm=(one.centre_lps_mm,),
+            type=type_,
+            tracking_uid=one.tracking_uid,
+            tracking_id=one.tracking_id,
+            algorithm="blobs 1",
+            classes=one.classes,
+        )
+        for one, (label, number, type_) in zip(
+            segments, (("nodule", 1, NODULE), ("mass", 1, MASS), ("mass", 2, MASS)), strict=True
+        )
+    )
+    given = replace(findings, segments=(), regions=regions)
+    result = of(judged([(given, labels(seg(*outlined), sr(regions=told)))], engine), "solid")
+    assert [(one.case.lesion, one.truth, one.called) for one in result.cases] == [
+        ("1", "solid", "solid"),
+        ("2", "no solid", "no solid"),
+        ("3", "solid", "no solid"),
+    ]

@@ -40,6 +40,7 @@ from dicomnode.learn.classical.looked import (  # noqa: E402
 from dicomnode.learn.convert.sklearn_child import run_onnx  # noqa: E402
 from dicomnode.learn.planted.calibration import Line  # noqa: E402
 from dicomnode.learn.planted.exams import Truth, exam_of  # noqa: E402
+from dicomnode.learn.train.run_folder import RunFolder  # noqa: E402
 from tests.unit.learn.planted.small_worlds import small_world, two_lungs  # noqa: E402
 
 
@@ -117,8 +118,10 @@ def test_what_is_of_another_form_or_damaged_or_not_there_is_made_again(
     write_looked(looked, path)
     monkeypatch.setattr("dicomnode.learn.classical.looked.FORM_OF_ROWS", "another")
     assert read_looked(path) is None
-    path.write_bytes(b"nothing")
-    assert read_looked(path) is None
+    whole = path.read_bytes()
+    for half in (b"nothing", b"", whole[: len(whole) // 2]):
+        path.write_bytes(half)
+        assert read_looked(path) is None
 
 
 def test_the_outline_of_lungs_takes_in_vessels_and_leaves_a_large_consolidation_out() -> None:
@@ -161,13 +164,14 @@ def test_the_graph_says_what_the_trees_say_put_on_the_line() -> None:
 
 @pytest.mark.parametrize("wrong", [{"worlds": 0}, {"worlds": 501}, {"seed": -1}, {"trees": 1}, {"judged": 0}])
 def test_what_cannot_be_is_not_begun(wrong, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=f"ForestOrder.{next(iter(wrong))}"):
+    with pytest.raises(ValueError, match=f"Order.{next(iter(wrong))}"):
         order_in(tmp_path, **wrong)
 
 
 def test_no_patient_is_for_two_things() -> None:
     order = order_in(Path("nowhere"), worlds=500, judged=500, seed=9)
-    parts = [set(order.trained), set(order.calibrated), set(order.held_out)]
+    seeds = order.seeds
+    parts = [set(seeds.trained), set(seeds.calibrated), set(seeds.judged)]
     assert sum(len(part) for part in parts) == len(set.union(*parts))
 
 
@@ -185,7 +189,8 @@ def test_the_whole_way_gives_an_engine_that_passes_its_gate_with_its_figures_in_
     card = (folder / "mine" / "card.md").read_text(encoding="utf-8")
     assert f"at the threshold of {forest.table.threshold:g}" in card
     assert f"{int(forest.lessons.nodule.sum())} candidates on a nodule" in card
-    assert "dicomnode train lung-forest --out mine --worlds 3" in card
+    assert "dicomnode train lung-forest --out mine --title Mine --version 1.2.0 --worlds 3" in card
+    assert "scikit-learn" in card
 
 
 def test_a_second_try_uses_what_was_drawn_and_gives_the_same_trees(made) -> None:
@@ -194,8 +199,30 @@ def test_a_second_try_uses_what_was_drawn_and_gives_the_same_trees(made) -> None
     def never(seed: int):
         raise AssertionError(seed)
 
-    again = make_forest(order_in(folder), draw=never)
+    with pytest.raises(NodeError, match="DN-4204"):
+        make_forest(order_in(folder), draw=never)
+    notes = "## On real scans\n\nNone was looked at.\n"
+    (folder / "mine" / "notes.md").write_text(notes)
+    again = make_forest(order_in(folder, replace=True), draw=never)
     assert again.package.digest == forest.package.digest
+    card = (folder / "mine" / "card.md").read_text(encoding="utf-8")
+    assert f"\n\n{notes}\n## Limits" in card
+    assert (folder / "mine" / "notes.md").read_text() == notes
+
+
+def test_two_do_not_train_in_one_folder(made, tmp_path: Path) -> None:
+    folder, _ = made
+    order = order_in(folder, out=tmp_path / "other")
+    with RunFolder(folder=order.run, of="").held(), pytest.raises(NodeError, match="DN-7111"):
+        make_forest(order, draw=small_world)
+
+
+def test_an_exam_that_is_gone_is_not_left_out_in_silence(made, tmp_path: Path, monkeypatch) -> None:
+    folder, _ = made
+    monkeypatch.setattr("dicomnode.learn.classical.making.make_looked", lambda order: order.kept.name)
+    order = order_in(folder, out=tmp_path / "other", judged=3)
+    with pytest.raises(NodeError, match=r"DN-7104.*150002-0\.npz is gone"):
+        make_forest(order, draw=small_world)
 
 
 def test_too_little_to_learn_from_is_said(tmp_path: Path, monkeypatch) -> None:

@@ -7,6 +7,7 @@ import tomllib
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,8 +19,12 @@ needed("monai")
 from dicomnode.cli.app import main  # noqa: E402
 from dicomnode.engine import check_engine, load_package  # noqa: E402
 from dicomnode.faults import NodeError  # noqa: E402
+from dicomnode.learn.drawn.state import Watch  # noqa: E402
+from dicomnode.learn.lungs import making  # noqa: E402
 from dicomnode.learn.lungs.making import Trained, train_lung_masks  # noqa: E402
 from dicomnode.learn.lungs.order import Order  # noqa: E402
+from dicomnode.learn.lungs.worlds import FORM  # noqa: E402
+from dicomnode.phantom.patients import CHEST_VERSION  # noqa: E402
 
 from .coarse_worlds import coarse_world  # noqa: E402
 
@@ -41,7 +46,7 @@ def order_in(folder: Path, **more) -> Order:
 
 
 def trained(order: Order, stop=lambda: False) -> Trained:
-    return train_lung_masks(order, stop=stop, tell=lambda _: None, draw=coarse_world)
+    return train_lung_masks(order, Watch(stop=stop), draw=coarse_world)
 
 
 def test_stopped_it_goes_on_to_the_engine_that_a_training_without_a_stop_gives(tmp_path):
@@ -76,6 +81,20 @@ def test_the_engine_sees_lungs_twice_and_says_what_it_was_made_of(tmp_path):
     assert len((folder / "curves.csv").read_text().splitlines()) == 2
 
 
+def test_real_scans_are_kept_by_the_form_of_worlds_and_named_in_the_card(tmp_path, monkeypatch):
+    scan = SimpleNamespace(uid="1.2.3", digest="d" * 64)
+    monkeypatch.setattr(making, "find_backgrounds", lambda *_: [scan])
+    monkeypatch.setattr(making, "real_world", lambda _: coarse_world(5, is_real=True))
+    made = trained(order_in(tmp_path, backgrounds=tmp_path, steps=1, judged=1))
+    [kept] = (tmp_path / "mine.training" / "worlds").glob("real-*")
+    assert kept.name == f"real-{'d' * 24}-{CHEST_VERSION}-{FORM}.npz"
+    assert made.real == (("1.2.3", "d" * 64),)
+    card = (made.order.out / "card.md").read_text()
+    assert "series 1.2.3, digest ddd" in card
+    assert "collapse 1, effusion 0" in card
+    assert "--backgrounds DIR" in card
+
+
 @pytest.mark.parametrize(("name", "value"), [("seed", 10), ("worlds", 0), ("steps", 0), ("batch", 0)])
 def test_an_order_that_cannot_be_is_refused_with_its_limits(tmp_path, name, value):
     with pytest.raises(ValueError, match=f"Order.{name} must be from"):
@@ -85,15 +104,13 @@ def test_an_order_that_cannot_be_is_refused_with_its_limits(tmp_path, name, valu
 def test_no_seed_of_the_frozen_suite_or_of_judging_is_learned_from(tmp_path):
     for seed in range(10):
         order = order_in(tmp_path, seed=seed, worlds=1000)
-        assert order.trained.start >= 310_000
-        assert order.trained.stop <= 320_000
-    assert order_in(tmp_path).judged_seeds == range(160_000, 160_002)
+        assert order.seeds.trained.start >= 310_000
+        assert order.seeds.trained.stop <= 320_000
+    assert order_in(tmp_path).seeds.judged == range(160_000, 160_002)
 
 
 def test_the_command_stops_after_its_minutes_and_says_how_to_go_on(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(
-        train_lung_masks, "__kwdefaults__", train_lung_masks.__kwdefaults__ | {"draw": coarse_world}
-    )
+    monkeypatch.setattr(train_lung_masks, "__defaults__", (coarse_world,))
     out = tmp_path / "mine"
     asked = ["train", "lung-masks", "--out", str(out), "--worlds", "1", "--steps", "2", "--batch", "1"]
     with pytest.raises(SystemExit) as stopped:

@@ -12,12 +12,13 @@ from tests.fixtures.frameworks import needed
 torch = needed("torch")
 
 from dicomnode.faults import NodeError  # noqa: E402
+from dicomnode.learn.drawn.state import Learned, Watch  # noqa: E402
 from dicomnode.learn.lungs import scans  # noqa: E402
 from dicomnode.learn.lungs.loss import lost  # noqa: E402
 from dicomnode.learn.lungs.network import LungNetwork  # noqa: E402
 from dicomnode.learn.lungs.training import Lesson, learn  # noqa: E402
 from dicomnode.learn.lungs.worlds import write_world  # noqa: E402
-from dicomnode.learn.planted.training import Course, Learned  # noqa: E402
+from dicomnode.learn.planted.training import Course  # noqa: E402
 from dicomnode.learn.train.run_folder import RunFolder  # noqa: E402
 
 from .coarse_worlds import coarse_world  # noqa: E402
@@ -39,8 +40,7 @@ def taught(worlds: list[Path], folder: Path, stop_after: int = 1000) -> Learned:
     run.begin()
     lesson = Lesson(
         worlds=worlds,
-        stop=lambda: next(left, stop_after) >= stop_after,
-        tell=lambda _: None,
+        watch=Watch(stop=lambda: next(left, stop_after) >= stop_after),
         device=torch.device("cpu"),
     )
     return learn(COURSE, lesson, run)

@@ -18,6 +18,7 @@ from dicomnode.learn.lungs.worlds import (
     real_world,
     write_world,
 )
+from dicomnode.learn.planted import backgrounds
 from dicomnode.values import Refusal, SourceFrame, SourceHeaders, Volume
 from dicomnode.values.codes import HOUNSFIELD
 from tests.unit.analyse import chest as drawn
@@ -81,7 +82,7 @@ def real(monkeypatch, chest: Chest) -> Coarse | Refusal:
         frames=tuple(SourceFrame(f"1.2.3.{k + 1}") for k in range(len(hu))),
         headers=SourceHeaders(()),
     )
-    monkeypatch.setattr(worlds, "load_volume", lambda stack: volume)
+    monkeypatch.setattr(backgrounds, "load_volume", lambda stack: volume)
     return real_world(SimpleNamespace(stack=None, uid="1.2.3"))
 
 

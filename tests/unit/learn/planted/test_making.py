@@ -18,7 +18,8 @@ needed("monai")
 from dicomnode.cli.app import main  # noqa: E402
 from dicomnode.engine import check_engine, load_package, shipped_engines_dir  # noqa: E402
 from dicomnode.faults import NodeError  # noqa: E402
-from dicomnode.learn.planted import making, network  # noqa: E402
+from dicomnode.learn.drawn.state import Watch  # noqa: E402
+from dicomnode.learn.planted import making, network, package  # noqa: E402
 from dicomnode.learn.planted.making import Trained, train_lungs  # noqa: E402
 from dicomnode.learn.planted.order import Order  # noqa: E402
 
@@ -48,7 +49,7 @@ def order_in(folder: Path, **more) -> Order:
 
 
 def trained(order: Order, stop=lambda: False) -> Trained:
-    return train_lungs(order, stop=stop, tell=lambda _: None, draw=small_world)
+    return train_lungs(order, Watch(stop=stop), draw=small_world)
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +91,8 @@ def test_an_engine_comes_out_that_differs_from_lung_ct_in_its_network_alone(thro
         "torch",
         "Not for clinical use",
         "No real scan",
+        "train lung-nodules --out mine --title Mine --version 1.2.0 --worlds 2 --judged 2 --steps 4",
+        "gives the same network",
     ):
         assert said in card
     assert len((folder / "curves.csv").read_text().splitlines()) == 2
@@ -118,6 +121,30 @@ def test_scans_that_cannot_be_planted_into_are_told_before_the_training(tmp_path
     assert not (tmp_path / "mine").exists()
 
 
+def test_of_a_model_with_several_networks_that_of_nodules_alone_is_another(tmp_path, monkeypatch) -> None:
+    table = tomllib.loads((shipped_engines_dir() / "lung-ct" / "engine.toml").read_text())
+    masks = {"network": "masks.onnx", "sha256": "0", "interpret": "map", "gate": {"seed": 1}}
+    table["step"].insert(1, masks)
+    monkeypatch.setattr(package, "model_table", lambda: table)
+    steps = package.engine_table(order_in(tmp_path), 0.4)["step"]
+    assert steps[1] == masks
+    assert [one.get("network") for one in steps[:3]] == [None, "masks.onnx", "nodules.onnx"]
+    assert steps[2]["centre_heat"]["threshold"] == 0.4
+
+
+def test_patients_are_judged_as_the_engine_will_read_them(monkeypatch) -> None:
+    table = tomllib.loads((shipped_engines_dir() / "lung-ct" / "engine.toml").read_text())
+    heat = next(one["centre_heat"] for one in table["step"] if "centre_heat" in one)
+    heat |= {"within_diameters": 0.4, "suppress_mm": 5.5}
+    monkeypatch.setattr(package, "model_table", lambda: table)
+    how = package.read_loosely(0.01, 80)
+    assert (how.within_diameters, how.suppress_mm, how.score) == (0.4, 5.5, "heat")
+    assert (how.threshold, how.heat_at_least, how.at_most) == (0.01, 0.01, 80)
+    del table["step"][1]
+    with pytest.raises(NodeError, match="DN-7345"):
+        package.read_loosely(0.01, 80)
+
+
 def run(*words: object) -> int:
     with pytest.raises(SystemExit) as ended:
         main(["train", "lung-nodules", *map(str, words)])
@@ -130,9 +157,10 @@ def run(*words: object) -> int:
         (["--ignore", "FILE"], "--ignore"),
         (["--worlds", "0"], "--worlds must be from 1"),
         (["--seed", "-3"], "--seed must be from 0"),
+        (["--seed", "22"], "to 21"),
         (["--threads", "-1"], "--threads"),
     ],
-    ids=["known findings of no scans", "no patients", "seed", "threads"],
+    ids=["known findings of no scans", "no patients", "seed", "patients of other recipes", "threads"],
 )
 def test_what_was_asked_wrongly_is_told_at_once(tmp_path: Path, capsys, words: list[str], said: str) -> None:
     (tmp_path / "known.csv").write_text("seriesuid\n")
@@ -152,8 +180,7 @@ def test_an_engine_that_is_there_makes_way_only_when_asked(tmp_path: Path, capsy
 def test_the_command_tells_how_it_went_and_ends_partly_where_it_was_stopped(
     tmp_path: Path, capsys, monkeypatch
 ) -> None:
-    monkeypatch.setattr("dicomnode.learn.planted.making.world_of", small_world)
-    monkeypatch.setattr(train_lungs, "__kwdefaults__", train_lungs.__kwdefaults__ | {"draw": small_world})
+    monkeypatch.setattr(train_lungs, "__defaults__", (small_world,))
     asked = (
         "--out",
         tmp_path / "mine",

@@ -12,10 +12,11 @@ from tests.fixtures.frameworks import needed
 torch = needed("torch")
 
 from dicomnode.faults import NodeError  # noqa: E402
+from dicomnode.learn.drawn.state import State, Watch  # noqa: E402
+from dicomnode.learn.drawn.workers import Workers  # noqa: E402
 from dicomnode.learn.planted import network, training  # noqa: E402
 from dicomnode.learn.planted.batches import BatchOrder, Mined, draw_batch, mined_bytes  # noqa: E402
 from dicomnode.learn.planted.training import Course, Learned, Lesson, learn  # noqa: E402
-from dicomnode.learn.planted.workers import Workers  # noqa: E402
 from dicomnode.learn.train.run_folder import RunFolder  # noqa: E402
 
 COURSE = Course(steps=6, batch=1, warm_up=2, keep_every=2, mine=(3,))
@@ -49,8 +50,7 @@ class Teacher:
                 worlds=self.worlds,
                 workers=some,
                 mine=mine,
-                stop=lambda: next(left, stop_after) >= stop_after,
-                tell=lambda _: None,
+                watch=Watch(stop=lambda: next(left, stop_after) >= stop_after),
                 device=torch.device("cpu"),
             )
             return learn(course, lesson, run)
@@ -63,7 +63,7 @@ def same(one: Learned, other: Learned) -> bool:
 
 def test_stopped_anywhere_it_goes_on_to_the_same_weights(kept, tmp_path: Path) -> None:
     through = Teacher(kept, tmp_path / "through").teach()
-    for number, stop_after in enumerate((1, 3, 4)):
+    for number, stop_after in enumerate((3, 4)):  # before what is mined, and after it
         teacher = Teacher(kept, tmp_path / f"run-{number}")
         first = teacher.teach(stop_after=stop_after)
         assert (first.step, first.stopped) == (stop_after, True)
@@ -78,17 +78,17 @@ def test_killed_between_two_checkpoints_it_goes_on_from_the_earlier_one(kept, tm
     through = Teacher(kept, tmp_path / "through").teach()
     teacher = Teacher(kept, tmp_path / "run")
 
-    kept_step = training._step
+    kept_step = State.learn
     steps: list[int] = []
 
-    def fifth(state, batch):
+    def fifth(state, batch, lost):
         steps.append(state.step)
         if len(steps) == 6:
             raise KeyboardInterrupt
-        kept_step(state, batch)
+        kept_step(state, batch, lost)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "_step", fifth)
+        patch.setattr(State, "learn", fifth)
         with pytest.raises(KeyboardInterrupt):
             teacher.teach()
         state = RunFolder(folder=teacher.folder, of="x", resume=True).read_state()
@@ -103,6 +103,17 @@ def test_workers_draw_what_is_drawn_here(kept, tmp_path: Path) -> None:
         Teacher(kept, tmp_path / "here").teach(course),
         Teacher(kept, tmp_path / "there").teach(course, workers=2),
     )
+
+
+def test_mistakes_of_another_training_in_the_same_folder_are_not_learned_from(kept, tmp_path: Path) -> None:
+    teacher = Teacher(kept, tmp_path / "run")
+    through = teacher.teach()
+    (tmp_path / "run" / "state.pt").unlink()
+    [mined] = (tmp_path / "run").glob("mined-*-3.npz")
+    mined.rename(mined.with_name("mined-3.npz"))  # as of other weights
+    again = Teacher(kept, tmp_path / "run")
+    assert same(through, again.teach())
+    assert again.mined == [3]
 
 
 def test_another_seed_learns_other_weights(kept, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def test_a_world_is_read_as_it_was_kept(tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir()] == ["one"]  # nothing that was staged is left
 
 
-@pytest.mark.parametrize("damage", ["gone", "another form", "no array", "no facts"])
+@pytest.mark.parametrize("damage", ["gone", "another form", "no array", "power cut", "no facts"])
 def test_what_is_not_whole_or_of_another_form_is_no_world(tmp_path: Path, damage: str) -> None:
     folder = tmp_path / "one"
     if damage != "gone":
@@ -40,6 +40,8 @@ def test_what_is_not_whole_or_of_another_form_is_no_world(tmp_path: Path, damage
         (folder / "facts.json").write_text(json.dumps(facts | {"form": 0}))
     if damage == "no array":
         (folder / "hu.npy").unlink()
+    if damage == "power cut":
+        (folder / "hu.npy").write_bytes(b"")
     if damage == "no facts":
         (folder / "facts.json").write_text("{")
     assert open_world(folder) is None

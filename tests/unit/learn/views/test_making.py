@@ -18,17 +18,17 @@ needed("monai")
 from dicomnode.cli.app import main  # noqa: E402
 from dicomnode.engine import load_package  # noqa: E402
 from dicomnode.faults import NodeError  # noqa: E402
+from dicomnode.learn.drawn.state import Watch  # noqa: E402
 from dicomnode.learn.train.run_folder import RunFolder  # noqa: E402
 from dicomnode.learn.views.judging import header_of, judged_pictures, table_of  # noqa: E402
-from dicomnode.learn.views.making import learned, train_views  # noqa: E402
+from dicomnode.learn.views.making import learned_in, train_views  # noqa: E402
 from dicomnode.learn.views.order import Order  # noqa: E402
 from dicomnode.learn.views.package import CONCEPTS  # noqa: E402
 from dicomnode.learn.views.questions import FRONTAL, LATERAL, OTHER, Truth  # noqa: E402
-from dicomnode.learn.views.training import Watch  # noqa: E402
 
 from .conftest import plain_patient  # noqa: E402
 
-WATCH = Watch(tell=lambda _: None, clock=lambda: 0.0)
+WATCH = Watch()
 WHOLE = {"apices": -5.0, "bases": -5.0, "sides": -5.0}
 
 
@@ -58,8 +58,7 @@ def command(*arguments: str) -> int:
 def weights(order: Order) -> dict:
     run = RunFolder(folder=order.run, of=order.digest, resume=order.resume)
     run.begin()
-    network, _ = learned(order, run, WATCH)
-    return network.state_dict()
+    return learned_in(order, run, WATCH).network.state_dict()
 
 
 def test_an_engine_comes_out_that_says_what_it_was_made_of(tmp_path, plain_patients) -> None:
@@ -69,7 +68,8 @@ def test_an_engine_comes_out_that_says_what_it_was_made_of(tmp_path, plain_patie
     card = (tmp_path / "mine" / "card.md").read_text()
     assert "Not for clinical use" in card
     assert "340000 to 340001" in card
-    assert "--patients 2 --steps 2" in card
+    assert "--patients 2 --calibrated 2 --judged 2 --films 4 --steps 2 --batch 3" in card
+    assert not (tmp_path / "mine.training" / "judged").exists()
     told = [one.label for one in package.manifest.output if one.label in CONCEPTS]
     assert told == list(CONCEPTS)
     assert trained.table.pictures == 8
@@ -105,7 +105,8 @@ def test_a_training_of_another_order_is_not_gone_on_with(tmp_path, plain_patient
 
 def test_seeds_of_the_three_parts_never_meet_and_the_suite_is_refused(tmp_path) -> None:
     order = order_in(tmp_path)
-    parts = [set(order.trained_seeds), set(order.calibrated_seeds), set(order.judged_seeds)]
+    seeds = order.seeds
+    parts = [set(seeds.trained), set(seeds.calibrated), set(seeds.judged)]
     assert len(set.union(*parts)) == sum(len(one) for one in parts)
     assert not set.union(*parts) & set(range(140_000, 141_000))
 
@@ -129,7 +130,7 @@ def test_the_node_prepares_a_film_as_the_training_does(tmp_path, plain_patients)
         (first, *_) = judged_pictures(trained.package, [patient], replace(order, films=1))
     film = draw_picture([patient], (0, 2, patient.seed, 0), SIDE)
     run = RunFolder(folder=order.run, of=order.digest, resume=True)
-    network, _ = learned(order, run, WATCH)
+    network = learned_in(order, run, WATCH).network
     with torch.no_grad():
         logits = network(torch.from_numpy(fitted(film.picture)[None, None]))
     view = (logits[:, :3] / trained.temperatures[0]).softmax(dim=1)[0].numpy()
@@ -185,6 +186,47 @@ def test_figures_are_those_of_the_answers(tmp_path) -> None:
     called = {(low, high): (count, yes) for low, high, count, yes in table.severity["apices"]}
     assert called[10.0, 20.0] == (2, 1)
     assert called[-10.0, 0.0] == (1, 0)
+
+
+def test_who_is_always_right_on_few_patients_is_not_said_to_be_so_for_certain() -> None:
+    from dicomnode.learn.views.judging import Judged
+
+    def row(patient: int, quarters: int) -> Judged:
+        said = dict.fromkeys(CONCEPTS, 0.0) | {"frontal": 1.0}
+        if quarters == 1:
+            said["turned-left"] = 1.0
+        truth = Truth(view=FRONTAL, quarters=quarters, cut_mm=WHOLE)
+        return Judged(patient=patient, truth=truth, said=said, header=(False, False, False))
+
+    table = table_of([row(patient, quarters) for patient in range(5) for quarters in (0, 1)], seed=0)
+    left = next(one for one in table.lines if one.name == "turned-left").figures["sensitivity"]
+    assert (left.figure.value, left.figure.part, left.figure.whole, left.high) == (1.0, 5, 5, 1.0)
+    assert left.low is not None
+    assert 0.3 < left.low < 0.7
+    assert table.whole["view"].low == left.low
+
+
+def test_an_engine_makes_way_only_once_the_other_one_is_judged(tmp_path, plain_patients, monkeypatch) -> None:
+    train_views(order_in(tmp_path), WATCH)
+    before = (tmp_path / "mine" / "card.md").read_bytes()
+
+    def broken(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dicomnode.learn.views.making.judged", broken)
+    with pytest.raises(KeyboardInterrupt):
+        train_views(order_in(tmp_path, steps=3, run=tmp_path / "again", replace=True), WATCH)
+    assert (tmp_path / "mine" / "card.md").read_bytes() == before
+
+
+def test_stopped_it_tells_so_and_goes_on(tmp_path, plain_patients, capsys) -> None:
+    few = ["--patients=1", "--calibrated=1", "--judged=1", "--films=2", "--steps=2", "--batch=1"]
+    out = str(tmp_path / "mine")
+    assert command("--out", out, *few, "--minutes", "0", "--json") == 4
+    document = json.loads(capsys.readouterr().out)
+    assert (document["step"], document["stopped"], document["folder"]) == (1, True, None)
+    assert command("--out", out, *few, "--resume") == 0
+    assert "held-out phantoms" in capsys.readouterr().out
 
 
 def test_the_command_trains_and_tells_its_figures(tmp_path, plain_patients, capsys) -> None:

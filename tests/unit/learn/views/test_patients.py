@@ -8,9 +8,11 @@ from tests.fixtures.frameworks import needed
 
 torch = needed("torch")
 
+from dicomnode.learn.drawn.state import State, first_weights  # noqa: E402
 from dicomnode.learn.views import patients  # noqa: E402
+from dicomnode.learn.views.network import ViewNet  # noqa: E402
 from dicomnode.learn.views.patients import kept_patient, kept_patients, poses_of  # noqa: E402
-from dicomnode.learn.views.training import Course, Learner, draw_picture  # noqa: E402
+from dicomnode.learn.views.training import Course, draw_picture, habit_of, lost_on  # noqa: E402
 
 from .conftest import plain_patient  # noqa: E402
 
@@ -49,8 +51,11 @@ def test_frontal_poses_come_first_and_a_seed_gives_the_same_ones() -> None:
 
 
 def test_a_network_that_sees_the_same_films_loses_less_of_them() -> None:
-    learner = Learner(Course(seed=0, steps=60, batch=8))
+    state = State(first_weights(ViewNet, 0), habit_of(Course(seed=0, steps=60, batch=8)))
     some = [plain_patient(seed) for seed in (1, 2)]
     films = [draw_picture(some, (0, 0, n), 64) for n in range(8)]
-    lost = [sum(learner.learn(films)) for _ in range(25)]
+    lost = []
+    for _ in range(25):
+        state.learn(films, lost_on)
+        lost.append(sum(state.row().lost.values()))
     assert np.mean(lost[-3:]) < 0.7 * np.mean(lost[:3])

@@ -313,6 +313,22 @@ def test_an_outline_surrounds_one_piece_with_its_holes(change: str, expected: bo
     assert surrounds_piece(RING, Mask.from_array(mask), 0) is expected
 
 
+@pytest.mark.parametrize("lie", ["another value", "undetermined", "left out"])
+def test_an_attribute_that_is_told_otherwise_than_it_was_found_is_seen(lie: str) -> None:
+    found = KINDS["lesions with an attribute, which of one is not sure"][0]
+    told = found.segments[0]
+    first, second = told.classes
+    classes = {
+        "another value": (replace(first, probability=0.1), replace(second, probability=0.9)),
+        "undetermined": (replace(first, probability=0.1), second),
+        "left out": (),
+    }[lie]
+    written = report(replace(found, segments=(replace(told, classes=classes),)))
+    check_report(report(found), found)
+    with pytest.raises(MismatchError, match="classes of 'nodule-1'"):
+        check_report(written, found)
+
+
 @pytest.mark.parametrize("lie", ["turned round", "left out", "of another"])
 def test_a_class_that_is_not_the_one_that_was_found_is_seen(lie: str) -> None:
     found = KINDS["lesions with classes of their own"][0]

@@ -7,7 +7,7 @@ import pickle
 import sys
 
 from dicomnode.faults import NodeError
-from dicomnode.learn.planted.workers import Failed
+from dicomnode.learn.drawn.workers import Failed
 
 
 def main() -> None:

@@ -1,0 +1,127 @@
+"""A scan of a drawn patient as the engine's network is shown it: HU of 2 mm around the lungs, and the lungs.
+
+The lungs are those that the node's `lungs` finds, as in service: what it leaves out is not looked at.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicomnode.analyse import ALGORITHMS
+from dicomnode.analyse.crop import crop_around, seen_by_network
+from dicomnode.analyse.grids import Bool, Float32
+from dicomnode.analyse.onto import onto
+from dicomnode.analyse.prepare import orient
+from dicomnode.analyse.resample import Prepared, resample
+from dicomnode.engine import Crop
+from dicomnode.engine.manifest.tree import Window
+from dicomnode.phantom.change import Disease
+from dicomnode.phantom.patients import CHEST_VERSION, ChestScan, World, chest
+from dicomnode.values import Grid, no_progress
+
+SPACING_MM: Final = 2.0
+"""Of what the network sees, along all axes."""
+MULTIPLE: Final = 2
+AROUND: Final = Crop(of="lungs", margin_mm=10.0, multiple=MULTIPLE, pad=0.0)
+"""The box that the network sees: what engine.toml says of it. Padded with 0: no lung, whatever its HU."""
+CLIP_HU: Final = (-1024.0, 3071.0)
+FORM: Final = f"1, chests {CHEST_VERSION}, {ALGORITHMS['lungs'].label}"
+"""What is kept under another one is made again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Seen:
+    """What the network is shown of a scan. hu: float32 (k, j, i), lungs: bool, both on `grid`, of 2 mm."""
+
+    hu: Float32
+    lungs: Bool
+    grid: Grid
+
+
+@dataclass(frozen=True, slots=True)
+class ScanOrder:
+    """A scan that is wanted: the patient, what is wrong with him, and the file that it is kept in.
+
+    diseases: () for a normal one. nodules: whether he has those that his seed draws, else none.
+    """
+
+    seed: int
+    kept: Path
+    diseases: tuple[Disease, ...] = ()
+    nodules: bool = False
+
+    def scan(self) -> ChestScan:
+        """Scan him: 384 columns, by a protocol that his seed draws."""
+        world = World(diseases=self.diseases, nodules=None if self.nodules else ())
+        return chest(self.seed, "full", world=world)
+
+
+def seen_of(voxels: NDArray[np.generic], grid: Grid) -> Seen | None:
+    """Show a scan as the engine does; None where `lungs` finds none. voxels: (k, j, i) HU on `grid`."""
+    image = orient(Prepared(np.clip(np.asarray(voxels, dtype=np.float32), *CLIP_HU), grid))
+    image = resample(image, (SPACING_MM,) * 3)
+    lungs = ALGORITHMS["lungs"]
+    found = lungs.run(image, lungs.parameters, no_progress)
+    if not found.parts:
+        return None
+    mask = np.logical_or.reduce([part.mask for part in found.parts])
+    box = crop_around(image.grid, mask, found.grid, AROUND)
+    if box is None:
+        return None
+    outlined = Prepared(mask.astype(np.float32), found.grid)
+    if not found.grid.same_as(image.grid):
+        outlined = Prepared(onto(outlined, image.grid, 0.0, no_progress)[0], image.grid)
+    hu, inside = (seen_by_network(one, box, AROUND, Window()) for one in (image, outlined))
+    return Seen(
+        hu=np.asarray(hu.voxels, dtype=np.float32),
+        lungs=np.asarray(inside.voxels, dtype=np.float32) > 0.5,
+        grid=hu.grid,
+    )
+
+
+def make_seen(order: ScanOrder) -> str:
+    """Scan a patient and keep what is seen of him, unless it is kept already; return the file's name."""
+    if not is_kept(order.kept):
+        scan = order.scan()
+        write_seen(seen_of(scan.voxels, scan.grid), order.kept)
+    return order.kept.name
+
+
+def write_seen(seen: Seen | None, path: Path) -> None:
+    """Keep it as one file, which appears whole or not at all; None: that there were no lungs."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_name(f".{path.name}.part.npz")
+    empty = np.zeros((0, 0, 0), dtype=np.int16)
+    np.savez(
+        staged,
+        form=np.array(FORM),
+        hu=empty if seen is None else np.rint(seen.hu).astype(np.int16),
+        lungs=np.packbits(empty if seen is None else seen.lungs),
+        affine=np.eye(4) if seen is None else seen.grid.affine_lps,
+    )
+    staged.replace(path)
+
+
+def is_kept(path: Path) -> bool:
+    """Tell whether there is one of this form."""
+    try:
+        with np.load(path) as kept:
+            return str(kept["form"]) == FORM
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def read_seen(path: Path) -> Seen | None:
+    """Return what is kept; None: the scan had no lungs. Raises OSError where there is nothing."""
+    with np.load(path) as kept:
+        hu = kept["hu"].astype(np.float32)
+        if not hu.size:
+            return None
+        lungs = np.unpackbits(kept["lungs"], count=hu.size).reshape(hu.shape).astype(bool)
+        k, j, i = hu.shape
+        return Seen(hu=hu, lungs=lungs, grid=Grid((k, j, i), kept["affine"], "kept"))
