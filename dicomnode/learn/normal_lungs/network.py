@@ -117,14 +117,9 @@ class Unusual(nn.Module):
     def ranked(self, unlikely: Tensor) -> Tensor:
         """Put it on the scale of the map: linear between the ends, and beyond the last as before it."""
         ends, slopes = self.get_buffer("ends"), self.get_buffer("slopes")
-        steps = [
-            slope * (unlikely - end).clamp(min=0.0) for end, slope in zip(ends[:-1], slopes, strict=True)
-        ]
-        found = (
-            _HALF + steps[0]
-        )  # a tensor full of it would be made by TensorRT's builder, at the largest shape
-        for step in steps[1:]:
-            found = found + step
+        found: Tensor = torch.add(slopes[0] * (unlikely - ends[0]).clamp(min=0.0), _HALF)
+        for end, slope in zip(ends[1:-1], slopes[1:], strict=True):
+            found = found + slope * (unlikely - end).clamp(min=0.0)
         return found.clamp(max=_MOST)
 
     def parts_above(self, found: Tensor, inside: Tensor) -> Tensor:
