@@ -146,7 +146,8 @@ def lungs_engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     shipped = (shipped_engines_dir() / "lung-ct" / "engine.toml").read_text(encoding="utf-8")
     tables = re.split(r"(?m)^(?=\[\[)", shipped)
-    kept = [table for table in tables if "nodules" not in table and 'segment = "nodule' not in table]
+    others = ("nodules", 'segment = "nodule', '"types"')
+    kept = [table for table in tables if not any(word in table for word in others)]
     folder = tmp_path_factory.mktemp("engines") / "lungs"
     folder.mkdir()
     text = "".join(kept).replace('name = "lung-ct"', 'name = "lungs"', 1)

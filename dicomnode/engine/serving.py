@@ -22,6 +22,7 @@ from dicomnode.engine.acceptance import (
     keep_record,
     subject_of,
 )
+from dicomnode.engine.forests import is_forest
 from dicomnode.engine.gate import GateCheck, failures, run_gate
 from dicomnode.engine.manifest.tree import StepSpec
 from dicomnode.engine.package import EnginePackage
@@ -148,6 +149,11 @@ def check_engine(
     )
 
 
+def _of_trees(wish: RuntimeWish) -> RuntimeWish:
+    """Return the wish for a forest, which may stand beside a network: what is named for that has no trees."""
+    return replace(wish, runtime=REFERENCE.name, precision="")
+
+
 class _RefusedError(Exception):
     """A runtime may not serve this network; the text says why. again: loading it again gives another plan."""
 
@@ -173,14 +179,15 @@ class _Opening:
         self._steps = package.manifest.networks
         self._step = step
         self._threads = threads
-        self._wish = wish
         self._make_room = make_room
         self._proof = proof
         self._log = structlog.get_logger("dicomnode.engine").bind(engine=self._name, step=step.name)
+        content = package.network_bytes(step)
+        self._wish = _of_trees(wish) if is_forest(content) else wish
         self._network = Network(
             engine=self.engine,
             file=step.network or "",
-            content=package.network_bytes(step),
+            content=content,
             memory_bytes_per_voxel=step.memory_bytes_per_voxel,
         )
 

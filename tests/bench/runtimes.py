@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
     package = find_engine(given.engine)
-    [step] = package.manifest.networks
+    step = package.manifest.networks[0]
     sessions = {
         name: open_session(package, step.name, given.threads, RuntimeWish(runtime=name)) for name in RUNTIMES
     }

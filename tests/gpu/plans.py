@@ -257,7 +257,7 @@ def cache() -> Figures:
     figures: Figures = {}
     with tempfile.TemporaryDirectory() as folder, context() as cuda:
         package = the_engine(Path(folder))
-        (step,) = package.manifest.networks
+        step = package.manifest.networks[0]
         for name, capability in able.items():
             root = Path(folder) / name
             (order,) = orders_of(package, [compiler_of(capability)], ["fp32"])

@@ -61,7 +61,14 @@ def centre_heat(outputs: Outputs, step: Head) -> Reading:
     heat, size, mask = (_one_channel(outputs, name) for name in (how.heat, how.size, how.mask))
     strides = _strides((heat, size, mask), how)
     outputs, (heat, size, mask) = _seen(outputs, (heat, size, mask), strides)
-    found = _suppressed(_peaks(heat, size, outputs, how, strides), outputs.grid, how)
+    peaks = _peaks(heat, size, outputs, how, strides)
+    if how.outlined:
+        peaks = [
+            one
+            for one in peaks
+            if _around(one, mask, outputs.grid, 1.0).max(initial=-np.inf) > how.mask_logit
+        ]
+    found = _suppressed(peaks, outputs.grid, how)
     above, best_below = _scored(found, mask, outputs.grid, how)
     distinct = _distinct([(one, outline(one, mask, outputs, how)) for one in above])
     chosen = distinct[: how.at_most]
@@ -316,14 +323,18 @@ def _scored(
 
 def support(candidate: Candidate, mask: Float32, grid: Grid, part: float) -> float:
     """Return the mean mask probability within `part` of the radius, at least one voxel."""
+    around = _around(candidate, mask, grid, part)
+    return float(expit(around.astype(np.float64)).mean()) if around.size else 0.0
+
+
+def _around(candidate: Candidate, mask: Float32, grid: Grid, part: float) -> Float32:
+    """Return the values of the mask within `part` of the radius, at least one voxel, (n,)."""
     spacing = _distances(grid)
     coarsest = spacing if grid.frame_of_reference_uid else spacing[1:]
     radius = max(part * candidate.diameter_mm / 2.0, float(coarsest.max()))
     low, ball = _ball(candidate.at, radius, grid.shape_kji, spacing)
-    if not ball.any():
-        return 0.0
     cube = mask[tuple(slice(lo, lo + n) for lo, n in zip(low, ball.shape, strict=True))]
-    return float(expit(cube[ball].astype(np.float64)).mean())
+    return cube[ball]
 
 
 def _ball(

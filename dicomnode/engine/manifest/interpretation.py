@@ -81,6 +81,9 @@ class CentreHeat:
     support_part: float = key(0.7, "mask_support: mean over the sphere of so much of the radius.", PROPORTION)
     threshold: float = key(0.5, "Candidates below this score are counted, not reported.", PROPORTION)
     mask_logit: float = key(0.0, "Logit at which the mask ends.")
+    outlined: bool = key(
+        False, "A centre within whose radius nothing of the mask reaches mask_logit is no candidate."
+    )
     mask_reach_diameters: float = key(0.8, "The mask ends at so many diameters from the centre …", POSITIVE)
     mask_reach_mm: float = key(2.0, "… and so many mm more.", NOT_NEGATIVE)
     at_most: int = key(10, "Most candidates reported, by score.", POSITIVE)

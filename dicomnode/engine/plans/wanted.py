@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from dicomnode.engine.forests import is_forest
 from dicomnode.engine.package import EnginePackage
 from dicomnode.engine.plans.compiled import Compiler, compiler_of, plan_order
 from dicomnode.engine.plans.order import PlanOrder
@@ -47,13 +48,15 @@ def orders_of(
     precisions: Sequence[str] = (),
     calibration: Path | None = None,
 ) -> Iterator[PlanOrder]:
-    """Give the orders of an engine's plans.
+    """Give the orders of an engine's plans; of forests there are none.
 
     precisions: empty for those that engine.toml allows and the device has. calibration: folder of inputs
     for int8 and fp8. Raises NodeError as `plan_order` and `EnginePackage.network_bytes` do.
     """
     for step in package.manifest.networks:
         content = package.network_bytes(step)
+        if is_forest(content):
+            continue
         inputs = None if calibration is None else site_calibration(calibration, step.name)
         for compiler in compilers:
             able = [one for one in step.precisions if not compiler.precisions or one in compiler.precisions]

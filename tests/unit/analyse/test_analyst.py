@@ -24,6 +24,7 @@ from dicomnode.engine import (
 )
 from dicomnode.engine.runtimes import REFERENCE
 from dicomnode.faults import NETWORK_FAILED, RUNTIME_REFUSED, NodeError
+from dicomnode.phantom import thorax
 from dicomnode.values import Code, Findings, Outcome, RemarkKind, Volume, derive_uid
 from dicomnode.values.codes import LEFT, RIGHT
 from tests.unit.analyse import chest as drawn
@@ -389,11 +390,12 @@ def test_the_shipped_engine_finds_a_drawn_nodule_and_both_lungs(lung_ct, make_vo
 
 @pytest.mark.slow
 def test_the_shipped_engine_says_that_there_is_no_candidate_and_how_many_lie_below(lung_ct, make_volume):
-    found = analyse(lung_ct, make_volume(drawn.draw().astype(np.int16), affine=drawn.affine()))
+    chest = thorax(1, nodules=False)
+    found = analyse(lung_ct, make_volume(chest.voxels, affine=chest.grid.affine_lps))
     assert found.outcome == Outcome.NO_FINDINGS
     assert list(by_label(found)) == ["lung-right", "lung-left"]
     (remark,) = [one for one in found.remarks if one.kind == RemarkKind.NO_FINDING]
-    assert remark.text.startswith("Nodule: none reaches the score of 0.5; ")
+    assert remark.text.startswith("Nodule: none reaches the score of 0.4283; ")
     assert (remark.type, remark.site) == (Code("27925004", "SCT", "Nodule"), Code("39607008", "SCT", "Lung"))
 
 

@@ -71,6 +71,19 @@ def test_a_cell_of_a_coarse_map_lies_between_its_voxels():
     assert any("reported as a point" in remark.text for remark in found.remarks)
 
 
+@pytest.mark.parametrize(("outlined", "heats"), [(False, [0.9, 0.8]), (True, [0.8])])
+def test_a_centre_without_an_outline_is_no_candidate_where_one_is_needed(outlined, heats):
+    """Nor does it hide the one beside it, or stand among those below the threshold."""
+    maps = maps_of(((10.5, 20.5, 14.5), 8.0, 0.9), ((20.5, 20.5, 32.5), 8.0, 0.8))
+    maps["mask"][:, :, :, :24] = -12.0
+    found = read(maps, score="heat", outlined=outlined)
+    scores = sorted((one.score for one in (*found.shapes, *found.points)), reverse=True)
+    assert scores == pytest.approx(heats, abs=0.02)
+    assert len(found.points) == (not outlined)
+    faint = read(maps, score="heat", outlined=outlined, threshold=0.95)
+    assert f"{len(heats)} candidate" in faint.none_found
+
+
 @given(st.sampled_from(TURNS), angles, st.tuples(*[st.floats(12, 20)] * 3), st.floats(6.0, 14.0))
 @settings(max_examples=20, deadline=None)
 def test_the_outline_lies_right_on_a_source_of_any_axes_and_spacing(turn, tilt, at, diameter):

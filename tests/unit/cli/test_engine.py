@@ -53,8 +53,9 @@ def config(tmp_path) -> Path:
 def test_check_with_a_configuration_takes_openvino_once_it_agrees_and_list_shows_it(document, config):
     checked = document("check", "lung-ct", "--config", str(config))
     assert checked["passed"]
-    [runtime] = checked["runtimes"]
-    assert runtime.startswith("openvino ")
+    network, trees = checked["runtimes"]
+    assert network.startswith("openvino ")
+    assert trees.startswith("onnxruntime ")
     [accepted] = checked["accepted"]
     assert (accepted["step"], accepted["precision"], accepted["passed"]) == ("nodules", "fp32", True)
     [listed] = next(

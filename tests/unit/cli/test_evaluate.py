@@ -360,7 +360,7 @@ def test_interrupted_it_ends_with_130_and_leaves_nothing(volumes, engines, tmp_p
     out = tmp_path / "out"
     command = [sys.executable, "-m", "dicomnode", "evaluate", str(engines[0]), "--data", str(volumes)]
     started = subprocess.Popen(
-        [*command, "--out", str(out), "--resamples", "100000"],
+        [*command, "--out", str(out), "--resamples", "300000"],
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

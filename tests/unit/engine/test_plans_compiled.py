@@ -52,7 +52,7 @@ def test_inputs_are_read_without_a_library_and_weights_are_none_of_them():
     assert onnx_inputs(network([2, 1, 8, 8, 8])) == (OnnxInput("x", (2, 1, 8, 8, 8)),)
     assert onnx_inputs(network([-1, 3, None, 8])) == (OnnxInput("x", (None, 3, None, 8)),)
     (lung,) = onnx_inputs(find_engine("lung-ct").network_bytes(find_engine("lung-ct").manifest.networks[0]))
-    assert lung == OnnxInput("hu", (1, 1, None, None, None))
+    assert lung == OnnxInput("hu", (None, 1, None, None, None))
     with pytest.raises(UnsafeNetworkError):
         onnx_inputs(b"\x3a\xff")
 

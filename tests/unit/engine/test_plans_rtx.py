@@ -19,7 +19,7 @@ from tests.unit.engine.test_precision import Net
 # Bound to no device, as there is none here
 COMPILER = Compiler(flavour=TENSORRT_RTX.name, version="1.7.1.116", device=None)
 PACKAGE = find_engine("lung-ct")
-(STEP,) = PACKAGE.manifest.networks
+STEP = PACKAGE.step("nodules")
 CONTENT = PACKAGE.network_bytes(STEP)
 
 

@@ -71,8 +71,8 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Compared:
     manifest = engine / "engine.toml"
     text = manifest.read_text(encoding="utf-8")
     manifest.write_text(text.replace("[[step]]", BEFORE + "[[step]]", 1), encoding="utf-8")
-    now = thorax(SEED, "small", scaled={"nodule-1": TIMES, "nodule-2": 0.0})
-    then = thorax(SEED, "small", scaled={"nodule-4": 0.0})
+    now = thorax(SEED, "full", scaled={"nodule-1": TIMES, "nodule-2": 0.0})
+    then = thorax(SEED, "full", scaled={"nodule-4": 0.0})
     stack = stack_of(write_series(now.voxels, now.grid, folder / "now", seed=SEED))
     priors = Priors(stacks={"before": stack_of(moved(then, folder / "then"))}, days={"before": DAYS})
     analyst = Analyst(load_package(engine), node_version="9.9")
