@@ -174,10 +174,6 @@ def test_low_attenuation_of_a_sharp_kernel_is_left_out_and_the_reason_given(anal
     assert any("FC51" in text for text in case.said(RemarkKind.LIMIT))
 
 
-TOO_LARGE = {"chest-ct-lidc-0003": 2.0}
-"""So many times the readers' mean: the rim of ground glass, which no reader drew, is outlined, too."""
-
-
 @pytest.mark.parametrize("name", LIDC)
 def test_the_lesion_of_four_readers_is_the_first_candidate(analyse, real_data, name):
     case = analyse(name)
@@ -192,7 +188,19 @@ def test_the_lesion_of_four_readers_is_the_first_candidate(analyse, real_data, n
     assert first.score >= 0.5
     assert first.laterality == LEFT
     assert np.linalg.norm(np.subtract(first.centre_lps_mm, centre)) < max(diameter / 2, 3.0)
-    assert 0.6 < first.mask.count * grid.voxel_mm3 / volume < TOO_LARGE.get(name, 1.2)
+
+
+TOO_LARGE = pytest.mark.xfail(
+    strict=True, reason="the rim of ground glass, which no reader drew, is outlined"
+)
+
+
+@pytest.mark.parametrize("name", [LIDC[0], pytest.param(LIDC[1], marks=TOO_LARGE)])
+def test_its_volume_is_near_that_of_the_readers(analyse, real_data, name):
+    case = analyse(name)
+    readers = readers_of(real_data(f"{name}/lidc-annotations.json"), case.volume)
+    volume = float(np.mean([mask.sum() for mask in readers]))
+    assert 0.6 < case.candidates[0].mask.count / volume < 1.2
 
 
 @pytest.mark.parametrize("name", LIDC)

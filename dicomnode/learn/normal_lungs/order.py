@@ -8,11 +8,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from dicomnode.learn.drawn.order import Seeds, seeds_from
 from dicomnode.learn.normal_lungs.scans import ScanOrder
-from dicomnode.phantom.suite import refuse_reserved
 
 TRAINED_FROM: Final = 330_000
-CALIBRATED_FROM: Final = 150_000
 MOST_CHESTS: Final = 500
 MOST_SEED: Final = 9
 
@@ -56,19 +55,18 @@ class NormalOrder:
     @property
     def trained(self) -> range:
         """Seeds of the patients that are learned from. Raises NodeError(SEED_RESERVED)."""
-        first = TRAINED_FROM + self.seed * MOST_CHESTS
-        return _free(range(first, first + self.chests))
+        return self._seeds.trained
 
     @property
     def calibrated(self) -> range:
         """Seeds of those who say what is usual."""
-        return _free(range(CALIBRATED_FROM, CALIBRATED_FROM + self.usual))
+        return self._seeds.calibrated
+
+    @property
+    def _seeds(self) -> Seeds:
+        first = TRAINED_FROM + self.seed * MOST_CHESTS
+        return seeds_from(first, self.chests, calibrated=self.usual, judged=0)
 
     def scans(self, seeds: range) -> list[ScanOrder]:
         """Return the scans of some patients."""
         return [ScanOrder(seed, self.run / "scans" / f"{seed}.npz") for seed in seeds]
-
-
-def _free(seeds: range) -> range:
-    refuse_reserved(seeds)
-    return seeds

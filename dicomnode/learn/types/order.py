@@ -8,13 +8,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from dicomnode.learn.drawn.order import Seeds, seeds_from
 from dicomnode.learn.types.chests import scan_of
 from dicomnode.learn.types.found import LookOrder, ScanOf
-from dicomnode.phantom.suite import refuse_reserved
 
 TRAINED_FROM: Final = 350_000
-CALIBRATED_FROM: Final = 150_000
-JUDGED_FROM: Final = 160_000
 MOST_CHESTS: Final = 500
 MOST_SEED: Final = 9
 LEARNED_PART: Final = 0.5
@@ -63,26 +61,25 @@ class TypesOrder:
     @property
     def trained(self) -> range:
         """Seeds of the patients that are learned from. Raises NodeError(SEED_RESERVED)."""
-        first = TRAINED_FROM + self.seed * MOST_CHESTS
-        return _free(range(first, first + self.chests))
+        return self._seeds.trained
 
     @property
     def calibrated(self) -> range:
         """Seeds of those that probabilities are fitted on."""
-        return _free(range(CALIBRATED_FROM, CALIBRATED_FROM + self.judged))
+        return self._seeds.calibrated
 
     @property
     def held_out(self) -> range:
         """Seeds of those that it is judged on."""
-        return _free(range(JUDGED_FROM, JUDGED_FROM + self.judged))
+        return self._seeds.judged
+
+    @property
+    def _seeds(self) -> Seeds:
+        first = TRAINED_FROM + self.seed * MOST_CHESTS
+        return seeds_from(first, self.chests, calibrated=self.judged, judged=self.judged)
 
     def looks(self, seeds: range, digest: str, part: float, draw: ScanOf = scan_of) -> Iterator[LookOrder]:
         """Yield the scans of some patients. digest: of the engine; part: of its threshold."""
         for seed in seeds:
             kept = self.run / "found" / f"{digest[:16]}-{seed}.npz"
             yield LookOrder(seed=seed, engine=self.engine, digest=digest, part=part, kept=kept, scan_of=draw)
-
-
-def _free(seeds: range) -> range:
-    refuse_reserved(seeds)
-    return seeds

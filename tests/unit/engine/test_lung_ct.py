@@ -84,6 +84,11 @@ def test_it_says_what_it_gives(package):
         "cavity",
     ]
     assert {one.attribute.meaning for one in types} == {"Composition"}
+    known = {one.type.code for one in types if one.type.scheme == "RADELEMENT"}
+    assert known == {
+        "RDE1301.0",
+        "RDE1301.1",
+    }  # what could be read at its source; the others are the node's own
 
 
 def test_its_card_names_the_weights_the_use_and_the_licences(package):
