@@ -2244,6 +2244,12 @@ NORMALS_TOO_FEW = _row(
     "In {found} of the drawn normal chests lungs were found, and at least {least} are needed.",
     "Ask for more patients: --chests, --usual.",
 )
+UNDECIDED = _row(
+    "DN-7371",
+    "{what}: not determined, as {reason}.",
+    "Read the images as if the engine had not run: it has candidates, and cannot say whether they are anything.",
+    severity=Severity.WARNING,
+)
 FOREST_TOO_FEW = _row(
     "DN-7380",
     "There is too little to grow trees on: {nodules} candidates lie on a nodule, and of each kind {least} are needed.",

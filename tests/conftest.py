@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import logging
 import os
@@ -133,10 +134,18 @@ def real_data() -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def small_phantom(tmp_path_factory: pytest.TempPathFactory) -> DemoStudy:
-    """The small thorax phantom (112 slices of 2.5 mm) as a CT study with its truth."""
+    """The small thorax phantom (112 slices of 2.5 mm) as a CT study with its truth.
+
+    One worker makes it, and all read it: nobody may write to its files.
+    """
     from dicomnode.phantom import demo_study
 
-    return demo_study(tmp_path_factory.mktemp("phantom"), size="small")
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "small-phantom"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return demo_study(folder, size="small")
 
 
 @pytest.fixture(scope="session")
@@ -146,10 +155,11 @@ def lungs_engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     shipped = (shipped_engines_dir() / "lung-ct" / "engine.toml").read_text(encoding="utf-8")
     tables = re.split(r"(?m)^(?=\[\[)", shipped)
-    others = ("nodules", 'segment = "nodule', '"types"')
+    others = ("nodules", 'segment = "nodule', '"types"', '"lung-masks')
     kept = [table for table in tables if not any(word in table for word in others)]
     folder = tmp_path_factory.mktemp("engines") / "lungs"
     folder.mkdir()
     text = "".join(kept).replace('name = "lung-ct"', 'name = "lungs"', 1)
+    text = text.replace('step = "lungs_compared"', 'step = "lungs"')
     (folder / "engine.toml").write_text(text, encoding="utf-8")
     return folder

@@ -26,8 +26,15 @@ class Axes:
     short_lps_mm: tuple[PointLps, PointLps]
 
 
+def plane_of_slices(grid: Grid) -> str:
+    """Name the plane of the patient that the slices lie in, or nearest to: "axial", "coronal", "sagittal"."""
+    return ("sagittal", "coronal", "axial")[int(np.abs(grid.normal_lps).argmax())]
+
+
 def axes_of(mask: Mask, grid: Grid) -> Axes:
     """Measure on the slice of the largest area; of equal ones, the first.
+
+    A report draws them on an image of the series: where that is not axial, they are none of an axial slice.
 
     The outline runs through the midpoints of the faces between voxels inside and outside: through centres,
     a disc would measure one voxel too little, through corners up to 0.41 too much.

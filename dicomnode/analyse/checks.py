@@ -13,6 +13,7 @@ from dicomnode.analyse.algorithms import (
     Parameters,
 )
 from dicomnode.analyse.algorithms.cross_checked import SIDES
+from dicomnode.analyse.cubic import cubic_problems
 from dicomnode.analyse.preparations import check_packages
 from dicomnode.analyse.register import check_registers
 from dicomnode.engine import EnginePackage, Manifest, StepSpec
@@ -35,13 +36,13 @@ def check_package(package: EnginePackage) -> None:
         if step.network is not None:
             problems.extend(_window_problems(step))
         elif step.algorithm in ROW_ALGORITHMS:
-            problems.extend(_row_problems(step, package.manifest.name))
+            problems.extend(_row_problems(step, package.manifest))
         elif step.algorithm in CROSS_CHECKS:
             problems.extend(_cross_check_problems(step, package.manifest))
         elif step.algorithm in ALGORITHMS:
             problems.extend(_anatomy_problems(step, package.manifest))
         elif step.algorithm in LESION_ALGORITHMS:
-            problems.extend(_lesion_problems(step))
+            problems.extend(_lesion_problems(step, package.manifest))
         else:
             known = ", ".join((*ALGORITHMS, *CROSS_CHECKS, *LESION_ALGORITHMS, *ROW_ALGORITHMS))
             problems.append(f"step {step.name}: algorithm is one of {known}")
@@ -66,7 +67,7 @@ def _window_problems(step: StepSpec) -> list[str]:
     return problems
 
 
-def _row_problems(step: StepSpec, engine: str) -> list[str]:
+def _row_problems(step: StepSpec, manifest: Manifest) -> list[str]:
     """Find what is wrong with a step that gives a row of numbers. Raises NodeError(PREPARATION_NEEDS)."""
     algorithm = ROW_ALGORITHMS[step.algorithm or ""]
     problems = _parameter_problems(step, algorithm.parameters)
@@ -79,9 +80,14 @@ def _row_problems(step: StepSpec, engine: str) -> list[str]:
             problems.append(f"step {step.name}: {algorithm.name} gives no {name}. {hint}")
     if len(set(names)) < len(names):
         problems.append(f"step {step.name}: each of [step.features] names stands there once")
+    for name in algorithm.chosen(names):
+        if name in algorithm.in_voxels:
+            problems.extend(cubic_problems(step, name, manifest))
     missing = algorithm.needs(names)
     if missing is not None and find_spec(missing) is None:
-        raise NodeError(PREPARATION_NEEDS, engine=engine, steps=algorithm.name, packages="scikit-image")
+        raise NodeError(
+            PREPARATION_NEEDS, engine=manifest.name, steps=algorithm.name, packages="scikit-image"
+        )
     return problems
 
 
@@ -114,9 +120,11 @@ def _cross_check_problems(step: StepSpec, manifest: Manifest) -> list[str]:
     return problems
 
 
-def _lesion_problems(step: StepSpec) -> list[str]:
+def _lesion_problems(step: StepSpec, manifest: Manifest) -> list[str]:
     algorithm = LESION_ALGORITHMS[step.algorithm or ""]
     problems = _parameter_problems(step, algorithm.parameters)
+    if algorithm.cubic:
+        problems.extend(cubic_problems(step, algorithm.name, manifest))
     if step.interpret != "lesions":
         problems.append(f'step {step.name}: {algorithm.name} gives lesions: interpret = "lesions"')
     return problems

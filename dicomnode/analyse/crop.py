@@ -22,7 +22,8 @@ def crop_around(target: Grid, mask: Bool, grid: Grid, crop: Crop) -> Box | None:
 def seen_by_network(image: Prepared, box: Box, crop: Crop, window: Window) -> Prepared:
     """Return what a network sees of `box`, which lies within the image: padded at the end as `padded_shape`.
 
-    Where it is padded there is `crop.pad` and not what the image shows beyond the box. Returns float32
+    Where it is padded there is `crop.pad` and not what the image shows beyond the box; see `crop_of` of
+    `networks` for what an earlier step found. Returns float32
     (k, j, i), contiguous; its grid goes on over what is padded.
     """
     here = cut_out(image, box, crop.pad)

@@ -18,8 +18,9 @@ from dicomnode.analyse.grids import Box, cropped
 from dicomnode.analyse.interpret import FoundBox, Point, Region
 from dicomnode.analyse.radiomics import TooLittleError, around_lesion
 from dicomnode.analyse.steps import Chain, Piece, Result
+from dicomnode.analyse.unanswered import unanswered
 from dicomnode.engine import StepSpec
-from dicomnode.values import Float64, Grid, Mask, Remark, RemarkKind, no_progress
+from dicomnode.values import Float64, Grid, Mask, no_progress
 
 Lesion = Piece | Point | FoundBox
 Run = Callable[[Chain, StepSpec], Result]
@@ -53,7 +54,7 @@ def run_each(chain: Chain, step: StepSpec, run: Run) -> Result:
                 reasons.append(result.unseen)
         chain.progress(STAGE, number, len(lesions))
     _put_back(chain, name, with_lesions(found, told))
-    return Result(label=label, remarks=_unanswered(step, reasons, len(lesions)))
+    return Result(label=label, remarks=unanswered(chain.package.manifest, step, reasons, len(lesions)))
 
 
 def lesions_of(result: Result) -> tuple[Lesion, ...]:
@@ -155,13 +156,6 @@ def _put_back(chain: Chain, name: str, result: Result) -> None:
     base, _, head = name.partition("/")
     whole = chain.results[base]
     chain.results[base] = replace(whole, heads={**whole.heads, head: result}) if head else result
-
-
-def _unanswered(step: StepSpec, reasons: Sequence[str], count: int) -> tuple[Remark, ...]:
-    if not reasons:
-        return ()
-    text = f"{step.name}: {len(reasons)} of {count} candidates have no answer, such as: {reasons[0]}."
-    return (Remark(kind=RemarkKind.LIMIT, text=text),)
 
 
 def _untimed(part: str) -> None:

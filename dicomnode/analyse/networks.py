@@ -135,8 +135,11 @@ def _gather(chain: Chain, step: StepSpec, session: Session, box: Box) -> Meal | 
         by_source = [images_of(chain, source) for source in feed.of]
         if not all(by_source):
             return None
-        images = [image for of_source in by_source for image in of_source]
-        patches = [seen_by_network(image, box, crop, step.window) for image in images]
+        patches = [
+            seen_by_network(image, box, crop_of(chain, source, crop), step.window)
+            for source, images in zip(feed.of, by_source, strict=True)
+            for image in images
+        ]
         voxels = [np.asarray(patch.voxels, np.float32) for patch in patches]
         stacked = np.stack(voxels) if len(voxels) > 1 else voxels[0][np.newaxis]
         channels[name] = with_neighbours(stacked, 2 * feed.neighbours + 1) if feed.neighbours else stacked
@@ -168,6 +171,18 @@ def images_of(chain: Chain, source: str) -> list[Prepared]:
     return []
 
 
+def crop_of(chain: Chain, source: str, crop: Crop) -> Crop:
+    """Return a crop for what a source gives: where a box is padded, no earlier step found anything (0).
+
+    Images, also those that an earlier step made, are in the unit of `pad`.
+    """
+    if chain.channels(source):
+        return crop
+    name, _, head = source.partition("/")
+    is_image = chain.package.manifest.step_named(name).head_named(head).interpret == "image"
+    return crop if is_image else replace(crop, pad=0.0)
+
+
 def _on_grid(image: Prepared, grid: Grid, chain: Chain) -> Prepared:
     if image.grid.same_as(grid):
         return image
@@ -181,7 +196,7 @@ def _infer(
     chain: Chain, step: StepSpec, session: Session, meal: Meal
 ) -> tuple[dict[str, Float32], tuple[Pass, ...]]:
     """Run the network over the box; return what lies on a grid, and all outputs of each run where needed."""
-    if step.window.whole or not meal.channels:
+    if (step.window.whole and not step.window.mirror) or not meal.channels:
         chain.progress(STAGE, 0, 1)
         once = _once(session, meal)
         chain.progress(STAGE, 1, 1)

@@ -8,6 +8,7 @@ from functools import reduce
 from typing import Final
 
 from dicomnode.analyse.acquisition import acquisition_of, low_attenuation_refused
+from dicomnode.analyse.axes import plane_of_slices
 from dicomnode.analyse.each import Lesion
 from dicomnode.analyse.interpret import FoundBox, Point
 from dicomnode.analyse.lesion_answers import Answers, Found
@@ -16,6 +17,7 @@ from dicomnode.analyse.occasion import Occasion
 from dicomnode.analyse.place import Organ
 from dicomnode.analyse.steps import Piece, Result
 from dicomnode.engine import Manifest, OutputSpec
+from dicomnode.faults import UNDECIDED
 from dicomnode.values import (
     FindingKind,
     Mask,
@@ -84,6 +86,8 @@ def place(
         remarks.extend(desk.remarks)
         if not pieces and not boxes:
             remarks.extend(_none_found(output, result))
+    if plane is None:
+        remarks.extend(_other_plane(segments, volume))
     return Placed(segments=tuple(segments), regions=tuple(regions), remarks=tuple(remarks))
 
 
@@ -236,16 +240,17 @@ def _none_found(output: OutputSpec, result: Result) -> list[Remark]:
     if result.points or result.parts:
         return []
     meaning = output.concept.meaning
-    text = f"{meaning}: {result.none_found[0].lower()}{result.none_found[1:]}"
+    text, code = f"{meaning}: {result.none_found[0].lower()}{result.none_found[1:]}", None
     if result.unseen is not None:
         text = f"{meaning}: not looked for, as {result.unseen}."
     elif result.undecided is not None:
-        text = f"{meaning}: not determined, as {result.undecided}."
+        text, code = UNDECIDED.text(what=meaning, reason=result.undecided), UNDECIDED.code
     known = result.unseen is None and result.undecided is None
     return [
         Remark(
             kind=RemarkKind.NO_FINDING if known else RemarkKind.NOT_ANALYSED,
             text=text,
+            code=code,
             type=output.concept,
             site=output.site.coded if output.site else None,
         )
@@ -259,6 +264,15 @@ def _organ(manifest: Manifest, output: OutputSpec, results: Mapping[str, Result]
         return None
     around = results[crop.of]
     return Organ(around.region, around.parts) if around.region is not None and around.parts else None
+
+
+def _other_plane(segments: Sequence[Segment], volume: Volume) -> list[Remark]:
+    """Say that axes were measured in another plane than the axial one, which guidelines go by."""
+    plane = plane_of_slices(volume.grid)
+    if plane == "axial" or all(one.long_axis_lps_mm is None for one in segments):
+        return []
+    text = f"Long and short axes are measured on the {plane} slices of this series, not on axial ones."
+    return [Remark(kind=RemarkKind.LIMIT, text=text)]
 
 
 def _not_in_mm(manifest: Manifest, plane: PicturePlane) -> tuple[frozenset[str], list[Remark]]:

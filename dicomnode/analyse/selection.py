@@ -19,7 +19,7 @@ from dicomnode.analyse.steps import Result
 from dicomnode.engine import Manifest, OutputSpec
 from dicomnode.engine.manifest.outputs import Score
 from dicomnode.faults import NETWORK_FAILED, NodeError
-from dicomnode.values import Grid, PointLps, Remark, RemarkKind
+from dicomnode.values import Grid, PointLps, Remark, RemarkKind, reaches
 
 _ALL: Final = 0.0  # from this score on all candidates are known
 
@@ -99,7 +99,7 @@ def _sorted(lesions: Sequence[Lesion], how: Score, manifest: Manifest) -> _Sorte
         here = replace(lesion, scored=True) if isinstance(lesion, Point) else lesion
         scored.append(replace(here, score=score))
     scored.sort(key=lambda one: -(one.score or 0.0))
-    above = sum((one.score or 0.0) >= how.threshold for one in scored)
+    above = sum(reaches(one.score or 0.0, how.threshold) for one in scored)
     count = min(above, how.at_most)
     return _Sorted(
         reported=scored[:count],

@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import sys
 import traceback
+from copy import copy
+from functools import cache
 from typing import Annotated, Any, cast
 
 import typer
@@ -153,8 +155,25 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(EXIT_FAILED)
 
 
+@cache
+def _command(first: str) -> Any:
+    """Give the command; where a verb is the first word, with that verb alone.
+
+    To read the signatures of all verbs takes as long as what most of them do.
+    """
+    one = copy(app)
+    one.registered_commands = [
+        info
+        for info in app.registered_commands
+        if first in (info.name, getattr(info.callback, "__name__", ""))
+    ]
+    one.registered_groups = [info for info in app.registered_groups if info.name == first]
+    known = one.registered_commands or one.registered_groups
+    return typer.main.get_command(one if known else app)
+
+
 def _run(arguments: list[str], *, as_json: bool) -> int:
-    command: Any = typer.main.get_command(app)
+    command = _command(next(iter(arguments), ""))
     try:
         result = command.main(args=arguments, prog_name="dicomnode", standalone_mode=False)
     except _USAGE_ERROR as error:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -192,6 +191,8 @@ def _study(volumes: Mapping[str, Volume | Picture], name: str) -> dict[str, Any]
 
 
 def _machine(threads: int) -> dict[str, Any]:
+    from importlib import metadata
+
     from dicomnode.device import cpu_device
 
     cpu = cpu_device(threads)

@@ -1,4 +1,4 @@
-"""What the tasks of `dicomnode train` share whose patients are drawn: options, an order, what is told."""
+"""What the tasks of `dicomnode train` share whose patients are drawn: an order, and what is told."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
-
-import typer
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from dicomnode.cli.options import threads as usable_threads
 from dicomnode.cli.output import console, print_json, print_table
@@ -23,25 +21,6 @@ if TYPE_CHECKING:
     from dicomnode.learn.drawn.state import Learned, Row, Watch
     from dicomnode.learn.planted.figures import Table
     from dicomnode.values import Progress, Refusal
-
-BackgroundsOption = Annotated[
-    Path | None,
-    typer.Option("--backgrounds", metavar="DIR", help="Real chest CTs as texture.", exists=True),
-]
-WorldsOption = Annotated[int, typer.Option("--worlds", help="Drawn patients to learn from.")]
-JudgedOption = Annotated[
-    int, typer.Option("--judged", help="Drawn patients to set the threshold on, and as many to judge on.")
-]
-StepsOption = Annotated[int, typer.Option("--steps", help="Steps of the training.")]
-MinutesOption = Annotated[
-    float | None,
-    typer.Option("--minutes", help="Stop learning once so many are over; --resume goes on.", min=0.0),
-]
-DrawnOption = Annotated[int, typer.Option("--seed", help="Seed of all that is drawn.")]
-WorkersOption = Annotated[int, typer.Option("--workers", help="Processes that draw, each a core; 0: none.")]
-ThreadsOption = Annotated[
-    int, typer.Option("--threads", help="Threads of the CPU; with 1 it repeats to the last bit, 0: all.")
-]
 
 _LONGEST_NAME: Final = 64
 _SECONDS: Final = 60.0
@@ -67,15 +46,15 @@ def start(out: Path, *, replace: bool, resume: bool) -> None:
     require_writable(out.parent)
 
 
-def order_of(form: type[Ordered], given: Mapping[str, Any], title: str, others: Sequence[str]) -> Ordered:
-    """Return what was asked for; NodeError(USAGE). others: options beside those that every task has."""
+def order_of(form: type[Ordered], given: Mapping[str, Any], title: str) -> Ordered:
+    """Return what was asked for; NodeError(USAGE). title: of the engine, where none was given."""
     from dicomnode.device import cpu_device
 
     out: Path = given["out"]
     threads = given.get("threads", 1)
     if threads < 0:
         raise NodeError(USAGE, problem=f"--threads {threads} cannot be: it is 0 or more")
-    usual = ("seed", "version", "resume", "replace", "workers", "device")
+    names = {"seed", "version", "resume", "replace", "workers", "device", *form.asked}
     try:
         return form(
             out=out,
@@ -84,7 +63,7 @@ def order_of(form: type[Ordered], given: Mapping[str, Any], title: str, others: 
             made_at=datetime.now(UTC),
             threads=threads or usable_threads(),
             machine=cpu_device().name,
-            **{name: given[name] for name in (*usual, *others) if name in given},
+            **{name: given[name] for name in names & given.keys()},
         )
     except ValueError as error:
         raise NodeError(USAGE, problem=str(error).replace("Order.", "--")) from error
@@ -137,18 +116,25 @@ def figure(interval: Interval) -> dict[str, Any]:
     return {"value": interval.figure.value, "low": interval.low, "high": interval.high}
 
 
-def course_document(
-    task: str, order: DrawnOrder, learned: Learned, digest: str | None, asked: Sequence[str]
-) -> dict[str, Any]:
-    """Return what `--json` prints of any training of a network. digest: None where it was stopped."""
+def made_document(order: DrawnOrder, digest: str | None, names: Sequence[str]) -> dict[str, Any]:
+    """Return what `--json` prints of any training. digest: None where it was stopped; names: of options."""
     return {
         "schema": 1,
-        "task": task,
+        "task": order.task,
         "folder": None if digest is None else str(order.out),
         "digest": digest,
         "run": str(order.run),
         "seed": order.seed,
-        **{name: getattr(order, name) for name in asked},
+        **{name: getattr(order, name) for name in names},
+    }
+
+
+def course_document(
+    order: DrawnOrder, learned: Learned, digest: str | None, names: Sequence[str]
+) -> dict[str, Any]:
+    """Return what `--json` prints of any training of a network, as `made_document`."""
+    return {
+        **made_document(order, digest, names),
         "step": learned.step,
         "stopped": learned.stopped,
         "lost": dict(learned.rows[-1].lost) if learned.rows else None,
@@ -169,24 +155,32 @@ def nodule_document(table: Table) -> dict[str, Any]:
         "scans": table.scans,
         "nodules": table.nodules,
         "threshold": table.threshold,
-        "lines": [
-            {"name": one.name, "of": one.interval.figure.whole, **figure(one.interval)} for one in table.lines
-        ],
+        "lines": figure_lines(table.lines),
         "froc": [{"false_alarms": rate, "sensitivity": found.value} for rate, found in table.rates],
     }
 
 
 def print_nodules(figures: Mapping[str, Any]) -> None:
     """Print the figures of nodules."""
-    rows = [(one["name"], one["of"], one["value"], one["low"], one["high"]) for one in figures["lines"]]
     title = f"On {figures['scans']} held-out phantoms, threshold {figures['threshold']:g}"
-    print_table(title, ("figure", "of", "value", "from", "to"), rows)
+    print_lines(title, figures["lines"])
     told = [(f"{one['false_alarms']:g}", one["sensitivity"]) for one in figures["froc"]]
     print_table("", ("false alarms a scan", "sensitivity"), told)
 
 
+def figure_lines(lines: Sequence[Any]) -> list[dict[str, Any]]:
+    """Return lines of a table, each a name and an interval, as `--json` has them."""
+    return [{"name": one.name, "of": one.interval.figure.whole, **figure(one.interval)} for one in lines]
+
+
+def print_lines(title: str, lines: Sequence[Mapping[str, Any]]) -> None:
+    """Print such lines."""
+    rows = [(one["name"], one["of"], one["value"], one["low"], one["high"]) for one in lines]
+    print_table(title, ("figure", "of", "value", "from", "to"), rows)
+
+
 def finish(document: Mapping[str, Any], show: Callable[[Mapping[str, Any]], None], *, as_json: bool) -> int:
-    """Print what came of a training, its figures by `show`; return the exit code."""
+    """Print what came of a training, by `show` its figures, or all if it has none; return the exit code."""
     left_out = document.get("left_out", ())
     stopped = document.get("stopped", False)
     if as_json:
@@ -201,6 +195,6 @@ def finish(document: Mapping[str, Any], show: Callable[[Mapping[str, Any]], None
             markup=False,
         )
         return EXIT_PARTLY
-    show(document["figures"])
+    show(document.get("figures", document))
     console.print(f"The engine is in {document['folder']}; card.md there tells more.", markup=False)
     return EXIT_PARTLY if left_out else EXIT_DONE

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from dicomnode.cli.output import JsonOption, bars
 from dicomnode.cli.train_drawn import (
-    DrawnOption,
-    JudgedOption,
-    ThreadsOption,
-    WorkersOption,
-    WorldsOption,
     finish,
+    made_document,
     nodule_document,
     order_of,
     print_nodules,
     start,
     watch_of,
+)
+from dicomnode.cli.train_drawn_options import (
+    DrawnOption,
+    HeldOutOption,
+    KeptOption,
+    ThreadsOption,
+    TreesOption,
+    WorkersOption,
+    WorldsOption,
 )
 from dicomnode.cli.train_options import OutOption, ReplaceOption, TitleOption, VersionOption
 
@@ -30,15 +34,9 @@ EPILOG: Final = (
     "EXIT STATUS: 0 trained, 1 it failed, or there was too little to learn from, 2 usage, or a folder that "
     "is taken, 11 the disk is full, 12 the forest cannot become an engine, or a package is not installed."
 )
-_ASKED: Final = ("worlds", "plantings", "judged", "trees")
 
 PlantingsOption = Annotated[
     int, typer.Option("--plantings", help="Sets of about twelve nodules that each of them is given in turn.")
-]
-TreesOption = Annotated[int, typer.Option("--trees", help="Trees of the forest.")]
-RunOption = Annotated[
-    Path | None,
-    typer.Option("--run", metavar="DIR", help="Where patients and rows are kept, and found again."),
 ]
 
 
@@ -46,10 +44,10 @@ def lung_forest(  # noqa: PLR0917  typer gives each by its name
     out: OutOption,
     worlds: WorldsOption = 60,
     plantings: PlantingsOption = 2,
-    judged: JudgedOption = 12,
+    judged: HeldOutOption = 12,
     trees: TreesOption = 100,
     seed: DrawnOption = 0,
-    run: RunOption = None,
+    run: KeptOption = None,
     replace: ReplaceOption = False,
     workers: WorkersOption = 0,
     threads: ThreadsOption = 1,
@@ -66,7 +64,7 @@ def lung_forest(  # noqa: PLR0917  typer gives each by its name
     start(out, replace=replace, resume=False)
     from dicomnode.learn.classical import ForestOrder, make_forest
 
-    order = order_of(ForestOrder, given, "Lungs and nodule candidates, by a forest", _ASKED)
+    order = order_of(ForestOrder, given, "Lungs and nodule candidates, by a forest")
     with bars(quiet=as_json) as progress:
         made = make_forest(order, watch_of(given, progress, 0))
     return finish(_document(made, order), print_nodules, as_json=as_json)
@@ -75,15 +73,7 @@ def lung_forest(  # noqa: PLR0917  typer gives each by its name
 def _document(made: MadeForest, order: ForestOrder) -> dict[str, Any]:
     """Return what `--json` prints."""
     return {
-        "schema": 1,
-        "task": "lung-forest",
-        "folder": str(order.out),
-        "digest": made.package.digest,
-        "run": str(order.run),
-        "seed": order.seed,
-        "worlds": order.worlds,
-        "plantings": order.plantings,
-        "trees": order.trees,
+        **made_document(order, made.package.digest, ("worlds", "plantings", "trees")),
         "nodules": int(made.lessons.nodule.sum()),
         "others": int((~made.lessons.nodule).sum()),
         "figures": nodule_document(made.table) | {"ceiling": made.candidates.ceiling.value},

@@ -9,14 +9,6 @@ import typer
 
 from dicomnode.cli.output import JsonOption, bars
 from dicomnode.cli.train_drawn import (
-    BackgroundsOption,
-    DrawnOption,
-    JudgedOption,
-    MinutesOption,
-    StepsOption,
-    ThreadsOption,
-    WorkersOption,
-    WorldsOption,
     course_document,
     finish,
     nodule_document,
@@ -25,6 +17,17 @@ from dicomnode.cli.train_drawn import (
     real_document,
     start,
     watch_of,
+)
+from dicomnode.cli.train_drawn_options import (
+    BackgroundsOption,
+    BatchOption,
+    DrawnOption,
+    HeldOutOption,
+    MinutesOption,
+    StepsOption,
+    ThreadsOption,
+    WorkersOption,
+    WorldsOption,
 )
 from dicomnode.cli.train_options import (
     DeviceOption,
@@ -45,7 +48,6 @@ EPILOG: Final = (
     "be planted into, 4 it was stopped by --minutes and goes on with --resume, or scans were left out, 11 "
     "the disk is full, 12 the network cannot become an engine, or torch is not installed."
 )
-_ASKED: Final = ("worlds", "judged", "steps", "batch", "backgrounds", "ignore", "mine")
 
 IgnoreOption = Annotated[
     Path | None,
@@ -56,7 +58,6 @@ IgnoreOption = Annotated[
         exists=True,
     ),
 ]
-BatchOption = Annotated[int, typer.Option("--batch", help="Patches a step.")]
 MineOption = Annotated[
     bool, typer.Option("--mine/--no-mine", help="Look for mistakes on the way, and learn from them.")
 ]
@@ -67,7 +68,7 @@ def lung_nodules(  # noqa: PLR0917  typer gives each by its name
     backgrounds: BackgroundsOption = None,
     ignore: IgnoreOption = None,
     worlds: WorldsOption = 80,
-    judged: JudgedOption = 12,
+    judged: HeldOutOption = 12,
     steps: StepsOption = 20_000,
     batch: BatchOption = 6,
     mine: MineOption = True,
@@ -97,7 +98,7 @@ def lung_nodules(  # noqa: PLR0917  typer gives each by its name
     if ignore is not None and backgrounds is None:
         problem = "--ignore tells what is in the scans of --backgrounds, and there are none"
         raise NodeError(USAGE, problem=problem)
-    order = order_of(Order, given, "Lungs and nodule candidates", _ASKED)
+    order = order_of(Order, given, "Lungs and nodule candidates")
     with bars(quiet=as_json) as progress:
         trained = train_lungs(order, watch_of(given, progress, order.steps, (order.batch, "patches")))
     return finish(_document(trained), print_nodules, as_json=as_json)
@@ -113,7 +114,7 @@ def _document(trained: Trained) -> dict[str, Any]:
         errors = None if found is None else {one: getattr(found, one) for one in _VOLUMES}
         figures = nodule_document(table) | {"volume_error_percent": errors}
     return {
-        **course_document("lung-nodules", trained.order, trained.learned, digest, ("steps", "worlds")),
+        **course_document(trained.order, trained.learned, digest, ("steps", "worlds")),
         **real_document(trained.real, trained.left_out),
         "figures": figures,
     }

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
 from dicomnode.cli.output import JsonOption, bars, console, print_table
 from dicomnode.cli.train_drawn import (
-    BackgroundsOption,
-    DrawnOption,
-    MinutesOption,
-    StepsOption,
-    ThreadsOption,
-    WorldsOption,
     course_document,
     figure,
     finish,
@@ -22,6 +16,16 @@ from dicomnode.cli.train_drawn import (
     real_document,
     start,
     watch_of,
+)
+from dicomnode.cli.train_drawn_options import (
+    BackgroundsOption,
+    BatchOption,
+    DrawnOption,
+    JudgedOption,
+    MinutesOption,
+    StepsOption,
+    ThreadsOption,
+    WorldsOption,
 )
 from dicomnode.cli.train_options import (
     DeviceOption,
@@ -41,10 +45,6 @@ EPILOG: Final = (
     "lungs that are sure, 4 it was stopped by --minutes and goes on with --resume, or scans were left out, "
     "11 the disk is full, 12 the network cannot become an engine, or torch is not installed."
 )
-_ASKED: Final = ("worlds", "judged", "steps", "batch", "backgrounds")
-
-JudgedOption = Annotated[int, typer.Option("--judged", help="Drawn patients to judge it on.")]
-BatchOption = Annotated[int, typer.Option("--batch", help="Scans a step.")]
 
 
 def lung_masks(  # noqa: PLR0917  typer gives each by its name
@@ -77,7 +77,7 @@ def lung_masks(  # noqa: PLR0917  typer gives each by its name
     from dicomnode.learn.lungs.making import train_lung_masks
     from dicomnode.learn.lungs.order import Order
 
-    order = order_of(Order, given, "Lungs, seen twice", _ASKED)
+    order = order_of(Order, given, "Lungs, seen twice")
     with bars(quiet=as_json) as progress:
         trained = train_lung_masks(order, watch_of(given, progress, order.steps))
     return finish(_document(trained), _print, as_json=as_json)
@@ -95,7 +95,7 @@ def _document(trained: Trained) -> dict[str, Any]:
             "without_lungs": {"images": len(table.nothing_ml), "most_ml": max(table.nothing_ml)},
         }
     return {
-        **course_document("lung-masks", trained.order, trained.learned, digest, ("steps", "worlds")),
+        **course_document(trained.order, trained.learned, digest, ("steps", "worlds")),
         **real_document(trained.real, trained.left_out),
         "figures": figures,
     }

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
 from dicomnode.cli.output import JsonOption, bars, console, print_table
-from dicomnode.cli.train_drawn import (
+from dicomnode.cli.train_drawn import figure, finish, made_document, order_of, start, watch_of
+from dicomnode.cli.train_drawn_options import (
+    CalibratedOption,
     DrawnOption,
+    JudgedOption,
+    KeptOption,
+    PatientsOption,
     ThreadsOption,
+    TreesOption,
     WorkersOption,
-    figure,
-    finish,
-    order_of,
-    start,
-    watch_of,
 )
 from dicomnode.cli.train_options import OutOption, ReplaceOption, TitleOption, VersionOption
 
@@ -28,19 +28,7 @@ EPILOG: Final = (
     "EXIT STATUS: 0 trained, 1 it failed, or there was too little to learn from, 2 usage, or a folder that "
     "is taken, 11 the disk is full, 12 a forest cannot become an engine, or a package is not installed."
 )
-_ASKED: Final = ("patients", "calibrated", "judged", "trees")
 _TITLE: Final = "Demonstration: patterns of the lungs, by forests"
-
-PatientsOption = Annotated[int, typer.Option("--patients", help="Drawn patients to learn from.")]
-CalibratedOption = Annotated[
-    int, typer.Option("--calibrated", help="Drawn patients to set probabilities and thresholds on.")
-]
-JudgedOption = Annotated[int, typer.Option("--judged", help="Drawn patients to judge on.")]
-TreesOption = Annotated[int, typer.Option("--trees", help="Trees of a forest.")]
-RunOption = Annotated[
-    Path | None,
-    typer.Option("--run", metavar="DIR", help="Where the numbers of each patient are kept, and found again."),
-]
 
 
 def lung_patterns(  # noqa: PLR0917  typer gives each by its name
@@ -50,7 +38,7 @@ def lung_patterns(  # noqa: PLR0917  typer gives each by its name
     judged: JudgedOption = 60,
     trees: TreesOption = 100,
     seed: DrawnOption = 0,
-    run: RunOption = None,
+    run: KeptOption = None,
     replace: ReplaceOption = False,
     workers: WorkersOption = 0,
     threads: ThreadsOption = 1,
@@ -68,7 +56,7 @@ def lung_patterns(  # noqa: PLR0917  typer gives each by its name
     start(out, replace=replace, resume=False)
     from dicomnode.learn.patterns import PatternsOrder, make_patterns
 
-    order = order_of(PatternsOrder, given, _TITLE, _ASKED)
+    order = order_of(PatternsOrder, given, _TITLE)
     with bars(quiet=as_json) as progress:
         made = make_patterns(order, watch_of(given, progress, 0))
     if made.left_out and not as_json:
@@ -79,14 +67,8 @@ def lung_patterns(  # noqa: PLR0917  typer gives each by its name
 def _document(made: MadePatterns, order: PatternsOrder) -> dict[str, Any]:
     """Return what `--json` prints."""
     return {
-        "schema": 1,
-        "task": "lung-patterns",
-        "folder": str(order.out),
-        "digest": made.package.digest,
-        "run": str(order.run),
+        **made_document(order, made.package.digest, order.asked),
         "table": str(order.table),
-        "seed": order.seed,
-        **{name: getattr(order, name) for name in _ASKED},
         "without_numbers": list(made.left_out),
         "figures": {
             "patients": made.forests[0].patients,

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from dicomnode.cli.output import JsonOption, bars, console, print_json, print_table
-from dicomnode.cli.train_drawn import DrawnOption, WorkersOption, start
+from dicomnode.cli.output import JsonOption, bars, console, print_table
+from dicomnode.cli.train_drawn import finish, made_document, order_of, start, watch_of
+from dicomnode.cli.train_drawn_options import DrawnOption, KeptOption, WorkersOption
 from dicomnode.cli.train_options import OutOption, ReplaceOption, TitleOption, VersionOption
-from dicomnode.faults import EXIT_DONE, USAGE, NodeError
+from dicomnode.faults import USAGE, NodeError
 
 if TYPE_CHECKING:
     from dicomnode.learn.normal_lungs import MadeNormal, NormalOrder
@@ -29,9 +30,6 @@ UsualOption = Annotated[
     int, typer.Option("--usual", help="Other such chests, which say how far normal scans reach.")
 ]
 PartsOption = Annotated[int, typer.Option("--parts", help="Gaussians of the mixture.")]
-RunOption = Annotated[
-    Path | None, typer.Option("--run", metavar="DIR", help="Where scans are kept, and found again.")
-]
 
 
 def lung_anomaly(  # noqa: PLR0917  typer gives each by its name
@@ -40,7 +38,7 @@ def lung_anomaly(  # noqa: PLR0917  typer gives each by its name
     usual: UsualOption = 12,
     parts: PartsOption = 16,
     seed: DrawnOption = 0,
-    run: RunOption = None,
+    run: KeptOption = None,
     replace: ReplaceOption = False,
     workers: WorkersOption = 0,
     title: TitleOption = None,
@@ -55,17 +53,12 @@ def lung_anomaly(  # noqa: PLR0917  typer gives each by its name
     """
     given = dict(locals())
     _start(out, title, replace=replace)
-    from dicomnode.learn.normal_lungs import make_normal
+    from dicomnode.learn.normal_lungs import NormalOrder, make_normal
 
-    order = _order(given)
+    order = order_of(NormalOrder, given, TITLE)
     with bars(quiet=as_json) as progress:
-        made = make_normal(order, progress)
-    document = _document(made, order)
-    if as_json:
-        print_json(document)
-    else:
-        _print(document)
-    return EXIT_DONE
+        made = make_normal(order, watch_of(given, progress, 0))
+    return finish(_document(made, order), _print, as_json=as_json)
 
 
 def _start(out: Path, title: str | None, *, replace: bool) -> None:
@@ -77,47 +70,19 @@ def _start(out: Path, title: str | None, *, replace: bool) -> None:
         raise NodeError(USAGE, problem=f'--title {title!r} does not begin with "{DEMONSTRATION}"')
 
 
-def _order(given: dict[str, Any]) -> NormalOrder:
-    from dicomnode.device import cpu_device
-    from dicomnode.learn.normal_lungs import NormalOrder
-
-    out: Path = given["out"]
-    asked = ("chests", "usual", "parts", "seed", "workers", "version")
-    try:
-        return NormalOrder(
-            out=out,
-            run=given["run"] or out.with_name(f"{out.name}.training"),
-            title=given["title"] or TITLE,
-            made_at=datetime.now(UTC),
-            machine=cpu_device().name,
-            **{name: given[name] for name in asked},
-        )
-    except ValueError as error:
-        raise NodeError(USAGE, problem=str(error).replace("NormalOrder.", "--")) from error
-
-
 def _document(made: MadeNormal, order: NormalOrder) -> dict[str, Any]:
     """Return what `--json` prints."""
     return {
-        "schema": 1,
-        "task": "lung-anomaly",
+        **made_document(order, made.package.digest, order.asked),
         "demonstration": made.package.manifest.demonstration,
-        "folder": str(order.out),
-        "digest": made.package.digest,
-        "run": str(order.run),
-        "seed": order.seed,
-        "chests": order.chests,
-        "usual": order.usual,
-        "parts": order.parts,
         "normal_scores": list(made.normals),
     }
 
 
-def _print(document: dict[str, Any]) -> None:
+def _print(document: Mapping[str, Any]) -> None:
     scores = document["normal_scores"]
     rows = [(len(scores), f"{scores[0]:.2f}", f"{scores[-1]:.2f}")]
     print_table("Scores of normal scans, each by the others", ("scans", "lowest", "highest"), rows)
-    console.print(f"The engine is in {document['folder']}; card.md there tells more.", markup=False)
     console.print(document["demonstration"], markup=False)
 
 

@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from dicomnode.cli.output import JsonOption, bars, print_table
-from dicomnode.cli.train_drawn import (
+from dicomnode.cli.train_drawn import course_document, figure, finish, order_of, start, watch_of
+from dicomnode.cli.train_drawn_options import (
+    BatchOption,
+    CalibratedOption,
     DrawnOption,
+    JudgedOption,
     MinutesOption,
+    PatientsOption,
     StepsOption,
     ThreadsOption,
-    course_document,
-    figure,
-    finish,
-    order_of,
-    start,
-    watch_of,
 )
 from dicomnode.cli.train_options import (
     OutOption,
@@ -38,16 +37,9 @@ EPILOG: Final = (
     "and goes on with --resume, 11 the disk is full, 12 the network cannot become an engine, or torch is not "
     "installed."
 )
-_ASKED: Final = ("patients", "calibrated", "judged", "films", "steps", "batch")
 _SHOWN: Final = ("area_under_the_roc_curve", "sensitivity", "specificity", "ece")
 
-PatientsOption = Annotated[int, typer.Option("--patients", help="Drawn patients to learn from.")]
-CalibratedOption = Annotated[
-    int, typer.Option("--calibrated", help="Drawn patients to fit probabilities to.")
-]
-JudgedOption = Annotated[int, typer.Option("--judged", help="Drawn patients to judge on.")]
 FilmsOption = Annotated[int, typer.Option("--films", help="Films of each patient of the last two.")]
-BatchOption = Annotated[int, typer.Option("--batch", help="Films a step.")]
 
 
 def view_check(  # noqa: PLR0917  typer gives each by its name
@@ -78,7 +70,7 @@ def view_check(  # noqa: PLR0917  typer gives each by its name
     from dicomnode.learn.views.making import train_views
     from dicomnode.learn.views.order import Order
 
-    order = order_of(Order, given, "View check of chest radiographs", _ASKED)
+    order = order_of(Order, given, "View check of chest radiographs")
     with bars(quiet=as_json) as progress:
         trained = train_views(order, watch_of(given, progress, order.steps, (order.batch, "films")))
     return finish(_document(trained), _print, as_json=as_json)
@@ -89,7 +81,7 @@ def _document(trained: Trained) -> dict[str, Any]:
     package, table = trained.package, trained.table
     digest = None if package is None else package.digest
     return {
-        **course_document("view-check", trained.order, trained.learned, digest, ("patients", "steps")),
+        **course_document(trained.order, trained.learned, digest, ("patients", "steps")),
         "temperatures": list(trained.temperatures),
         "figures": None if table is None else _figures(table),
     }

@@ -12,7 +12,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from dicomnode.engine.onnx_wire import LENGTH, UnsafeNetworkError, fields, spans, varint_bytes
+from dicomnode.engine.onnx_wire import (
+    LENGTH,
+    UnsafeNetworkError,
+    fields,
+    numbers_but,
+    spans,
+    varint_bytes,
+)
 
 __all__ = ["LARGEST_MESSAGE_BYTES", "UnsafeNetworkError", "check_onnx", "whole_onnx"]
 
@@ -34,6 +41,8 @@ _WAYS: Final[Mapping[str, Mapping[int, str]]] = {
     "TrainingInfo": {1: "Graph", 2: "Graph"},
     "Tensor": {},
 }
+# What lies between those ways and is no way
+_NUMBERS: Final = {kind: numbers_but(ways) for kind, ways in _WAYS.items()}
 _TENSOR_EXTERNAL_DATA: Final = 13
 _TENSOR_DATA_LOCATION: Final = 14
 _TENSOR_RAW_DATA: Final = 9
@@ -77,7 +86,7 @@ def _walk(message: memoryview, kind: str, depth: int, data: Mapping[str, bytes])
     if kind == "Tensor":
         _outside(message, data)
         return
-    for field, wire, value in fields(message):
+    for field, wire, value in fields(message, _NUMBERS[kind]):
         if field in _WAYS[kind]:
             _walk(_message(kind, field, wire, value, depth), _WAYS[kind][field], depth + 1, data)
 

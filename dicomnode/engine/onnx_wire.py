@@ -5,7 +5,8 @@ Nothing is believed: a length beyond the end, a number without end, an unknown w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from typing import Final
 
 # Wire types (protobuf encoding): numbers of 1 to 10 bytes, of 8 bytes, with a length, of 4 bytes
@@ -20,16 +21,38 @@ class UnsafeNetworkError(ValueError):
     """The file is not what may be given to a runtime; the text says why."""
 
 
-def fields(data: memoryview) -> Iterator[tuple[int, int, int | memoryview]]:
-    """Yield (field number, wire type, value) of one message; raise UnsafeNetworkError where it is broken."""
-    for field, wire, value, _ in spans(data):
+def fields(
+    data: memoryview, passed_over: re.Pattern[bytes] | None = None
+) -> Iterator[tuple[int, int, int | memoryview]]:
+    """Yield (field number, wire type, value) of one message; raise UnsafeNetworkError where it is broken.
+
+    passed_over: runs of fields that nobody asks for, see `numbers_but`.
+    """
+    for field, wire, value, _ in spans(data, passed_over):
         yield field, wire, value
 
 
-def spans(data: memoryview) -> Iterator[tuple[int, int, int | memoryview, int]]:
+def numbers_but(wanted: Collection[int]) -> re.Pattern[bytes]:
+    """Match a run of whole fields that are numbers, but of the fields wanted: a forest has half a million."""
+
+    def tags(wire: int) -> bytes:
+        found = bytes(n << 3 | wire for n in range(1, 16) if n not in wanted)  # those of one byte
+        return b"[%b]" % re.escape(found) if found else b"(?!)"
+
+    varints, fixed32, fixed64 = tags(VARINT), tags(FIXED32), tags(FIXED64)
+    number = b"[\x80-\xff]{0,%d}[\x00-\x7f]" % (_LONGEST_VARINT - 1)
+    return re.compile(b"(?:%b%b|%b.{4}|%b.{8})++" % (varints, number, fixed32, fixed64), re.DOTALL)
+
+
+def spans(
+    data: memoryview, passed_over: re.Pattern[bytes] | None = None
+) -> Iterator[tuple[int, int, int | memoryview, int]]:
     """Yield the same with the place where the field ends."""
     at = 0
     while at < len(data):
+        if passed_over is not None and (run := passed_over.match(data, at)):
+            at = run.end()
+            continue
         tag, at = varint(data, at)
         field, wire = tag >> 3, tag & 7
         value: int | memoryview
@@ -52,6 +75,8 @@ def spans(data: memoryview) -> Iterator[tuple[int, int, int | memoryview, int]]:
 
 def varint(data: memoryview, at: int) -> tuple[int, int]:
     """Return the number that begins at `at`, and the place behind it; raise UnsafeNetworkError."""
+    if at < len(data) and data[at] < 0x80:  # nearly all
+        return data[at], at + 1
     value = 0
     for count in range(_LONGEST_VARINT):
         if at + count >= len(data):

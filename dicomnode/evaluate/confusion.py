@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dicomnode.evaluate.cases import ScoredCases
+from dicomnode.values import least_reaching
 from dicomnode.values.geometry import read_only
 
 Counts = NDArray[np.int64]
@@ -86,7 +87,7 @@ def matrix_at(
     """
     if math.isnan(threshold):
         raise ValueError("a threshold is a number")
-    return _counted(cases.truth, cases.scores >= threshold, labels, labels[1])
+    return _counted(cases.truth, cases.scores >= least_reaching(threshold), labels, labels[1])
 
 
 def matrix_of_probabilities(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from dicomnode.evaluate.cases import ScoredCases
 from dicomnode.evaluate.figures import Figure, share
 from dicomnode.evaluate.scikit import need_scikit_learn
+from dicomnode.values import just_above
 from dicomnode.values.geometry import Float64, read_only
 
 Counts = NDArray[np.int64]
@@ -86,10 +87,13 @@ def roc_auc(cases: ScoredCases) -> Figure:
     why = cases.one_sided()
     if why:
         return Figure(name=ROC_AUC, value=None, reason=why)
-    need_scikit_learn("The area under a ROC curve")
-    from sklearn.metrics import roc_auc_score  # noqa: PLC0415 (of an extra)
-
-    return Figure(name=ROC_AUC, value=float(roc_auc_score(cases.truth, cases.scores)))
+    # Counted, thousands of times in a bootstrap: scikit-learn's takes some twenty times as long for the same
+    _, level = np.unique(cases.scores, return_inverse=True)
+    positive = np.bincount(level, weights=cases.truth)
+    negative = np.bincount(level) - positive
+    below = np.cumsum(negative) - negative
+    won = float(positive @ (below + negative / 2.0))
+    return Figure(name=ROC_AUC, value=won / (cases.positives * cases.negatives))
 
 
 def average_precision(cases: ScoredCases) -> Figure:
@@ -120,7 +124,7 @@ def roc_curve(cases: ScoredCases) -> RocCurve:
         # Rates are counts divided: back to the counts, which compare exactly
         found, false_alarms = true_rate * cases.positives, false_rate * cases.negatives
         thresholds = np.array(thresholds, dtype=np.float64)
-        thresholds[0] = np.nextafter(cases.scores.max(), np.inf)  # infinity has no place in JSON
+        thresholds[0] = just_above(float(cases.scores.max()))  # infinity has no place in JSON
     return RocCurve(
         thresholds=_kept(thresholds),
         found=_counts(found),

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from dicomnode.evaluate.figures import Figure, mean, share
 from dicomnode.evaluate.matching import KnownFinding, match_candidates
-from dicomnode.values import PointLps
+from dicomnode.values import PointLps, reaches
 from dicomnode.values.geometry import Float64, read_only
 
 RATES: Final = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -149,7 +149,7 @@ def false_alarms_at(studies: Sequence[StudyOutcome], threshold: float) -> Figure
     if not studies:
         return Figure(name=name, value=None, reason=NO_STUDIES)
     _must_be_a_number(threshold)
-    many = sum(score >= threshold for study in studies for score in study.false_alarms)
+    many = sum(reaches(score, threshold) for study in studies for score in study.false_alarms)
     return Figure(name=name, value=many / len(studies))
 
 
@@ -182,7 +182,7 @@ def _must_be_a_number(threshold: float) -> None:
 
 def _found(lesions: Sequence[KnownLesion], threshold: float, reason: str) -> Figure:
     _must_be_a_number(threshold)
-    hits = sum(one.score is not None and one.score >= threshold for one in lesions)
+    hits = sum(one.score is not None and reaches(one.score, threshold) for one in lesions)
     return share("sensitivity", hits, len(lesions), reason)
 
 

@@ -17,6 +17,7 @@ from dicomnode.evaluate.outcomes import (
     SegmentationResult,
     SegmentedCase,
 )
+from dicomnode.values import reaches
 
 MOST: Final = 8
 
@@ -66,8 +67,12 @@ def _outlined(one: SegmentedCase) -> WorstCase:
 
 
 def _detected(one: DetectedCase, threshold: float) -> WorstCase:
-    missed = [lesion for lesion in one.outcome.lesions if lesion.score is None or lesion.score < threshold]
-    alarms = sum(score >= threshold for score in one.outcome.false_alarms)
+    missed = [
+        lesion
+        for lesion in one.outcome.lesions
+        if lesion.score is None or not reaches(lesion.score, threshold)
+    ]
+    alarms = sum(reaches(score, threshold) for score in one.outcome.false_alarms)
     sizes = ", ".join(f"{lesion.diameter_mm:.1f} mm" for lesion in missed)
     told = f"missed {len(missed)} of {len(one.outcome.lesions)}{f' ({sizes})' if sizes else ''}"
     if not one.outcome.lesions:

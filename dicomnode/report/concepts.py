@@ -46,6 +46,7 @@ PARTLY_WITH_FINDINGS: Final = Code("111244", "DCM", "Not all algorithms succeede
 NONE_SUCCEEDED: Final = Code("111245", "DCM", "No algorithms succeeded; without findings")
 DETECTIONS: Final = Code("111064", "DCM", "Summary of Detections")
 SUCCEEDED: Final = Code("111222", "DCM", "Succeeded")  # CID 6042
+PARTIALLY_SUCCEEDED: Final = Code("111223", "DCM", "Partially Succeeded")
 NOT_ATTEMPTED: Final = Code("111225", "DCM", "Not Attempted")
 FAILED: Final = Code("111224", "DCM", "Failed")
 
@@ -111,7 +112,9 @@ def concept_of_class(of: Code, *, calibrated: bool) -> Code:
     DICOM has one code for any probability (122157), and no place below a number for what it is one of.
     """
     word = "Probability" if calibrated else "Score"
-    value = of.value if len(of.value) < _CODE_VALUE_MAX else sha256(of.value.encode()).hexdigest()
+    value = of.value
+    if of.scheme != "SCT" or len(value) >= _CODE_VALUE_MAX:  # two schemes may have equal values
+        value = sha256(f"{of.scheme}\n{of.value}".encode()).hexdigest()
     meaning = f"{word} of {of.meaning[:1].lower()}{of.meaning[1:]}"
     return Code(f"{word[0]}{value}"[:_CODE_VALUE_MAX], "99DICOMNODE", meaning[:_CODE_MEANING_MAX])
 

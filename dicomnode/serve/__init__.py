@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from dicomnode.values.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from dicomnode.serve.analysing.analysis import Occasion, decoder_limits
+    from dicomnode.serve.analysing.occasion import Occasion
     from dicomnode.serve.logs import set_up_logging
     from dicomnode.serve.naming import engine_of
     from dicomnode.serve.once.answering import Answering, AnsweringPlan
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from dicomnode.serve.once.trial import EngineResult, FolderWalk, StudyWalk, VolumeSummary, WalkPlan, walk
     from dicomnode.serve.process.notify import Notifier
     from dicomnode.serve.supervisor import Supervisor
+    from dicomnode.serve.work.decoding import decoder_limits
 
 _HOMES = {
-    "analysing.analysis": ("Occasion", "decoder_limits"),
+    "analysing.occasion": ("Occasion",),
     "once.answering": ("Answering", "AnsweringPlan"),
     "once.benching": ("measure_in_child", "volumes_for"),
     "once.kept": ("KeptResult", "kept_results"),
@@ -28,6 +29,7 @@ _HOMES = {
     "naming": ("engine_of",),
     "process.notify": ("Notifier",),
     "supervisor": ("Supervisor",),
+    "work.decoding": ("decoder_limits",),
     "once.trial": ("EngineResult", "FolderWalk", "StudyWalk", "VolumeSummary", "WalkPlan", "walk"),
 }
 

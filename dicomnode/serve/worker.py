@@ -11,11 +11,13 @@ from dicomnode.faults import BUG, DEVICE_OUT, NodeError
 from dicomnode.journal import Event, Journal, Maker, Overtaken, TaskKind, TaskRecord
 from dicomnode.serve.analysing.again import FINDINGS_OF, findings_again
 from dicomnode.serve.analysing.ahead import AheadOfAnalysis
-from dicomnode.serve.analysing.analysis import Beside, Occasion, analyse_stack, decoder_limits, not_analysed
+from dicomnode.serve.analysing.analysis import Beside, analyse_stack
 from dicomnode.serve.analysing.building import PlanBuilding
 from dicomnode.serve.analysing.chosen import stacks_of
 from dicomnode.serve.analysing.engines import Engines, end_if_broken
+from dicomnode.serve.analysing.occasion import Occasion
 from dicomnode.serve.analysing.patient import check_reportable
+from dicomnode.serve.analysing.unanswered import not_analysed
 from dicomnode.serve.asking.given_priors import priors_of
 from dicomnode.serve.deciding.incomplete import remarked
 from dicomnode.serve.deciding.plan import refusal_of, report_tasks
@@ -26,6 +28,7 @@ from dicomnode.serve.process.heart import Heart
 from dicomnode.serve.process.line import Beat
 from dicomnode.serve.process.place import OUT_BECAUSE
 from dicomnode.serve.work.clerk import Clerk, Post, owner_name
+from dicomnode.serve.work.decoding import decoder_limits
 from dicomnode.serve.work.pulse import Pulse
 from dicomnode.settings import Settings
 from dicomnode.store import Store, read_provenance

@@ -14,6 +14,7 @@ import types
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -30,6 +31,7 @@ class _Wrong(Enum):
 
 
 _WRONG: Final = _Wrong.VALUE
+_hints: Final = cache(get_type_hints)  # reading them takes longer than reading a table
 
 _SCALAR_WORDS: Final[Mapping[Any, str]] = {
     str: "text in quotes",
@@ -76,7 +78,7 @@ class _Reading:
 
     def table(self, cls: type[_T], table: Mapping[str, Any], where: str) -> _T | None:
         """Read all keys of a table; those that are wrong take their default."""
-        hints = get_type_hints(cls)
+        hints = _hints(cast("Any", cls))
         known = {entry.name: entry for entry in fields(cast("Any", cls))}
         values: dict[str, Any] = {}
         complete = True

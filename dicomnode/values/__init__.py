@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     )
     from dicomnode.values.picture import Picture, PicturePlane, Pixels
     from dicomnode.values.progress import Progress, no_progress
+    from dicomnode.values.reaching import just_above, least_reaching, reaches
     from dicomnode.values.study import FACT_TAGS, Fact, Refusal, SeriesFacts, SetAside, Verdict
     from dicomnode.values.texts import is_text
     from dicomnode.values.uids import derive_uid, is_valid_uid
@@ -107,6 +108,7 @@ _HOMES = {
     "numbers": ("ClassProbability", "DerivedImage", "FeatureVector", "FrameScore", "ScalarMap"),
     "picture": ("Picture", "PicturePlane", "Pixels"),
     "progress": ("Progress", "no_progress"),
+    "reaching": ("just_above", "least_reaching", "reaches"),
     "study": (
         "FACT_TAGS",
         "Fact",
@@ -184,9 +186,12 @@ __all__ = [
     "derive_uid",
     "is_text",
     "is_valid_uid",
+    "just_above",
+    "least_reaching",
     "no_progress",
     "outer_box_lps_mm",
     "plain_classes",
+    "reaches",
     "told_attributes",
 ]
 

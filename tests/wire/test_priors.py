@@ -19,7 +19,8 @@ from dicomnode.assemble import read_studies
 from dicomnode.engine import EnginePackage, load_package
 from dicomnode.faults import FETCHED_AS_PRIOR, NO_PRIOR
 from dicomnode.journal import Journal, StudyState, TaskKind, TaskRecord, TaskState
-from dicomnode.serve.analysing.analysis import Beside, Occasion, analyse_stack
+from dicomnode.serve.analysing.analysis import Beside, analyse_stack
+from dicomnode.serve.analysing.occasion import Occasion
 from dicomnode.serve.asking.given_priors import priors_of
 from dicomnode.serve.asking.priors import PriorClerk
 from dicomnode.serve.intake.ingest import ingest

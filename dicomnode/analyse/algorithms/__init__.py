@@ -19,7 +19,7 @@ from dicomnode.analyse.algorithms.contract import (
     RowAlgorithm,
     Side,
 )
-from dicomnode.analyse.algorithms.cross_checked import LUNGS_CHECKED, CrossCheck, Second
+from dicomnode.analyse.algorithms.cross_checked import LUNGS_CHECKED, LUNGS_COMPARED, CrossCheck, Second
 from dicomnode.analyse.algorithms.lung_profile import LUNG_PROFILE
 from dicomnode.analyse.algorithms.lungs import LUNGS
 from dicomnode.analyse.algorithms.radiomics import RADIOMICS
@@ -34,7 +34,7 @@ LESION_ALGORITHMS: Final[Mapping[str, LesionAlgorithm]] = MappingProxyType(
     {algorithm.name: algorithm for algorithm in (BLOBS,)}
 )
 CROSS_CHECKS: Final[Mapping[str, CrossCheck]] = MappingProxyType(
-    {algorithm.name: algorithm for algorithm in (LUNGS_CHECKED,)}
+    {algorithm.name: algorithm for algorithm in (LUNGS_CHECKED, LUNGS_COMPARED)}
 )
 
 __all__ = [

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from dicomnode.analyse.algorithms.contract import Side
+from dicomnode.analyse.algorithms.cut_off import open_sides
 from dicomnode.analyse.grids import Bool, Float32
 
 _ROOM_HU: Final = -950.0  # lung is denser, also where the images cut through it
@@ -22,16 +23,17 @@ class Across:
     """The body along i, which runs to the patient's left: its middle, an index, and its width, in voxels.
 
     goes_on: the side on which most of it lies beyond the images, as in a field of view around one lung; None
-    where both sides are seen, or as little of both.
+    where both sides are seen, or as little of both. open_sides: where the edge of the images lies in a lung.
     """
 
     middle_i: float
     width: float
     goes_on: Side | None = None
+    open_sides: tuple[Side, ...] = ()
 
 
-def across_of(hu: Float32, body: Bool, start: int = 0) -> Across:
-    """Tell where `body` (bool, k j i, some of it set) lies in the images `hu`. start: of index 0."""
+def across_of(hu: Float32, body: Bool, mm: float) -> Across:
+    """Tell where `body` (bool, k j i, some of it set) lies in the images `hu`."""
     sections = np.count_nonzero(body, axis=(0, 1))
     columns = np.flatnonzero(sections)
     right, left = (
@@ -40,5 +42,8 @@ def across_of(hu: Float32, body: Bool, start: int = 0) -> Across:
     side: Side = "right" if right > left else "left"
     much = max(right, left) >= max(_GOES_ON * int(sections.max()), _MORE * min(right, left))
     return Across(
-        middle_i=float(columns.mean()) - start, width=float(len(columns)), goes_on=side if much else None
+        middle_i=float(columns.mean()),
+        width=float(len(columns)),
+        goes_on=side if much else None,
+        open_sides=open_sides(hu, body, mm),
     )

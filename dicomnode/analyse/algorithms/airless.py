@@ -59,8 +59,9 @@ def airless_of(hu: Float32, box: Box, lungs: Mapping[str, Bool], middle_i: float
     few = (slice(None, None, _COARSER),) * 3
     dense = ~both[few] & (hu[box][few] > _DENSE_HU)
     return Airless(
-        wall_right_ml=_wall_ml(hu, box, both, (centre, -1), mm),
-        wall_left_ml=_wall_ml(hu, box, both, (centre, 1), mm),
+        # Of one lung in a field of view around it the middle is its own: on the other side is none to be met
+        wall_right_ml=_wall_ml(hu, box, both, (centre, -1), mm) if "right" in lungs else 0.0,
+        wall_left_ml=_wall_ml(hu, box, both, (centre, 1), mm) if "left" in lungs else 0.0,
         uneven_ml=_uneven_ml(lungs["right"], lungs["left"], mm) if len(lungs) == 2 else 0.0,
         within_ml=max(_within_ml(mask[few], dense, _COARSER * mm) for mask in lungs.values()),
     )

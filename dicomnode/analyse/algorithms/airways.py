@@ -13,7 +13,9 @@ from dicomnode.analyse.algorithms.shapes import components_of_slices, dilated
 from dicomnode.analyse.grids import Bool, Box, Float32
 
 _SPOT_BELOW_HU: Final = -900.0
-_SPOT_MM2: Final = (60.0, 700.0)  # cross-section of a trachea
+SPOT_MM2: Final = (60.0, 700.0)
+"""Least and largest cross-section of a trachea."""
+
 _ROUND: Final = 0.45  # area over that of the circle around it
 _MIDLINE_MM: Final = 40.0
 _UPPER_PART: Final = 0.5  # of the lungs' height in which the trachea is looked for
@@ -75,7 +77,7 @@ def _spots(plane: Bool, mm: float) -> list[tuple[float, float, float]]:
     for index, box in enumerate(ndimage.find_objects(labels, count), start=1):
         spot = labels[box] == index
         area = int(spot.sum())
-        if _SPOT_MM2[0] < area * mm * mm < _SPOT_MM2[1]:
+        if SPOT_MM2[0] < area * mm * mm < SPOT_MM2[1]:
             roundness = area / (np.pi / 4.0 * max(spot.shape) ** 2)
             if roundness > _ROUND:
                 j, i = np.argwhere(spot).mean(axis=0) + [part.start for part in box]

@@ -107,4 +107,5 @@ BLOBS: Final = LesionAlgorithm(
         }
     ),
     run=_run,
+    cubic=True,
 )

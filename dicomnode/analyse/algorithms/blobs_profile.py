@@ -241,4 +241,5 @@ BLOB_PROFILE: Final = RowAlgorithm(
     names=NAMES,
     run=_run,
     around_mm=50.0,  # the farthest ray of the largest blob, of 26 mm
+    in_voxels=("short_mean", "short_maximum"),
 )

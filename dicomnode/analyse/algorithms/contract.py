@@ -76,7 +76,8 @@ class RowAlgorithm:
     version: counted up whenever a number may change. parameters: as of `Algorithm`. names: all that it knows,
     in the order of a row. package: import name of what it needs beyond the node's own for names that begin
     with `needed_by`; "" of one that needs nothing. around_mm: how far from the box of a mask its numbers
-    look. run: image, mask on its grid, parameters, names → float64 (names,), or why not.
+    look. in_voxels: names of numbers that want about cubic voxels. run: image, mask on its grid, parameters,
+    names → float64 (names,), or why not.
     """
 
     name: str
@@ -87,6 +88,7 @@ class RowAlgorithm:
     package: str = ""
     needed_by: str = ""
     around_mm: float = 6.0
+    in_voxels: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -125,8 +127,9 @@ class Blob:
 class LesionAlgorithm:
     """A named, versioned algorithm that gives places where a lesion may be, the surest first.
 
-    version: counted up whenever a place or a voxel may change. unit, parameters: as of `Algorithm`. run:
-    image, where to look (bool on its grid), parameters, progress → blobs; none where there is nothing.
+    version: counted up whenever a place or a voxel may change. unit, parameters: as of `Algorithm`. cubic:
+    whether it counts in voxels, which must be about cubic. run: image, where to look (bool on its grid),
+    parameters, progress → blobs; none where there is nothing.
     """
 
     name: str
@@ -134,6 +137,7 @@ class LesionAlgorithm:
     unit: Code
     parameters: Parameters
     run: Callable[[Prepared, Bool, Parameters, Progress], tuple[Blob, ...]]
+    cubic: bool = False
 
     @property
     def label(self) -> str:

@@ -2,13 +2,15 @@
 
 Classical code has the finer border, and is blind where there is no air; a network that saw such lungs has the
 coarser border, and may see what is not there. So the border stays that of classical code, dense tissue that
-the network alone takes for lung comes in where it can be lung, and every larger difference is told.
+the network alone takes for lung comes in where it can be lung (`lungs_checked`), and every larger difference
+is told. `lungs_compared` only tells: no voxel changes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
@@ -16,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from dicomnode.analyse.algorithms.body import body_of
 from dicomnode.analyse.algorithms.contract import Anatomy, Parameters, Part, Side
-from dicomnode.analyse.algorithms.shapes import chosen, closed, components, dilated, eroded
+from dicomnode.analyse.algorithms.shapes import chosen, closed, components, dilated, eroded, filled_slices
 from dicomnode.analyse.grids import Bool, Float32, box_of, box_onto, cropped, sample
 from dicomnode.analyse.onto import onto
 from dicomnode.analyse.resample import Prepared
@@ -50,9 +53,10 @@ class Second:
 class Difference:
     """Between both ways of looking, of one side, in ml; borders are left out.
 
-    found_ml: by classical code. dense_ml: dense, lung by the network only, taken in; doubtful_ml: dense, and
-    left out, as it lies beside no lung. airy_ml: not dense, lung by the network only. unseen_ml: lung by
-    classical code only. swapped_ml: of this side by classical code, of the other one by the network.
+    found_ml: by classical code. dense_ml: dense, lung by the network only, taken in where that is wanted;
+    doubtful_ml: dense, and left out, as it lies beside no lung. airy_ml: not dense, lung by the network only.
+    unseen_ml: lung by classical code only. swapped_ml: of this side by classical code, of the other one by
+    the network.
     """
 
     side: Side
@@ -87,26 +91,33 @@ class CrossCheck:
 
 
 def _run(
-    image: Prepared, lungs: Anatomy, second: Second, parameters: Parameters, progress: Progress
+    image: Prepared,
+    lungs: Anatomy,
+    second: Second,
+    parameters: Parameters,
+    progress: Progress,
+    *,
+    takes_in: bool,
 ) -> Anatomy:
-    """Compare on the network's grid, take in what can be lung, and say what differs."""
+    """Compare on the network's grid, take in what can be lung where that is wanted, and say what differs."""
     seen: Sides = np.argmax(second.values, axis=0).astype(np.uint8)
     first = _sides_on(lungs, second.grid, progress)
     if np.count_nonzero(seen) < _NO_LUNG * np.count_nonzero(first):
         found_ml = np.count_nonzero(first) * second.grid.voxel_mm3 / 1000.0
         return Anatomy(grid=lungs.grid, parts=lungs.parts, remarks=(_remark(_none_text(found_ml)),))
     hu, shown = onto(image, second.grid, -1000.0, progress)
+    sure: Bool = np.asarray(second.values[0] > parameters["sure"], dtype=bool)
+    seen = plausible_of(seen, first, sure, body_of(hu, min(second.grid.spacing_kji_mm)))
     dense: Bool = (hu > _DENSE_HU) & shown
     agreed = agreement(first, seen, dense)
     if agreed < parameters["least_dice"]:
         return Anatomy(grid=lungs.grid, parts=lungs.parts, remarks=(_remark(_apart_text(agreed)),))
     taken, differences = compared(first, seen, dense, second.grid, parameters["taken_ml"])
-    parts = _with(lungs, taken, second.grid)
-    texts = [
-        text
-        for one in differences
-        for text in said_of(replace(one, dense_ml=_more_ml(lungs, parts, one.side)), parameters)
-    ]
+    parts = lungs.parts
+    if takes_in:
+        parts = _with(lungs, taken, second.grid)
+        differences = [replace(one, dense_ml=_more_ml(lungs, parts, one.side)) for one in differences]
+    texts = [text for one in differences for text in said_of(one, parameters, taken=takes_in)]
     return Anatomy(grid=lungs.grid, parts=parts, remarks=tuple(map(_remark, texts)))
 
 
@@ -129,6 +140,19 @@ def _sides_on(lungs: Anatomy, grid: Grid, progress: Progress) -> Sides:
     return sides
 
 
+def plausible_of(seen: Sides, first: Sides, sure: Bool, body: Bool) -> Sides:
+    """Return what of `seen` counts against `first`, what classical code saw; all (k, j, i).
+
+    Beside the body there is no lung: a table's foam is as dark. That some of `first` is no lung counts where
+    the network is `sure` (bool), and not in holes, which a slice of its lungs encloses: in the middle of a
+    dark lung a network of wide voxels hesitates, and nobody should have to read that.
+    """
+    there = np.where(body | (first > 0), seen, 0)
+    there = np.where((there == 0) & ~sure, first, there)
+    holes = filled_slices(there > 0) & (there == 0)
+    return np.where(holes, first, there).astype(np.uint8)
+
+
 def agreement(first: Sides, seen: Sides, dense: Bool) -> float:
     """Return the overlap (Dice) of both, side by side, where there is air: where classical code can see."""
     air = ~dense
@@ -139,7 +163,7 @@ def agreement(first: Sides, seen: Sides, dense: Bool) -> float:
 
 def compared(
     first: Sides, seen: Sides, dense: Bool, grid: Grid, taken_ml: float
-) -> tuple[Sides, tuple[Difference, ...]]:
+) -> tuple[Sides, list[Difference]]:
     """Return the side of what is to be taken in (0: nothing), and what differs on each side.
 
     first: by classical code; seen: by the network, both 0 or 1 + index in `SIDES`; dense: bool; all (k, j, i)
@@ -160,7 +184,7 @@ def compared(
         swapped = _opened(mine & (seen > 0) & ~said)
         parts = (mine, taken & said, doubtful & said, airy & said, unseen & mine, swapped)
         found.append(Difference(side, *(float(np.count_nonzero(part)) * ml for part in parts)))
-    return np.where(taken, seen, 0).astype(np.uint8), tuple(found)
+    return np.where(taken, seen, 0).astype(np.uint8), found
 
 
 def _opened(mask: Bool) -> Bool:
@@ -204,14 +228,15 @@ def _joined(mask: Bool, new: Bool, seam: float) -> Bool:
     return new | (closed(both, seam / 2.0) & dilated(new, int(np.ceil(seam))))
 
 
-def said_of(one: Difference, parameters: Parameters) -> list[str]:
-    """Say in sentences what differs on one side; none where both agree."""
+def said_of(one: Difference, parameters: Parameters, *, taken: bool = True) -> list[str]:
+    """Say in sentences what differs on one side; none where both agree. taken: what is dense came in."""
     limit = max(parameters["differ_percent"] / 100.0 * one.found_ml, parameters["differ_ml"])
     texts = []
     if one.dense_ml >= 0.5:
+        here = "are part of" if taken else "not part of"
         texts.append(
             f"About {one.dense_ml:.0f} ml of dense tissue at the {one.side} lung were taken for lung by the "
-            "network only, and are part of its outline here: consolidation, collapse, a mass, or fluid."
+            f"network only, and {here} its outline here: consolidation, collapse, a mass, or fluid."
         )
     if one.doubtful_ml > 0.0:
         texts.append(
@@ -255,13 +280,23 @@ def _remark(text: str) -> Remark:
     return Remark(kind=RemarkKind.QUALITY, text=text)
 
 
+_PARAMETERS: Final = MappingProxyType(
+    {"taken_ml": 15.0, "differ_percent": 10.0, "differ_ml": 50.0, "least_dice": 0.7, "sure": 0.9}
+)
+
 LUNGS_CHECKED: Final = CrossCheck(
     name="lungs_checked",
     version=1,
     unit=HOUNSFIELD,
-    parameters=MappingProxyType(
-        {"taken_ml": 15.0, "differ_percent": 5.0, "differ_ml": 50.0, "least_dice": 0.7}
-    ),
+    parameters=_PARAMETERS,
     classes=1 + len(SIDES),
-    run=_run,
+    run=partial(_run, takes_in=True),
+)
+LUNGS_COMPARED: Final = CrossCheck(
+    name="lungs_compared",
+    version=1,
+    unit=HOUNSFIELD,
+    parameters=_PARAMETERS,
+    classes=1 + len(SIDES),
+    run=partial(_run, takes_in=False),
 )

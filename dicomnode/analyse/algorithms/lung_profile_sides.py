@@ -15,6 +15,8 @@ THIRDS: Final[tuple[Third, ...]] = ("lower", "middle", "upper")
 
 _BLUR: Final = 1.0  # voxels: SD of a blur against noise
 _LEAST_SHARE: Final = 0.02  # of both lungs: less on a side is none
+_BETWEEN_MM: Final = 15.0  # from the middle of two lungs, that the narrowest place between them is looked for
+_NARROW: Final = 0.5  # of the largest sagittal section: two lungs have less there, one by itself has more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -53,13 +55,15 @@ class Sides:
 
 
 def sides_of_mask(hu: Float32, lungs: Bool, mm: float) -> Sides | None:
-    """Tell right from left by the middle of the lungs' outer borders; None where one side has no lung."""
+    """Tell right from left by the middle of the lungs' outer borders; None where there is one lung alone."""
     box = box_of(lungs, margin=2)
     if box is None:
         return None
     near, mask = hu[box], lungs[box]
     across = np.flatnonzero(mask.any(axis=(0, 1)))
     middle = float(across[0] + across[-1]) / 2.0
+    if _is_one(mask, middle, mm):
+        return None
     column = np.arange(mask.shape[2])
     right: Bool = mask & (column < middle)
     left: Bool = mask & (column >= middle)
@@ -67,3 +71,11 @@ def sides_of_mask(hu: Float32, lungs: Bool, mm: float) -> Sides | None:
         return None
     soft: Float32 = ndimage.gaussian_filter(near, _BLUR, truncate=3.0)
     return Sides(hu=hu, box=box, near=near, soft=soft, right=right, left=left, middle_i=middle, mm=mm)
+
+
+def _is_one(lungs: Bool, middle_i: float, mm: float) -> bool:
+    """Tell whether it is one lung: it would be cut through its own middle."""
+    sections = np.count_nonzero(lungs, axis=(0, 1))
+    reach = int(_BETWEEN_MM / mm)
+    near = sections[max(round(middle_i) - reach, 0) : round(middle_i) + reach + 1]
+    return bool(near.min() > _NARROW * sections.max())

@@ -18,8 +18,9 @@ from dicomnode.analyse.algorithms.airways import Airways, airways_of
 from dicomnode.analyse.algorithms.body import air_of, body_of, inner_air, lung_like
 from dicomnode.analyse.algorithms.bowel import without_bowel
 from dicomnode.analyse.algorithms.contract import Algorithm, Anatomy, Parameters, Part
+from dicomnode.analyse.algorithms.cut_off import goes_on_above
 from dicomnode.analyse.algorithms.domes import filled_but_domes
-from dicomnode.analyse.algorithms.plausible import LungFacts, reasons, refused
+from dicomnode.analyse.algorithms.plausible import LungFacts, reasons, refused, too_narrow
 from dicomnode.analyse.algorithms.shapes import closed, components, thick, within
 from dicomnode.analyse.algorithms.sides import sides_of
 from dicomnode.analyse.grids import Bool, Box, Float32, box_of
@@ -31,6 +32,7 @@ from dicomnode.values.codes import HOUNSFIELD
 
 _STAGE: Final = "lungs"
 _STEPS: Final = 5
+_NO_AIR: Final = "no air inside a body"
 _DENSE_ABOVE_HU: Final = -200.0
 _THICKER_MM: Final = (
     6.5  # radius of a ball: vessels of the hilum, which the closing takes in as well, hold 6.3
@@ -57,11 +59,12 @@ class _Chest:
     depth: int  # slices of the whole grid
     across: Across
 
-    def ends(self, mask: Bool) -> tuple[bool, bool]:
-        """Tell whether `mask` touches the first and the last slice of the whole grid."""
-        first = self.box[0].start == 0 and bool(mask[0].any())
-        last = self.box[0].stop == self.depth and bool(mask[-1].any())
-        return first, last
+    def ends(self, lung: Bool, airways: Airways) -> tuple[bool, bool]:
+        """Tell whether a lung goes on beyond the first and the last slice of the whole grid."""
+        first = self.box[0].start == 0 and bool(lung[0].any())
+        known = airways.millilitres > 0.0
+        last = self.box[0].stop == self.depth
+        return first, last and goes_on_above(lung[-1], self.hu[-1], self.mm, airways_known=known)
 
 
 def _run(image: Prepared, parameters: Parameters, progress: Progress) -> Anatomy:
@@ -71,8 +74,8 @@ def _run(image: Prepared, parameters: Parameters, progress: Progress) -> Anatomy
     hu: Float32 = np.asarray(work.voxels, dtype=np.float32)
     chest = _chest(hu, mm)
     progress(_STAGE, 1, _STEPS)
-    if chest is None:
-        return Anatomy(grid=work.grid, nothing="no air inside a body")
+    if isinstance(chest, str):
+        return Anatomy(grid=work.grid, nothing=chest)
     airy = lung_like(chest.hu, chest.air, mm)
     airways = airways_of(chest.hu, chest.air, airy, mm)
     progress(_STAGE, 2, _STEPS)
@@ -88,6 +91,7 @@ def _run(image: Prepared, parameters: Parameters, progress: Progress) -> Anatomy
         by_plane=sides.by_plane,
         side_unsure=sides.unsure,
         goes_on=chest.across.goes_on or "",
+        open_sides=chest.across.open_sides,
         airless=missing,
     )
     nothing = refused(facts)
@@ -105,21 +109,23 @@ def _run(image: Prepared, parameters: Parameters, progress: Progress) -> Anatomy
     return Anatomy(grid=work.grid, parts=parts, remarks=remarks)
 
 
-def _chest(hu: Float32, mm: float) -> _Chest | None:
-    """Crop to the body, then to the air inside it: all that follows costs by the voxel."""
+def _chest(hu: Float32, mm: float) -> _Chest | str:
+    """Crop to the body, then to the air inside it: all that follows costs by the voxel. Or say why not."""
     body = body_of(hu, mm)
     around = box_of(body, margin=1)
     if around is None:
-        return None
+        return _NO_AIR
+    whole = across_of(hu, body, mm)
     across = (slice(0, hu.shape[0]), around[1], around[2])  # air that leaves the body leaves the crop
     air = inner_air(hu[across], body[across], air_of(hu[across]), mm)
     found = box_of(air, margin=1)
     if found is None:
-        return None
+        return too_narrow(whole.open_sides) or _NO_AIR
     starts = (0, around[1].start, around[2].start)
     k, j, i = (slice(p.start + at, p.stop + at) for p, at in zip(found, starts, strict=True))
     box = (k, j, i)
-    return _Chest(hu[box], body[box], air[found], mm, box, hu.shape[0], across_of(hu, body, i.start))
+    in_crop = replace(whole, middle_i=whole.middle_i - i.start)
+    return _Chest(hu[box], body[box], air[found], mm, box, hu.shape[0], in_crop)
 
 
 def _whole(mask: Bool, chest: _Chest, shape: tuple[int, ...]) -> Bool:
@@ -153,7 +159,7 @@ def _facts(chest: _Chest, found: dict[str, Bool], shut: dict[str, Bool], airways
         lungs |= mask
     values = chest.hu[lungs]
     ml = {side: float(mask.sum()) * chest.mm**3 / 1000.0 for side, mask in shut.items()}
-    ends = {side: chest.ends(mask) for side, mask in found.items()}
+    ends = {side: chest.ends(mask, airways) for side, mask in found.items()}
     body = chest.body.sum(axis=(1, 2))
     return LungFacts(
         right_ml=ml.get("right", 0.0),

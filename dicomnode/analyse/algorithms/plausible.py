@@ -22,8 +22,8 @@ class LungFacts:
     dense piece, thicker than a vessel. extra_air_ml: largest air-filled space among the lungs that belongs
     neither to them nor to the airways. airways_ml: 0 if there are none; branches: the most in one slice.
     by_plane: right and left were cut apart, not told apart. side_unsure: nobody knows which of both the only
-    lung is. goes_on: the side on which most of the body lies beyond the images, or "". airless: what is
-    missing where lung should be.
+    lung is. goes_on: the side on which most of the body lies beyond the images, or "". open_sides: where the
+    edge of the images lies in a lung. airless: what is missing where lung should be.
     """
 
     right_ml: float
@@ -41,6 +41,7 @@ class LungFacts:
     by_plane: bool = False
     side_unsure: bool = False
     goes_on: str = ""
+    open_sides: tuple[str, ...] = ()
     airless: Airless = field(default_factory=Airless)
 
     @property
@@ -55,8 +56,8 @@ class LungFacts:
 
     @property
     def whole(self) -> bool:
-        """Whether no lung is cut by the first or last slice."""
-        return not (self.cut_at_top or self.cut_at_bottom)
+        """Whether no lung is cut by the first or last slice, or lies beyond a side of the images."""
+        return not (self.cut_at_top or self.cut_at_bottom or self.goes_on)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,22 @@ def _beyond(facts: LungFacts) -> str:
     return f": on the {facts.goes_on} the body goes on beyond the images" if is_there else ""
 
 
+def too_narrow(open_sides: tuple[str, ...]) -> str:
+    """Say that lung reaches the edge of the images; "" where it does not."""
+    if not open_sides:
+        return ""
+    return f"lungs reach the edge of the images {_on(open_sides)}, the field of view is too narrow"
+
+
+def _narrow(facts: LungFacts) -> str:
+    why = too_narrow(facts.open_sides)
+    return f", and {why}" if why else ""
+
+
+def _on(sides: tuple[str, ...]) -> str:
+    return f"on {' and '.join(f'the {side}' for side in sides)}"
+
+
 def _both(sides: tuple[str, ...]) -> str:
     return f"{' and '.join(sides)} lung{'s' if len(sides) > 1 else ''}"
 
@@ -114,12 +131,15 @@ REFUSALS: Final = (
     Check(
         "little air",
         lambda f: f.total_ml < _LEAST_ML,
-        lambda f: f"only {f.total_ml:.0f} ml of lung-like air",
+        lambda f: f"only {f.total_ml:.0f} ml of lung-like air{_narrow(f)}",
     ),
     Check(
         "small",
-        lambda f: f.whole and f.total_ml < _LEAST_WHOLE_ML,
-        lambda f: f"the air-filled spaces are seen whole and hold only {f.total_ml:.0f} ml",
+        lambda f: (f.whole or bool(f.open_sides)) and f.total_ml < _LEAST_WHOLE_ML,
+        lambda f: (
+            f"the air-filled spaces {'' if f.open_sides else 'are seen whole and '}hold only "
+            f"{f.total_ml:.0f} ml{_narrow(f)}"
+        ),
     ),
     Check(
         "gas",
@@ -183,8 +203,16 @@ REASONS: Final = (
     ),
     Check(
         "cut",
-        lambda f: not f.whole,
+        lambda f: bool(f.cut_at_top or f.cut_at_bottom),
         _cut,
+    ),
+    Check(
+        "cut at a side",
+        lambda f: bool(f.open_sides),
+        lambda f: (
+            f"The lungs reach the edge of the images {_on(f.open_sides)}: part of them is missing from the "
+            "outline, and volumes are those of what was outlined."
+        ),
     ),
     Check(
         "dense",

@@ -14,7 +14,7 @@ from dicomnode.analyse.device_path.moves import Corner, mapped_along
 from dicomnode.analyse.device_path.study import DeviceStudy
 from dicomnode.analyse.grids import AxisMap, Box, Float32, cropped
 from dicomnode.analyse.interpret import Index
-from dicomnode.analyse.networks import feeds_of, images_of, row_of
+from dicomnode.analyse.networks import crop_of, feeds_of, images_of, row_of
 from dicomnode.analyse.preparations.on_device import taking
 from dicomnode.analyse.steps import Chain
 from dicomnode.analyse.tensors import Layout
@@ -82,9 +82,11 @@ def gather(
                 return None
             rows[name] = np.concatenate(some)
             continue
-        where = (box, crop, step.window)
         sources = [name for source in feed.of for name in chain.channels(source) or [source]]
-        by_source = [_patches(chain, source, where, study, held) for source in sources]
+        by_source = [
+            _patches(chain, source, (box, crop_of(chain, source, crop), step.window), study, held)
+            for source in sources
+        ]
         if not all(by_source):
             return None
         patches = [patch for of_source in by_source for patch in of_source]

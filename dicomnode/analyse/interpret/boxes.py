@@ -26,7 +26,7 @@ from dicomnode.analyse.interpret.contract import (
 )
 from dicomnode.analyse.interpret.counted import more_than_reported, none_reaches
 from dicomnode.engine import Boxes, Head
-from dicomnode.values import Float64, Grid, PointLps, Remark
+from dicomnode.values import Float64, Grid, PointLps, Remark, least_reaching
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +51,7 @@ def boxes(outputs: Outputs, head: Head) -> Reading:
     channels = outputs.channels or tuple(range(outputs.wanted))
     found = _within(_sorted([_decoded(one, how) for one in outputs.passes]), outputs)
     wanted = found.taken(np.flatnonzero(np.isin(found.channel, channels)))
-    above = wanted.taken(np.flatnonzero(wanted.score >= how.threshold))
+    above = wanted.taken(np.flatnonzero(wanted.score >= least_reaching(how.threshold)))
     kept: list[FoundBox] = []
     remarks: list[Remark] = []
     for channel in dict.fromkeys(channels):
@@ -75,7 +75,8 @@ def _below(wanted: Found, channels: Sequence[int], how: Boxes, grid: Grid) -> Be
     down_to = 0.0
     for channel in dict.fromkeys(channels):
         surest = suppressed(wanted.taken(np.flatnonzero(wanted.channel == channel)), how.iou)
-        reported = min(int(np.count_nonzero(surest.score >= how.threshold)), how.at_most)
+        above = int(np.count_nonzero(surest.score >= least_reaching(how.threshold)))
+        reported = min(above, how.at_most)
         for row in range(reported, min(len(surest.score), MOST_BELOW)):
             box = _placed(surest, row, grid)
             x, y, z = ((a + b) / 2.0 for a, b in zip(box.low_lps_mm, box.high_lps_mm, strict=True))
@@ -197,5 +198,5 @@ def _placed(found: Found, row: int, grid: Grid) -> FoundBox:
 
 
 def _none_found(scores: Float64, threshold: float) -> str:
-    below = scores[scores < threshold]
+    below = scores[scores < least_reaching(threshold)]
     return none_reaches(threshold, below.size, float(below.max()) if below.size else 0.0, "box")

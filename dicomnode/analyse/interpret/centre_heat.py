@@ -8,7 +8,7 @@ dimensions give planes apart: their cells are one voxel along k. Frames of a pic
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -17,7 +17,8 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 from scipy.special import expit
 
-from dicomnode.analyse.grids import Float32, box_onto, sample
+from dicomnode.analyse.grids import Float32
+from dicomnode.analyse.interpret.centre_outline import NEXT_FRAME, Candidate, ball, distances, outline
 from dicomnode.analyse.interpret.contract import (
     MOST_BELOW,
     Below,
@@ -31,26 +32,14 @@ from dicomnode.analyse.interpret.contract import (
 )
 from dicomnode.analyse.interpret.counted import as_points, more_than_reported, none_reaches
 from dicomnode.engine import CentreHeat, Head
-from dicomnode.values import Float64, Grid, Mask, Remark
+from dicomnode.values import Float64, Grid, Mask, Remark, least_reaching
 
 _SUPPRESSED_WITHIN: Final = 0.5  # of the larger diameter of two centres
 _LARGEST_LOG: Final = 4.0  # ln 55 mm: a size beyond is no size; in voxels the whole grid is
-_NEXT_FRAME: Final = 1e9  # mm: frames of a picture do not lie side by side
 _ROUNDING: Final = 1e-9  # relative: what a tree of points may round another way than we do
 _FUSED: Final = "sqrt(heat * mask_support)"
 
 Three = tuple[int, int, int]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Candidate:
-    """A centre (index k, j, i of the box; LPS mm), its diameter in mm, its heat and its score, 0 … 1."""
-
-    at: Float64
-    centre_lps_mm: Float64
-    diameter_mm: float
-    heat: float
-    score: float
 
 
 def centre_heat(outputs: Outputs, step: Head) -> Reading:
@@ -94,12 +83,6 @@ def _strides(maps: tuple[Float32, Float32, Float32], how: CentreHeat) -> Three:
         f"{how.heat} {heat.shape}, {how.size} {size.shape} and {how.mask} {mask.shape} do not go "
         f"together with a stride of {n}"
     )
-
-
-def _distances(grid: Grid) -> Float64:
-    """Return mm from a voxel to the next along k, j, i."""
-    k_mm, j_mm, i_mm = grid.spacing_kji_mm
-    return np.array([k_mm if grid.frame_of_reference_uid else _NEXT_FRAME, j_mm, i_mm])
 
 
 def _below(found: list[Candidate], mask: Float32, outputs: Outputs, how: CentreHeat, reported: int) -> Below:
@@ -281,7 +264,7 @@ def _suppressed(candidates: list[Candidate], grid: Grid, how: CentreHeat) -> lis
         return []
     centres = np.array([one.centre_lps_mm for one in candidates])
     if not grid.frame_of_reference_uid:  # z counts frames
-        centres[:, 2] *= _NEXT_FRAME
+        centres[:, 2] *= NEXT_FRAME
     diameters = np.array([one.diameter_mm for one in candidates])
     needed = np.maximum(how.suppress_mm, _SUPPRESSED_WITHIN * diameters)  # around each; the larger counts
     tree = cKDTree(centres)
@@ -306,15 +289,15 @@ def _scored(
     most need not be computed: of some thousand centres a handful is warm enough to matter.
     """
     above: list[Candidate] = []
-    best_below = 0.0
+    best_below, least = 0.0, least_reaching(how.threshold)
     for one in candidates:
         at_most = np.sqrt(one.heat) if how.score == _FUSED else one.heat
-        if at_most < how.threshold and at_most <= best_below:
+        if at_most < least and at_most <= best_below:
             break
         score = one.heat
         if how.score == _FUSED:
             score = float(np.sqrt(one.heat * support(one, mask, grid, how.support_part)))
-        if score >= how.threshold:
+        if score >= least:
             above.append(replace(one, score=score))
         else:
             best_below = max(best_below, score)
@@ -329,56 +312,12 @@ def support(candidate: Candidate, mask: Float32, grid: Grid, part: float) -> flo
 
 def _around(candidate: Candidate, mask: Float32, grid: Grid, part: float) -> Float32:
     """Return the values of the mask within `part` of the radius, at least one voxel, (n,)."""
-    spacing = _distances(grid)
+    spacing = distances(grid)
     coarsest = spacing if grid.frame_of_reference_uid else spacing[1:]
     radius = max(part * candidate.diameter_mm / 2.0, float(coarsest.max()))
-    low, ball = _ball(candidate.at, radius, grid.shape_kji, spacing)
-    cube = mask[tuple(slice(lo, lo + n) for lo, n in zip(low, ball.shape, strict=True))]
-    return cube[ball]
-
-
-def _ball(
-    at: Float64, radius_mm: float, shape: tuple[int, int, int], spacing: Float64
-) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """Return the voxels within `radius_mm` of an index: first index of their cube, and the cube (bool)."""
-    reach = radius_mm / spacing
-    low = np.maximum(np.floor(at - reach).astype(np.intp), 0)
-    high = np.minimum(np.ceil(at + reach).astype(np.intp) + 1, shape)
-    return low, _apart(at, low, np.maximum(high, low), spacing) <= radius_mm
-
-
-def _apart(at: Float64, low: NDArray[np.intp], high: NDArray[np.intp], spacing: Float64) -> Float64:
-    """Return the distance in mm from the index `at` of each voxel of the cube `low` … `high`."""
-    axes = np.ogrid[tuple(slice(start, stop) for start, stop in zip(low, high, strict=True))]
-    squares = [((axis - a) * mm) ** 2 for axis, a, mm in zip(axes, at, spacing, strict=True)]
-    apart: Float64 = np.sqrt(squares[0] + squares[1] + squares[2])
-    return apart
-
-
-def outline(candidate: Candidate, mask: Float32, outputs: Outputs, how: CentreHeat) -> Mask | None:
-    """Return the candidate's voxels in the source grid: the piece of the mask at its centre, within a ball.
-
-    Logits are interpolated and then compared: a mask resampled by nearest neighbours would shift the
-    border by up to half a voxel, which is 56 % of the volume of a 5 mm nodule. None when nothing is left.
-    """
-    grid, source = outputs.grid, outputs.source
-    reach = how.mask_reach_diameters * candidate.diameter_mm + how.mask_reach_mm
-    start, ball = _ball(candidate.at, reach, grid.shape_kji, _distances(grid))
-    stop = start + ball.shape
-    local = (slice(start[0], stop[0]), slice(start[1], stop[1]), slice(start[2], stop[2]))
-    box = box_onto(local, grid, source)
-    low, high = np.array([part.start for part in box]), np.array([part.stop for part in box])
-    if (high <= low).any():
-        return None
-    at = source.to_index_kji(candidate.centre_lps_mm)
-    apart = _apart(at, low, high, _distances(source))
-    inside = (sample(mask, grid, source, box) > how.mask_logit) & (apart < reach)
-    labels, count = ndimage.label(inside)
-    if not count:
-        return None
-    nearest = np.unravel_index(int(apart.argmin()), apart.shape)
-    label = int(labels[nearest]) or int(np.bincount(labels.ravel())[1:].argmax()) + 1
-    return Mask.from_crop(labels == label, source.shape_kji, (int(low[0]), int(low[1]), int(low[2])))
+    low, inside = ball(candidate.at, radius, grid.shape_kji, spacing)
+    cube = mask[tuple(slice(lo, lo + n) for lo, n in zip(low, inside.shape, strict=True))]
+    return cube[inside]
 
 
 def _remarks(above: int, points: int, how: CentreHeat, *, scored_later: bool) -> tuple[Remark, ...]:

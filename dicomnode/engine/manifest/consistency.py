@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from dicomnode.engine.manifest.consistent_compared import check_of
 from dicomnode.engine.manifest.consistent_each import check_each
+from dicomnode.engine.manifest.consistent_outlines import check_outlines
 from dicomnode.engine.manifest.consistent_outputs import check_outputs
 from dicomnode.engine.manifest.consistent_pictures import check_pictures
 from dicomnode.engine.manifest.consistent_priors import check_compared, check_registered
@@ -41,6 +42,7 @@ def check_manifest(manifest: Manifest, table: Mapping[str, Any]) -> list[Problem
         *check_steps(manifest),
         *check_each(manifest),
         *check_of(manifest),
+        *check_outlines(manifest),
         *check_outputs(manifest),
     ]
     steps = table.get("step", ())
@@ -70,10 +72,9 @@ def _window(number: int, raw: Any) -> Iterator[Problem]:
     if not isinstance(raw, dict) or "network" not in raw:
         return
     window = raw.get("window")
-    if window != "whole" and not (isinstance(window, dict) and "size_kji" in window):
-        yield Problem(
-            key=f"step[{number}].window", value=window, expected='"whole", or a table with size_kji'
-        )
+    if window != "whole" and not (isinstance(window, dict) and {"size_kji", "mirror"} & set(window)):
+        expected = '"whole", or a table with size_kji, or with mirror alone: whole, and flipped'
+        yield Problem(key=f"step[{number}].window", value=window, expected=expected)
 
 
 def _inputs(inputs: Sequence[InputSpec]) -> Iterator[Problem]:

@@ -19,7 +19,8 @@ _OF_A_LESION: Final = ("features", "classes", "regression")
 
 
 def check_each(manifest: Manifest) -> Iterator[Problem]:
-    """Find what contradicts `each` of [[step]] and `score` of [[output]]."""
+    """Find what contradicts `each` of [[step]], and `score` and `attribute` of [[output]]."""
+    known = [one.name for one in manifest.step]
     for number, step in enumerate(manifest.step, start=1):
         earlier = manifest.step[: number - 1]
         where = f"step[{number}]"
@@ -27,8 +28,13 @@ def check_each(manifest: Manifest) -> Iterator[Problem]:
         if step.each is not None:
             yield from _each(where, step, earlier, manifest)
     for number, output in enumerate(manifest.output, start=1):
+        where = f"output[{number}]"
         if output.score is not None:
-            yield from _score(f"output[{number}].score", output, manifest)
+            yield from _score(f"{where}.score", output, manifest)
+        is_class = output.classification is not None and output.step in known
+        if output.attribute is not None and is_class and manifest.each_of(output) is None:
+            hint = "A value is told of each lesion: of a step with `each`."
+            yield from no_such_keys(where, ["attribute"], hint)
 
 
 def _each(where: str, step: StepSpec, earlier: Sequence[StepSpec], manifest: Manifest) -> Iterator[Problem]:

@@ -28,6 +28,7 @@ _SLICES: Final = ("t", "k")
 # Keys of [step.window] that only the rules of other frameworks know, and that only outputs on a grid know
 _OF_RULES: Final = ("pad", "pad_value")
 _OF_MAPS: Final = ("rule", *_OF_RULES, "mirror", "batch")
+_OF_WINDOWS: Final = ("overlap", "blend", "rule", "sigma", *_OF_RULES, "batch")
 _WINDOW: Final = Window()
 
 
@@ -97,11 +98,13 @@ def _network(where: str, step: StepSpec) -> Iterator[Problem]:
 def _window(where: str, step: StepSpec) -> Iterator[Problem]:
     """Find keys of [step.window] that its rule, or what reads the network, would pass over."""
     yield from repeated(f"{where}.mirror", list(step.window.mirror))
-    if step.window.whole:
-        return
+    read = {head.interpret for head in step.heads}
     known_to: tuple[str, ...] = ()
     hint = ""
-    if any(head.interpret == "boxes" for head in step.heads):
+    if step.window.whole:
+        known_to = (*_OF_WINDOWS, "mirror") if read & {*_OF_THE_WHOLE, "boxes"} else _OF_WINDOWS
+        hint = "A box that goes through whole has no windows, and a mean of flipped ones is one of maps."
+    elif "boxes" in read:
         known_to, hint = _OF_MAPS, "boxes are looked for window by window, by the node's own rule."
     elif step.window.rule == "even":
         known_to, hint = ("pad",), 'By the rule "even" a small box has one value around it.'

@@ -84,6 +84,13 @@ class CentreHeat:
     outlined: bool = key(
         False, "A centre within whose radius nothing of the mask reaches mask_logit is no candidate."
     )
+    dense_part: float | None = key(
+        None,
+        "Of a lesion of which at least so much is above half, the mask ends where the image falls to half "
+        "between what is dense of it and what lies 2 to 6 mm around; left out: at mask_logit, all of them.",
+        PROPORTION,
+    )
+    dense_logit: float = key(0.0, "… as far as its logit is above this, which keeps walls and vessels out.")
     mask_reach_diameters: float = key(0.8, "The mask ends at so many diameters from the centre …", POSITIVE)
     mask_reach_mm: float = key(2.0, "… and so many mm more.", NOT_NEGATIVE)
     at_most: int = key(10, "Most candidates reported, by score.", POSITIVE)

@@ -129,7 +129,9 @@ class OutputSpec:
     site: CodeSpec | None = key(None, "Organ that it lies in.")
     tracking: str | None = key(None, "Tracking Identifier; {number} for lesions.", NOT_EMPTY)
     colour_rgb: tuple[int, int, int] = key((255, 160, 0), "Colour it is shown in.", COLOUR)
-    measure: tuple[Measure, ...] = key((), "What is measured of a segment.")
+    measure: tuple[Measure, ...] = key(
+        (), "What is measured of a segment; axes on its largest slice, in the plane of the series."
+    )
     largest: int | None = key(
         None,
         "So many connected parts of a segment are kept, those with the most voxels; voxels touch by faces, "

@@ -63,7 +63,7 @@ class Crop:
     """The box of the volume that a network sees.
 
     of: the step whose mask it surrounds. multiple: sides are padded up to a multiple of it, at the end of
-    each axis, with `pad` (the volume's unit).
+    each axis, with `pad` (the volume's unit); masks and maps of an earlier step are padded with 0.
     """
 
     of: str = needed("Name of an earlier step.", NAME)
@@ -164,9 +164,10 @@ class StepSpec(Head):
     without it the network's only input is the first [[input]] as one channel. An algorithm that gives a row
     of numbers (radiomics) has interpret = "features", in `crop` the step whose mask it measures (without it:
     all of the image), and in [step.features] the `names` that are wanted of all it knows. One that looks for
-    lesions (blobs) has interpret = "lesions", and in `crop` the step whose mask it looks in.
-    One that compares (lungs_checked) has in `of` two earlier steps: the one whose mask it takes over, and a
-    network with interpret = "map" that sees the same otherwise.
+    lesions (blobs) has interpret = "lesions", and in `crop` the step whose mask it looks in. One that
+    compares (lungs_compared, lungs_checked) has in `of` two earlier steps: the one whose mask it takes over,
+    and a network with interpret = "map" that sees the same otherwise; the first only tells what differs, the
+    second takes dense lung in that the network alone sees.
     A step with `each` runs once for each lesion that an earlier step gave (centre_heat, boxes, lesions); it
     gives features, classes or a regression, which stand with that lesion. An algorithm measures the mask of
     the lesion, rows of other steps with the same `each` are those of the lesion, and a network that sees

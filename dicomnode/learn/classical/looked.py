@@ -6,7 +6,7 @@ they look are what a classical outline of the true ones would be: what has air i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +18,7 @@ from dicomnode.analyse.algorithms import LESION_ALGORITHMS, ROW_ALGORITHMS
 from dicomnode.analyse.algorithms.shapes import chosen, closed, components
 from dicomnode.analyse.grids import Bool, Float32
 from dicomnode.analyse.resample import Prepared
-from dicomnode.learn.drawn.kept import read_arrays, taken, write_arrays
+from dicomnode.learn.drawn.kept import read_formed, taken, write_formed
 from dicomnode.learn.planted.exams import Exam, Truth, exam_of
 from dicomnode.learn.planted.looking import grid_of
 from dicomnode.learn.planted.world import FORM, SPACING_MM, open_world
@@ -135,21 +135,21 @@ def write_looked(looked: Looked, path: Path) -> None:
     """Keep it as one file, whole or not at all. Raises NodeError(RUN_NOT_WRITTEN)."""
     truths = [(*one.centre_lps_mm, one.diameter_mm, one.ignore) for one in looked.truths]
     arrays = {
-        "form": np.array(FORM_OF_ROWS),
         "name": np.array(looked.name),
         "rows": looked.rows,
         "centres": looked.centres_lps_mm,
         "truths": np.array(truths, dtype=np.float64),
         "kinds": np.array([one.kind or "" for one in looked.truths], dtype=np.str_),
     }
-    write_arrays(path, arrays)
+    write_formed(path, FORM_OF_ROWS, arrays)
 
 
 def read_looked(path: Path) -> Looked | None:
     """Return what is kept; None: there is none of this form."""
-    kept = read_arrays(path)
-    if kept is None or "form" not in kept or str(kept["form"]) != FORM_OF_ROWS:
-        return None
+    return read_formed(path, FORM_OF_ROWS, _looked)
+
+
+def _looked(kept: Mapping[str, NDArray[Any]]) -> Looked:
     return Looked(
         name=str(kept["name"]),
         rows=kept["rows"],

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Any, Final
-
-import torch
 
 from dicomnode.engine import EnginePackage
 from dicomnode.evaluate import FrocCurve, froc
@@ -21,26 +18,20 @@ from dicomnode.learn.classical.forest import (
     train_forest,
 )
 from dicomnode.learn.classical.looked import Looked, LookOrder, make_looked, read_looked
-from dicomnode.learn.classical.order import ASKED, ForestOrder
+from dicomnode.learn.classical.order import ForestOrder
 from dicomnode.learn.classical.package import Judged, card_of, write_forest
-from dicomnode.learn.drawn.card import Made
-from dicomnode.learn.drawn.course import DRAWING as WORLDS
-from dicomnode.learn.drawn.course import begun, each, place_of
+from dicomnode.learn.drawn.course import begun, drawn_worlds, each, made_at_once
 from dicomnode.learn.drawn.kept import taken
 from dicomnode.learn.drawn.state import Watch
 from dicomnode.learn.drawn.workers import Workers
 from dicomnode.learn.planted.calibration import Line, calibrated_outcome
 from dicomnode.learn.planted.exams import Answered
 from dicomnode.learn.planted.figures import Table, table_of
-from dicomnode.learn.planted.making import WorldOrder, calibration, make_world
+from dicomnode.learn.planted.making import WORLDS_FOLDER, calibration, shelf_in
 from dicomnode.learn.planted.procedural import world_of
 from dicomnode.learn.planted.world import World
-from dicomnode.learn.train.training import versions
-
-__all__ = ["LOOKING", "WORLDS", "MadeForest", "make_forest"]
 
 LOOKING: Final = "looking for candidates"
-_LIBRARY: Final = "scikit-learn"
 _LEAST: Final = 10  # candidates of a kind that trees are grown on
 
 
@@ -64,10 +55,9 @@ def make_forest(
     PLANTED_WORKER_ENDED, and what `write_draft` raises.
     """
     watch, seeds = watch or Watch(), order.seeds
-    with begun(order, order.digest, "worlds", "rows"), Workers(order.workers) as workers:
+    with begun(order, order.digest, WORLDS_FOLDER, "rows") as run, Workers(order.workers) as workers:
         every = (*seeds.trained, *seeds.calibrated, *seeds.judged)
-        worlds = [WorldOrder(seed, order.world(seed), draw) for seed in every]
-        each(workers, make_world, worlds, WORLDS, watch.progress)
+        drawn_worlds(workers, shelf_in(run.folder), draw, every, watch.progress)
         looks = [
             list(order.looks(seeds.trained, order.plantings)),
             list(order.looks(seeds.calibrated)),
@@ -96,14 +86,7 @@ def _made(
     table = table_of(answers, threshold, order.seed)
     curve = froc([one.outcome for one in answers])
     judged = Judged(table=table, candidates=curve, line=line, lessons=lessons)
-    made = Made(
-        task="lung-forest",
-        order=order,
-        asked=ASKED,
-        seconds=seconds,
-        places=[place_of(order, torch.device("cpu"))],
-        versions={**versions(), _LIBRARY: metadata.version(_LIBRARY)},
-    )
+    made = made_at_once(order, seconds)
     package = write_forest(content, order, threshold, card_of(made, order, judged, content))
     return MadeForest(package=package, lessons=lessons, line=line, table=table, candidates=curve)
 

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from dicomnode.learn.classical.looked import FORM_OF_ROWS, LookOrder
-from dicomnode.learn.drawn.order import DrawnOrder, Seeds, digest_of, require_within, seeds_from
+from dicomnode.learn.drawn.order import DrawnOrder, Seeds, digest_of, seeds_from
 from dicomnode.phantom.patients import CHEST_VERSION
 
 TRAINED_FROM: Final = 320_000
 MOST_WORLDS: Final = 500
 MOST_SEED: Final = 9
-ASKED: Final = ("worlds", "plantings", "judged", "trees")
-"""Fields that are options of the command, and change what comes out."""
-
 _MOST_JUDGED: Final = 500
 
 
@@ -28,20 +25,20 @@ class ForestOrder(DrawnOrder):
     patients to calibrate on, and as many to judge on. Raises ValueError.
     """
 
+    task: ClassVar = "lung-forest"
+    asked: ClassVar = ("worlds", "plantings", "judged", "trees")
+    limits: ClassVar = {
+        "seed": (0, MOST_SEED),
+        "worlds": (1, MOST_WORLDS),
+        "plantings": (1, 20),
+        "judged": (1, _MOST_JUDGED),
+        "trees": (2, 1000),
+    }
+
     worlds: int = 60
     plantings: int = 2
     judged: int = 12
     trees: int = 100
-
-    def __post_init__(self) -> None:
-        limits = {
-            "seed": (0, MOST_SEED),
-            "worlds": (1, MOST_WORLDS),
-            "plantings": (1, 20),
-            "judged": (1, _MOST_JUDGED),
-            "trees": (2, 1000),
-        }
-        require_within(self, limits)
 
     @property
     def seeds(self) -> Seeds:

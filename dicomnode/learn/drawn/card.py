@@ -40,15 +40,13 @@ class Card:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """What a training took. asked: which fields of the order are options of its command.
+    """What a training took.
 
     seconds: of a processor, without the drawing of patients; None: not kept. places: as of `Learned`. real:
     UID and digest of each real scan; left_out: how many more were given.
     """
 
-    task: str
     order: DrawnOrder
-    asked: Sequence[str]
     seconds: float | None
     places: Sequence[str]
     versions: Mapping[str, Any]
@@ -61,19 +59,27 @@ def how_made(made: Made, network: bytes, what: str = "network") -> list[str]:
     order = made.order
     drawing = f"; {order.workers} process(es) beside it drew" if order.workers else ""
     seconds = "its time was not kept" if made.seconds is None else _time(made.seconds)
-    repeats = (
-        f"with these versions and one thread of such a processor the same command gives the same {what}"
-        if all(one.endswith(_ALONE) for one in made.places)
-        else f"a GPU or several threads add in other orders: the same command gives nearly the same {what}"
-    )
+    places = ", then ".join(made.places) or "a machine that was not kept"
     return [
-        f"`{command_of(made.task, order, made.asked)}`",
-        f"on {', then '.join(made.places)}: {seconds}, without the drawing of patients{drawing}",
+        f"`{command_of(order)}`",
+        f"on {places}: {seconds}, without the drawing of patients{drawing}",
         f"begun at {order.made_at:%Y-%m-%d %H:%M} UTC; "
         + ", ".join(f"{name} {version}" for name, version in made.versions.items()),
         f"the {what} has {len(network) / 1e6:.2f} MB; its digest stands in engine.toml",
-        repeats,
+        _repeats(made, what),
     ]
+
+
+def _repeats(made: Made, what: str) -> str:
+    if made.seconds is None or not made.places:  # of a state that was kept before both were told
+        return (
+            f"which machines took part was not kept: whether the same command gives the same {what} is open"
+        )
+    if all(one.endswith(_ALONE) for one in made.places):
+        return (
+            f"with these versions and one thread of such a processor the same command gives the same {what}"
+        )
+    return f"a GPU or several threads add in other orders: the same command gives nearly the same {what}"
 
 
 def _time(seconds: float) -> str:
@@ -81,16 +87,16 @@ def _time(seconds: float) -> str:
     return f"{spent} of a processor"
 
 
-def command_of(task: str, order: DrawnOrder, asked: Sequence[str]) -> str:
+def command_of(order: DrawnOrder) -> str:
     """Return the command that repeats a training; folders of data are not named."""
-    words = [f"dicomnode train {task} --out {order.out.name}"]
-    for name in ("title", "version", *asked, "seed"):
+    words = [f"dicomnode train {order.task} --out {order.out.name}"]
+    for name in ("title", "version", *order.asked, "seed"):
         value = getattr(order, name)
         if isinstance(value, bool):
             words.append(f"--{name}" if value else f"--no-{name}")
         elif isinstance(value, Path):
             words.append(f"--{name} {'FILE' if value.suffix else 'DIR'}")
-        elif value is not None:
+        elif value not in {None, ""}:
             words.append(f"--{name} {shlex.quote(str(value))}")
     return " ".join(words)
 
@@ -115,6 +121,16 @@ def bullets(lines: Sequence[str]) -> list[str]:
 def number(value: float | None) -> str:
     """Return a figure as it stands in tables."""
     return "–" if value is None else f"{value:.3f}"
+
+
+def with_ends(interval: Interval, digits: int = 3) -> str:
+    """Return a figure and its interval: "0.930 (0.850–0.990)"; without it where no resample differs."""
+    value, low, high = interval.figure.value, interval.low, interval.high
+    if value is None:
+        return "–"
+    if low is None or high is None or low == high:  # that says nothing
+        return f"{value:.{digits}f}"
+    return f"{value:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
 
 
 def cells(interval: Interval) -> str:

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import torch
 
 from dicomnode.faults import BACKGROUNDS_NONE, NodeError
+from dicomnode.learn.drawn.card import Made
 from dicomnode.learn.drawn.kept import Shelf, sweep
 from dicomnode.learn.drawn.order import DrawnOrder
+from dicomnode.learn.drawn.state import Learned
 from dicomnode.learn.drawn.workers import Workers
 from dicomnode.learn.train.loop import quiet_machine
 from dicomnode.learn.train.run_folder import RunFolder
+from dicomnode.learn.train.training import versions
 from dicomnode.values import Progress, Refusal
 
 DRAWING: Final = "drawing patients"
 REAL: Final = "looking at real scans"
 JUDGING: Final = "judging"
+_LIBRARY: Final = "scikit-learn"
 
 Asked = TypeVar("Asked")
-Made = TypeVar("Made")
 
 
 class Scan(Protocol):
@@ -38,6 +43,7 @@ class Scan(Protocol):
 
 
 Taken = TypeVar("Taken", bound=Scan)
+Kept = TypeVar("Kept")
 
 
 def place_of(order: DrawnOrder, device: torch.device) -> str:
@@ -46,6 +52,30 @@ def place_of(order: DrawnOrder, device: torch.device) -> str:
     if device.type == "cuda":
         name += f" with {torch.cuda.get_device_name(device)}"
     return f"{name}, {device.type}, {order.threads} thread(s)"
+
+
+def made_by(
+    order: DrawnOrder, learned: Learned, real: Sequence[tuple[str, str]] = (), left_out: int = 0
+) -> Made:
+    """Say how a network came about, for its card. real, left_out: as of `Made`."""
+    return Made(
+        order=order,
+        seconds=learned.seconds,
+        places=learned.places,
+        versions=versions(),
+        real=real,
+        left_out=left_out,
+    )
+
+
+def made_at_once(order: DrawnOrder, seconds: float) -> Made:
+    """Say how it came about what scikit-learn learned, which is done at once and on the CPU."""
+    return Made(
+        order=order,
+        seconds=seconds,
+        places=[place_of(order, torch.device("cpu"))],
+        versions={**versions(), _LIBRARY: metadata.version(_LIBRARY)},
+    )
 
 
 @contextmanager
@@ -77,6 +107,32 @@ def each(
         progress(stage, number, len(orders))
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted(Generic[Kept]):
+    """A patient who is wanted: his seed, where he is kept, who draws him (which has a name in a module)."""
+
+    seed: int
+    shelf: Shelf[Kept]
+    draw: Callable[[int], Kept]
+
+
+def make_wanted(wanted: Wanted[Kept]) -> str:
+    """Draw a patient unless he is there; return the name of what is kept. NodeError(RUN_NOT_WRITTEN)."""
+    return wanted.shelf.keep(wanted.seed, lambda: wanted.draw(wanted.seed)).name
+
+
+def drawn_worlds(
+    workers: Workers,
+    shelf: Shelf[Kept],
+    draw: Callable[[int], Kept],
+    seeds: Sequence[int],
+    progress: Progress,
+) -> list[Path]:
+    """Have patients drawn who are not kept yet, and return where all of them are."""
+    each(workers, make_wanted, [Wanted(seed, shelf, draw) for seed in seeds], DRAWING, progress)
+    return [shelf.place(seed) for seed in seeds]
+
+
 def told(some: Sequence[Asked], stage: str, progress: Progress) -> Iterator[Asked]:
     """Yield each, and tell how many are done."""
     progress(stage, 0, len(some))
@@ -88,8 +144,8 @@ def told(some: Sequence[Asked], stage: str, progress: Progress) -> Iterator[Aske
 def real_worlds(
     scans: Sequence[Taken],
     given: Path | None,
-    shelf: Shelf[Made],
-    make: Callable[[Taken], Made | Refusal],
+    shelf: Shelf[Kept],
+    make: Callable[[Taken], Kept | Refusal],
     progress: Progress,
 ) -> tuple[list[tuple[Taken, Path]], tuple[Refusal, ...]]:
     """Make worlds of the real scans that are sure, each kept by its digest; and say which are not.

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import zlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 from zipfile import BadZipFile
 
 import numpy as np
@@ -16,8 +18,10 @@ from numpy.typing import NDArray
 
 from dicomnode.faults import RUN_DIFFERS, RUN_NOT_WRITTEN, NodeError
 
-DAMAGED = (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile)
+DAMAGED = (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, BadZipFile, zlib.error)
 """What reading raises where nothing is kept, or half of something, or what another form has."""
+
+_FORM: Final = "form"
 
 Kept = TypeVar("Kept")
 
@@ -50,8 +54,12 @@ class Shelf(Generic[Kept]):
 
 
 def taken(read: Callable[[Path], Kept | None], path: Path) -> Kept:
-    """Read what is kept; NodeError(RUN_DIFFERS) where it is gone: nothing is left out in silence."""
-    found = read(path)
+    """Read what is kept. NodeError as `there`."""
+    return there(read(path), path)
+
+
+def there(found: Kept | None, path: Path) -> Kept:
+    """Return what was read; NodeError(RUN_DIFFERS) where it is gone: nothing is left out in silence."""
     if found is None:
         raise NodeError(RUN_DIFFERS, run=path.parent, what=f"{path.name} is gone, or damaged")
     return found
@@ -83,6 +91,22 @@ def read_arrays(path: Path) -> Mapping[str, NDArray[Any]] | None:
         return None
 
 
+def write_formed(path: Path, form: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Keep arrays as one file of a form: what is read under another is made again. As `write_arrays`."""
+    write_arrays(path, {_FORM: np.array(form), **arrays})
+
+
+def read_formed(path: Path, form: str, made_of: Callable[[Mapping[str, NDArray[Any]]], Kept]) -> Kept | None:
+    """Return what is made of kept arrays; None where there are none of this form, or damaged ones."""
+    kept = read_arrays(path)
+    if kept is None or str(kept.get(_FORM)) != form:
+        return None
+    try:
+        return made_of(kept)
+    except DAMAGED:
+        return None
+
+
 def sweep(folder: Path) -> None:
     """Remove what a training left half made when it was killed: all that is hidden there.
 
@@ -92,4 +116,5 @@ def sweep(folder: Path) -> None:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # what stays there is in nobody's way
+                path.unlink()

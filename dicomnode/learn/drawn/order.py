@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from dicomnode import __version__
 from dicomnode.phantom.suite import refuse_reserved
@@ -21,15 +21,23 @@ MOST_HELD_OUT: Final = JUDGED_FROM - CALIBRATED_FROM
 
 _USUAL: Final[Mapping[str, tuple[int, int]]] = {"workers": (0, 64), "threads": (1, 1024)}
 
+Limits = Mapping[str, tuple[float, float]]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrawnOrder:
-    """One training. An order of a recipe adds what it asks beside this.
+    """One training. An order of a recipe adds what it asks beside this. Raises ValueError.
 
-    out: folder of the engine, run: of the training itself. made_at: when it begins. resume: whether one that
-    was stopped is gone on with; replace: whether an engine that is there makes way. workers: processes that
-    draw. threads: of the CPU. machine: what the card calls it.
+    task: of `dicomnode train`. asked: fields that are options of its command and change what comes out.
+    limits: the least and the most of each field that has them. out: folder of the engine, run: of the
+    training itself. made_at: when it begins. resume: whether one that was stopped is gone on with; replace:
+    whether an engine that is there makes way. workers: processes that draw. threads: of the CPU. machine:
+    what the card calls it.
     """
+
+    task: ClassVar[str] = ""
+    asked: ClassVar[tuple[str, ...]] = ()
+    limits: ClassVar[Limits] = {}
 
     out: Path
     run: Path
@@ -44,6 +52,12 @@ class DrawnOrder:
     device: str = "cpu"
     machine: str = ""
 
+    def __post_init__(self) -> None:
+        for name, (least, most) in {**self.limits, **_USUAL}.items():
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise ValueError(f"Order.{name} must be from {least} to {most}, got {value}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seeds:
@@ -52,14 +66,6 @@ class Seeds:
     trained: range
     calibrated: range
     judged: range
-
-
-def require_within(order: DrawnOrder, limits: Mapping[str, tuple[int, int]]) -> None:
-    """Raise ValueError unless each field lies within its limits, and those of every order within theirs."""
-    for name, (least, most) in {**limits, **_USUAL}.items():
-        value = getattr(order, name)
-        if not least <= value <= most:
-            raise ValueError(f"Order.{name} must be from {least} to {most}, got {value}")
 
 
 def seeds_from(first: int, trained: int, *, calibrated: int = 0, judged: int) -> Seeds:

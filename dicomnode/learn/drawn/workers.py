@@ -34,23 +34,28 @@ class Failed:
 
 
 class Workers:
-    """So many processes, each a core."""
+    """So many processes, each a core. Raises NodeError(PLANTED_WORKER_ENDED) where one cannot begin."""
 
     def __init__(self, count: int) -> None:
         # The environment is handed on as it is; a worker's libraries are to take one core alone
         environment = {**os.environ, **_ONE_THREAD}
         # -P: what lies in the folder that this process was started in is not imported
         command = (sys.executable, "-P", "-m", CHILD)
-        self._children = [
-            subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                env=environment,
-                start_new_session=True,  # Ctrl-C is for the process that asks; they end with it
-            )
-            for _ in range(count)
-        ]
+        self._children: list[subprocess.Popen[bytes]] = []
+        try:
+            for _ in range(count):
+                child = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    env=environment,
+                    start_new_session=True,  # Ctrl-C is for the process that asks; they end with it
+                )
+                self._children.append(child)
+        except OSError as error:  # too many processes, or no memory for one more
+            self.close()
+            reason = f"it did not begin: {error.strerror or error}"
+            raise NodeError(PLANTED_WORKER_ENDED, reason=reason) from error
 
     def __enter__(self) -> Self:
         return self

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from dicomnode.analyse.radiomics import units_of
 from dicomnode.engine import EnginePackage, OutputSpec
 from dicomnode.evaluate.data import LabelledStudy
 from dicomnode.evaluate.running import Answer, Answerer
@@ -16,18 +14,11 @@ from dicomnode.faults import ENGINE_WITHOUT_FEATURES, NodeError
 from dicomnode.learn.features.gathered import Gathered, MadeOf, MadeRow, RowLeftOut, gathered
 from dicomnode.learn.features.of_found import lesions_with_features, rows_of_found
 from dicomnode.learn.features.table import RowKey
+from dicomnode.learn.features.units import units_by
 from dicomnode.values import FeatureVector, Progress, no_progress
 
 _STAGE: Final = "features"
 _NO_ANSWER: Final = "the engine gave no features of it"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Source:
-    """Which output of an engine is taken: its label, and whether an algorithm of the node makes it."""
-
-    label: str
-    measured: bool
 
 
 def rows_by_engine(
@@ -54,7 +45,7 @@ def rows_by_engine(
             if vector is None:
                 left_out.append(_left(study, answer.reason or _NO_ANSWER))
                 continue
-            found = _units(vector, answer, source)
+            found = units_by(package.manifest, source, answer, vector.names)
             if rows and (vector.names, found) != (names, units):
                 left_out.append(_left(study, "its features have other names or units than those before"))
                 continue
@@ -71,13 +62,13 @@ def rows_by_engine(
     return gathered(rows, left_out, made_of)
 
 
-def _source(package: EnginePackage) -> _Source:
+def _source(package: EnginePackage) -> OutputSpec:
     manifest = package.manifest
     given = _of_studies(package)
     if len(given) != 1:
         which = " as an [[output]]" if not given else f" of one kind, but {len(given)}: one is needed"
         raise NodeError(ENGINE_WITHOUT_FEATURES, engine=manifest.name, which=which)
-    return _Source(label=given[0].label, measured=manifest.step_named(given[0].step).algorithm is not None)
+    return given[0]
 
 
 def _of_studies(package: EnginePackage) -> list[OutputSpec]:
@@ -85,16 +76,9 @@ def _of_studies(package: EnginePackage) -> list[OutputSpec]:
     return [one for one in manifest.output if one.what == "features" and manifest.each_of(one) is None]
 
 
-def _vector(answer: Answer, source: _Source) -> FeatureVector | None:
+def _vector(answer: Answer, source: OutputSpec) -> FeatureVector | None:
     found = () if answer.findings is None else answer.findings.features
     return next((one for one in found if one.label == source.label), None)
-
-
-def _units(vector: FeatureVector, answer: Answer, source: _Source) -> tuple[str, ...]:
-    """Numbers of a network have no unit; those that are measured have that of the images."""
-    if not source.measured or answer.stack is None:
-        return ("1",) * len(vector.names)
-    return units_of(vector.names, str(answer.stack.facts.facts.get("unit") or "1"))
 
 
 def _row(study: LabelledStudy, answer: Answer, vector: FeatureVector) -> MadeRow:

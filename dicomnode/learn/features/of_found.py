@@ -11,7 +11,6 @@ from typing import Final
 
 import numpy as np
 
-from dicomnode.analyse.radiomics import units_of
 from dicomnode.engine import Manifest, OutputSpec
 from dicomnode.evaluate.data import LabelledStudy
 from dicomnode.evaluate.matching import match_candidates
@@ -21,6 +20,7 @@ from dicomnode.evaluate.truth.known_lesions import KnownLesion, known_lesions
 from dicomnode.evaluate.truth.wanted import unnumbered
 from dicomnode.learn.features.gathered import Gathered, MadeOf, MadeRow, RowLeftOut, gathered
 from dicomnode.learn.features.table import RowKey
+from dicomnode.learn.features.units import units_by
 from dicomnode.values import FeatureVector, Findings, PointLps, Progress, Region, Segment, no_progress
 
 _STAGE: Final = "features"
@@ -59,7 +59,6 @@ def rows_of_found(
     """
     lesions, features = outputs
     manifest = answerer.package.manifest
-    measured = manifest.step_named(features.step).algorithm is not None
     rows: list[MadeRow] = []
     left_out: list[RowLeftOut] = []
     units: tuple[str, ...] = ()
@@ -72,8 +71,7 @@ def rows_of_found(
                     left_out.append(one)
                     continue
                 row, vector = one
-                unit = _unit(answer) if measured else "1"
-                found = units_of(vector.names, unit) if measured else ("1",) * len(vector.names)
+                found = units_by(manifest, features, answer, vector.names)
                 if rows and (vector.names, found) != (names, units):
                     left_out.append(
                         _left(row.key, "its features have other names or units than those before")
@@ -158,10 +156,6 @@ def _centre(found: Segment | Region) -> PointLps:
         return found.centre_lps_mm
     x, y, z = np.mean(np.array(found.points_lps_mm, dtype=np.float64), axis=0)
     return float(x), float(y), float(z)
-
-
-def _unit(answer: Answer) -> str:
-    return "1" if answer.stack is None else str(answer.stack.facts.facts.get("unit") or "1")
 
 
 def _left(key: RowKey, reason: str) -> RowLeftOut:

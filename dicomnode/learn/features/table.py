@@ -31,10 +31,11 @@ class RowKey:
 class FeatureTable:
     """Features with their names, units and rows.
 
-    values: float64 (rows, names), finite. units: one a name, "1" of a pure number. labels: columns that came
-    along, a text a row, "" where it is not known. source: what made the features ("engine lung 1.0.0
-    (0123456789ab)", "radiomics 1, bin_width 25, spacing_mm 1"). engine_digest: of an engine, else "".
-    Raises ValueError where lengths do not fit, a name or a row stands twice, or a value is not finite.
+    values: float64 (rows, names), finite. units: one a name, "1" of a pure number, or where none is told.
+    labels: columns that came along, a text a row, "" where it is not known. source: what made the features
+    ("engine lung 1.0.0 (0123456789ab)", "radiomics 1, bin_width 25, spacing_mm 1"). engine_digest: of an
+    engine, else "". Raises ValueError where lengths do not fit, a name or a row stands twice, or a value is
+    not finite.
     """
 
     rows: tuple[RowKey, ...]

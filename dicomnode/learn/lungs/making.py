@@ -4,28 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 
 from dicomnode.engine import EnginePackage
-from dicomnode.learn.drawn.card import Made
-from dicomnode.learn.drawn.course import DRAWING as WORLDS
-from dicomnode.learn.drawn.course import begun, place_of, real_worlds, told
+from dicomnode.learn.drawn.course import begun, drawn_worlds, made_by, place_of, real_worlds
 from dicomnode.learn.drawn.kept import Shelf, taken
 from dicomnode.learn.drawn.state import Learned, Watch, curves_csv
+from dicomnode.learn.drawn.workers import Workers
 from dicomnode.learn.lungs.card import card_of
 from dicomnode.learn.lungs.judging import Table, table_of
-from dicomnode.learn.lungs.order import ASKED, Order
+from dicomnode.learn.lungs.order import Order
 from dicomnode.learn.lungs.package import by_onnx, exported, write_masks
 from dicomnode.learn.lungs.training import Lesson, learn
 from dicomnode.learn.lungs.worlds import FORM, Coarse, open_world, real_world, world_of, write_world
 from dicomnode.learn.planted.backgrounds import find_backgrounds
 from dicomnode.learn.train.loop import pick_device
-from dicomnode.learn.train.training import versions
 from dicomnode.phantom.patients import CHEST_VERSION
 from dicomnode.values import Progress, Refusal
-
-__all__ = ["WORLDS", "Trained", "train_lung_masks"]
 
 _WORLDS_FOLDER: Final = "worlds"
 
@@ -48,23 +43,20 @@ def train_lung_masks(order: Order, watch: Watch, draw: WorldOf = world_of) -> Tr
     """Train, and write the engine; stopped before its last step, it goes on from there another time.
 
     draw: gives the world of a seed. Raises NodeError: SEED_RESERVED, BACKGROUNDS_NONE, RUN_THERE, RUN_TAKEN,
-    RUN_DIFFERS, RUN_NOT_WRITTEN, PLANTED_DIVERGED, and what `write_draft` raises.
+    RUN_DIFFERS, RUN_NOT_WRITTEN, PLANTED_DIVERGED, PLANTED_WORKER_ENDED, and what `write_draft` raises.
     """
     seeds, progress, scans = order.seeds, watch.progress, []
     if order.backgrounds is not None:
         scans = find_backgrounds(order.backgrounds, None, progress)
-    with begun(order, order.digest([one.digest for one in scans]), _WORLDS_FOLDER) as run:
+    digest = order.digest([one.digest for one in scans])
+    with begun(order, digest, _WORLDS_FOLDER) as run, Workers(order.workers) as workers:
         shelf = Shelf(
             folder=run.folder / _WORLDS_FOLDER,
             ending=f"-{CHEST_VERSION}-{FORM}.npz",
             read=open_world,
             write=write_world,
         )
-
-        def drawn(some: range) -> list[Path]:
-            return [shelf.keep(seed, lambda seed=seed: draw(seed)) for seed in told(some, WORLDS, progress)]  # type: ignore[misc]
-
-        patients = drawn(seeds.trained)
+        patients = drawn_worlds(workers, shelf, draw, seeds.trained, progress)
         real, left_out = real_worlds(scans, order.backgrounds, shelf, real_world, progress)
         device = pick_device(order.device)
         lesson = Lesson(
@@ -78,7 +70,8 @@ def train_lung_masks(order: Order, watch: Watch, draw: WorldOf = world_of) -> Tr
         trained = Trained(order=order, learned=learned, left_out=left_out, real=named)
         if learned.stopped:
             return trained
-        return _finished(trained, [taken(open_world, path) for path in drawn(seeds.judged)], progress)
+        judged = drawn_worlds(workers, shelf, draw, seeds.judged, progress)
+        return _finished(trained, [taken(open_world, path) for path in judged], progress)
 
 
 def _finished(trained: Trained, judged: list[Coarse], progress: Progress) -> Trained:
@@ -87,15 +80,6 @@ def _finished(trained: Trained, judged: list[Coarse], progress: Progress) -> Tra
     content = exported(learned.network)
     with by_onnx(content, order.threads) as run:
         table = table_of(run, judged, order.seed, progress)
-    made = Made(
-        task="lung-masks",
-        order=order,
-        asked=ASKED,
-        seconds=learned.seconds,
-        places=learned.places,
-        versions=versions(),
-        real=trained.real,
-        left_out=len(trained.left_out),
-    )
+    made = made_by(order, learned, trained.real, len(trained.left_out))
     package = write_masks(content, order, card_of(made, order, table, content), curves_csv(learned.rows))
     return replace(trained, package=package, table=table)

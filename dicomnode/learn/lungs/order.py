@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from dicomnode.learn.drawn.order import (
     MOST_HELD_OUT,
     DrawnOrder,
     Seeds,
     digest_of,
-    require_within,
     seeds_from,
 )
 from dicomnode.learn.lungs.worlds import FORM
@@ -22,9 +21,6 @@ from dicomnode.phantom.patients import CHEST_VERSION
 TRAINED_FROM: Final = 310_000
 MOST_WORLDS: Final = 1_000
 MOST_SEED: Final = 9
-ASKED: Final = ("worlds", "judged", "steps", "batch", "backgrounds", "device")
-"""Fields that are options of the command, and change what comes out."""
-
 _RATE: Final = 2e-3  # at most, see `Course`
 _DRAFT: Final = 1  # of the recipe: goes up when equal orders would give other weights
 
@@ -37,21 +33,21 @@ class Order(DrawnOrder):
     scans. batch: scans a step. Raises ValueError.
     """
 
+    task: ClassVar = "lung-masks"
+    asked: ClassVar = ("worlds", "judged", "steps", "batch", "backgrounds", "device")
+    limits: ClassVar = {
+        "seed": (0, MOST_SEED),
+        "worlds": (1, MOST_WORLDS),
+        "judged": (1, MOST_HELD_OUT),
+        "steps": (1, 10_000_000),
+        "batch": (1, 256),
+    }
+
     worlds: int = 80
     judged: int = 12
     steps: int = 4_000
     batch: int = 2
     backgrounds: Path | None = None
-
-    def __post_init__(self) -> None:
-        limits = {
-            "seed": (0, MOST_SEED),
-            "worlds": (1, MOST_WORLDS),
-            "judged": (1, MOST_HELD_OUT),
-            "steps": (1, 10_000_000),
-            "batch": (1, 256),
-        }
-        require_within(self, limits)
 
     @property
     def course(self) -> Course:

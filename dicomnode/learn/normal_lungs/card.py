@@ -1,9 +1,12 @@
-"""What stands in card.md as it is made: what was learned from, and what is not known."""
+"""card.md of the demonstration of anomaly detection: what was learned from, and what is not known."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
+from dicomnode.learn.drawn.card import Card, Made, bullets, how_made
+from dicomnode.learn.normal_lungs.density import ITERATIONS
 from dicomnode.learn.normal_lungs.filters import NAMES
 from dicomnode.learn.normal_lungs.order import NormalOrder
 
@@ -15,52 +18,61 @@ _LIMITS: Final = (
     ),
     "Cells are 4 mm: what is smaller than about two of them is hardly seen.",
     "A score says how unlike drawn lungs a scan is, and not what it shows.",
+    "The training judges nobody. How good it is: `python -m tests.bench.anomaly_lung`.",
 )
 
 
-def card_text(order: NormalOrder, normals: tuple[float, ...], quantile: float, size: int) -> str:
-    """Return card.md. normals: scores of normal scans, rising. size: bytes of the network."""
-    command = (
-        f"dicomnode train lung-anomaly --out {order.out.name} --chests {order.chests} --usual {order.usual} "
-        f"--parts {order.parts} --seed {order.seed}"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NormalCard:
+    """What a card tells. trained: scans with lungs that were learned from. normals: scores, rising.
+
+    converged: whether the mixture did.
+    """
+
+    trained: int
+    converged: bool
+    normals: tuple[float, ...]
+    quantile: float
+
+
+def card_of(made: Made, order: NormalOrder, told: NormalCard, network: bytes) -> Card:
+    """Return the card of the engine."""
+    return Card(
+        title=order.title,
+        lead="**A demonstration.**",
+        sections=[("What it is made of", bullets(_made_of(order, told)))],
+        limits=_LIMITS,
+        made=how_made(made, network),
     )
+
+
+def _made_of(order: NormalOrder, told: NormalCard) -> list[str]:
+    seeds, normals = order.seeds, told.normals
     lines = [
-        f"# {order.title}",
-        "",
-        "**A demonstration.** Research and engineering. Not for clinical use.",
-        "",
-        "## What it is made of",
-        "",
         (
-            f"- {len(NAMES)} numbers of each cell of 4 mm in the lungs, by filters that nobody trained: "
+            f"{len(NAMES)} numbers of each cell of 4 mm in the lungs, by filters that nobody trained: "
             f"{', '.join(NAMES)}. A mixture of {order.parts} Gaussians says how likely they are."
         ),
         (
-            f"- {order.chests} drawn chests without disease and nodules, seeds {order.trained.start} to "
-            f"{order.trained.stop - 1}; {order.usual} others, seeds {order.calibrated.start} to "
-            f"{order.calibrated.stop - 1}, say what is usual. No real scan. Nobody labelled anything."
+            f"{order.chests} drawn chests without disease and nodules, seeds {seeds.trained.start} to "
+            f"{seeds.trained.stop - 1}; {order.usual} others, seeds {seeds.calibrated.start} to "
+            f"{seeds.calibrated.stop - 1}, say what is usual. No real scan. Nobody labelled anything."
         ),
         (
-            "- The map says of each cell minus the decimal logarithm of the part of cells of normal lungs "
-            "that are as unusual (3: one of 1000), linear beyond 4, at most 8. The score: by how many "
-            "standard deviations of normal scans the part of cells above 1, 2, 3 or 4 is larger than usual, "
-            "where that is most."
+            "The map says of each cell minus the decimal logarithm of the part of cells of normal lungs that "
+            "are as unusual (3: one of 1000), linear beyond 4, at most 8. The score: by how many standard "
+            "deviations of normal scans the part of cells above 1, 2, 3 or 4 is larger than usual, where "
+            "that is most."
         ),
         (
-            f"- Scores of the {len(normals)} scans that say what is usual, each by the others: "
-            f"{normals[0]:.1f} to {normals[-1]:.1f}. A scan above {100 * quantile:g} % of them is called "
-            "unusual."
+            f"Scores of the {len(normals)} scans that say what is usual, each by mean and spread of the "
+            f"others: {normals[0]:.1f} to {normals[-1]:.1f}; the scale of the map is that of all of them. A "
+            f"scan above {100 * told.quantile:g} % of them is called unusual."
         ),
-        "",
-        "## Limits",
-        "",
-        *(f"- {one}" for one in _LIMITS),
-        "",
-        "## How it was made",
-        "",
-        f"- `{command}`",
-        f"- on {order.machine or 'an unnamed machine'}; {order.made_at:%Y-%m-%d %H:%M} UTC",
-        f"- the network has {size / 1e6:.2f} MB",
-        "- how good it is: `python -m tests.bench.anomaly_lung`",
     ]
-    return "\n".join(lines) + "\n"
+    if not told.converged:
+        lines.append(f"The mixture was stopped after {ITERATIONS} iterations, before it had converged.")
+    without = order.chests + order.usual - told.trained - len(normals)
+    if without:
+        lines.append(f"In {without} of these chests no lungs were found: nothing was learned from them.")
+    return lines

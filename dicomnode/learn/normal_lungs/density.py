@@ -16,7 +16,7 @@ from dicomnode.learn.normal_lungs.network import LEAST_LUNG, LEVELS, Density, Mi
 from dicomnode.learn.normal_lungs.scans import Seen
 from dicomnode.values import Float64
 
-_ITERATIONS: Final = 60
+ITERATIONS: Final = 60
 _RIDGE: Final = 1e-3  # of scaled numbers: none of them lies on a plane
 _LEAST_SPREAD: Final = 0.05  # of a logarithm: fewer scans than it takes may agree by chance
 
@@ -44,23 +44,24 @@ def some_of(cells: Float32, most: int, seed: int) -> Float32:
     return taken
 
 
-def fit_mixture(cells: Float32, parts: int, seed: int) -> Mixture:
+def fit_mixture(cells: Float32, parts: int, seed: int, threads: int = 1) -> Mixture:
     """Fit it to cells of normal lungs. Raises NodeError(TRAIN_MISSING) without scikit-learn."""
     require_sklearn("learning what is usual in lungs")
     from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
     from sklearn.mixture import GaussianMixture  # noqa: PLC0415
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # noqa: PLC0415  comes with it
 
     centre, scale = cells.mean(axis=0, dtype=np.float64), cells.std(axis=0, dtype=np.float64) + 1e-6
     model = GaussianMixture(
         n_components=parts,
         covariance_type="full",
         reg_covar=_RIDGE,
-        max_iter=_ITERATIONS,
+        max_iter=ITERATIONS,
         init_params="k-means++",
         random_state=seed,
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the last iterations change next to nothing
+    with warnings.catch_warnings(), threadpool_limits(threads):
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the card says so
         model.fit((cells - centre) / scale)
     return Mixture(
         centre=centre,
@@ -68,6 +69,7 @@ def fit_mixture(cells: Float32, parts: int, seed: int) -> Mixture:
         weights=model.weights_,
         means=model.means_,
         whitened=np.transpose(model.precisions_cholesky_, (0, 2, 1)),
+        converged=bool(model.converged_),
     )
 
 

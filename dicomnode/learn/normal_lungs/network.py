@@ -30,7 +30,8 @@ class Mixture:
     """A mixture of Gaussians over the numbers of a cell. centre, scale: (f,), which they are scaled by.
 
     weights: (m,). means: (m, f), scaled. whitened: (m, f, f), lower triangular, of each inverse covariance:
-    the distance of x is |whitened · (x - mean)|. All float64.
+    the distance of x is |whitened · (x - mean)|. All float64. converged: whether more iterations of fitting
+    would have changed next to nothing.
     """
 
     centre: Float64
@@ -38,6 +39,7 @@ class Mixture:
     weights: Float64
     means: Float64
     whitened: Float64
+    converged: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from dicomnode.engine import Draft, EnginePackage, write_draft
 from dicomnode.learn.convert.export import Example, export_onnx
 from dicomnode.learn.drawn.engine import lungs_of, model_table
-from dicomnode.learn.normal_lungs.card import card_text
 from dicomnode.learn.normal_lungs.network import OUTPUTS, Unusual
 from dicomnode.learn.normal_lungs.order import NormalOrder
 from dicomnode.learn.normal_lungs.scans import AROUND, CLIP_HU, MULTIPLE, SPACING_MM
@@ -34,16 +32,6 @@ def exported(network: Unusual) -> bytes:
     """Return the network as ONNX, compared with torch; NodeError as `export_onnx`."""
     example = Example(shape=_SHAPE, low=_LOW_HU, high=_HIGH_HU, free=(2, 3, 4), longer=MULTIPLE)
     return export_onnx(network.cpu().eval(), {_INPUT: example}, OUTPUTS, source="lung-anomaly")
-
-
-def write_engine(content: bytes, order: NormalOrder, normals: tuple[float, ...]) -> EnginePackage:
-    """Write the engine whole; what lies at its place makes way. Raises NodeError as `write_draft`."""
-    draft = Draft(
-        table=engine_table(order, normals),
-        networks={NETWORK_FILE: content},
-        card=card_text(order, normals, QUANTILE, len(content)),
-    )
-    return write_draft(draft, order.out, replace=order.out.exists())
 
 
 def engine_table(order: NormalOrder, normals: tuple[float, ...]) -> dict[str, Any]:

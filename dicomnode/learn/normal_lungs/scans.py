@@ -5,9 +5,10 @@ The lungs are those that the node's `lungs` finds, as in service: what it leaves
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from dicomnode.analyse.prepare import orient
 from dicomnode.analyse.resample import Prepared, resample
 from dicomnode.engine import Crop
 from dicomnode.engine.manifest.tree import Window
-from dicomnode.phantom.change import Disease
+from dicomnode.learn.drawn.kept import read_formed, write_formed
 from dicomnode.phantom.patients import CHEST_VERSION, ChestScan, World, chest
 from dicomnode.values import Grid, no_progress
 
@@ -33,6 +34,8 @@ CLIP_HU: Final = (-1024.0, 3071.0)
 FORM: Final = f"1, chests {CHEST_VERSION}, {ALGORITHMS['lungs'].label}"
 """What is kept under another one is made again."""
 
+SCANS_FOLDER: Final = "scans"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Seen:
@@ -43,22 +46,23 @@ class Seen:
     grid: Grid
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Scanned:
+    """What is kept of a scan. seen: None where the node found no lungs in it."""
+
+    seen: Seen | None
+
+
 @dataclass(frozen=True, slots=True)
 class ScanOrder:
-    """A scan that is wanted: the patient, what is wrong with him, and the file that it is kept in.
-
-    diseases: () for a normal one. nodules: whether he has those that his seed draws, else none.
-    """
+    """A scan that is wanted: of a patient without disease and nodules, and the file that it is kept in."""
 
     seed: int
     kept: Path
-    diseases: tuple[Disease, ...] = ()
-    nodules: bool = False
 
     def scan(self) -> ChestScan:
         """Scan him: 384 columns, by a protocol that his seed draws."""
-        world = World(diseases=self.diseases, nodules=None if self.nodules else ())
-        return chest(self.seed, "full", world=world)
+        return chest(self.seed, "full", world=World(diseases=(), nodules=()))
 
 
 def seen_of(voxels: NDArray[np.generic], grid: Grid) -> Seen | None:
@@ -86,42 +90,32 @@ def seen_of(voxels: NDArray[np.generic], grid: Grid) -> Seen | None:
 
 def make_seen(order: ScanOrder) -> str:
     """Scan a patient and keep what is seen of him, unless it is kept already; return the file's name."""
-    if not is_kept(order.kept):
+    if read_seen(order.kept) is None:
         scan = order.scan()
-        write_seen(seen_of(scan.voxels, scan.grid), order.kept)
+        write_seen(Scanned(seen=seen_of(scan.voxels, scan.grid)), order.kept)
     return order.kept.name
 
 
-def write_seen(seen: Seen | None, path: Path) -> None:
-    """Keep it as one file, which appears whole or not at all; None: that there were no lungs."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_name(f".{path.name}.part.npz")
-    empty = np.zeros((0, 0, 0), dtype=np.int16)
-    np.savez(
-        staged,
-        form=np.array(FORM),
-        hu=empty if seen is None else np.rint(seen.hu).astype(np.int16),
-        lungs=np.packbits(empty if seen is None else seen.lungs),
-        affine=np.eye(4) if seen is None else seen.grid.affine_lps,
-    )
-    staged.replace(path)
+def write_seen(scanned: Scanned, path: Path) -> None:
+    """Keep it as one file, whole or not at all. Raises NodeError(RUN_NOT_WRITTEN)."""
+    seen, empty = scanned.seen, np.zeros((0, 0, 0), dtype=np.int16)
+    arrays: dict[str, NDArray[Any]] = {
+        "hu": empty if seen is None else np.rint(seen.hu).astype(np.int16),
+        "lungs": np.packbits(empty if seen is None else seen.lungs),
+        "affine": np.eye(4) if seen is None else seen.grid.affine_lps,
+    }
+    write_formed(path, FORM, arrays)
 
 
-def is_kept(path: Path) -> bool:
-    """Tell whether there is one of this form."""
-    try:
-        with np.load(path) as kept:
-            return str(kept["form"]) == FORM
-    except (OSError, ValueError, KeyError):
-        return False
+def read_seen(path: Path) -> Scanned | None:
+    """Return what is kept; None: there is none of this form."""
+    return read_formed(path, FORM, _scanned)
 
 
-def read_seen(path: Path) -> Seen | None:
-    """Return what is kept; None: the scan had no lungs. Raises OSError where there is nothing."""
-    with np.load(path) as kept:
-        hu = kept["hu"].astype(np.float32)
-        if not hu.size:
-            return None
-        lungs = np.unpackbits(kept["lungs"], count=hu.size).reshape(hu.shape).astype(bool)
-        k, j, i = hu.shape
-        return Seen(hu=hu, lungs=lungs, grid=Grid((k, j, i), kept["affine"], "kept"))
+def _scanned(kept: Mapping[str, NDArray[Any]]) -> Scanned:
+    hu = kept["hu"].astype(np.float32)
+    if not hu.size:
+        return Scanned(seen=None)
+    lungs = np.unpackbits(kept["lungs"], count=hu.size).reshape(hu.shape).astype(bool)
+    k, j, i = hu.shape
+    return Scanned(seen=Seen(hu=hu, lungs=lungs, grid=Grid((k, j, i), kept["affine"], "kept")))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dicomnode.evaluate import Interval
-from dicomnode.learn.drawn.card import Card, Made, bullets, how_made
+from dicomnode.learn.drawn.card import Card, Made, bullets, how_made, with_ends
 from dicomnode.learn.patterns.heads import FOREST, RULES, PatternHead
 from dicomnode.learn.patterns.judging import Judged
 from dicomnode.learn.patterns.order import PatternsOrder
@@ -136,8 +136,5 @@ def _compared(heads: Sequence[PatternHead]) -> list[str]:
 def short(interval: Interval) -> str:
     """Return a figure with its interval: "0.93 (0.85–0.99)"; counts where it has some."""
     figure = interval.figure
-    if figure.value is None:
-        return "–"
-    counts = "" if figure.whole is None else f"{figure.part} of {figure.whole}, "
-    ends = "" if interval.low is None else f" ({interval.low:.2f}–{interval.high:.2f})"
-    return f"{counts}{figure.value:.2f}{ends}"
+    counts = f"{figure.part} of {figure.whole}, " if figure.value is not None and figure.whole else ""
+    return counts + with_ends(interval, 2)

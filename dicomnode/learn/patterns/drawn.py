@@ -10,14 +10,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-import numpy as np
-
 from dicomnode.phantom.change import Disease
 from dicomnode.phantom.disease import draw_diseases
 from dicomnode.phantom.patients import ChestScan, World, chest
 from dicomnode.phantom.streams import stream
-from dicomnode.values import SourceFrame, SourceHeaders, Volume
-from dicomnode.values.codes import HOUNSFIELD
 
 OFTEN: Final[Mapping[Disease, float]] = MappingProxyType(
     {"emphysema": 0.40, "consolidation": 0.35, "effusion": 0.35, "collapse": 0.30}
@@ -37,18 +33,3 @@ def diseases_of(seed: int) -> tuple[Disease, ...]:
 def scan_of(seed: int) -> ChestScan:
     """Scan the patient of a seed, small: three seconds of a core. The protocol and nodules are the seed's."""
     return chest(seed, "small", world=World(diseases=diseases_of(seed)))
-
-
-def volume_of(scan: ChestScan) -> Volume:
-    """Give a phantom as the volume that its DICOM series is read to: int16 HU (k, j, i)."""
-    uid = f"2.25.{scan.seed}"
-    return Volume(
-        voxels=np.asarray(scan.voxels),
-        affine_lps=scan.grid.affine_lps,
-        unit=HOUNSFIELD,
-        frame_of_reference_uid=scan.grid.frame_of_reference_uid,
-        study_instance_uid=uid,
-        series_instance_uid=f"{uid}1",
-        frames=tuple(SourceFrame(f"{uid}2.{k}") for k in range(len(scan.voxels))),
-        headers=SourceHeaders(()),
-    )

@@ -93,10 +93,9 @@ def train_pattern(
         for name, one in {**said, RULE: scores}.items()
     }
     fitted = fit_head(HEADS[FOREST], cases, np.arange(len(cases.truth)), search)
-    unseen = [
-        *said[FOREST],
-        *fitted.model.predict_proba(others.values.astype(np.float32))[:, 1],
-    ]
+    unseen = [*said[FOREST]]
+    if others.rows:  # in none of those to calibrate on may lungs have been found
+        unseen += [*fitted.model.predict_proba(others.values.astype(np.float32))[:, 1]]
     truth = [*has, *(one == YES for one in others.labels[pattern])]
     line = fit_line(unseen, truth)
     return PatternHead(

@@ -6,14 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from dicomnode.engine import EnginePackage
 from dicomnode.learn.convert.sklearn_child import run_onnx
-from dicomnode.learn.drawn.card import Made
-from dicomnode.learn.drawn.course import DRAWING, begun, each, place_of
+from dicomnode.learn.drawn.course import DRAWING, begun, each, made_at_once
 from dicomnode.learn.drawn.engine import write_engine
-from dicomnode.learn.drawn.kept import taken
+from dicomnode.learn.drawn.kept import there
 from dicomnode.learn.drawn.state import Watch
 from dicomnode.learn.drawn.workers import Workers
 from dicomnode.learn.features import FeatureTable, RowKey, write_table
@@ -22,9 +20,8 @@ from dicomnode.learn.patterns.drawn import PATTERNS
 from dicomnode.learn.patterns.heads import NO, YES, PatternHead, rule_scores, train_pattern
 from dicomnode.learn.patterns.judging import Judged, judged
 from dicomnode.learn.patterns.looked import Looked, LookOrder, make_looked, read_looked
-from dicomnode.learn.patterns.order import ASKED, PatternsOrder
+from dicomnode.learn.patterns.order import PatternsOrder
 from dicomnode.learn.patterns.steps import PROFILE, file_of, judging_table, write_measuring
-from dicomnode.learn.train.training import versions
 
 Make = Callable[[LookOrder], str]
 
@@ -57,16 +54,17 @@ def make_patterns(order: PatternsOrder, watch: Watch | None = None, make: Make =
     """
     watch, seeds = watch or Watch(), order.seeds
     with begun(order, order.digest, "rows"), Workers(order.workers) as workers:
-        write_measuring(order.measuring)
-        looks = [list(order.looks(some)) for some in (seeds.trained, seeds.calibrated, seeds.judged)]
+        digest = write_measuring(order.measuring).digest
+        wanted = (seeds.trained, seeds.calibrated, seeds.judged)
+        looks = [list(order.looks(some, digest)) for some in wanted]
         each(workers, make, [one for some in looks for one in some], DRAWING, watch.progress)
-        looked = [[taken(read_looked, one.kept) for one in some] for some in looks]
+        looked = [[there(read_looked(one), one.kept) for one in some] for some in looks]
         return _made(order, looked, watch)
 
 
 def _made(order: PatternsOrder, looked: Sequence[Sequence[Looked]], watch: Watch) -> MadePatterns:
     """Grow trees, and write the engine. looked: at whom it learns from, is calibrated and judged on."""
-    taught, calibrating, held_out = (_table(some) for some in looked)
+    taught, calibrating, held_out = (table_of(some) for some in looked)
     write_table(taught, order.table)
     since = watch.clock()
     heads = tuple(train_pattern(one, (taught, calibrating), order, watch.progress) for one in PATTERNS)
@@ -74,14 +72,7 @@ def _made(order: PatternsOrder, looked: Sequence[Sequence[Looked]], watch: Watch
     forests = tuple(_judged_forest(head, held_out, order.seed) for head in heads)
     rules = tuple(_judged_rule(head, held_out, order.seed) for head in heads)
     left_out = tuple(one.reason for some in looked for one in some if one.row is None)
-    made = Made(
-        task="lung-patterns",
-        order=order,
-        asked=ASKED,
-        seconds=seconds,
-        places=[place_of(order, torch.device("cpu"))],
-        versions=versions(),
-    )
+    made = made_at_once(order, seconds)
     counts = [(name, taught.labels[name].count(YES), taught.labels[name].count(NO)) for name in PATTERNS]
     told = PatternCard(heads=heads, forests=forests, rules=rules, taught=counts, left_out=left_out)
     table = judging_table(
@@ -94,7 +85,7 @@ def _made(order: PatternsOrder, looked: Sequence[Sequence[Looked]], watch: Watch
     return MadePatterns(package=package, heads=heads, forests=forests, rules=rules, left_out=left_out)
 
 
-def _table(looked: Sequence[Looked]) -> FeatureTable:
+def table_of(looked: Sequence[Looked]) -> FeatureTable:
     """Return the numbers of those who have some, with a column for each pattern."""
     rows = [one for one in looked if one.row is not None]
     values = [one.row for one in rows if one.row is not None]

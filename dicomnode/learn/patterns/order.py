@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
-from dicomnode.learn.drawn.order import DrawnOrder, Seeds, digest_of, require_within, seeds_from
+from dicomnode.learn.drawn.order import DrawnOrder, Seeds, digest_of, seeds_from
 from dicomnode.learn.patterns.looked import LookOrder
 from dicomnode.learn.patterns.steps import FORM
 
 TRAINED_FROM: Final = 320_000
 MOST_PATIENTS: Final = 500
 MOST_SEED: Final = 9
-ASKED: Final = ("patients", "calibrated", "judged", "trees")
-"""Fields that are options of the command, and change what comes out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,20 +24,20 @@ class PatternsOrder(DrawnOrder):
     for the figures. Raises ValueError.
     """
 
+    task: ClassVar = "lung-patterns"
+    asked: ClassVar = ("patients", "calibrated", "judged", "trees")
+    limits: ClassVar = {
+        "seed": (0, MOST_SEED),
+        "patients": (1, MOST_PATIENTS),
+        "calibrated": (1, MOST_PATIENTS),
+        "judged": (1, MOST_PATIENTS),
+        "trees": (2, 1000),
+    }
+
     patients: int = 120
     calibrated: int = 40
     judged: int = 60
     trees: int = 100
-
-    def __post_init__(self) -> None:
-        limits = {
-            "seed": (0, MOST_SEED),
-            "patients": (1, MOST_PATIENTS),
-            "calibrated": (1, MOST_PATIENTS),
-            "judged": (1, MOST_PATIENTS),
-            "trees": (2, 1000),
-        }
-        require_within(self, limits)
 
     @property
     def seeds(self) -> Seeds:
@@ -62,7 +60,8 @@ class PatternsOrder(DrawnOrder):
         """The numbers of those who are learned from, for `dicomnode train heads`."""
         return self.run / "numbers.csv"
 
-    def looks(self, seeds: range) -> Iterator[LookOrder]:
-        """Yield what is wanted of some patients."""
+    def looks(self, seeds: range, digest: str) -> Iterator[LookOrder]:
+        """Yield what is wanted of some patients. digest: of the engine that measures."""
         for seed in seeds:
-            yield LookOrder(seed=seed, engine=self.measuring, kept=self.run / "rows" / f"{seed}.npz")
+            kept = self.run / "rows" / f"{seed}.npz"
+            yield LookOrder(seed=seed, engine=self.measuring, digest=digest, kept=kept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from dicomnode.learn.drawn.card import Card, Made, bullets, cells, how_made, number, real_lines
@@ -27,8 +28,10 @@ _LIMITS: Final = (
 )
 
 
-def card_of(made: Made, order: Order, figures: tuple[Line, Table], network: bytes) -> Card:
-    """Return the card of a network of nodules."""
+def card_of(
+    made: Made, order: Order, figures: tuple[Line, Table], network: bytes, others: Sequence[str] = ()
+) -> Card:
+    """Return the card of a network of nodules. others: networks that come along with the model."""
     line, table = figures
     mined = ", ".join(str(step) for step in order.course.mine) or "none"
     return Card(
@@ -47,9 +50,16 @@ def card_of(made: Made, order: Order, figures: tuple[Line, Table], network: byte
             ),
             ("Calibration", [calibrated(line, "the network's own heat", "the heat")]),
         ],
-        limits=_LIMITS,
+        limits=[*_LIMITS, *_came_along(others)],
         made=[*how_made(made, network), f"mistakes were looked for after steps: {mined}"],
     )
+
+
+def _came_along(others: Sequence[str]) -> list[str]:
+    if not others:
+        return []
+    text = "What they say of nodules was learned, calibrated and judged on what the network of lung-ct finds"
+    return [f"{', '.join(others)} came along with lung-ct. {text}; `dicomnode train lung-types` learns anew."]
 
 
 def judged_on(table: Table, calibrated_on: int) -> str:

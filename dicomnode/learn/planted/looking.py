@@ -62,6 +62,7 @@ def candidates_in(run: Run, hu: Float32, lungs: Bool, how: CentreHeat) -> list[C
         within=Region(lungs, own),
         wanted=1,
         inside=shape,
+        seen={"hu": box[np.newaxis]},
     )
     reading = INTERPRETATIONS["centre_heat"](outputs, Head(interpret="centre_heat", centre_heat=how))
     found = [

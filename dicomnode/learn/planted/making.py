@@ -8,9 +8,15 @@ from pathlib import Path
 from typing import Final
 
 from dicomnode.engine import CentreHeat, EnginePackage
-from dicomnode.learn.drawn.card import Made
-from dicomnode.learn.drawn.course import DRAWING as WORLDS
-from dicomnode.learn.drawn.course import JUDGING, begun, each, place_of, real_worlds, told
+from dicomnode.learn.drawn.course import (
+    JUDGING,
+    begun,
+    drawn_worlds,
+    made_by,
+    place_of,
+    real_worlds,
+    told,
+)
 from dicomnode.learn.drawn.kept import Shelf, taken
 from dicomnode.learn.drawn.state import Learned, Watch, curves_csv
 from dicomnode.learn.drawn.workers import Workers
@@ -21,20 +27,25 @@ from dicomnode.learn.planted.exams import Answered, answered, exam_of
 from dicomnode.learn.planted.figures import Table, table_of
 from dicomnode.learn.planted.looking import MOST, Run, by_torch
 from dicomnode.learn.planted.mining import mine
-from dicomnode.learn.planted.order import ASKED, Order
-from dicomnode.learn.planted.package import by_onnx, exported, read_loosely, write_nodules
+from dicomnode.learn.planted.order import Order
+from dicomnode.learn.planted.package import (
+    by_onnx,
+    engine_table,
+    exported,
+    other_networks,
+    read_loosely,
+    seen_as_shipped,
+    write_nodules,
+)
 from dicomnode.learn.planted.procedural import world_of
 from dicomnode.learn.planted.training import Lesson, learn
 from dicomnode.learn.planted.world import World, open_world, write_world
 from dicomnode.learn.train.loop import pick_device
-from dicomnode.learn.train.training import versions
 from dicomnode.phantom.patients import CHEST_VERSION
 from dicomnode.values import Progress, Refusal
 
-__all__ = ["JUDGING", "WORLDS", "Trained", "WorldOrder", "calibration", "make_world", "train_lungs"]
-
 _LOOSEST: Final = 0.005  # score of candidates that calibration looks at
-_WORLDS_FOLDER: Final = "worlds"
+WORLDS_FOLDER: Final = "worlds"
 
 WorldOf = Callable[[int], World]
 
@@ -52,25 +63,9 @@ class Trained:
     line: Line | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class WorldOrder:
-    """A world that is wanted: its seed, its folder, and who draws it (which has a name in a module)."""
-
-    seed: int
-    folder: Path
-    world_of: WorldOf
-
-
-def make_world(order: WorldOrder) -> str:
-    """Draw a world into its folder unless it is there; return its name. NodeError(RUN_NOT_WRITTEN)."""
-    if open_world(order.folder) is None:
-        write_world(order.world_of(order.seed), order.folder)
-    return order.folder.name
-
-
 def shelf_in(run: Path) -> Shelf[World]:
     """Return where a training keeps its worlds: each a folder, named by its seed or its digest."""
-    return Shelf(folder=run / _WORLDS_FOLDER, ending=f"-{CHEST_VERSION}", read=open_world, write=write_world)
+    return Shelf(folder=run / WORLDS_FOLDER, ending=f"-{CHEST_VERSION}", read=open_world, write=write_world)
 
 
 def train_lungs(order: Order, watch: Watch, draw: WorldOf = world_of) -> Trained:
@@ -83,15 +78,9 @@ def train_lungs(order: Order, watch: Watch, draw: WorldOf = world_of) -> Trained
     if order.backgrounds is not None:
         scans = find_backgrounds(order.backgrounds, order.ignore, progress)
     digest = order.digest([one.digest for one in scans])
-    with begun(order, digest, _WORLDS_FOLDER) as run, Workers(order.workers) as workers:
+    with begun(order, digest, WORLDS_FOLDER) as run, Workers(order.workers) as workers:
         shelf = shelf_in(run.folder)
-
-        def drawn(some: range) -> list[Path]:
-            orders = [WorldOrder(seed, shelf.place(seed), draw) for seed in some]
-            each(workers, make_world, orders, WORLDS, progress)
-            return [one.folder for one in orders]
-
-        patients = drawn(seeds.trained)
+        patients = drawn_worlds(workers, shelf, draw, seeds.trained, progress)
         real, left_out = real_worlds(scans, order.backgrounds, shelf, real_world, progress)
         worlds, device = (*patients, *(folder for _, folder in real)), pick_device(order.device)
         lesson = Lesson(
@@ -107,7 +96,10 @@ def train_lungs(order: Order, watch: Watch, draw: WorldOf = world_of) -> Trained
         trained = Trained(order=order, learned=learned, left_out=left_out, real=named)
         if learned.stopped:
             return trained
-        return _finished(trained, drawn(seeds.calibrated), drawn(seeds.judged), progress)
+        calibrated, judged = (
+            drawn_worlds(workers, shelf, draw, some, progress) for some in (seeds.calibrated, seeds.judged)
+        )
+        return _finished(trained, calibrated, judged, progress)
 
 
 def _finished(
@@ -120,17 +112,9 @@ def _finished(
     content = exported(learned.network, line)
     with by_onnx(content, order.threads) as run:
         table = table_of(_answers(run, judged, how, order.seed, progress), threshold, order.seed)
-    made = Made(
-        task="lung-nodules",
-        order=order,
-        asked=ASKED,
-        seconds=learned.seconds,
-        places=learned.places,
-        versions=versions(),
-        real=trained.real,
-        left_out=len(trained.left_out),
-    )
-    card = card_of(made, order, (line, table), content)
+    made = made_by(order, learned, trained.real, len(trained.left_out))
+    others = other_networks(engine_table(order, table.threshold))
+    card = card_of(made, order, (line, table), content, others)
     package = write_nodules(content, order, table.threshold, card, curves_csv(learned.rows))
     return replace(trained, package=package, table=table, line=line)
 
@@ -149,7 +133,8 @@ def calibration(answers: Sequence[Answered]) -> tuple[Line, float]:
 def _answers(
     run: Run, worlds: Sequence[Path], how: CentreHeat, seed: int, progress: Progress
 ) -> list[Answered]:
+    seen = seen_as_shipped(run)
     return [
-        answered(run, exam_of(taken(open_world, folder), seed), how)
+        answered(seen, exam_of(taken(open_world, folder), seed), how)
         for folder in told(worlds, JUDGING, progress)
     ]

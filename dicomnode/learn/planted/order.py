@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from dicomnode.learn.drawn.order import (
     CALIBRATED_FROM,
@@ -15,7 +15,6 @@ from dicomnode.learn.drawn.order import (
     DrawnOrder,
     Seeds,
     digest_of,
-    require_within,
     seeds_from,
 )
 from dicomnode.learn.planted.training import Course
@@ -27,9 +26,6 @@ __all__ = ["CALIBRATED_FROM", "JUDGED_FROM", "MOST_SEED", "MOST_WORLDS", "TRAINE
 MOST_WORLDS: Final = 5_000
 MOST_SEED: Final = 21
 """The patients of the next one would be those that other recipes train on, which see what this one finds."""
-
-ASKED: Final = ("worlds", "judged", "steps", "batch", "mine", "backgrounds", "ignore", "device")
-"""Fields that are options of the command, and change what comes out."""
 
 _MINED_AT: Final = (0.35, 0.6, 0.8)  # of all steps
 _DRAFT: Final = 3  # of the recipe: goes up when equal orders would give other weights
@@ -44,6 +40,16 @@ class Order(DrawnOrder):
     mine: whether its mistakes are looked for. Raises ValueError.
     """
 
+    task: ClassVar = "lung-nodules"
+    asked: ClassVar = ("worlds", "judged", "steps", "batch", "mine", "backgrounds", "ignore", "device")
+    limits: ClassVar = {
+        "seed": (0, MOST_SEED),
+        "worlds": (1, MOST_WORLDS),
+        "judged": (1, MOST_HELD_OUT),
+        "steps": (1, 10_000_000),
+        "batch": (1, 4096),
+    }
+
     worlds: int = 80
     judged: int = 12
     steps: int = 20_000
@@ -52,16 +58,6 @@ class Order(DrawnOrder):
     ignore: Path | None = None
     mine: bool = True
     workers: int = 1
-
-    def __post_init__(self) -> None:
-        limits = {
-            "seed": (0, MOST_SEED),
-            "worlds": (1, MOST_WORLDS),
-            "judged": (1, MOST_HELD_OUT),
-            "steps": (1, 10_000_000),
-            "batch": (1, 4096),
-        }
-        require_within(self, limits)
 
     @property
     def course(self) -> Course:

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
+import numpy as np
 from torch import nn
 
+from dicomnode.analyse.window import mirrored
 from dicomnode.engine import CentreHeat, EnginePackage, shipped_engines_dir
 from dicomnode.faults import TABLE_MISSING, NodeError
 from dicomnode.learn.convert.export import Example, export_onnx
@@ -60,11 +62,27 @@ def engine_table(order: Order, threshold: float) -> dict[str, Any]:
     return table
 
 
+def other_networks(table: Mapping[str, Any]) -> list[str]:
+    """Return the files of the networks that come along with the model."""
+    return sorted({step["network"] for step in table["step"] if "network" in step} - {NETWORK_FILE})
+
+
 def _heat_step(table: Mapping[str, Any]) -> dict[str, Any]:
     found: list[dict[str, Any]] = [one for one in table["step"] if "centre_heat" in one]
     if len(found) != 1:
         raise NodeError(TABLE_MISSING, error=f"{len(found)} of its steps have centre_heat")
     return found[0]
+
+
+def seen_as_shipped(run: Run) -> Run:
+    """Return `run` that also sees its box flipped along the axes that lung-ct sees it, and gives the mean.
+
+    What a network is calibrated and judged on must be what its engine does.
+    """
+    window = _heat_step(model_table())["window"]
+    axes = tuple(window.get("mirror", ())) if isinstance(window, dict) else ()
+    seen = mirrored(lambda tensors: run(tensors[_INPUT]), axes)
+    return lambda box: {name: np.asarray(one, np.float32) for name, one in seen({_INPUT: box}).items()}
 
 
 def read_loosely(least: float, at_most: int) -> CentreHeat:
@@ -86,9 +104,9 @@ def read_as(threshold: float) -> Mapping[str, Any]:
 def write_nodules(content: bytes, order: Order, threshold: float, card: Card, curves: bytes) -> EnginePackage:
     """Write the engine whole, with the other networks of its model. Raises NodeError as `write_draft`."""
     table = engine_table(order, threshold)
-    others = {step["network"] for step in table["step"] if "network" in step} - {NETWORK_FILE}
+    others = other_networks(table)
     try:
-        networks = {name: (shipped_engines_dir() / MODEL / name).read_bytes() for name in sorted(others)}
+        networks = {name: (shipped_engines_dir() / MODEL / name).read_bytes() for name in others}
     except OSError as error:
         raise NodeError(TABLE_MISSING, error=error) from error
     return write_engine(order, table, networks | {NETWORK_FILE: content}, card, {CURVES_FILE: curves})

@@ -21,7 +21,7 @@ from dicomnode.evaluate.data import LabelledData
 from dicomnode.faults import NOTHING_TO_LEARN, NodeError
 from dicomnode.learn.train.cases import Case
 from dicomnode.learn.train.changes import augmenter_of
-from dicomnode.learn.train.held_out import interval_of, run_engine
+from dicomnode.learn.train.held_out import interval_of, run_engine, share_interval
 from dicomnode.learn.train.job import HeldOut, Judged, Meaning
 from dicomnode.learn.train.loop import Lesson, Score
 from dicomnode.learn.train.losses import ClassLoss, class_weights
@@ -200,21 +200,17 @@ def calibrated_by(rows: Rows, truth: NDArray[np.int64], count: int) -> tuple[flo
 def binary_figures(rows: Sequence[tuple[str, bool, float, bool]], seed: int) -> dict[str, Interval]:
     """Area, sensitivity and specificity with intervals. rows: patient, truth, score, found present."""
     patients = [patient for patient, *_ in rows]
-    truth = np.array([one[1] for one in rows])
+    truth = np.array([one[1] for one in rows], dtype=bool)
     scores = np.array([one[2] for one in rows])
-    present = np.array([one[3] for one in rows])
+    present = np.array([one[3] for one in rows], dtype=bool)
 
     def area(some: NDArray[np.intp]) -> float | None:
         return roc_auc(ScoredCases(truth=truth[some], scores=scores[some])).value
 
-    def share(of: NDArray[np.bool_], right: NDArray[np.bool_], some: NDArray[np.intp]) -> float | None:
-        there = of[some]
-        return float(right[some][there].mean()) if there.any() else None
-
     return {
         "area under the ROC curve": interval_of("roc_auc", patients, area, seed),
-        "sensitivity": interval_of("recall", patients, lambda some: share(truth, present, some), seed),
-        "specificity": interval_of("specificity", patients, lambda some: share(~truth, ~present, some), seed),
+        "sensitivity": share_interval("recall", patients, truth, present, seed),
+        "specificity": share_interval("specificity", patients, ~truth, ~present, seed),
     }
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from dicomnode import __version__
 from dicomnode.analyse import Analysis, Analyst
@@ -66,6 +67,24 @@ def interval_of(
         if value is None:
             return Figure(name=name, value=None, reason="it is not defined for these cases")
         return Figure(name=name, value=value)
+
+    return figure_interval(patients, figure, seed)
+
+
+def share_interval(
+    name: str, patients: Sequence[str], of: ArrayLike, right: ArrayLike, seed: int
+) -> Interval:
+    """Return how many of some cases are right, with the counts: a share of 1 has an interval, too.
+
+    of, right: bool (cases,); a right one that is not one of those asked about does not count.
+    """
+    asked, good = np.asarray(of, dtype=bool), np.asarray(right, dtype=bool)
+
+    def figure(rows: Rows) -> Figure:
+        whole, part = int(asked[rows].sum()), int((asked & good)[rows].sum())
+        if not whole:
+            return Figure(name=name, value=None, reason="it is not defined for these cases")
+        return Figure(name=name, value=part / whole, part=part, whole=whole)
 
     return figure_interval(patients, figure, seed)
 

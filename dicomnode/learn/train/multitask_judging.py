@@ -17,12 +17,13 @@ from dicomnode.evaluate.running import segments_of
 from dicomnode.evaluate.truth import wanted_outputs
 from dicomnode.learn.train.cases import Case
 from dicomnode.learn.train.classify import binary_figures
-from dicomnode.learn.train.held_out import mean_interval, run_engine
+from dicomnode.learn.train.held_out import run_engine
 from dicomnode.learn.train.job import HeldOut, Judged
 from dicomnode.learn.train.multitask_cases import MAP
 from dicomnode.learn.train.questions import Question
 from dicomnode.learn.train.recipe import Recipe
 from dicomnode.learn.train.regress import number_figures
+from dicomnode.learn.train.segment import outline_figures, outline_name
 from dicomnode.learn.train.structures import Structure
 from dicomnode.values import Findings, Mask, Refusal
 
@@ -79,8 +80,7 @@ def _outlines(job: Asking, package: EnginePackage, case: Case, findings: Finding
     for number, truth in case.truths.items():
         empty = Mask.from_crop(np.zeros((0, 0, 0), dtype=bool), truth.shape_kji, (0, 0, 0))
         masks = (one.mask for one in segments_of(of_map[number], findings))
-        kind = "without false" if truth.is_empty else "Dice"
-        name = f"{kind} {job.structures[number].name}"
+        name = outline_name(truth, job.structures[number])
         value = dice(reduce(Mask.union, masks, empty), truth)
         seen.dices.setdefault(name, []).append((case.patient, value))
 
@@ -103,11 +103,7 @@ def _numbers(question: Question, case: Case, findings: Findings, seen: _Seen) ->
 
 def _figures(job: Asking, seen: _Seen) -> list[HeldOut]:
     seed = job.recipe.seed
-    figures = []
-    for name, pairs in sorted(seen.dices.items()):
-        patients, values = zip(*pairs, strict=True)
-        interval = mean_interval(name, patients, values, seed)
-        figures.append(HeldOut(name=name, cases=len(pairs), interval=interval))
+    figures = outline_figures(seen.dices, seed)
     for label, rows in seen.classes.items():
         figures += [
             HeldOut(name=f"{name} {label}", cases=len(rows), interval=interval)

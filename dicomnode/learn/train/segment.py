@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -17,7 +17,7 @@ from dicomnode.faults import NOTHING_TO_LEARN, NodeError
 from dicomnode.learn.train.augment import Augmenter, flips_of
 from dicomnode.learn.train.cases import Case, Found, outlined_cases
 from dicomnode.learn.train.fusion import fused, on_first_series, with_series
-from dicomnode.learn.train.held_out import mean_interval, run_engine
+from dicomnode.learn.train.held_out import mean_interval, run_engine, share_interval
 from dicomnode.learn.train.job import HeldOut, Judged, Meaning
 from dicomnode.learn.train.lessons import SegmentLesson
 from dicomnode.learn.train.looking import look_at_all
@@ -31,6 +31,8 @@ from dicomnode.learn.train.structures import Structure, structures_of
 from dicomnode.values import Findings, Mask, Progress, Refusal
 
 STEP: Final = "network"
+
+_NONE: Final = "without false"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -176,14 +178,28 @@ class SegmentJob:
         for case, images, findings in run_engine(package, cases, made_at, threads, missed):
             for number, truth in case.truths.items():
                 mask = _found(findings, package, number, images.grid.shape_kji)
-                name = f"{'without false' if truth.is_empty else 'Dice'} {self.structures[number].name}"
+                name = outline_name(truth, self.structures[number])
                 found.setdefault(name, []).append((case.patient, dice(mask, truth)))
-        figures = []
-        for name, pairs in sorted(found.items()):
-            patients, values = zip(*pairs, strict=True)
-            interval = mean_interval(name, patients, values, self.recipe.seed)
-            figures.append(HeldOut(name=name, cases=len(pairs), interval=interval))
-        return Judged(figures=tuple(figures), missed=tuple(missed))
+        return Judged(figures=tuple(outline_figures(found, self.recipe.seed)), missed=tuple(missed))
+
+
+def outline_name(truth: Mask, structure: Structure) -> str:
+    """Name the figure of an outline: where there is none the share of cases without a false one."""
+    return f"{_NONE if truth.is_empty else 'Dice'} {structure.name}"
+
+
+def outline_figures(found: Mapping[str, Sequence[tuple[str, float]]], seed: int) -> list[HeldOut]:
+    """Return the figures of outlines, by name. found: patient and Dice of each case, by `outline_name`."""
+    figures = []
+    for name, pairs in sorted(found.items()):
+        patients, values = zip(*pairs, strict=True)
+        if name.startswith(_NONE):  # of an empty truth Dice is 1 or 0: they are counted
+            right = np.array(values) == 1.0
+            interval = share_interval(name, patients, np.ones_like(right), right, seed)
+        else:
+            interval = mean_interval(name, patients, values, seed)
+        figures.append(HeldOut(name=name, cases=len(pairs), interval=interval))
+    return figures
 
 
 def _with_series(found: Found, data: LabelledData, recipe: Recipe) -> Found:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
-from dicomnode.evaluate import Interval
+from dicomnode.engine import EnginePackage
+from dicomnode.learn.drawn.card import Made, bullets, cells, how_made, with_ends
 from dicomnode.learn.types.chests import KINDS, NODULES, USUAL
 from dicomnode.learn.types.figures import NOT_SURE, TypeTable
 from dicomnode.learn.types.forest import Lessons, Softmax
@@ -26,83 +28,111 @@ _LIMITS: Final = (
 )
 
 
-def card_text(before: str, order: TypesOrder, made: tuple[Lessons, Softmax, TypeTable], size: int) -> str:
-    """Return the card of the given engine with what is to be said of types; what it said of them makes way.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TypesCard:
+    """What a card tells. given: the engine that finds nodules. lessons, calibrated: what was learned from.
 
-    size: bytes of the forest.
+    unmeasured: lesions that it found in all chests, and of which no row of numbers could be made.
     """
-    lessons, softmax, table = made
+
+    given: EnginePackage
+    lessons: Lessons
+    calibrated: Lessons
+    softmax: Softmax
+    table: TypeTable
+    unmeasured: int
+
+
+def section_of(made: Made, order: TypesOrder, told: TypesCard, content: bytes) -> str:
+    """Return what is to be said of types. content: the trees."""
     lines = [
         HEADING,
         "",
         (
             f"`{PROFILE.label}` gives {len(PROFILE.names)} numbers of each outline and of what is around it, "
-            f"{order.trees} extremely randomised trees ({size / 1e6:.2f} MB) the type. Below a probability "
-            f"of {order.sure:g} none is said: the composition is undetermined."
+            f"{order.trees} extremely randomised trees the type. Below a probability of {order.sure:g} none "
+            "is said: the composition is undetermined."
         ),
         "",
-        *_learned(order, lessons, softmax),
+        *_learned(order, told),
         "",
-        *_answers(table),
+        *_answers(order, told.table),
         "",
-        *_figures(table),
+        *_figures(told.table),
         "",
-        *_said(table),
+        *_said(told.table),
         "",
-        *(f"- {one}" for one in _LIMITS),
+        *bullets(_LIMITS),
         "",
-        *_made(order),
+        "How the types were made:",
+        "",
+        *bullets(how_made(made, content, "set of trees")),
     ]
-    return before.partition(f"\n{HEADING}")[0].rstrip() + "\n\n" + "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n"
 
 
-def _learned(order: TypesOrder, lessons: Lessons, softmax: Softmax) -> list[str]:
-    counts = [int((lessons.types == n).sum()) for n in range(len(KINDS))]
-    of_each = ", ".join(f"{count} {kind}" for kind, count in zip(KINDS, counts, strict=True))
+def with_section(card: str, section: str) -> str:
+    """Return a card that says this of types: in the place of what it said of them, else at its end."""
+    before, _, said = f"\n{card}".partition(f"\n{HEADING}\n")
+    _, heading, after = said.partition("\n## ")
+    return f"{before.strip()}\n\n{section}{heading}{after}"
+
+
+def _learned(order: TypesOrder, told: TypesCard) -> list[str]:
+    seeds, given = order.seeds, told.given
     usual = ", ".join(f"{kind} {100 * USUAL[kind]:.0f} %" for kind in KINDS)
+    trained, calibrated = seeds.trained, seeds.calibrated
     lines = [
         (
-            f"Learned from {len(lessons.types)} nodules ({of_each}) that the engine found in {order.chests} "
-            f"drawn chests (seeds {order.trained.start} to {order.trained.stop - 1}; {NODULES} nodules each, "
-            f"from 4 to 25 mm, all diseases), down to {LEARNED_PART:g} of its threshold. No real scan. "
-            "Nobody labelled anything."
+            f"Learned from {len(told.lessons.types)} nodules ({_of_each(told.lessons)}) that "
+            f"{given.manifest.name} {given.manifest.version} (digest {given.digest}) found in "
+            f"{order.chests} drawn chests (seeds {trained.start} to {trained.stop - 1}; at most {NODULES} "
+            f"nodules each, from 4 to 25 mm, all diseases), down to {LEARNED_PART:g} of its threshold. "
+            "No real scan. Nobody labelled anything."
         ),
     ]
-    if softmax.fitted:
+    if told.softmax.fitted:
         lines.append(
-            f"Probabilities were fitted on {order.judged} others (seeds from {order.calibrated.start}), for "
-            f"nodules as frequent as this: {usual}."
+            f"Probabilities were fitted on {len(told.calibrated.types)} nodules "
+            f"({_of_each(told.calibrated)}) of {len(calibrated)} other chests (seeds {calibrated.start} to "
+            f"{calibrated.stop - 1}), for nodules as frequent as this: {usual}; about as readers of "
+            "LIDC-IDRI called 1391 nodules, but that of cavities is a guess."
         )
     else:
         lines.append(
             "Too few of each type were found to fit probabilities to: they are the trees' own shares."
         )
+    if told.unmeasured:
+        lines.append(f"{told.unmeasured} lesions gave no numbers; they are in no line of this.")
     return lines
 
 
-def _answers(table: TypeTable) -> list[str]:
+def _of_each(lessons: Lessons) -> str:
+    return ", ".join(f"{int((lessons.types == n).sum())} {kind}" for n, kind in enumerate(KINDS))
+
+
+def _answers(order: TypesOrder, table: TypeTable) -> list[str]:
+    held_out = order.seeds.judged
     lines = [
-        f"Judged on {table.patients} chests of held-out seeds; of nodules that it found, what was said:",
+        (
+            f"Judged on {table.patients} chests of held-out seeds ({held_out.start} to {held_out.stop - 1}); "
+            "of nodules that it found, what was said:"
+        ),
         "",
         f"| true type | planted | found | {' | '.join(KINDS)} | not sure |",
         f"| --- | {' | '.join(['---:'] * (len(KINDS) + 3))} |",
     ]
     for n, kind in enumerate(KINDS):
         row = table.answers[n]
-        cells = " | ".join(str(int(one)) for one in (*row[: len(KINDS)], row[NOT_SURE]))
-        lines.append(f"| {kind} | {table.planted[n]} | {int(row.sum())} | {cells} |")
+        said = " | ".join(str(int(one)) for one in (*row[: len(KINDS)], row[NOT_SURE]))
+        lines.append(f"| {kind} | {table.planted[n]} | {int(row.sum())} | {said} |")
     return lines
 
 
 def _figures(table: TypeTable) -> list[str]:
     lines = ["| share | of | value | from | to |", "| --- | ---: | ---: | ---: | ---: |"]
-    lines += [f"| {one.name} | {one.interval.figure.whole} | {_cells(one.interval)} |" for one in table.lines]
-    return [*lines, "", "Intervals of 95 %, by the bootstrap over chests."]
-
-
-def _cells(interval: Interval) -> str:
-    values = (interval.figure.value, interval.low, interval.high)
-    return " | ".join("–" if one is None else f"{one:.3f}" for one in values)
+    lines += [f"| {one.name} | {one.interval.figure.whole} | {cells(one.interval)} |" for one in table.lines]
+    return [*lines, "", "Intervals of 95 %, by the bootstrap over chests; exact ones of a share of 0 or 1."]
 
 
 def _said(table: TypeTable) -> list[str]:
@@ -110,7 +140,7 @@ def _said(table: TypeTable) -> list[str]:
     if table.usual is not None:
         right, sure = table.usual
         lines.append(
-            f"Types as frequent as usual, {right:.3f} of what it says is right; on average it says a "
+            f"Types as frequent as usual, {with_ends(right)} of what it says is right; on average it says a "
             f"probability of {sure:.3f}."
         )
     if table.alarms:
@@ -119,14 +149,3 @@ def _said(table: TypeTable) -> list[str]:
             "the same."
         )
     return lines
-
-
-def _made(order: TypesOrder) -> list[str]:
-    command = (
-        f"dicomnode train lung-types --engine {order.engine.name} --out {order.out.name} "
-        f"--chests {order.chests} --judged {order.judged} --trees {order.trees} --sure {order.sure:g} "
-        f"--seed {order.seed}"
-    )
-    made_on = f"{order.machine or 'an unnamed machine'}, {order.made_at:%Y-%m-%d %H:%M} UTC"
-    text = f"Made by `{command}`, on {made_on}; the same command on the same engine gives the same trees."
-    return [text]

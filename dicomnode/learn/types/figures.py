@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomnode.evaluate import Figure, Interval, Resampling, bootstrap_interval
+from dicomnode.evaluate import Figure, FigureOf, Interval, Resampling, bootstrap_interval
 from dicomnode.learn.types.chests import KINDS
 from dicomnode.learn.types.forest import Lessons, usual_weights
 from dicomnode.values import Float64
@@ -41,7 +41,8 @@ class TypeTable:
     answers: int (types, types + 1): true type by what was said; the last column is "not sure". planted: of
     each type, how many were there to be found. sure: probability from which a type is said. usual: of what is
     said, how much is right where types are as frequent as usual, and how much it says of itself (mean
-    probability); None where nothing is said. alarms: lesions on nothing; alarms_typed: those of them that are
+    probability); None where nothing is said. patients: who were looked at, also those in whom nothing was
+    found. alarms: lesions on nothing; alarms_typed: those of them that are
     given a type.
     """
 
@@ -50,15 +51,16 @@ class TypeTable:
     answers: NDArray[np.intp]
     planted: tuple[int, ...]
     lines: tuple[TypeLine, ...]
-    usual: tuple[float, float] | None
+    usual: tuple[Interval, float] | None
     alarms: int
     alarms_typed: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Judged:
-    """Probabilities, float64 (n, types), of lesions on nodules and of those on nothing."""
+    """Probabilities, float64 (n, types), of lesions on nodules and on nothing, in so many patients."""
 
+    patients: int
     lessons: Lessons
     probabilities: Float64
     of_alarms: Float64
@@ -80,12 +82,12 @@ def table_of(judged: Judged, sure: float, seed: int) -> TypeTable:
     answers = np.zeros((len(KINDS), len(KINDS) + 1), dtype=np.intp)
     np.add.at(answers, (lessons.types, said), 1)
     return TypeTable(
-        patients=len(set(lessons.seeds)),
+        patients=judged.patients,
         sure=sure,
         answers=answers,
         planted=judged.planted,
         lines=tuple(_lines(lessons, said, seed)),
-        usual=_usual(judged, said),
+        usual=_usual(judged, said, seed),
         alarms=len(judged.of_alarms),
         alarms_typed=int((called(judged.of_alarms, sure) != NOT_SURE).sum()),
     )
@@ -117,19 +119,29 @@ def _interval(lessons: Lessons, good: Rows, of: NDArray[np.bool_], seed: int) ->
             return Figure(name="share", value=None, reason="there is none", part=0, whole=0)
         return Figure(name="share", value=part / whole, part=part, whole=whole)
 
-    names = [str(one) for one in lessons.seeds]
-    drawn: Callable[..., Interval] = bootstrap_interval
-    return drawn(names, figure, Resampling(resamples=_RESAMPLES, seed=seed))
+    return _by_patient(lessons, figure, seed)
 
 
-def _usual(judged: Judged, said: Rows) -> tuple[float, float] | None:
-    weights = usual_weights(judged.lessons.types) * (said != NOT_SURE)
-    whole = float(weights.sum())
-    if not whole > 0.0:
+def _by_patient(lessons: Lessons, figure: FigureOf, seed: int) -> Interval:
+    patients = [str(one) for one in lessons.seeds]
+    return bootstrap_interval(patients, figure, Resampling(resamples=_RESAMPLES, seed=seed))
+
+
+def _usual(judged: Judged, said: Rows, seed: int) -> tuple[Interval, float] | None:
+    types, told = judged.lessons.types, said != NOT_SURE
+    if not told.any():
         return None
-    right = float((weights * (said == judged.lessons.types)).sum()) / whole
-    sure = float((weights * judged.probabilities.max(axis=1)).sum()) / whole
-    return right, sure
+
+    def right(rows: Rows) -> Figure:
+        weights = usual_weights(types[rows]) * told[rows]
+        whole = float(weights.sum())
+        if not whole > 0.0:
+            return Figure(name="share", value=None, reason="nothing is said")
+        return Figure(name="share", value=float((weights * (said == types)[rows]).sum()) / whole)
+
+    weights = usual_weights(types) * told
+    sure = float((weights * judged.probabilities.max(axis=1)).sum()) / float(weights.sum())
+    return _by_patient(judged.lessons, right, seed), sure
 
 
 def planted_of(kinds: Sequence[str]) -> tuple[int, ...]:

@@ -129,7 +129,8 @@ def fit_softmax(said: Float64, types: NDArray[np.intp]) -> Softmax:
         held = _HOLD * float(((of[1:] - usual) ** 2).sum())
         return float((weights * (norm - scaled[rows, types])).sum()) + held
 
-    found = minimize(loss, np.array([1.0, *usual]), method="L-BFGS-B", bounds=[(0.1, 5.0), *[(-6, 6)] * 5])
+    bounds = [(0.1, 5.0), *[(-6.0, 6.0)] * len(KINDS)]
+    found = minimize(loss, np.array([1.0, *usual]), method="L-BFGS-B", bounds=bounds)
     slope, *offsets = (round(float(one), 6) for one in found.x)
     return Softmax(slope=slope, offsets=tuple(offsets), fitted=True)
 

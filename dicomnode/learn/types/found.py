@@ -6,9 +6,8 @@ from outlines as they come, with all that is wrong about them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -17,14 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicomnode import __version__
-from dicomnode.analyse import Analysis, Analyst
-from dicomnode.analyse.algorithms import ROW_ALGORITHMS
+from dicomnode.analyse import Analyst
+from dicomnode.analyse.algorithms import ALGORITHMS, ROW_ALGORITHMS
 from dicomnode.analyse.algorithms.contract import RowAlgorithm
 from dicomnode.engine import EnginePackage, Manifest, OutputSpec, StepSpec, load_package
 from dicomnode.evaluate import match_candidates
+from dicomnode.faults import RUN_DIFFERS, NodeError
+from dicomnode.learn.drawn.kept import read_formed, write_formed
+from dicomnode.learn.drawn.looking import findings_of, volume_of
 from dicomnode.phantom.patients import CHEST_VERSION, ChestScan
-from dicomnode.values import Segment, SourceFrame, SourceHeaders, Volume
-from dicomnode.values.codes import HOUNSFIELD
+from dicomnode.values import Segment
 
 PROFILE: Final[RowAlgorithm] = ROW_ALGORITHMS["blob_profile"]
 ROWS: Final = "type-rows"
@@ -33,7 +34,7 @@ ROWS: Final = "type-rows"
 STEP: Final = "types"
 """Name of the step that names its type."""
 
-FORM: Final = f"{PROFILE.label}, chests {CHEST_VERSION}, lesions 1"
+FORM: Final = f"{ALGORITHMS['lungs'].label}, {PROFILE.label}, chests {CHEST_VERSION}, lesions 1"
 """What is kept under another one is made again."""
 
 MOST: Final = 60
@@ -41,9 +42,6 @@ MOST: Final = 60
 
 NOTHING: Final = ""
 """Kind of a lesion that lies on no nodule."""
-
-_MADE_AT: Final = datetime(2026, 1, 1, tzinfo=UTC)  # of findings that nobody keeps
-_SALT: Final = b"types of nodules"
 
 Float32 = NDArray[np.float32]
 ScanOf = Callable[[int], ChestScan]
@@ -81,20 +79,30 @@ class LookOrder:
     kept: Path
     scan_of: ScanOf
 
+    @property
+    def form(self) -> str:
+        """What is kept under another one is made again."""
+        return f"{FORM}, engine {self.digest}, down to {self.part:g}"
+
 
 def make_found(order: LookOrder) -> str:
-    """Look at a scan unless it is kept already; return the file's name. Raises NodeError as an engine."""
+    """Look at a scan unless it is kept already; return the file's name. Raises NodeError as an engine.
+
+    NodeError(RUN_DIFFERS) where another engine lies there by now.
+    """
     if read_found(order) is None:
-        scan = order.scan_of(order.seed)
-        write_found(look_at(scan, _analyst(order.engine, order.digest, order.part)), order)
+        analyst = _analyst(order.engine, order.digest, order.part)
+        if analyst.package.digest != order.digest:
+            what = f"the engine {order.engine.name} has become another one since it began"
+            raise NodeError(RUN_DIFFERS, run=order.kept.parent, what=what)
+        write_found(look_at(order.scan_of(order.seed), analyst), order)
     return order.kept.name
 
 
 @cache
 def _analyst(folder: Path, digest: str, part: float) -> Analyst:  # noqa: ARG001  another digest, another engine
     """Load the engine once a process."""
-    package = measuring(load_package(folder), part)
-    return Analyst(package, threads=1, node_version=__version__)
+    return Analyst(measuring(load_package(folder), part), threads=1, node_version=__version__)
 
 
 def lesions_step(manifest: Manifest) -> OutputSpec | None:
@@ -143,10 +151,8 @@ def _all_reported(output: OutputSpec, part: float) -> OutputSpec:
 
 def look_at(scan: ChestScan, analyst: Analyst) -> Found:
     """Let an engine that measures look at a scan, and say which of its lesions lies on which nodule."""
-    manifest = analyst.package.manifest
-    volumes = {manifest.input[0].name: volume_of(scan)}
-    analysis = Analysis(volumes=volumes, salt=_SALT, study_version=1, made_at=_MADE_AT)
-    lesions = [one for one in analyst.analyse(analysis).segments if one.score is not None]
+    found = findings_of(analyst, volume_of(scan))
+    lesions = [one for one in found.segments if one.score is not None]
     rows = {one.label: _row_of(one) for one in lesions}
     measured = [one for one in lesions if rows[one.label] is not None]
     matching = match_candidates([(one.centre_lps_mm, one.score or 0.0) for one in measured], scan.nodules)
@@ -169,62 +175,38 @@ def _row_of(lesion: Segment) -> Float32 | None:
     return next((one.values for one in lesion.features if one.label == ROWS), None)
 
 
-def volume_of(scan: ChestScan) -> Volume:
-    """Give a scan as the volume that its series would be read to."""
-    return Volume(
-        voxels=scan.voxels,
-        affine_lps=scan.grid.affine_lps,
-        unit=HOUNSFIELD,
-        frame_of_reference_uid=scan.grid.frame_of_reference_uid,
-        study_instance_uid=f"2.25.{scan.seed}",
-        series_instance_uid=f"2.25.{scan.seed}1",
-        frames=tuple(SourceFrame(f"2.25.{scan.seed}2.{k}") for k in range(len(scan.voxels))),
-        headers=SourceHeaders(()),
-    )
-
-
 def write_found(found: Found, order: LookOrder) -> None:
-    """Keep it as one file, which appears whole or not at all."""
-    path = order.kept
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_name(f".{path.name}.part.npz")
-    np.savez(
-        staged,
-        form=np.array(_form(order)),
-        seed=np.array(found.seed),
-        rows=found.rows,
-        kinds=np.array(found.kinds, dtype=np.str_),
-        sizes=np.array([found.diameters_mm, found.scores], dtype=np.float64),
-        planted_kinds=np.array([kind for kind, _ in found.planted], dtype=np.str_),
-        planted_mm=np.array([size for _, size in found.planted], dtype=np.float64),
-        unmeasured=np.array(found.unmeasured),
-    )
-    staged.replace(path)
+    """Keep it as one file, whole or not at all. Raises NodeError(RUN_NOT_WRITTEN)."""
+    arrays = {
+        "seed": np.array(found.seed),
+        "rows": found.rows,
+        "kinds": np.array(found.kinds, dtype=np.str_),
+        "sizes": np.array([found.diameters_mm, found.scores], dtype=np.float64),
+        "planted_kinds": np.array([kind for kind, _ in found.planted], dtype=np.str_),
+        "planted_mm": np.array([size for _, size in found.planted], dtype=np.float64),
+        "unmeasured": np.array(found.unmeasured),
+    }
+    write_formed(order.kept, order.form, arrays)
 
 
 def read_found(order: LookOrder) -> Found | None:
     """Return what is kept; None: there is none of this form, or it is of another engine."""
-    try:
-        with np.load(order.kept) as kept:
-            if str(kept["form"]) != _form(order):
-                return None
-            diameters, scores = kept["sizes"]
-            return Found(
-                seed=int(kept["seed"]),
-                rows=kept["rows"],
-                kinds=_texts(kept["kinds"]),
-                diameters_mm=tuple(diameters.tolist()),
-                scores=tuple(scores.tolist()),
-                planted=tuple(zip(_texts(kept["planted_kinds"]), kept["planted_mm"].tolist(), strict=True)),
-                unmeasured=int(kept["unmeasured"]),
-            )
-    except (OSError, ValueError, KeyError):
-        return None
+    return read_formed(order.kept, order.form, _found)
 
 
-def _form(order: LookOrder) -> str:
-    return f"{FORM}, engine {order.digest}, down to {order.part:g}"
+def _found(kept: Mapping[str, NDArray[Any]]) -> Found:
+    diameters, scores = kept["sizes"]
+    planted = zip(_texts(kept["planted_kinds"]), kept["planted_mm"].tolist(), strict=True)
+    return Found(
+        seed=int(kept["seed"]),
+        rows=kept["rows"],
+        kinds=_texts(kept["kinds"]),
+        diameters_mm=tuple(diameters.tolist()),
+        scores=tuple(scores.tolist()),
+        planted=tuple(planted),
+        unmeasured=int(kept["unmeasured"]),
+    )
 
 
-def _texts(array: NDArray[Any] | Sequence[Any]) -> tuple[str, ...]:
+def _texts(array: NDArray[Any]) -> tuple[str, ...]:
     return tuple(str(one) for one in array)

@@ -10,7 +10,11 @@ import numpy as np
 
 from dicomnode.engine import EnginePackage, load_package
 from dicomnode.faults import TYPES_NO_LESIONS, TYPES_TOO_FEW, NodeError
+from dicomnode.learn.drawn.course import begun, each, made_at_once
+from dicomnode.learn.drawn.kept import there
+from dicomnode.learn.drawn.state import Watch
 from dicomnode.learn.drawn.workers import Workers
+from dicomnode.learn.types.card import TypesCard, section_of
 from dicomnode.learn.types.chests import KINDS, scan_of
 from dicomnode.learn.types.figures import Judged, TypeTable, planted_of, table_of
 from dicomnode.learn.types.forest import (
@@ -22,19 +26,9 @@ from dicomnode.learn.types.forest import (
     said_of,
     train_forest,
 )
-from dicomnode.learn.types.found import (
-    NOTHING,
-    Float32,
-    Found,
-    LookOrder,
-    ScanOf,
-    lesions_step,
-    make_found,
-    read_found,
-)
-from dicomnode.learn.types.order import LEARNED_PART, TypesOrder
+from dicomnode.learn.types.found import NOTHING, Float32, Found, ScanOf, lesions_step, make_found, read_found
+from dicomnode.learn.types.order import FOUND_FOLDER, LEARNED_PART, TypesOrder
 from dicomnode.learn.types.package import write_types
-from dicomnode.values import Progress, no_progress
 
 LOOKING: Final = "looking at patients"
 _LEAST: Final = 5  # lesions of each type that trees are grown on
@@ -50,31 +44,40 @@ class MadeTypes:
     table: TypeTable
 
 
-def make_types(order: TypesOrder, progress: Progress = no_progress, draw: ScanOf = scan_of) -> MadeTypes:
+def make_types(order: TypesOrder, watch: Watch | None = None, draw: ScanOf = scan_of) -> MadeTypes:
     """Train and write the engine; what an earlier try has looked at is used again.
 
-    Raises NodeError: TYPES_NO_LESIONS, TYPES_TOO_FEW, SEED_RESERVED, TRAIN_MISSING, PLANTED_WORKER_ENDED, and
-    as `load_package`, an engine that runs, and `write_draft`.
+    Raises NodeError: TYPES_NO_LESIONS, TYPES_TOO_FEW, SEED_RESERVED, TRAIN_MISSING, RUN_TAKEN, RUN_DIFFERS,
+    RUN_NOT_WRITTEN, PLANTED_WORKER_ENDED, and as `load_package`, an engine that runs, and `write_draft`.
     """
-    given = load_package(order.engine)
+    watch, seeds, given = watch or Watch(), order.seeds, load_package(order.engine)
     if lesions_step(given.manifest) is None:
         raise NodeError(TYPES_NO_LESIONS, engine=given.manifest.name)
-    looks = [
-        list(order.looks(order.trained, given.digest, LEARNED_PART, draw)),
-        list(order.looks(order.calibrated, given.digest, 1.0, draw)),
-        list(order.looks(order.held_out, given.digest, 1.0, draw)),
-    ]
-    _look(order, [one for some in looks for one in some], progress)
-    trained, calibrated, held_out = (_kept(some) for some in looks)
-    lessons, others = lessons_of(trained), lessons_of(calibrated)
+    with begun(order, order.digest(given.digest), FOUND_FOLDER), Workers(order.workers) as workers:
+        looks = [
+            list(order.looks(seeds.trained, given.digest, LEARNED_PART, draw)),
+            list(order.looks(seeds.calibrated, given.digest, 1.0, draw)),
+            list(order.looks(seeds.judged, given.digest, 1.0, draw)),
+        ]
+        each(workers, make_found, [one for some in looks for one in some], LOOKING, watch.progress)
+        trained, calibrated, held_out = ([there(read_found(one), one.kept) for one in some] for some in looks)
+        return _made(order, given, (trained, calibrated, held_out), watch)
+
+
+def _made(
+    order: TypesOrder, given: EnginePackage, found: tuple[list[Found], list[Found], list[Found]], watch: Watch
+) -> MadeTypes:
+    """Grow trees, and write the engine. found: in whom it learns from, is calibrated and judged on."""
+    since, held_out = watch.clock(), found[2]
+    lessons, others, known = (lessons_of(some) for some in found)
     counts = np.bincount(lessons.types, minlength=len(KINDS))
     if counts.min() < _LEAST:
         kind = KINDS[int(counts.argmin())]
         raise NodeError(TYPES_TOO_FEW, kind=kind, found=int(counts.min()), least=_LEAST)
     forest = train_forest(lessons, order.trees, order.seed, order.threads)
     softmax = fit_softmax(said_of(forest, others.rows), others.types)
-    known = lessons_of(held_out)
     judged = Judged(
+        patients=len(held_out),
         lessons=known,
         probabilities=softmax.of(said_of(forest, known.rows)),
         of_alarms=softmax.of(said_of(forest, _alarms(held_out))),
@@ -82,20 +85,17 @@ def make_types(order: TypesOrder, progress: Progress = no_progress, draw: ScanOf
     )
     table = table_of(judged, order.sure, order.seed)
     content = exported_forest(forest, softmax, lessons.rows)
-    package = write_types(content, given, order, (lessons, softmax, table))
+    told = TypesCard(
+        given=given,
+        lessons=lessons,
+        calibrated=others,
+        softmax=softmax,
+        table=table,
+        unmeasured=sum(one.unmeasured for some in found for one in some),
+    )
+    section = section_of(made_at_once(order, watch.clock() - since), order, told, content)
+    package = write_types(content, given, order, section, calibrated=softmax.fitted)
     return MadeTypes(package=package, lessons=lessons, softmax=softmax, table=table)
-
-
-def _look(order: TypesOrder, looks: Sequence[LookOrder], progress: Progress) -> None:
-    progress(LOOKING, 0, len(looks))
-    with Workers(order.workers) as workers:
-        for number, _ in enumerate(workers.answers(make_found, looks), start=1):
-            progress(LOOKING, number, len(looks))
-
-
-def _kept(looks: Sequence[LookOrder]) -> list[Found]:
-    found = [read_found(one) for one in looks]
-    return [one for one in found if one is not None]
 
 
 def _alarms(some: Sequence[Found]) -> Float32:

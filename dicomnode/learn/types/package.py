@@ -9,10 +9,9 @@ from typing import Any, Final
 from dicomnode.engine import Draft, EnginePackage, write_draft
 from dicomnode.engine.adding.labelling import PRIVATE_SCHEME
 from dicomnode.engine.manifest.read import MANIFEST_FILE
-from dicomnode.learn.types.card import card_text
+from dicomnode.learn.types.card import with_section
 from dicomnode.learn.types.chests import KINDS
-from dicomnode.learn.types.figures import TypeTable
-from dicomnode.learn.types.forest import OUTPUT, Lessons, Softmax
+from dicomnode.learn.types.forest import OUTPUT
 from dicomnode.learn.types.found import PROFILE, ROWS, STEP, lesions_step
 from dicomnode.learn.types.order import TypesOrder
 from dicomnode.phantom.lumps import Kind
@@ -36,22 +35,22 @@ _CARD: Final = "card.md"
 
 
 def write_types(
-    content: bytes, given: EnginePackage, order: TypesOrder, made: tuple[Lessons, Softmax, TypeTable]
+    content: bytes, given: EnginePackage, order: TypesOrder, section: str, *, calibrated: bool
 ) -> EnginePackage:
-    """Write the engine whole; what lies at its place makes way. Raises NodeError as `write_draft`.
+    """Write the engine whole: the given one with types. Raises NodeError as `write_draft`.
 
-    made: what was learned from, how probabilities are made, and how good they are.
+    section: what its card says of types. calibrated: whether probabilities were fitted.
     """
     networks = {one.network or "": given.network_bytes(one) for one in given.manifest.networks}
     card = given.folder / _CARD
     before = card.read_text(encoding="utf-8") if card.is_file() else f"# {given.manifest.title}\n"
     draft = Draft(
-        table=engine_table(given, order, calibrated=made[1].fitted),
+        table=engine_table(given, order, calibrated=calibrated),
         networks=networks | {FILE: content},
-        card=card_text(before, order, made, len(content)),
+        card=with_section(before, section),
         files=_beside(given),
     )
-    return write_draft(draft, order.out, replace=order.out.exists())
+    return write_draft(draft, order.out, replace=order.replace)
 
 
 def _beside(given: EnginePackage) -> dict[str, bytes]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from dicomnode.evaluate import Interval
-from dicomnode.learn.drawn.card import Card, Made, bullets, how_made
+from dicomnode.learn.drawn.card import Card, Made, bullets, how_made, with_ends
 from dicomnode.learn.views.judging import PIXELS, Line, Table
 from dicomnode.learn.views.order import Order
 from dicomnode.learn.views.others import KINDS
@@ -97,21 +96,12 @@ def _figures(table: Table) -> list[str]:
     lines = [f"| answer | of | true of | {head} |", "| --- | ---: | ---: |" + " ---: |" * len(_FIGURES)]
     lines += [_row(one) for one in table.lines]
     lines += ["", "| question | the surest answer is right |", "| --- | ---: |"]
-    return [*lines, *(f"| {name} | {_cell(interval)} |" for name, interval in table.whole.items())]
+    return [*lines, *(f"| {name} | {with_ends(interval)} |" for name, interval in table.whole.items())]
 
 
 def _row(line: Line) -> str:
-    cells = " | ".join(_cell(line.figures[name]) for name in _FIGURES)
+    cells = " | ".join(with_ends(line.figures[name]) for name in _FIGURES)
     return f"| {line.name} | {line.asked} | {line.there} | {cells} |"
-
-
-def _cell(interval: Interval) -> str:
-    value, low, high = interval.figure.value, interval.low, interval.high
-    if value is None:
-        return "–"
-    if low is None or high is None or low == high:  # no resample differs: that says nothing
-        return f"{value:.3f}"
-    return f"{value:.3f} ({low:.3f}–{high:.3f})"
 
 
 def _confusion(table: Table) -> list[str]:

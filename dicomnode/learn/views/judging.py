@@ -11,7 +11,6 @@ from typing import Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian
@@ -19,10 +18,10 @@ from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian
 from dicomnode import __version__
 from dicomnode.analyse import Analysis, Analyst
 from dicomnode.engine import EnginePackage
-from dicomnode.evaluate import Figure, Interval, ScoredCases, expected_calibration_error
+from dicomnode.evaluate import Interval, ScoredCases, expected_calibration_error
 from dicomnode.learn.drawn.course import JUDGING
 from dicomnode.learn.train.classify import binary_figures, calibrated_by
-from dicomnode.learn.train.held_out import figure_interval, interval_of
+from dicomnode.learn.train.held_out import interval_of, share_interval
 from dicomnode.learn.views.answering import AGAINST
 from dicomnode.learn.views.films import Film
 from dicomnode.learn.views.network import SIDE, ViewNet, rows_of
@@ -223,9 +222,6 @@ def _line(name: str, rows: Sequence[Judged], truth: Sequence[bool], seed: int) -
         for patient, yes, score in zip(patients, there, scores, strict=True)
     ]
     figures = binary_figures(counted, seed)
-    given = scores >= 0.5
-    figures["sensitivity"] = _share("recall", rows, (there, given), seed)
-    figures["specificity"] = _share("specificity", rows, (~there, ~given), seed)
     figures["ECE"] = interval_of(
         "ece",
         patients,
@@ -235,23 +231,9 @@ def _line(name: str, rows: Sequence[Judged], truth: Sequence[bool], seed: int) -
     return Line(name=name, asked=len(rows), there=int(there.sum()), figures=figures)
 
 
-def _share(
-    name: str, rows: Sequence[Judged], of_right: tuple[NDArray[np.bool_], NDArray[np.bool_]], seed: int
-) -> Interval:
-    """Return how many of some pictures are right, with its counts: a share of 1 has an interval, too."""
-    of, right = of_right
-
-    def figure(some: NDArray[np.intp]) -> Figure:
-        whole, part = int(of[some].sum()), int((of & right)[some].sum())
-        if not whole:
-            return Figure(name=name, value=None, reason="there is no such picture")
-        return Figure(name=name, value=part / whole, part=part, whole=whole)
-
-    return figure_interval([str(row.patient) for row in rows], figure, seed)
-
-
 def _accuracy(rows: Sequence[Judged], right: Sequence[bool], seed: int) -> Interval:
-    return _share("accuracy", rows, (np.ones(len(rows), dtype=bool), np.array(right, dtype=bool)), seed)
+    patients = [str(row.patient) for row in rows]
+    return share_interval("accuracy", patients, np.ones(len(rows), dtype=bool), right, seed)
 
 
 def _view_said(row: Judged) -> int:

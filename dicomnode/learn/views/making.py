@@ -9,15 +9,14 @@ from typing import Final, cast
 import torch
 
 from dicomnode.engine import EnginePackage
-from dicomnode.learn.drawn.card import Card, Made
-from dicomnode.learn.drawn.course import begun, place_of
+from dicomnode.learn.drawn.card import Card
+from dicomnode.learn.drawn.course import begun, made_by, place_of
 from dicomnode.learn.drawn.state import Learned, Watch, curves_csv
 from dicomnode.learn.train.run_folder import RunFolder
-from dicomnode.learn.train.training import versions
 from dicomnode.learn.views.card import card_of
 from dicomnode.learn.views.judging import Table, judged, temperatures_of
 from dicomnode.learn.views.network import ViewNet
-from dicomnode.learn.views.order import ASKED, Order
+from dicomnode.learn.views.order import Order
 from dicomnode.learn.views.package import exported, write_views
 from dicomnode.learn.views.patients import kept_patients
 from dicomnode.learn.views.training import learn
@@ -74,14 +73,8 @@ def _finished(trained: Trained, run: RunFolder, watch: Watch) -> Trained:
     blank = Card(title=order.title, lead="Not judged yet.", sections=(), limits=(), made=())
     package = write_views(content, tried, blank, curves)
     table = judged(package, kept_patients(order.seeds.judged, kept, progress), order, progress)
-    made = Made(
-        task="view-check",
-        order=order,
-        asked=ASKED,
-        seconds=learned.seconds,
-        places=learned.places,
-        versions=versions(),
+    package = write_views(
+        content, order, card_of(made_by(order, learned), order, (temperatures, table), content), curves
     )
-    package = write_views(content, order, card_of(made, order, (temperatures, table), content), curves)
     shutil.rmtree(tried.out.parent, ignore_errors=True)
     return replace(trained, temperatures=temperatures, package=package, table=table)

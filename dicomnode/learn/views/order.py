@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
-from dicomnode.learn.drawn.order import DrawnOrder, Seeds, digest_of, require_within, seeds_from
+from dicomnode.learn.drawn.order import DrawnOrder, Seeds, digest_of, seeds_from
 from dicomnode.learn.views.training import Course
 from dicomnode.phantom.patients import CHEST_VERSION
 from dicomnode.phantom.projection import PROJECTION_VERSION
 
 TRAINED_FROM: Final = 340_000
 MOST_PATIENTS: Final = 5_000
-ASKED: Final = ("patients", "calibrated", "judged", "films", "steps", "batch")
-"""Fields that are options of the command, and change what comes out."""
-
 _FORM: Final = 1  # of films and network: goes up when equal orders would give other weights
 
 
@@ -26,24 +23,24 @@ class Order(DrawnOrder):
     and to judge on. films: of each patient of the last two. batch: films a step. Raises ValueError.
     """
 
+    task: ClassVar = "view-check"
+    asked: ClassVar = ("patients", "calibrated", "judged", "films", "steps", "batch")
+    limits: ClassVar = {
+        "seed": (0, 1_000),
+        "patients": (1, MOST_PATIENTS),
+        "calibrated": (1, MOST_PATIENTS),
+        "judged": (1, MOST_PATIENTS),
+        "films": (1, 1_000),
+        "steps": (1, 10_000_000),
+        "batch": (1, 4_096),
+    }
+
     patients: int = 64
     calibrated: int = 24
     judged: int = 40
     films: int = 30
     steps: int = 3_000
     batch: int = 24
-
-    def __post_init__(self) -> None:
-        limits = {
-            "seed": (0, 1_000),
-            "patients": (1, MOST_PATIENTS),
-            "calibrated": (1, MOST_PATIENTS),
-            "judged": (1, MOST_PATIENTS),
-            "films": (1, 1_000),
-            "steps": (1, 10_000_000),
-            "batch": (1, 4_096),
-        }
-        require_within(self, limits)
 
     @property
     def course(self) -> Course:

@@ -12,7 +12,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from dicomnode.report.drawing.patient_views import View
 from dicomnode.values import Float64, Grid, ScalarMap
@@ -51,6 +50,8 @@ def hottest_kji(one: ScalarMap, grid: Grid) -> tuple[int, int, int]:
 
 def heat_on(one: ScalarMap, grid: Grid, view: View, across: int, shown: HeatRange) -> Float64:
     """Return how hot each pixel of a plane of `grid` is, 0 … 1, as rows and columns of the picture."""
+    from scipy import ndimage  # noqa: PLC0415 (slow to load, and few results have a map)
+
     rest = [axis for axis in range(3) if axis != view.axes[2]]
     cut = np.indices([grid.shape_kji[axis] for axis in rest], dtype=np.float64)
     index = np.empty((*cut.shape[1:], 3))

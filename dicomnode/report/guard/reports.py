@@ -21,15 +21,17 @@ from dicomnode.report.guard.places import QUARTER
 from dicomnode.report.guard.rings import surrounds_piece
 from dicomnode.report.guard.source import check_source
 from dicomnode.report.mismatch.error import differs, guarded
-from dicomnode.values import Findings, Float64, Grid, Region, RegionKind, Segment, SourceFrame
+from dicomnode.values import Code, Findings, Float64, Grid, Region, RegionKind, Segment, SourceFrame
 
 _ENHANCED, _IN_SPACE = "1.2.840.10008.5.1.4.1.1.88.22", "1.2.840.10008.5.1.4.1.1.88.34"
 _GROUP, _TRACKING_UID, _FINDING, _SIDE = "125007", "112040", "121071", "272741003"
 _PRESENT, _ABSENT, _UNDETERMINED = "52101004", "272519000", "373068000"
+_SNOMED: Final = "SCT"
 _CENTRE: Final = 0.5  # of the first pixel
 _HALF_A_SLICE: Final = 0.51
 
 Found = Segment | Region
+_Key = tuple[str, str]  # value and scheme of a code
 
 
 @guarded
@@ -74,28 +76,39 @@ def _check_words(groups: Sequence[Dataset], found: Found) -> None:
 def _check_classes(groups: Sequence[Dataset], found: Found) -> None:
     """Compare the classes and attributes that groups say a finding has with those that were found."""
     wanted = _classes_of(found)
-    kinds = {one.type.value for one in found.classes} | {name for name, _ in wanted}
-    said = {
-        (_concept(item), item.ConceptCodeSequence[0].CodeValue)
-        for group in groups
-        for item in group.get("ContentSequence", ())
-        if item.ValueType == "CODE" and _concept(item) in kinds
-    }
-    equal(f"classes of {found.label!r}", said, wanted)
+    kinds = {_key(one.type) for one in found.classes} | {name for name, _ in wanted}
+    items = [item for group in groups for item in group.get("ContentSequence", ())]
+    codes = [
+        (_code(item.get("ConceptNameCodeSequence")), _code(item.ConceptCodeSequence))
+        for item in items
+        if item.ValueType == "CODE"
+    ]
+    equal(f"classes of {found.label!r}", {(name, value) for name, value in codes if name in kinds}, wanted)
 
 
-def _classes_of(found: Found) -> set[tuple[str, str]]:
-    """Return what is to be said: a class and whether it is there, an attribute and the surest value of it."""
-    told: set[tuple[str, str]] = set()
-    values: dict[str, tuple[float, str]] = {}
+def _classes_of(found: Found) -> set[tuple[_Key, _Key]]:
+    """Return what is to be said: a class and whether it is there, an attribute and the surest value of it.
+
+    Of values that are equally sure it is the first.
+    """
+    told: set[tuple[_Key, _Key]] = set()
+    values: dict[_Key, tuple[float, _Key]] = {}
     for one in found.classes:
         if one.attribute is None:
-            told.add((one.type.value, _PRESENT if one.present else _ABSENT))
+            told.add((_key(one.type), (_PRESENT if one.present else _ABSENT, _SNOMED)))
             continue
-        here = (one.probability, one.type.value) if one.present else (-1.0, _UNDETERMINED)
-        name = one.attribute.value
-        values[name] = max(values.get(name, here), here)
+        best, _ = values.setdefault(_key(one.attribute), (-1.0, (_UNDETERMINED, _SNOMED)))
+        if one.present and one.probability > best:
+            values[_key(one.attribute)] = (one.probability, _key(one.type))
     return told | {(name, value) for name, (_, value) in values.items()}
+
+
+def _key(code: Code) -> _Key:
+    return code.value, code.scheme
+
+
+def _code(sequence: Sequence[Dataset] | None) -> _Key:
+    return (str(sequence[0].CodeValue), str(sequence[0].CodingSchemeDesignator)) if sequence else ("", "")
 
 
 def _is_side(item: Dataset) -> bool:

@@ -2,9 +2,8 @@
 
 A segment that is in a Segmentation object is a volumetric group that refers to it (TID 1411); one that is in
 none, what lies on a picture, and a point or shape of a volume are planar groups with coordinates (TID 1410);
-everything else
-is a group without region (TID 1501). The algorithm is named in each number (TID 4019 below TID 300), where
-template checkers accept it; only groups without numbers name it themselves.
+everything else is a group without region (TID 1501). The algorithm is named in each number (TID 4019 below
+TID 300), where template checkers accept it; only groups without numbers name it themselves.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from pydicom import Dataset
 
+from dicomnode.faults import UNDECIDED
 from dicomnode.report import concepts as c
 from dicomnode.report.frame_references import references_to
 from dicomnode.report.heading.identity import Imprint
@@ -77,7 +77,7 @@ class GroupWriter:
         told = [one for one in absent if one.type or not findings.classifications]
         groups += [self._absent(one) for one in _once(told)]
         unseen = [one for one in findings.remarks if one.kind is RemarkKind.NOT_ANALYSED and one.type]
-        groups += [self._status(c.NOT_ATTEMPTED, one) for one in _once(unseen)]
+        groups += [self._status(_status_of(one), one) for one in _once(unseen)]
         if unseen and findings.outcome is Outcome.NOT_ANALYSED:
             return groups
         return groups + self._ending(groups, said=bool(absent or findings.classifications))
@@ -265,6 +265,11 @@ def _once(remarks: Sequence[Remark]) -> list[Remark]:
     for one in remarks:
         first.setdefault((one.type, one.site), one)
     return list(first.values())
+
+
+def _status_of(unseen: Remark) -> Code:
+    """Return how far it came with what is not known (CID 6042): looked for in vain, or not at all."""
+    return c.PARTIALLY_SUCCEEDED if unseen.code == UNDECIDED.code else c.NOT_ATTEMPTED
 
 
 def _at(site: Code | None) -> str:

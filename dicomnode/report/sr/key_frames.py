@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from dicomnode.values import Findings, FrameScore
+from dicomnode.values import Findings, FrameScore, reaches
 
 MOST_KEY_FRAMES: Final = 20
 """A reader looks at so many; the others are counted in words."""
@@ -42,6 +42,6 @@ def key_frames(findings: Findings) -> tuple[KeyFrames, ...]:
 
 def _of_class(scores: Sequence[FrameScore], threshold: float | None) -> KeyFrames:
     highest = sorted(scores, key=lambda one: (-one.score, one.k))
-    reached = [one for one in highest if threshold is not None and one.score >= threshold]
+    reached = [one for one in highest if threshold is not None and reaches(one.score, threshold)]
     shown = reached[:MOST_KEY_FRAMES] or highest[:1]
     return KeyFrames(tuple(scores), threshold, tuple(reached), tuple(sorted(shown, key=lambda one: one.k)))

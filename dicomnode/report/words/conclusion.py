@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from dicomnode.faults import RANGE_NOT_SEEN
+from dicomnode.faults import RANGE_NOT_SEEN, UNDECIDED
 from dicomnode.report.sr.key_frames import key_frames
 from dicomnode.report.words.changes import change_summary
 from dicomnode.report.words.wording import (
@@ -33,6 +33,7 @@ from dicomnode.values import (
     FrameScore,
     Measurement,
     Outcome,
+    Remark,
     RemarkKind,
     ScalarMap,
     Segment,
@@ -115,14 +116,19 @@ def _missing(findings: Findings, *, told: bool) -> Iterator[str]:
         if remark.type is None or remark.kind not in {RemarkKind.NO_FINDING, RemarkKind.NOT_ANALYSED}:
             continue
         told = True
-        meaning = remark.type.meaning.lower()
-        said = f"no {meaning} marked" if remark.kind is RemarkKind.NO_FINDING else f"{meaning} not looked for"
+        said = _said_of(remark, remark.type.meaning.lower())
         yield f"{said} ({remark.site.meaning.lower()})" if remark.site else said
     if not told and not findings.classifications and findings.segments:
         if findings.outcome is Outcome.NO_FINDINGS:
             yield "no lesion marked"
         elif findings.outcome is Outcome.NOT_ANALYSED:
             yield "lesions not looked for"
+
+
+def _said_of(remark: Remark, meaning: str) -> str:
+    if remark.kind is RemarkKind.NO_FINDING:
+        return f"no {meaning} marked"
+    return f"{meaning} not {'determined' if remark.code == UNDECIDED.code else 'looked for'}"
 
 
 def _name(segment: Segment) -> str:

@@ -12,7 +12,16 @@ from typing import Final
 
 import numpy as np
 
-from dicomnode.values import Classification, Code, Findings, PointLps, Region, Segment
+from dicomnode.values import (
+    Classification,
+    Code,
+    Findings,
+    PointLps,
+    Region,
+    Segment,
+    plain_classes,
+    told_attributes,
+)
 from dicomnode.values.codes import CUBIC_MILLIMETRE, DAY, NO_UNIT, unit_word
 
 _MM3_PER_ML: Final = 1000.0
@@ -141,8 +150,10 @@ def value_text(value: Classification | None) -> str:
 
 
 def present_classes(found: Segment | Region) -> list[str]:
-    """The classes that a finding has, the surest first, for where there is little room."""
-    present = sorted((one for one in found.classes if one.present), key=lambda one: -one.probability)
+    """The classes that a finding has, the surest first, for where there is little room; as told at length."""
+    present = [one for one in plain_classes(found.classes) if one.present]
+    present += [one for _, one in told_attributes(found.classes) if one is not None]
+    present.sort(key=lambda one: -one.probability)
     return [
         f"{one.type.meaning}, {score_text(one.probability, calibrated=one.calibrated)}" for one in present
     ]

@@ -4,57 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
-from dicomnode import __version__
 from dicomnode.analyse import Analysis, Analyst
-from dicomnode.assemble import (
-    DecoderLimits,
-    DecodeSlices,
-    Stack,
-    decode_here,
-    load_picture,
-    load_volume,
-    source_of,
-)
-from dicomnode.engine import EnginePackage, InputSpec, Manifest, match_further
-from dicomnode.faults import FAULTS, FILE_UNREADABLE, INPUT_MISSING, Fault, NodeError
+from dicomnode.assemble import DecodeSlices, Stack, decode_here, load_picture, load_volume
+from dicomnode.engine import InputSpec, Manifest, match_further
+from dicomnode.faults import FILE_UNREADABLE, INPUT_MISSING, NodeError
+from dicomnode.serve.analysing.occasion import Occasion
 from dicomnode.serve.analysing.patient import of_two_persons
+from dicomnode.serve.analysing.unanswered import not_analysed
 from dicomnode.serve.analysing.unseen import unseen_remarks
 from dicomnode.serve.asking.given_priors import NO_PRIORS, Priors
-from dicomnode.settings import AssembleSettings
-from dicomnode.store.persons import NO_RENAMING, Renaming
-from dicomnode.values import (
-    Findings,
-    Outcome,
-    Picture,
-    Progress,
-    Provenance,
-    Refusal,
-    Remark,
-    RemarkKind,
-    Volume,
-)
+from dicomnode.values import Findings, Picture, Progress, Refusal, Volume
 
 # Rows that say something about the images, not about this machine: a result ("not analysed, because …"),
 # not a failure to be tried again.
 _OF_THE_IMAGES: Final = "DN-3"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Occasion:
-    """What a result is made for.
-
-    made_at: the moment that its dates name, in the zone that they are written in (PS3.3 C.12.1.1.7: without
-    a Timezone Offset From UTC, times are those of the site). salt: of its UIDs. renaming: what messages said
-    of the patient.
-    """
-
-    study_version: int
-    made_at: datetime
-    salt: bytes
-    renaming: Renaming = NO_RENAMING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,16 +119,6 @@ def _load_priors(
     return priors
 
 
-def decoder_limits(settings: AssembleSettings, workers: int = 1) -> DecoderLimits:
-    """Return what the decoders of one of so many workers may take by dicomnode.toml."""
-    whole = DecoderLimits(processes=settings.decoders)
-    return DecoderLimits(
-        processes=settings.decoders or max(whole.count // workers, 1),
-        memory_bytes=int(settings.decoder_memory_gb * 1e9),
-        time_s=settings.decoder_time_s,
-    )
-
-
 def further_stacks(manifest: Manifest, first: Stack, others: Sequence[Stack]) -> dict[str, Stack] | Refusal:
     """Choose a stack for each further volume: of those in the Frame of Reference of the first, else of all.
 
@@ -192,35 +147,3 @@ def _matched(manifest: Manifest, first: Stack, beside: Sequence[Stack]) -> dict[
 
 def _frames_of_reference(stack: Stack) -> set[str | None]:
     return {header.frame_of_reference_uid for header in stack.headers}
-
-
-def not_analysed(package: EnginePackage, stack: Stack, refusal: Refusal, occasion: Occasion) -> Findings:
-    """Say that the engine wanted the series and why it could not have it."""
-    fault: Fault = FAULTS[refusal.code]
-    remark = Remark(kind=RemarkKind.NOT_ANALYSED, text=refusal.text, code=fault.code)
-    return without_answer(package, stack, Outcome.NOT_ANALYSED, remark, occasion)
-
-
-def without_answer(
-    package: EnginePackage, stack: Stack, outcome: Outcome, remark: Remark, occasion: Occasion
-) -> Findings:
-    """Make Findings of an engine that found nothing out; the remark says why."""
-    manifest = package.manifest
-    return Findings(
-        outcome=outcome,
-        sources=(source_of(stack, manifest.input[0].name),),
-        provenance=Provenance(
-            engine=manifest.name,
-            version=manifest.version,
-            title=manifest.title,
-            use=manifest.use,
-            engine_digest=package.digest,
-            runtime="none",
-            precision="none",
-            device="none",
-            node_version=__version__,
-        ),
-        made_at=occasion.made_at,
-        study_version=occasion.study_version,
-        remarks=(remark,),
-    )

@@ -32,7 +32,8 @@ from dicomnode.faults import (
     RUNTIME_MISSING,
     RUNTIME_REFUSED,
 )
-from dicomnode.serve.analysing.analysis import Occasion, without_answer
+from dicomnode.serve.analysing.occasion import Occasion
+from dicomnode.serve.analysing.unanswered import without_answer
 from dicomnode.values import Findings, Outcome, Remark, RemarkKind
 
 _NOT_STARTED: Final = "the program cannot be started on this computer"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from dicomnode.analyse import covered_by
 from dicomnode.assemble import DecodeSlices, Stack, sample_slices
 from dicomnode.engine import COVERS_FROM, PIXELS, EnginePackage, hang_on_pixels
 
@@ -32,6 +31,8 @@ def looked_at(
 
 
 def _looked_at(stack: Stack, decode: DecodeSlices) -> Stack:
+    from dicomnode.analyse import covered_by  # noqa: PLC0415 (slow to load, and few series are looked at)
+
     slices = sample_slices(stack, decode)
     seen = covered_by([(one.values, one.spacing_ji_mm) for one in slices])
     if not (seen.there or seen.not_there):

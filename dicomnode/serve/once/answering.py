@@ -16,7 +16,9 @@ from dicomnode.engine import EnginePackage, RuntimeWish
 from dicomnode.evaluate.evaluation import RunState
 from dicomnode.evaluate.running import Answer
 from dicomnode.faults import FILE_UNREADABLE, NodeError
-from dicomnode.serve.analysing.analysis import Beside, Occasion, analyse_stack, not_analysed
+from dicomnode.serve.analysing.analysis import Beside, analyse_stack
+from dicomnode.serve.analysing.occasion import Occasion
+from dicomnode.serve.analysing.unanswered import not_analysed
 from dicomnode.serve.deciding.dispatch import Choice, Dispatch, decide
 from dicomnode.values import Picture, Progress, Verdict, Volume
 

@@ -21,8 +21,10 @@ from dicomnode.assemble import (
 from dicomnode.engine import EnginePackage, RuntimeWish
 from dicomnode.faults import NodeError
 from dicomnode.report import ReportProfile, ResultObject, SourcePixels, make_objects
-from dicomnode.serve.analysing.analysis import Beside, Occasion, analyse_stack, not_analysed
+from dicomnode.serve.analysing.analysis import Beside, analyse_stack
+from dicomnode.serve.analysing.occasion import Occasion
 from dicomnode.serve.analysing.patient import check_reportable
+from dicomnode.serve.analysing.unanswered import not_analysed
 from dicomnode.serve.deciding.dispatch import Dispatch, decide
 from dicomnode.values import (
     Code,

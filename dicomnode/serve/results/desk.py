@@ -15,7 +15,6 @@ from dicomnode.engine import EnginePackage, configured_engine
 from dicomnode.faults import NO_ENGINE_WANTS, RESULTS_REJECTED, NodeError
 from dicomnode.journal import Event, Journal, Overtaken, TaskKind, TaskRecord, is_failure
 from dicomnode.serve.analysing.again import rejected_notes, taken_over
-from dicomnode.serve.analysing.analysis import decoder_limits
 from dicomnode.serve.deciding.dispatch import Dispatch, barred, decide
 from dicomnode.serve.deciding.incomplete import carried_on
 from dicomnode.serve.deciding.plan import (
@@ -30,6 +29,7 @@ from dicomnode.serve.logs import fault_facts
 from dicomnode.serve.results.failing import tell_of_failure
 from dicomnode.serve.results.writing import ResultWriter
 from dicomnode.serve.work.clerk import Clerk, Post, owner_name
+from dicomnode.serve.work.decoding import decoder_limits
 from dicomnode.serve.work.pulse import Pulse
 from dicomnode.settings import Settings
 from dicomnode.store import Store

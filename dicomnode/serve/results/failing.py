@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from dicomnode.engine import configured_engine
 from dicomnode.faults import BUG, NodeError
 from dicomnode.journal import Event, Journal, Maker, Note, TaskKind, TaskRecord, TaskState, analysis_of
-from dicomnode.serve.analysing.analysis import Occasion
 from dicomnode.serve.analysing.chosen import stacks_of
 from dicomnode.serve.analysing.failed import failed
+from dicomnode.serve.analysing.occasion import Occasion
 from dicomnode.serve.analysing.patient import check_reportable
 from dicomnode.serve.deciding.incomplete import remarked
 from dicomnode.serve.deciding.plan import report_tasks

@@ -15,7 +15,6 @@ from dicomnode.journal import Event, Journal, Note, ObjectRecord, TaskRecord, is
 from dicomnode.report import Choice, ReportProfile, ResultObject, SourcePixels, make_objects
 from dicomnode.report.fields.technique import technique_of
 from dicomnode.report.possible import possible
-from dicomnode.serve.analysing.analysis import decoder_limits
 from dicomnode.serve.analysing.looked_at import looked_at
 from dicomnode.serve.deciding.plan import deliver_task
 from dicomnode.serve.identity.whose import renaming_of
@@ -23,6 +22,7 @@ from dicomnode.serve.results.replaced import replaced_reports
 from dicomnode.serve.results.stopped import put_aside
 from dicomnode.serve.results.taken import Gets, class_of_images, what_it_gets
 from dicomnode.serve.results.withdrawal import write_rejection_note
+from dicomnode.serve.work.decoding import decoder_limits
 from dicomnode.settings import DestinationSettings, Settings
 from dicomnode.store import Store
 from dicomnode.values import Findings

@@ -160,6 +160,7 @@ def of_slices(axes: str, inputs: int, window: str) -> Callable[[Path], Case]:
 
 WINDOWS = {
     "whole": '"whole"',
+    "whole, mirrored": '{ mirror = ["k", "i"] }',
     "even": "{ size_kji = [8, 12, 12] }",
     "even, batch of 3": "{ size_kji = [8, 12, 12], overlap = 0.3, batch = 3 }",
     "monai": '{ size_kji = [8, 12, 16], overlap = 0.25, rule = "monai", batch = 2 }',
@@ -173,7 +174,8 @@ WINDOW = WINDOWS["even, batch of 3"]
 CASES: dict[str, Callable[[Path], Case]] = {
     **{f"labels, {name}": mapped("labels", window) for name, window in WINDOWS.items()},
     **{
-        f"sigmoid, {name}": mapped("sigmoid", WINDOWS[name]) for name in ("whole", "even", "nnunet, mirrored")
+        f"sigmoid, {name}": mapped("sigmoid", WINDOWS[name])
+        for name in ("whole", "whole, mirrored", "even", "nnunet, mirrored")
     },
     "labels of probabilities": mapped("labels", WINDOW, '[step.labels]\ninterpolate = "probabilities"'),
     "labels of classes": mapped("labels", WINDOW, '[step.labels]\ninterpolate = "classes"'),

@@ -395,7 +395,7 @@ def test_the_shipped_engine_says_that_there_is_no_candidate_and_how_many_lie_bel
     assert found.outcome == Outcome.NO_FINDINGS
     assert list(by_label(found)) == ["lung-right", "lung-left"]
     (remark,) = [one for one in found.remarks if one.kind == RemarkKind.NO_FINDING]
-    assert remark.text.startswith("Nodule: none reaches the score of 0.4283; ")
+    assert remark.text.startswith("Nodule: none reaches the score of 0.3409; ")
     assert (remark.type, remark.site) == (Code("27925004", "SCT", "Nodule"), Code("39607008", "SCT", "Lung"))
 
 

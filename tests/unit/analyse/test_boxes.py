@@ -83,6 +83,14 @@ def test_a_box_in_the_padding_is_none_and_one_that_reaches_there_ends_before():
     assert sorted(ends) == pytest.approx([1.5, 4.5])
 
 
+@pytest.mark.parametrize("threshold", [0.1, 0.3, 0.45, 0.7])
+def test_a_box_whose_score_is_the_threshold_is_reported(threshold):
+    asked = read([SAME[0][1]], [threshold], threshold=threshold, unreported=True)
+    assert len(asked.boxes) == 1
+    assert not asked.below.places
+    assert "0 boxes below it" in asked.none_found
+
+
 def test_more_boxes_than_are_reported_are_counted():
     boxes = [[k, 0, 0, k + 1, 1, 1] for k in range(8)]
     found = read(boxes, np.linspace(0.9, 0.6, 8), at_most=3)

@@ -12,6 +12,7 @@ from onnx import TensorProto
 
 from dicomnode.analyse import Analysis, Analyst, algorithm_step, checks
 from dicomnode.analyse.algorithms import Blob, LesionAlgorithm
+from dicomnode.faults import UNDECIDED
 from dicomnode.values import Findings, Outcome, RegionKind, RemarkKind
 from dicomnode.values.codes import HOUNSFIELD
 from tests.unit.analyse import lesion_engines as made
@@ -61,8 +62,9 @@ def test_of_candidates_that_nothing_could_score_nobody_reads_that_none_is_there(
     image[4, 6, 7] = 6000.0  # one voxel: too little for a row, and without a row there is no score
     findings = run(made.spots_engine(tmp_path / "e", SCORED), make_volume(image))
     assert findings.outcome is Outcome.NOT_ANALYSED
-    (why,) = (one.text for one in findings.remarks if one.kind is RemarkKind.NOT_ANALYSED)
-    assert why == "Lesion: not determined, as the only candidate has no score."
+    (why,) = (one for one in findings.remarks if one.kind is RemarkKind.NOT_ANALYSED)
+    assert why.text == "Lesion: not determined, as the only candidate has no score."
+    assert why.code == UNDECIDED.code
     assert not any(one.kind is RemarkKind.NO_FINDING for one in findings.remarks)
     assert not any("are not reported" in one for one in texts(findings)), "it is said once"
 
@@ -88,14 +90,14 @@ def test_a_point_that_is_not_selected_is_not_said_to_be_reported(tmp_path, make_
     ]
 
 
-def constant(shape, **outputs) -> bytes:
+def constant(shape, given_as="x", **outputs) -> bytes:
     """A network that says the same of whatever it is given."""
     given = {name: np.asarray(value, np.float32) for name, value in outputs.items()}
-    nodes = [node("ReduceMean", ["x"], ["one"], keepdims=0), node("Mul", ["one", "zero"], ["none"])]
+    nodes = [node("ReduceMean", [given_as], ["one"], keepdims=0), node("Mul", ["one", "zero"], ["none"])]
     nodes += [node("Add", ["none", f"{name}_is"], [name]) for name in given]
     return onnx_bytes(
         nodes,
-        [("x", shape)],
+        [(given_as, shape)],
         [(name, list(value.shape), TensorProto.FLOAT) for name, value in given.items()],
         {"zero": np.array(0.0, np.float32), **{f"{name}_is": value for name, value in given.items()}},
     )
@@ -131,3 +133,26 @@ def test_candidates_are_known_as_far_down_as_the_class_that_no_step_scores(
         assert analyst.unreported.down_to == pytest.approx({"spot": down_to, "other": down_to})
     finally:
         analyst.close()
+
+
+@pytest.mark.parametrize("threshold", [0.1, 0.45, 0.7])
+def test_a_lesion_whose_class_is_the_threshold_is_reported_and_has_it(tmp_path, make_volume, threshold):
+    flat = made.TYPE.replace('"sigmoid"', '"none"')
+    body = made.FOUND + made.ROWS + flat + made.SEGMENT + made.SELECTED.replace("0.3", f"{threshold}")
+    body += made.BRIGHT.replace("0.6", f"{threshold}")
+    network = constant([1, 2], "row", out=[[threshold, 1.0 - threshold]])
+    findings = run(made.spots_engine(tmp_path / "e", body, type=network), make_volume(made.voxels()))
+    assert len(findings.segments) == len(made.SPOTS)
+    assert all(one.classes[0].present for one in findings.segments)
+
+
+def test_what_could_not_be_told_of_a_lesion_is_named_in_the_words_of_the_report(tmp_path, make_volume):
+    image = made.voxels()
+    image[2, 20, 28] = image[14, 2, 4] = 900.0  # too little for a row
+    attribute = 'attribute = { scheme = "99TEST", code = "LIGHT", meaning = "Brightness" }\n'
+    body = SCORED + made.BRIGHT.replace("threshold", attribute + "threshold")
+    said = texts(run(made.spots_engine(tmp_path / "e", body), make_volume(image)))
+    (why,) = [one for one in said if "of 5 candidates" in one]
+    assert why.startswith("Lesion: 2 of 5 candidates have no brightness or score (the region has no")
+    steps = ("rows", "type", "net")
+    assert not [one for one in said if one.partition(":")[0] in steps], "a reader knows of no steps"

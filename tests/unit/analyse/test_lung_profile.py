@@ -134,11 +134,22 @@ def test_what_is_dense_within_the_outline_is_a_patch_and_in_a_dent_of_it_too(usu
 
 @pytest.mark.parametrize(
     ("lungs", "why"),
-    [(ball((30, 35, 27), (5, 5, 5)), "less than 150 ml"), (RIGHT, "only one lung")],
+    [
+        (ball((30, 35, 27), (5, 5, 5)), "less than 150 ml"),
+        (RIGHT | ball((30, 35, 69), (2, 2, 2)), "only one lung"),
+        (RIGHT, "only one lung"),
+        (LEFT, "only one lung"),
+    ],
+    ids=["little", "one and a sliver of the other", "right", "left"],
 )
 def test_what_is_no_pair_of_lungs_has_no_row_and_says_why(lungs, why: str) -> None:
-    if why.startswith("only"):  # the middle is that of the lungs: a sliver of the other one is needed
-        lungs = lungs | ball((30, 35, 69), (2, 2, 2))
     found = PROFILE.run(Prepared(chest(lungs), grid()), lungs, {}, NAMES)
     assert isinstance(found, str)
     assert why in found
+
+
+def test_lungs_that_touch_in_front_of_the_heart_are_two() -> None:
+    bridge = np.zeros(SHAPE, dtype=bool)
+    bridge[20:45, 18:26, 30:66] = True
+    lungs = RIGHT | LEFT | bridge
+    assert row_of(chest(lungs), lungs)["right_part"] == pytest.approx(0.5, abs=0.02)

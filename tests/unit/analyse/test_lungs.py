@@ -143,7 +143,7 @@ def test_a_missing_lung_is_said_to_be_missing():
 def test_one_lung_alone_is_told_by_the_middle_of_the_body_not_by_its_own(side):
     """Cut at its own middle, one lung would be taken for both, and its inner half for the other side."""
     chest = _chest(drawn.draw(Chest(lungs=(side,), airways=False)), drawn.MM)
-    assert chest is not None
+    assert not isinstance(chest, str)
     assert chest.across.middle_i + chest.box[2].start == pytest.approx((drawn.SHAPE[2] - 1) / 2, abs=1.0)
     found = find(drawn.draw(Chest(lungs=(side,), airways=False)))
     assert [part.side for part in found.parts] == [side]

@@ -19,6 +19,7 @@ GOOD = LungFacts(
     airways_ml=40.0,
     branches=4,
 )
+ASIDE = replace(GOOD, goes_on="left")
 CUT = replace(GOOD, cut_at_top=("right", "left"), cut_at_bottom=("right",))
 
 
@@ -32,10 +33,11 @@ def test_usual_lungs_are_neither_refused_nor_doubted():
     [
         (replace(CUT, right_ml=80.0, left_ml=60.0), "only 140 ml"),
         (replace(GOOD, right_ml=280.0, left_ml=130.0), "seen whole and hold only 410 ml"),
+        (replace(ASIDE, right_ml=280.0, left_ml=0.0, open_sides=("left",)), "the left, the field of view is"),
         (replace(GOOD, median_hu=-980.0), "no lung tissue"),
         (replace(GOOD, share=0.08), "at most 8 %"),
     ],
-    ids=["little air", "bowel gas", "gas", "small part of the body"],
+    ids=["little air", "bowel gas", "a part of a lung", "gas", "small part of the body"],
 )
 def test_what_are_no_lungs_is_refused_with_the_value_found(facts, text):
     assert text in (refused(facts) or "")
@@ -47,10 +49,11 @@ def test_what_are_no_lungs_is_refused_with_the_value_found(facts, text):
         replace(CUT, right_ml=90.0, left_ml=60.0),
         replace(GOOD, right_ml=450.0, left_ml=350.0),
         replace(CUT, right_ml=280.0, left_ml=130.0),
+        replace(ASIDE, right_ml=280.0, left_ml=0.0),
         replace(GOOD, median_hu=-965.0),
         replace(GOOD, share=0.12),
     ],
-    ids=["150 ml", "800 ml seen whole", "a slab", "emphysema", "a slab of the base"],
+    ids=["150 ml", "800 ml seen whole", "a slab", "one lung alone", "emphysema", "a slab of the base"],
 )
 def test_at_the_limit_they_are_not_refused(facts):
     assert refused(facts) is None

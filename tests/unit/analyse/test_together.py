@@ -168,6 +168,25 @@ def test_a_series_on_the_same_grid_is_a_channel_as_it_is(tmp_path, make_volume, 
     assert not any("covers" in one.text for one in found.remarks)
 
 
+def test_a_whole_box_that_is_seen_flipped_gives_the_mean(tmp_path, make_volume):
+    """The network looks one voxel to the left: flipped along i as well, one voxel to the right."""
+    weights = np.zeros((1, 2, 1, 1, 3), np.float32)
+    weights[0, 0, 0, 0, 0] = 1.0
+    content = onnx_bytes(
+        [node("Conv", ["x", "w"], ["y"], pads=[0, 0, 1, 0, 0, 1])],
+        [("x", ["n", 2, "k", "j", "i"])],
+        [("y", ["n", 1, "k", "j", "i"], TensorProto.FLOAT)],
+        {"w": weights},
+    )
+    keys = 'window = { mirror = ["j", "i"] }\ninputs = { x = { of = ["ct", "pet"] } }\ninterpret = "map"'
+    body = step(keys=keys, gate="shape = [1, 2, 8, 8, 8]") + MAP
+    package = engine(tmp_path / "e", body, {"net.onnx": content}, MR.format(first="", second=""))
+    ct, pet = (make_volume(voxels, spacing=SPACING) for voxels in (T1, FLAIR))
+    beside = np.pad(T1, [(0, 0), (0, 0), (1, 1)])
+    expected = (beside[:, :, :-2] + beside[:, :, 2:]) / 2.0
+    assert np.allclose(run(package, ct, pet).maps[0].values, expected, rtol=1e-5, atol=1e-3)
+
+
 def test_a_series_on_another_grid_is_put_onto_that_of_the_first(tmp_path, make_volume):
     """A linear field is the same on any grid: on one whose axes are turned and whose voxels are others."""
     affine = np.eye(4)

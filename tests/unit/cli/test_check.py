@@ -13,9 +13,15 @@ import pytest
 from onnx import TensorProto
 
 from tests.unit.analyse.forms import CT, LESION, ONE, engine, node, onnx_bytes, step
-from tests.unit.cli.test_commands import config, run  # noqa: F401  fixtures
+from tests.unit.cli.test_commands import config as usual  # noqa: F401  a fixture
+from tests.unit.cli.test_commands import run, with_mean  # noqa: F401  a fixture
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to another user, which root alone can")
+
+
+@pytest.fixture
+def config(usual):  # noqa: F811
+    return with_mean(usual)
 
 
 @pytest.fixture
@@ -30,13 +36,13 @@ def checked(run, config):  # noqa: F811
     return call
 
 
-def say(config: Path, before: str, after: str) -> None:  # noqa: F811
+def say(config: Path, before: str, after: str) -> None:
     text = config.read_text()
     assert before in text
     config.write_text(text.replace(before, after))
 
 
-def test_a_disk_with_less_than_the_reserve_is_a_problem_with_both_figures(checked, config):  # noqa: F811
+def test_a_disk_with_less_than_the_reserve_is_a_problem_with_both_figures(checked, config):
     say(config, "[store]\n", "[store]\nreserve_gb = 1e9\n")
     status, problems, _ = checked()
     assert (status, set(problems)) == (10, {"store.reserve_gb"})
@@ -47,7 +53,7 @@ def test_a_disk_with_less_than_the_reserve_is_a_problem_with_both_figures(checke
     assert "DN-1001" in problem["hint"]
 
 
-def test_a_runtime_that_is_named_and_missing_is_a_problem_with_how_to_get_it(checked, config):  # noqa: F811
+def test_a_runtime_that_is_named_and_missing_is_a_problem_with_how_to_get_it(checked, config):
     say(config, "[store]\n", '[analyse]\nruntime = "tensorrt-rtx"\n[store]\n')
     status, problems, _ = checked()
     assert (status, set(problems)) == (10, {"analyse.runtime"})
@@ -58,23 +64,23 @@ def test_a_runtime_that_is_named_and_missing_is_a_problem_with_how_to_get_it(che
 
 def test_a_runtime_that_an_engine_names_is_tried_and_that_of_analyse_only_where_it_counts(
     checked,
-    config,  # noqa: F811
+    config,
 ):
     say(config, "[store]\n", '[analyse]\nruntime = "tensorrt"\n[store]\n')
-    say(config, 'name = "lung-ct"\n', 'name = "lung-ct"\nruntime = "openvino"\n')
+    say(config, 'name = "mean"\n', 'name = "mean"\nruntime = "openvino"\n')
     assert checked()[:2] == (0, {})
     say(config, 'runtime = "openvino"', 'runtime = "tensorrt-rtx"')
     assert set(checked()[1]) == {"engine[1].runtime"}
 
 
-def test_with_a_fallback_a_missing_runtime_is_a_note(checked, config):  # noqa: F811
+def test_with_a_fallback_a_missing_runtime_is_a_note(checked, config):
     say(config, "[store]\n", '[analyse]\nruntime = "tensorrt"\nfallback = true\n[store]\n')
     status, problems, notes = checked()
     assert (status, problems) == (0, {})
     assert any("tensorrt does not work on this machine" in note for note in notes)
 
 
-def test_an_inference_server_is_asked_only_with_probe(checked, config):  # noqa: F811
+def test_an_inference_server_is_asked_only_with_probe(checked, config):
     triton = '[analyse]\nruntime = "triton"\n[analyse.triton]\nurl = "http://127.0.0.1:1"\n[store]\n'
     say(config, "[store]\n", triton)
     status, problems, notes = checked()
@@ -84,7 +90,7 @@ def test_an_inference_server_is_asked_only_with_probe(checked, config):  # noqa:
 
 
 @pytest.mark.parametrize("mode", [0o755, 0o770, 0o777])
-def test_plans_that_others_may_reach_are_a_problem(checked, config, mode):  # noqa: F811
+def test_plans_that_others_may_reach_are_a_problem(checked, config, mode):
     plans = config.parent / "store" / "plans"
     plans.mkdir()
     plans.chmod(0o700)
@@ -95,7 +101,7 @@ def test_plans_that_others_may_reach_are_a_problem(checked, config, mode):  # no
     assert f"{mode:04o}" in problems["store.plans"]["hint"]
 
 
-def test_acceptance_records_that_others_may_write_are_a_problem(checked, config):  # noqa: F811
+def test_acceptance_records_that_others_may_write_are_a_problem(checked, config):
     folder = config.parent / "store" / "acceptance"
     folder.mkdir(0o750)
     record = folder / "a.json"
@@ -110,7 +116,7 @@ def test_acceptance_records_that_others_may_write_are_a_problem(checked, config)
 
 @as_root
 @pytest.mark.parametrize(("name", "key"), [("plans", "store.plans"), ("acceptance", "store.path")])
-def test_root_looks_at_private_folders_as_the_user_whose_the_store_is(checked, config, request, name, key):  # noqa: F811
+def test_root_looks_at_private_folders_as_the_user_whose_the_store_is(checked, config, request, name, key):
     # Not below the folders of pytest, which are for one user
     place = Path(tempfile.mkdtemp())
     request.addfinalizer(lambda: shutil.rmtree(place))
@@ -130,14 +136,14 @@ def test_root_looks_at_private_folders_as_the_user_whose_the_store_is(checked, c
     assert os.geteuid() == 0
 
 
-def test_check_leaves_nothing_behind(checked, config):  # noqa: F811
+def test_check_leaves_nothing_behind(checked, config):
     say(config, "[store]\n", '[analyse]\nruntime = "openvino"\n[store]\n')
     assert checked()[0] == 0
     assert list((config.parent / "store").iterdir()) == []
 
 
 @pytest.fixture
-def with_priors(config, tmp_path):  # noqa: F811
+def with_priors(config, tmp_path):
     """The configuration, with an engine that asks for an earlier study."""
     folder = tmp_path / "growth"
     networks = {"net.onnx": onnx_bytes([node("Sub", ["a", "b"], ["y"])], *_TENSORS)}
@@ -145,7 +151,8 @@ def with_priors(config, tmp_path):  # noqa: F811
     body = step(keys=keys, gate="shapes = { a = [1, 1, 8, 8, 8], b = [1, 1, 8, 8, 8] }")
     body += f'[[output]]\nmap = "difference"\nstep = "net"\ntype = {LESION}\nunit = {ONE}\n'
     engine(folder, body, networks, CT + _BEFORE)
-    say(config, 'name = "lung-ct"\n', f'name = "growth"\npath = {json.dumps(str(folder))}\n')
+    mean = f'name = "mean"\npath = {json.dumps(str(tmp_path / "mean"))}\n'
+    say(config, mean, f'name = "growth"\npath = {json.dumps(str(folder))}\n')
     return config
 
 
@@ -204,7 +211,7 @@ def test_nothing_is_told_where_no_prior_comes_through_the_door(checked, with_pri
     assert moved(checked()[2]) == []
 
 
-def web_query(config: Path, *lines: str) -> None:  # noqa: F811
+def web_query(config: Path, *lines: str) -> None:
     text = ["[[query]]", 'name = "pacs"', 'url = "https://127.0.0.1:1/dicom-web"', "timeout_s = 2", *lines]
     config.write_text(config.read_text() + "\n" + "\n".join(text) + "\n")
 
@@ -223,14 +230,14 @@ def test_a_password_file_that_others_may_read_is_a_problem_that_does_not_show_it
     assert checked()[:2] == (0, {})
 
 
-def test_a_certificate_of_nobody_is_a_problem(checked, config):  # noqa: F811
+def test_a_certificate_of_nobody_is_a_problem(checked, config):
     web_query(config, f'ca_file = "{config.parent / "ca.pem"}"')
     status, problems, _ = checked()
     assert (status, set(problems)) == (10, {"query[1].certificates"})
     assert str(config.parent / "ca.pem") in problems["query[1].certificates"]["hint"]
 
 
-def test_a_credential_of_systemd_is_a_note(checked, config, monkeypatch):  # noqa: F811
+def test_a_credential_of_systemd_is_a_note(checked, config, monkeypatch):
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     web_query(config, 'token = "credential:pacs"')
     status, problems, notes = checked()

@@ -12,13 +12,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
 
 from dicomnode.cli import main
 from dicomnode.cli.app import app
 from dicomnode.journal import Closing, EvidenceKind, EvidenceRecord, Journal
 from dicomnode.store import Store
 from tests.unit.journal.world import NOON, STUDY, receive
+from tests.wire.plain_engines import mean_engine
 
+ENGINE = 'name = "lung-ct"\n'
 VERBS = [command.callback.__name__.rstrip("_") for command in app.registered_commands]
 
 
@@ -51,8 +54,7 @@ path = {json.dumps(str(tmp_path / "store"))}
 ae_title = "SCANNER"
 address = "127.0.0.1"
 [[engine]]
-name = "lung-ct"
-[[destination]]
+{ENGINE}[[destination]]
 name = "archive"
 ae_title = "ARCHIVE"
 host = "127.0.0.1"
@@ -62,6 +64,20 @@ timeout_s = 2
     )
     (tmp_path / "store").mkdir()
     return path
+
+
+def with_mean(config: Path) -> Path:
+    """The same configuration with an engine whose gate takes no time."""
+    path = mean_engine(config.parent / "mean")
+    text = config.read_text()
+    assert ENGINE in text
+    config.write_text(text.replace(ENGINE, f'name = "mean"\npath = {json.dumps(str(path))}\n'))
+    return config
+
+
+@pytest.fixture
+def quick(config: Path) -> Path:
+    return with_mean(config)
 
 
 @pytest.fixture
@@ -77,6 +93,16 @@ def test_the_help_of_every_verb_ends_with_its_exit_statuses(run, verb):
     assert status == 0
     last = " ".join(out.split())
     assert "EXIT STATUS: 0 " in last
+
+
+def test_a_verb_that_is_read_alone_is_as_among_all_verbs(run, capsys):
+    whole = typer.main.get_command(app)
+    assert len(whole.commands) > len(VERBS)
+    for verb in whole.commands:
+        alone = run(verb, "--help")[1]
+        whole.main(args=[verb, "--help"], prog_name="dicomnode", standalone_mode=False)
+        assert capsys.readouterr().out == alone
+    assert run("nothing", "--help")[0] == 2
 
 
 def test_help_loads_no_array_and_no_engine():
@@ -169,22 +195,22 @@ def test_check_tells_all_problems_at_once_with_key_value_and_hint(run, config):
     assert "destination[1].retries" in problems
 
 
-def test_check_refuses_an_environment_that_another_package_of_this_name_shares(run, config, monkeypatch):
-    assert run("check", "--config", config)[0] == 0
+def test_check_refuses_an_environment_that_another_package_of_this_name_shares(run, quick, monkeypatch):
+    assert run("check", "--config", quick)[0] == 0
     owners = {"dicomnode": ["dicomnode", "DicomNode"]}
     monkeypatch.setattr("importlib.metadata.packages_distributions", lambda: owners)
-    status, out, _ = run("check", "--config", config, "--json")
+    status, out, _ = run("check", "--config", quick, "--json")
     assert status == 10
     (problem,) = json.loads(out)["problems"]
     assert problem["key"] == "installation"
 
 
-def test_check_with_probe_says_which_destination_does_not_answer(run, config):
-    status, out, _ = run("check", "--config", config, "--probe", "--json")
+def test_check_with_probe_says_which_destination_does_not_answer(run, quick):
+    status, out, _ = run("check", "--config", quick, "--probe", "--json")
     assert status == 13
     (destination,) = json.loads(out)["destinations"]
     assert destination["problem"].startswith("DN-2001")
-    assert run("check", "--config", config)[0] == 0
+    assert run("check", "--config", quick)[0] == 0
 
 
 def test_a_missing_configuration_is_named_with_the_command_that_makes_one(run, tmp_path):
@@ -306,28 +332,28 @@ def test_p3_why_shows_the_evidence_what_decided_and_what_is_missing(run, config,
     assert "shortfall" in run("studies", "--json", "--config", config)[1]
 
 
-def test_check_finds_a_file_in_the_place_of_the_store_and_a_taken_port(run, config):
-    store = config.parent / "store"
+def test_check_finds_a_file_in_the_place_of_the_store_and_a_taken_port(run, quick):
+    store = quick.parent / "store"
     store.rmdir()
     store.write_text("in the way")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        config.write_text(config.read_text().replace("port = 0", f"port = {port}"))
-        status, out, _ = run("check", "--config", config, "--json")
+        quick.write_text(quick.read_text().replace("port = 0", f"port = {port}"))
+        status, out, _ = run("check", "--config", quick, "--json")
     problems = {problem["key"]: problem for problem in json.loads(out)["problems"]}
     assert (status, set(problems)) == (10, {"store.path", "receive.port"})
     assert (problems["receive.port"]["line"], problems["receive.port"]["value"]) == (4, str(port))
     assert "DN-9003" in problems["receive.port"]["hint"]
 
 
-def test_check_leaves_the_port_alone_while_the_node_runs(run, config):
+def test_check_leaves_the_port_alone_while_the_node_runs(run, quick):
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        config.write_text(config.read_text().replace("port = 0", f"port = {taken.getsockname()[1]}"))
-        with Store.open(config.parent / "store", exclusive=True):
-            status, out, _ = run("check", "--config", config, "--json")
+        quick.write_text(quick.read_text().replace("port = 0", f"port = {taken.getsockname()[1]}"))
+        with Store.open(quick.parent / "store", exclusive=True):
+            status, out, _ = run("check", "--config", quick, "--json")
             assert (status, json.loads(out)["problems"]) == (0, [])
             assert "runs" in json.loads(out)["notes"][0]
-        assert run("check", "--config", config)[0] == 10
+        assert run("check", "--config", quick)[0] == 10
 
 
 def test_check_says_that_all_is_well_only_when_it_is(run, config):

@@ -13,21 +13,40 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-from dicomnode.phantom import demo_study
+from dicomnode.cli import engine_bench
 from tests.unit.analyse.engines import tissue_engine
 from tests.unit.cli.test_commands import config, run  # noqa: F401  fixtures
 from tests.unit.engine.small_engine import write_engine
 
 
-@pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    """A small phantom as DICOM files."""
-    return demo_study(tmp_path_factory.mktemp("phantom"), size="small").files[0].parent
+@pytest.fixture
+def study(small_phantom):
+    return small_phantom.files[0].parent
 
 
 @pytest.fixture
 def engine(tmp_path):
     return tissue_engine(tmp_path / "tissue").folder
+
+
+@pytest.fixture
+def one_start(monkeypatch):
+    """Start the engine once: for what does not hang on how often it is started."""
+    monkeypatch.setattr(engine_bench, "_STARTS", 1)
+
+
+@pytest.fixture(scope="module")
+def kept():
+    return {}
+
+
+@pytest.fixture
+def measured(run, engine, study, kept):  # noqa: F811
+    """Two rounds, every repetition told: exit status, stdout and stderr of one run for all tests here."""
+    if not kept:
+        arguments = ["--path", engine, "--study", study, "--rounds", "2", "--threads", "1", "--json"]
+        kept["run"] = run("engine", "bench", "tissue", *arguments, "-v")
+    return kept["run"]
 
 
 def test_its_help_ends_with_its_exit_statuses(run):  # noqa: F811
@@ -36,9 +55,8 @@ def test_its_help_ends_with_its_exit_statuses(run):  # noqa: F811
     assert "EXIT STATUS: 0 " in " ".join(out.split())
 
 
-def test_a_small_engine_is_measured_stage_by_stage(run, engine, study):  # noqa: F811
-    arguments = ["tissue", "--path", engine, "--study", study, "--rounds", "2", "--threads", "1", "--json"]
-    status, out, _ = run("engine", "bench", *arguments)
+def test_a_small_engine_is_measured_stage_by_stage(measured):
+    status, out, _ = measured
     assert status == 0
     found = json.loads(out)
     assert (found["schema"], found["engine"], found["rounds"], found["outcome"]) == (
@@ -79,6 +97,7 @@ def test_a_small_engine_is_measured_stage_by_stage(run, engine, study):  # noqa:
         assert parts == pytest.approx(start["seconds"], abs=1e-3)
 
 
+@pytest.mark.usefixtures("one_start")
 def test_for_people_there_are_tables_and_the_machine(run, engine, study):  # noqa: F811
     status, out, err = run("engine", "bench", "tissue", "--path", engine, "--study", study, "--rounds", "1")
     assert status == 0
@@ -95,6 +114,7 @@ def test_for_people_there_are_tables_and_the_machine(run, engine, study):  # noq
     assert "rounds: 1 of 1" in err
 
 
+@pytest.mark.usefixtures("one_start")
 def test_a_runtime_that_is_named_is_the_one_that_is_measured(run, engine, study):  # noqa: F811
     arguments = ["--path", engine, "--study", study, "--rounds", "1", "--runtime", "openvino", "--json"]
     status, out, _ = run("engine", "bench", "tissue", *arguments)
@@ -115,6 +135,7 @@ def test_a_study_that_the_engine_does_not_want_is_told(run, tmp_path, study):  #
     assert "Modality is MR, found CT" in " ".join(err.split())
 
 
+@pytest.mark.usefixtures("one_start")
 def test_what_fails_where_it_is_measured_is_told_as_it_is(run, tmp_path, study):  # noqa: F811
     folder = write_engine(tmp_path / "small")  # its network halves, and the study has odd lengths
     status, _, err = run("engine", "bench", "small", "--path", folder, "--study", study, "--rounds", "1")
@@ -141,9 +162,8 @@ def test_a_folder_without_images_is_told(run, tmp_path):  # noqa: F811
     assert "DN-" in err
 
 
-def test_each_repetition_is_told_on_stderr_where_that_is_wished_and_never_in_the_json(run, engine, study):  # noqa: F811
-    arguments = ["tissue", "--path", engine, "--study", study, "--rounds", "2", "--threads", "1", "--json"]
-    status, out, err = run("engine", "bench", *arguments, "-v")
+def test_each_repetition_is_told_on_stderr_where_that_is_wished_and_never_in_the_json(measured):
+    status, out, err = measured
     assert (status, json.loads(out)["rounds"]) == (0, 2)
     told = [line for line in err.splitlines() if line.startswith(("starts", "first", "second", "rounds"))]
     assert told == [
@@ -153,6 +173,7 @@ def test_each_repetition_is_told_on_stderr_where_that_is_wished_and_never_in_the
     ]  # fmt: skip
 
 
+@pytest.mark.usefixtures("one_start")
 def test_with_json_nothing_is_told_where_nobody_looks(run, engine, study):  # noqa: F811
     arguments = ["tissue", "--path", engine, "--study", study, "--rounds", "1", "--threads", "1", "--json"]
     _, out, err = run("engine", "bench", *arguments)

@@ -11,13 +11,10 @@ from dicomnode.cli import main
 from dicomnode.journal import TaskKind, TaskState
 from tests.unit.cli.test_feedback import hear
 from tests.unit.serve import test_feedback as heard
-from tests.unit.serve.conftest import journal, store
 from tests.unit.serve.test_feedback import Answered, corrected
 from tests.wire.plain_engines import series
 
 answered = heard.answered
-assert journal
-assert store
 
 
 @pytest.fixture

@@ -16,12 +16,9 @@ from dicomnode.journal import FeedbackQuery, RejectionNote, TaskKind, TaskState
 from dicomnode.serve.feedback.kept import kept_labels
 from dicomnode.values import MadeBy
 from tests.unit.serve import test_feedback
-from tests.unit.serve.conftest import journal, store
 from tests.unit.serve.test_feedback import Answered, corrected
 
 answered = test_feedback.answered
-assert journal
-assert store
 
 
 @pytest.fixture

@@ -16,13 +16,10 @@ from dicomnode.journal import IdentityChange
 from dicomnode.values import no_progress
 from tests.unit.cli import test_feedback
 from tests.unit.serve import test_feedback as heard
-from tests.unit.serve.conftest import journal, store
 from tests.unit.serve.test_feedback import Answered
 
 answered = heard.answered
 run = test_feedback.run
-assert journal
-assert store
 
 
 @pytest.fixture

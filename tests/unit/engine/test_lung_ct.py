@@ -105,6 +105,7 @@ def test_its_folder_holds_nothing_that_is_not_named(package):
         "card.md",
         "curves.csv",
         "engine.toml",
+        "lung-masks.onnx",
         "nodules.onnx",
         "notes.md",
         "types.onnx",

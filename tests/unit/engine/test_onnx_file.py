@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from dicomnode.engine.onnx_file import _WAYS, UnsafeNetworkError, check_onnx
-from dicomnode.engine.onnx_wire import LENGTH, varint_bytes
+from dicomnode.engine.onnx_wire import FIXED32, FIXED64, LENGTH, VARINT, fields, numbers_but, varint_bytes
 from tests.unit.engine.small_engine import model, network, with_weight
 
 
@@ -189,3 +189,47 @@ def test_graphs_nested_without_end_are_refused():
         graph = _field(1, _field(5, _field(6, graph)))
     with pytest.raises(UnsafeNetworkError, match="nested"):
         check_onnx(_field(7, graph))
+
+
+def _any_field(number: int, wire: int, value: int) -> bytes:
+    content = {
+        VARINT: varint_bytes(value),
+        FIXED32: value.to_bytes(8, "little")[:4],
+        FIXED64: value.to_bytes(8, "little"),
+        LENGTH: varint_bytes(value % 7) + b"\x0a" * (value % 7),
+    }
+    return varint_bytes(number << 3 | wire) + content[wire]
+
+
+_FIELDS = st.builds(
+    _any_field,
+    st.integers(1, 20),
+    st.sampled_from([VARINT, FIXED32, FIXED64, LENGTH]),
+    st.integers(0, 2**64 - 1),
+)
+
+
+def _seen(data: bytes, wanted: frozenset[int], passed_over=None) -> list[object]:
+    """What a walk that wants some fields sees of a message, and how it ends."""
+    seen: list[object] = []
+    try:
+        for number, wire, value in fields(memoryview(data), passed_over):
+            if number in wanted or wire == LENGTH:
+                seen.append((number, wire, value if isinstance(value, int) else bytes(value)))
+    except UnsafeNetworkError as error:
+        seen.append(str(error))
+    return seen
+
+
+@given(
+    st.one_of(st.lists(_FIELDS, max_size=30).map(b"".join), st.binary(max_size=60)),
+    st.binary(max_size=12),
+    st.frozensets(st.integers(1, 20)),
+)
+def test_what_is_passed_over_is_numbers_that_nobody_wants(data, end, wanted):
+    assert _seen(data + end, wanted, numbers_but(wanted)) == _seen(data + end, wanted)
+
+
+def test_numbers_are_passed_over_in_one_go():
+    data = _any_field(8, VARINT, 2**40) * 1000 + _any_field(7, FIXED32, 1) * 1000 + _any_field(9, LENGTH, 3)
+    assert [number for number, _, _ in fields(memoryview(data), numbers_but({5}))] == [9]

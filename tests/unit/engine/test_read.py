@@ -47,6 +47,16 @@ def test_windows_and_crops_can_be_written_out():
     assert manifest.step[1].crop == Crop(of="lungs", margin_mm=10.0, multiple=16, pad=-1000.0)
 
 
+def test_a_whole_box_can_be_seen_flipped_and_has_no_other_key_of_windows():
+    manifest, problems = read(GOOD.replace('window = "whole"', 'window = { mirror = ["j", "i"] }'))
+    assert problems == []
+    assert manifest.step[1].window == Window(mirror=("j", "i"))
+    assert manifest.step[1].window.whole
+    more = 'window = { mirror = ["j"], overlap = 0.25, batch = 2 }'
+    problems = read(GOOD.replace('window = "whole"', more))[1]
+    assert {one.key for one in problems} == {"step[2].window.overlap", "step[2].window.batch"}
+
+
 # What is replaced, by what, and where and how it is said
 WRONG = [
     ("schema = 1", "schema = 2", "schema", "expected 1, found 2"),

@@ -41,3 +41,14 @@ def test_a_segment_is_no_value_of_anything() -> None:
     manifest, problems = read(GOOD.replace('segment = "nodule"\n', f'segment = "nodule"\n{COMPOSITION}', 1))
     assert manifest is None
     assert [one.key for one in problems] == ["output[1].attribute"]
+
+
+def test_a_class_of_the_study_is_a_value_of_nothing_that_a_report_would_tell() -> None:
+    of_lesions = 'each = "blobs"\ninputs = { row = { of = "rows" } }\n'
+    assert GOOD.count(of_lesions) == 1
+    of_study = GOOD.replace(of_lesions, "").replace(GOOD[GOOD.index("score = ") :].partition("\n")[0], "")
+    assert not read(of_study + CLASS)[1]
+    manifest, problems = read(of_study + CLASS + COMPOSITION)
+    assert manifest is None
+    assert [one.key for one in problems] == ["output[4].attribute"]
+    assert "each" in str(problems[0])

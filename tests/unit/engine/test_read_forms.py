@@ -462,6 +462,12 @@ def test_the_value_around_a_small_box_stands_in_one_place():
     assert "step[2].window.pad_value" in [problem.key for problem in read(twice)[1]]
 
 
+def test_boxes_of_a_whole_volume_are_not_flipped():
+    crop = "window = { size_kji = [8, 8, 8], overlap = 0.25 }"
+    flipped = PLACED.replace(crop, 'window = { mirror = ["k"] }')
+    assert [problem.key for problem in read(flipped)[1]] == ["step[2].window.mirror"]
+
+
 def test_an_axis_is_mirrored_once_and_a_heat_of_one_is_never_reached():
     twice = PLACED.replace("size_kji = [8, 8, 8] }", 'size_kji = [8, 8, 8], mirror = ["k", "k"] }', 1)
     assert [problem.key for problem in read(twice)[1]] == ["step[1].window.mirror[2]"]

@@ -103,7 +103,13 @@ def mended(text):
     return text.replace("class IHostMemory:\n", "class IHostMemory:\n" + buffer)
 
 
-def checked(folder, tmp_path, more=""):
+@pytest.fixture(scope="module")
+def known(tmp_path_factory):
+    """What the type checker knows of other libraries: it reads them once for all tests here."""
+    return tmp_path_factory.mktemp("known")
+
+
+def checked(folder, tmp_path, known, more=""):
     """Run the type checker over the package, with `api` made of the real classes; return what it says.
 
     more: code that is added to build.py.
@@ -130,7 +136,7 @@ def checked(folder, tmp_path, more=""):
     own = "[mypy]\nstrict = True\nwarn_redundant_casts = False\n"
     settings.write_text(f"{own}[mypy-{module}.*]\nignore_errors = True\n", encoding="utf-8")
     options = ["--follow-imports=silent", "--ignore-missing-imports", "--no-warn-unused-ignores"]
-    options += ["--no-warn-return-any", f"--config-file={settings}", f"--cache-dir={tmp_path / 'cache'}"]
+    options += ["--no-warn-return-any", f"--config-file={settings}", f"--cache-dir={known}"]
     return subprocess.run(
         [sys.executable, "-m", "mypy", *options, str(PACKAGE)],
         cwd=root,
@@ -143,18 +149,18 @@ def checked(folder, tmp_path, more=""):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("folder", BINDINGS)
-def test_the_package_type_checks_against_the_real_classes(folder, tmp_path):
-    done = checked(folder, tmp_path)
+def test_the_package_type_checks_against_the_real_classes(folder, tmp_path, known):
+    done = checked(folder, tmp_path, known)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.slow
-def test_what_tensorrt_11_removed_is_found_by_that_check(tmp_path):
+def test_what_tensorrt_11_removed_is_found_by_that_check(tmp_path, known):
     removed = """
 
 def precision_by_flag(trt: Trt, config: api.IBuilderConfig) -> None:
     config.set_flag(trt.BuilderFlag.FP16)
 """
-    done = checked("11", tmp_path, removed)
+    done = checked("11", tmp_path, known, removed)
     assert done.returncode == 1
     assert 'has no attribute "FP16"' in done.stdout

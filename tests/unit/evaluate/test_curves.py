@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
 
 from dicomnode.evaluate import (
     ScoredCases,
     at_sensitivity,
     at_specificity,
     average_precision,
+    matrix_at,
     one_against_rest,
     precision_recall_curve,
     roc_auc,
@@ -39,6 +41,13 @@ def test_the_area_is_the_share_of_pairs_in_right_order(of: list[tuple[bool, int]
     yes, no = [s for t, s in of if t], [s for t, s in of if not t]
     wins = [1.0 if a > b else 0.5 if a == b else 0.0 for a, b in product(yes, no)]
     assert roc_auc(_cases(of)).value == pytest.approx(sum(wins) / len(wins))
+
+
+@settings(deadline=None)
+@given(both_kinds, st.floats(1e-3, 1e3))
+def test_the_area_is_that_of_scikit_learn(of: list[tuple[bool, int]], scale: float) -> None:
+    cases = _cases([(truth, score * scale) for truth, score in of])
+    assert roc_auc(cases).value == pytest.approx(roc_auc_score(cases.truth, cases.scores), abs=1e-12)
 
 
 @settings(deadline=None)
@@ -153,7 +162,8 @@ def test_operating_points_by_hand() -> None:
 
 def test_where_every_score_calls_a_negative_case_the_wished_specificity_calls_none() -> None:
     point = at_specificity(roc_curve(_cases([(False, 0.9), (True, 0.1)])), 1.0)
-    assert point.threshold == np.nextafter(0.9, 1.0)
+    assert 0.9 < point.threshold < 0.9 + 1e-7
+    assert matrix_at(_cases([(False, 0.9), (True, 0.1)]), point.threshold).called == (2, 0)
     assert point.sensitivity.value == 0.0
     assert point.precision.reason == "no case is called"
 

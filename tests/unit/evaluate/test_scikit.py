@@ -8,7 +8,6 @@ import sys
 from dicomnode.faults import EVALUATE_MISSING
 
 _CALLS = (
-    "roc_auc(cases)",
     "average_precision(cases)",
     "roc_curve(cases)",
     "precision_recall_curve(cases)",

@@ -11,6 +11,7 @@ from dicomnode.report.concepts import (
     PROCEDURES,
     all_concepts,
     coded,
+    concept_of_class,
     procedure_of,
 )
 from dicomnode.values import Code
@@ -56,3 +57,25 @@ def test_a_modality_without_a_procedure_of_its_own_is_an_imaging_procedure() -> 
 def test_a_code_keeps_its_parts_for_the_writers() -> None:
     made = coded(Code("1", "SCHEME", "Meaning"))
     assert (made.value, made.scheme_designator, made.meaning) == ("1", "SCHEME", "Meaning")
+
+
+LONG = "1234567890123456"
+OF_CLASSES = [
+    Code("SOLID", "99ONE", "Solid"),
+    Code("SOLID", "99TWO", "Made of one piece"),
+    Code("52101004", "99ONE", "Something else"),
+    Code("52101004", "SCT", "Present"),
+    Code(LONG, "SCT", "Long"),
+    Code(LONG, "99ONE", "As long"),
+]
+
+
+def test_the_number_of_a_class_has_a_code_that_no_other_class_has() -> None:
+    made = [concept_of_class(one, calibrated=known) for one in OF_CLASSES for known in (True, False)]
+    assert len({(one.value, one.scheme) for one in made}) == len(made)
+    assert {one.scheme for one in made} == {"99DICOMNODE"}
+
+
+def test_of_a_class_of_snomed_ct_the_code_shows_its_value() -> None:
+    made = concept_of_class(Code("52101004", "SCT", "Present"), calibrated=True)
+    assert (made.value, made.meaning) == ("P52101004", "Probability of present")

@@ -36,7 +36,7 @@ from dicomnode.store.findings_file import pack_findings
 from dicomnode.values import Grid, MadeBy, SourceFrame
 from tests.unit.analyse.forms import LESION, TISSUE, engine, node, onnx_bytes, step
 from tests.unit.serve.test_clerks import ARCHIVE, Room
-from tests.unit.serve.test_feedback import Answered, as_bytes, corrected
+from tests.unit.serve.test_feedback import Answered, answering, as_bytes, corrected
 
 AT = datetime(2026, 3, 1, 13, tzinfo=UTC)
 GRID = Grid((6, 16, 20), np.diag([1.5, 1.5, 2.0, 1.0]), "1.2.3.9")
@@ -102,17 +102,16 @@ def spotted(folder: Path) -> list[Path]:
     return write_series(voxels, GRID, folder, seed=1)
 
 
+@pytest.fixture(scope="module")
+def spots(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, list[Path]]:
+    place = tmp_path_factory.mktemp("spots")
+    return place, spots_engine(place / "spots"), spotted(place / "ct")
+
+
 @pytest.fixture
-def room(store, journal, tmp_path: Path) -> Iterator[Answered]:
-    entry = EngineSettings(name="spots", path=spots_engine(tmp_path / "spots"))
-    settings = Settings(
-        engine=(entry,), analyse=AnalyseSettings(runtime="onnxruntime"), destination=(ARCHIVE,)
-    )
-    room = Answered(store, journal, settings, spotted(tmp_path / "ct"))
-    yield room
-    room.ours.close()
-    assert room.stopping.wait(5)
-    room.theirs.close()
+def room(spots: tuple[Path, Path, list[Path]]) -> Iterator[Answered]:
+    with answering(*spots) as room:
+        yield room
 
 
 def say(room: Answered, kind: str, *findings: str, after_s: int = 0, **more: str) -> Told:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
@@ -18,12 +20,12 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.pixels import pack_bits
 
 from dicomnode.faults import FEEDBACK_CHILD_ENDED
-from dicomnode.journal import FeedbackQuery, FeedbackRecord, StudyState, TaskKind, TaskState
+from dicomnode.journal import FeedbackQuery, FeedbackRecord, Journal, StudyState, TaskKind, TaskState
 from dicomnode.serve.feedback import apart
 from dicomnode.serve.feedback.clerk import FeedbackClerk
 from dicomnode.serve.intake.ingest import ingest
-from dicomnode.serve.worker import Worker
 from dicomnode.settings import AnalyseSettings, EngineSettings, Settings
+from dicomnode.store import Store
 from tests.unit.serve.test_clerks import ARCHIVE, Room
 from tests.unit.store.part10 import NOON, receive
 from tests.wire.peers import EXPLICIT_LE
@@ -35,19 +37,16 @@ THEIRS = "1.2.826.0.1.3680043.10.1.99.1"
 class Answered(Room):
     """A room whose study has been analysed and reported, and the clerk that hears what others say of it."""
 
-    def __init__(self, store, journal, settings: Settings, files: list[Path]) -> None:
+    def __init__(self, store, journal, settings: Settings, files: list[Path], *, done: bool = False) -> None:
+        """done: the store and the journal are those of a room in which it was."""
         super().__init__(store, journal, settings)
         self.clerk = FeedbackClerk(settings, store, journal, self.stopping)
-        self.uid = self.receive(files)
-        assert self.do(TaskKind.DISPATCH, self.desk.work) is TaskState.DONE
-        worker = Worker(self.frame, store, journal)
-        try:
-            assert self.do(TaskKind.ANALYSE, worker.work) is TaskState.DONE
-        finally:
-            worker.close()
-        assert self.do(TaskKind.REPORT, self.desk.work) is TaskState.DONE
+        self.uid = self._study(files) if done else self.to_delivery(files)
         (made,) = [one for one in journal.objects(self.uid) if one.kind == "SEG"]
         self.made = made
+
+    def _study(self, files: list[Path]) -> str:
+        return str(dcmread(files[0], stop_before_pixels=True).StudyInstanceUID)
 
     def our_seg(self) -> Dataset:
         return dcmread(self.made.path)
@@ -64,17 +63,40 @@ class Answered(Room):
         return [event.what for event in self.journal.events(self.uid)]
 
 
-@pytest.fixture
-def answered(store, journal, tmp_path: Path) -> Iterator[Answered]:
-    engine = EngineSettings(name="bright", path=bright_engine(tmp_path / "bright"))
+@contextmanager
+def answering(place: Path, engine: Path, files: list[Path]) -> Iterator[Answered]:
+    """A room whose study has been analysed and reported: once at this place, and each time as it was then.
+
+    The same place: a journal names the files of its store.
+    """
     settings = Settings(
-        engine=(engine,), analyse=AnalyseSettings(runtime="onnxruntime"), destination=(ARCHIVE,)
+        engine=(EngineSettings(name=engine.name, path=engine),),
+        analyse=AnalyseSettings(runtime="onnxruntime"),
+        destination=(ARCHIVE,),
     )
-    room = Answered(store, journal, settings, block_series(tmp_path / "ct", 1))
-    yield room
-    room.ours.close()
-    assert room.stopping.wait(5)
-    room.theirs.close()
+    root, kept = place / "store", place / "kept"
+    done = kept.exists()
+    shutil.rmtree(root, ignore_errors=True)
+    if done:
+        shutil.copytree(kept, root)
+    with Store.open(root) as store, Journal.open(f"sqlite:///{root}/journal.sqlite") as journal:
+        room = Answered(store, journal, settings, files, done=done)
+        if not done:
+            shutil.copytree(root, kept, ignore=shutil.ignore_patterns("*-shm"))  # of connections, not of data
+        yield room
+        room.ours.close()
+        assert room.stopping.wait(5)
+        room.theirs.close()
+
+
+@pytest.fixture
+def answered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Answered]:
+    place = tmp_path_factory.getbasetemp() / "answered"  # of all files with such tests
+    if not place.exists():
+        bright_engine(place / "bright")
+        block_series(place / "ct", 1)
+    with answering(place, place / "bright", sorted((place / "ct").iterdir())) as room:
+        yield room
 
 
 def as_bytes(one: Dataset) -> bytes:

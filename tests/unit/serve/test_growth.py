@@ -18,7 +18,8 @@ from dicomnode.assemble import Stack, read_studies
 from dicomnode.engine import load_package, shipped_engines_dir
 from dicomnode.phantom import PlantedNodule, Thorax, thorax, write_series
 from dicomnode.report import ReportProfile, make_objects
-from dicomnode.serve.analysing.analysis import Beside, Occasion, analyse_stack
+from dicomnode.serve.analysing.analysis import Beside, analyse_stack
+from dicomnode.serve.analysing.occasion import Occasion
 from dicomnode.serve.asking.given_priors import Priors
 from dicomnode.values import Change, ChangeKind, Findings, no_progress
 from tests.unit.analyse.test_register import motion, taken_again, volume

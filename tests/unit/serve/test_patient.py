@@ -28,7 +28,7 @@ from dicomnode.report import ReportProfile, make_objects
 from dicomnode.serve import worker as worker_room
 from dicomnode.serve.analysing import analysis
 from dicomnode.serve.analysing.again import taken_over
-from dicomnode.serve.analysing.analysis import Occasion
+from dicomnode.serve.analysing.occasion import Occasion
 from dicomnode.serve.analysing.patient import check_reportable
 from dicomnode.serve.asking.given_priors import priors_of
 from dicomnode.serve.identity.patients import Patients

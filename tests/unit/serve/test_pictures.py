@@ -12,7 +12,7 @@ import pytest
 from dicomnode.cli.documents import study_walk_document
 from dicomnode.cli.findings import print_study
 from dicomnode.report import ReportProfile
-from dicomnode.serve.analysing.analysis import Occasion
+from dicomnode.serve.analysing.occasion import Occasion
 from dicomnode.serve.once.trial import WalkPlan, walk
 from dicomnode.values import Outcome
 from tests.fixtures.pictures import (

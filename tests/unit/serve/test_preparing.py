@@ -8,7 +8,7 @@ import pytest
 from dicomnode.assemble import decode_here
 from dicomnode.phantom import write_series
 from dicomnode.report import ReportProfile
-from dicomnode.serve.analysing.analysis import Occasion
+from dicomnode.serve.analysing.occasion import Occasion
 from dicomnode.serve.once.preparing import prepared_rows
 from dicomnode.serve.once.trial import WalkPlan, walk
 from dicomnode.values import no_progress

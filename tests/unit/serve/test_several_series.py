@@ -17,7 +17,7 @@ from dicomnode.cli.findings import print_study
 from dicomnode.faults import INPUT_MISSING, NEEDS_REGISTRATION
 from dicomnode.phantom import SeriesForm, write_series
 from dicomnode.report import ReportProfile
-from dicomnode.serve.analysing.analysis import Occasion
+from dicomnode.serve.analysing.occasion import Occasion
 from dicomnode.serve.once.trial import StudyWalk, WalkPlan, walk
 from dicomnode.store import Store
 from dicomnode.values import Grid, Outcome

@@ -15,7 +15,8 @@ from dicomnode.assemble.facts import facts_of
 from dicomnode.assemble.stacks import plan_series
 from dicomnode.faults import RANGE_NOT_SEEN
 from dicomnode.report.words.conclusion import conclusion
-from dicomnode.serve.analysing.analysis import Beside, Occasion, analyse_stack
+from dicomnode.serve.analysing.analysis import Beside, analyse_stack
+from dicomnode.serve.analysing.occasion import Occasion
 from dicomnode.serve.analysing.unseen import unseen_remarks
 from dicomnode.values import Outcome, RemarkKind, no_progress
 from tests.unit.analyse.forms import LESION, ONE, engine, node, onnx_bytes, step

@@ -209,7 +209,7 @@ def test_that_five_patients_speak_for_an_engine_may_be_chance_however_many_other
     mine = _evaluation(classifications=(_classification([True] * 100),))
     right = [False] * wrong + [True] * (100 - wrong)
     other = _evaluation(classifications=(_classification(right),))
-    compared = compare(mine, other, Resampling(resamples=500))
+    compared = compare(mine, other, Resampling(resamples=150))
     found = _of(compared, "balanced_accuracy")
     assert found.difference.interval.low > 0.0
     assert (found.differing, found.verdict) == (wrong, verdict)

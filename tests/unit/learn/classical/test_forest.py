@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +14,6 @@ needed("torch")
 needed("sklearn")
 needed("skl2onnx")
 
-from dicomnode.cli.app import main  # noqa: E402
 from dicomnode.engine import check_engine, load_package  # noqa: E402
 from dicomnode.faults import NodeError  # noqa: E402
 from dicomnode.learn.classical import ForestOrder, make_forest  # noqa: E402
@@ -41,23 +38,12 @@ from dicomnode.learn.convert.sklearn_child import run_onnx  # noqa: E402
 from dicomnode.learn.planted.calibration import Line  # noqa: E402
 from dicomnode.learn.planted.exams import Truth, exam_of  # noqa: E402
 from dicomnode.learn.train.run_folder import RunFolder  # noqa: E402
+from tests.unit.learn.drawn.trainings import asked, train  # noqa: E402
 from tests.unit.learn.planted.small_worlds import small_world, two_lungs  # noqa: E402
 
 
 def order_in(folder: Path, **more) -> ForestOrder:
-    given = ForestOrder(
-        out=folder / "mine",
-        run=folder / "mine.training",
-        title="Mine",
-        version="1.2.0",
-        made_at=datetime(2026, 1, 2, tzinfo=UTC),
-        worlds=3,
-        plantings=1,
-        judged=2,
-        trees=10,
-        machine="a machine",
-    )
-    return replace(given, **more)
+    return asked(ForestOrder, folder, **{"worlds": 3, "plantings": 1, "judged": 2, "trees": 10} | more)
 
 
 @pytest.fixture(scope="module")
@@ -162,19 +148,6 @@ def test_the_graph_says_what_the_trees_say_put_on_the_line() -> None:
     assert np.allclose(found.sum(axis=1), 1.0, atol=1e-6)
 
 
-@pytest.mark.parametrize("wrong", [{"worlds": 0}, {"worlds": 501}, {"seed": -1}, {"trees": 1}, {"judged": 0}])
-def test_what_cannot_be_is_not_begun(wrong, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=f"Order.{next(iter(wrong))}"):
-        order_in(tmp_path, **wrong)
-
-
-def test_no_patient_is_for_two_things() -> None:
-    order = order_in(Path("nowhere"), worlds=500, judged=500, seed=9)
-    seeds = order.seeds
-    parts = [set(seeds.trained), set(seeds.calibrated), set(seeds.judged)]
-    assert sum(len(part) for part in parts) == len(set.union(*parts))
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("forest")
@@ -233,32 +206,24 @@ def test_too_little_to_learn_from_is_said(tmp_path: Path, monkeypatch) -> None:
     assert not (tmp_path / "mine").exists()
 
 
-def run(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(["train", "lung-forest", *map(str, arguments)])
-    return int(ended.value.code or 0)
-
-
 def test_the_command_tells_how_good_it_is(made, tmp_path: Path, capsys, monkeypatch) -> None:
     folder, _ = made
     monkeypatch.setattr(make_forest, "__defaults__", (*make_forest.__defaults__[:-1], small_world))
-    asked = ("--worlds", 3, "--plantings", 1, "--judged", 2, "--trees", 10, "--run", folder / "mine.training")
-    assert run("--out", tmp_path / "yours", *asked, "--json") == 0
+    asked_for = (
+        "--worlds",
+        3,
+        "--plantings",
+        1,
+        "--judged",
+        2,
+        "--trees",
+        10,
+        "--run",
+        folder / "mine.training",
+    )
+    assert train("lung-forest", "--out", tmp_path / "yours", *asked_for, "--json") == 0
     document = json.loads(capsys.readouterr().out)
     assert document["figures"]["scans"] == 2
     assert document["figures"]["nodules"] >= 4
-    assert run("--out", tmp_path / "theirs", *asked) == 0
+    assert train("lung-forest", "--out", tmp_path / "theirs", *asked_for) == 0
     assert "sensitivity, 4 to 6 mm" in capsys.readouterr().out
-
-
-def test_what_cannot_be_asked_for_is_usage(tmp_path: Path, capsys) -> None:
-    assert run("--out", tmp_path / "mine", "--trees", 1, "--json") == 2
-    assert "--trees must be from 2 to 1000" in json.loads(capsys.readouterr().out)["error"]["text"]
-    (tmp_path / "mine").mkdir()
-    assert run("--out", tmp_path / "mine", "--json") == 2
-    assert run("--out", tmp_path / "mine", "--replace", "--json") == 2  # it is no engine
-
-
-def test_the_help_ends_with_the_exit_status(capsys) -> None:
-    assert run("--help") == 0
-    assert "EXIT STATUS: 0 trained" in " ".join(capsys.readouterr().out.split())

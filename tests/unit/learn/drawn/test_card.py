@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from dicomnode.engine import shipped_engines_dir
 from dicomnode.evaluate import Figure
-from dicomnode.learn.drawn.card import Card, Made, cells, command_of, how_made, number, real_lines
+from dicomnode.learn.drawn.card import Card, Made, cells, command_of, how_made, number, real_lines, with_ends
 from dicomnode.learn.drawn.engine import NOTES_FILE, lungs_of
 from tests.fixtures.frameworks import needed
 
 needed("torch")
 
-from dicomnode.learn.planted.order import ASKED, Order  # noqa: E402
+from dicomnode.learn.planted.order import Order  # noqa: E402
+from tests.unit.learn.drawn.trainings import asked  # noqa: E402
 
-ORDER = Order(
-    out=Path("somewhere/mine"),
-    run=Path("mine.training"),
+ORDER = asked(
+    Order,
+    Path("somewhere"),
     title="Lungs & more",
     version="1.1.0",
-    made_at=datetime(2026, 1, 2, 3, 4, tzinfo=UTC),
     worlds=5,
     mine=False,
     backgrounds=Path("scans"),
     ignore=Path("known.csv"),
+    workers=1,
 )
 MADE = Made(
-    task="lung-nodules",
     order=ORDER,
-    asked=ASKED,
     seconds=5400.0,
     places=["a machine, cpu, 1 thread(s)"],
     versions={"torch": "2"},
@@ -57,7 +55,7 @@ def test_cards_of_engines_that_ship_have_the_notes_that_lie_beside_them() -> Non
 
 
 def test_the_command_says_all_that_was_asked_and_no_place_of_a_machine() -> None:
-    assert command_of("lung-nodules", ORDER, ASKED) == (
+    assert command_of(ORDER) == (
         "dicomnode train lung-nodules --out mine --title 'Lungs & more' --version 1.1.0 --worlds 5 "
         "--judged 12 --steps 20000 --batch 6 --no-mine --backgrounds DIR --ignore FILE --device cpu --seed 0"
     )
@@ -78,8 +76,12 @@ def test_only_what_repeats_is_said_to_repeat(places: list[str], said: str) -> No
     assert "1 process(es)" in made[1]
 
 
-def test_a_time_that_was_not_kept_is_not_invented() -> None:
-    assert "its time was not kept" in how_made(replace(MADE, seconds=None), b"")[1]
+@pytest.mark.parametrize("wanting", [{"seconds": None}, {"places": []}, {"seconds": None, "places": []}])
+def test_what_was_not_kept_is_not_invented_and_nothing_is_promised_of_it(wanting: dict) -> None:
+    made = how_made(replace(MADE, **wanting), b"")
+    assert ("its time was not kept" in made[1]) == ("seconds" in wanting)
+    assert ("on a machine that was not kept" in made[1]) == ("places" in wanting)
+    assert made[-1].endswith("is open")
 
 
 def test_real_scans_are_named_with_those_that_were_refused() -> None:
@@ -96,6 +98,22 @@ def test_a_figure_that_is_not_defined_is_a_dash() -> None:
     interval = SimpleNamespace(figure=Figure(name="a", value=0.5), low=None, high=1.0)
     assert cells(interval) == "0.500 | – | 1.000"
     assert number(None) == "–"
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "said"),
+    [
+        (0.5, 0.25, 0.75, "0.50 (0.25–0.75)"),
+        (1.0, 1.0, 1.0, "1.00"),
+        (0.5, None, None, "0.50"),
+        (None, None, None, "–"),
+    ],
+)
+def test_an_interval_in_which_no_resample_differs_is_not_told(value, low, high, said: str) -> None:
+    from types import SimpleNamespace
+
+    figure = Figure(name="a", value=value, reason="" if value is not None else "there is none")
+    assert with_ends(SimpleNamespace(figure=figure, low=low, high=high), 2) == said
 
 
 def test_lungs_are_told_of_the_step_that_gives_them_whatever_gave_them_in_the_model() -> None:

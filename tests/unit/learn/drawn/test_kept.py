@@ -6,9 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from dicomnode.faults import NodeError
-from dicomnode.learn.drawn.kept import Shelf, read_arrays, sweep, taken, write_arrays
+from dicomnode.learn.drawn.kept import (
+    Shelf,
+    read_arrays,
+    read_formed,
+    sweep,
+    taken,
+    write_arrays,
+    write_formed,
+)
 
 ARRAYS = {"one": np.arange(6.0).reshape(2, 3), "name": np.array("me")}
 
@@ -30,6 +40,30 @@ def test_half_a_file_is_none(tmp_path: Path, part: float) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[: int(part * len(whole))])
     assert read_arrays(path) is None
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(at=st.floats(0.0, 0.999), flipped=st.integers(1, 255))
+def test_a_byte_that_is_wrong_is_never_an_error_and_never_another_number(
+    tmp_path: Path, at: float, flipped: int
+) -> None:
+    path = tmp_path / "some.npz"
+    write_formed(path, "form", ARRAYS)
+    content = bytearray(path.read_bytes())
+    content[int(at * len(content))] ^= flipped
+    path.write_bytes(bytes(content))
+    found = read_formed(path, "form", lambda kept: (kept["one"], str(kept["name"])))
+    assert found is None or (np.array_equal(found[0], ARRAYS["one"]) and found[1] == "me")
+
+
+def test_what_has_another_form_or_lacks_something_is_made_again(tmp_path: Path) -> None:
+    path = tmp_path / "some.npz"
+    write_formed(path, "form", ARRAYS)
+    assert read_formed(path, "form", lambda kept: str(kept["name"])) == "me"
+    assert read_formed(path, "another", lambda kept: str(kept["name"])) is None
+    assert read_formed(path, "form", lambda kept: kept["more"]) is None
+    write_arrays(path, ARRAYS)
+    assert read_formed(path, "form", lambda kept: str(kept["name"])) is None
 
 
 def test_a_disk_that_is_full_is_told_and_no_part_is_left(tmp_path: Path, monkeypatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -126,6 +127,16 @@ def test_a_study_has_the_row_that_its_engine_gives_in_service(tmp_path, read):
     assert made.table.values[row] == pytest.approx(expected, rel=1e-6)
     assert made.table.units[0] == "HU"
     assert made.table.labels["lesion"][row] == read.studies[0].row["lesion"]
+
+
+def test_numbers_of_an_algorithm_that_knows_no_units_are_pure_ones(tmp_path, read):
+    rows = ENGINE.replace("parameters = { bin_width = 10 }\n", "").replace('"radiomics"', '"blob_profile"')
+    names = '["radius", "hu_mean"]'
+    text = re.sub(r"names = \[.*\]", f"names = {names}", rows)
+    with answering(tmp_path / "texture", text) as answerer:
+        table = rows_by_engine(read.studies[:1], answerer).table
+    assert (table.names, table.units) == (("radius", "hu_mean"), ("1", "1"))
+    assert table.values[0, 0] > 1.0
 
 
 def test_studies_that_an_engine_does_not_want_are_left_out_with_its_rule(tmp_path, read):

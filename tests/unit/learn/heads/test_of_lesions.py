@@ -85,16 +85,24 @@ def read(tmp_path_factory):
     return read_labelled([folder], folder / "labels.csv")
 
 
-@pytest.fixture
-def package(tmp_path):
+def engine_in(tmp_path, steps):
     folder = tmp_path / "candidates"
     folder.mkdir()
-    (folder / "engine.toml").write_text(HEAD.format(name="candidates") + CT + STEPS)
+    (folder / "engine.toml").write_text(HEAD.format(name="candidates") + CT + steps)
     return load_package(folder)
 
 
 @pytest.fixture
+def package(tmp_path):
+    return engine_in(tmp_path, STEPS)
+
+
+@pytest.fixture
 def made(package, read):
+    return rows_of(package, read)
+
+
+def rows_of(package, read):
     occasion = Occasion(study_version=1, made_at=datetime(2026, 1, 2, tzinfo=UTC), salt=b"s" * 32)
     with Answering(package, AnsweringPlan(threads=1, occasion=occasion)) as answerer:
         return rows_by_engine(read.studies, answerer)
@@ -115,6 +123,15 @@ def test_a_row_is_a_lesion_that_the_engine_finds_and_says_whether_it_is_one(made
     lesions = sum(int(one.row["lesions"]) for one in read.studies)
     assert known.count("yes") == lesions > 0
     assert {table.labels["finding"][n] for n in range(len(known)) if known[n] == "yes"} == {"Lesion"}
+
+
+def test_lesions_are_measured_by_an_algorithm_that_knows_no_units(tmp_path, read):
+    steps = STEPS.replace('"radiomics"', '"blob_profile"').replace(
+        'names = ["intensity_mean", "intensity_p90"]', 'names = ["radius", "hu_mean"]'
+    )
+    table = rows_of(engine_in(tmp_path, steps), read).table
+    assert (table.names, table.units) == (("radius", "hu_mean"), ("1", "1"))
+    assert table.labels["is_lesion"].count("yes") > 0
 
 
 def test_a_head_that_learnt_which_are_true_selects_them_in_service(made, package, read, tmp_path):

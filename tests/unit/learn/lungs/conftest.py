@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.fixtures.frameworks import needed
 
-torch = needed("torch")
+needed("torch")
 needed("monai")
+
+from tests.unit.learn.drawn.trainings import one_thread  # noqa: E402
+
+__all__ = ["one_thread"]
 
 
 @pytest.fixture(autouse=True)
-def one_thread(monkeypatch) -> Iterator[None]:
+def narrow(monkeypatch) -> None:
     from dicomnode.learn.planted import network
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
     monkeypatch.setattr(network, "_WIDTHS", (4, 4, 4, 4))
-    yield
-    torch.set_num_threads(before)

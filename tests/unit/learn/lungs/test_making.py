@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tomllib
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,7 +15,6 @@ from tests.fixtures.frameworks import needed
 torch = needed("torch")
 needed("monai")
 
-from dicomnode.cli.app import main  # noqa: E402
 from dicomnode.engine import check_engine, load_package  # noqa: E402
 from dicomnode.faults import NodeError  # noqa: E402
 from dicomnode.learn.drawn.state import Watch  # noqa: E402
@@ -25,24 +23,13 @@ from dicomnode.learn.lungs.making import Trained, train_lung_masks  # noqa: E402
 from dicomnode.learn.lungs.order import Order  # noqa: E402
 from dicomnode.learn.lungs.worlds import FORM  # noqa: E402
 from dicomnode.phantom.patients import CHEST_VERSION  # noqa: E402
+from tests.unit.learn.drawn.trainings import asked, train  # noqa: E402
 
 from .coarse_worlds import coarse_world  # noqa: E402
 
 
 def order_in(folder: Path, **more) -> Order:
-    given = Order(
-        out=folder / "mine",
-        run=folder / "mine.training",
-        title="Mine",
-        version="1.2.0",
-        made_at=datetime(2026, 1, 2, tzinfo=UTC),
-        worlds=2,
-        judged=2,
-        steps=2,
-        batch=1,
-        machine="a machine",
-    )
-    return replace(given, **more)
+    return asked(Order, folder, **{"worlds": 2, "judged": 2, "steps": 2, "batch": 1} | more)
 
 
 def trained(order: Order, stop=lambda: False) -> Trained:
@@ -95,39 +82,14 @@ def test_real_scans_are_kept_by_the_form_of_worlds_and_named_in_the_card(tmp_pat
     assert "--backgrounds DIR" in card
 
 
-@pytest.mark.parametrize(("name", "value"), [("seed", 10), ("worlds", 0), ("steps", 0), ("batch", 0)])
-def test_an_order_that_cannot_be_is_refused_with_its_limits(tmp_path, name, value):
-    with pytest.raises(ValueError, match=f"Order.{name} must be from"):
-        order_in(tmp_path, **{name: value})
-
-
-def test_no_seed_of_the_frozen_suite_or_of_judging_is_learned_from(tmp_path):
-    for seed in range(10):
-        order = order_in(tmp_path, seed=seed, worlds=1000)
-        assert order.seeds.trained.start >= 310_000
-        assert order.seeds.trained.stop <= 320_000
-    assert order_in(tmp_path).seeds.judged == range(160_000, 160_002)
-
-
 def test_the_command_stops_after_its_minutes_and_says_how_to_go_on(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(train_lung_masks, "__defaults__", (coarse_world,))
     out = tmp_path / "mine"
-    asked = ["train", "lung-masks", "--out", str(out), "--worlds", "1", "--steps", "2", "--batch", "1"]
-    with pytest.raises(SystemExit) as stopped:
-        main([*asked, "--minutes", "0", "--json"])
-    assert stopped.value.code == 4
+    asked_for = ("lung-masks", "--out", out, "--worlds", 1, "--steps", 2, "--batch", 1)
+    assert train(*asked_for, "--minutes", 0, "--json") == 4
     document = json.loads(capsys.readouterr().out)
     assert (document["task"], document["step"], document["stopped"]) == ("lung-masks", 1, True)
-    with pytest.raises(SystemExit) as done:
-        main([*asked, "--judged", "1", "--resume"])
-    assert done.value.code == 0
+    assert train(*asked_for, "--judged", 1, "--resume") == 0
     said = capsys.readouterr().out
     assert "held-out phantoms" in said
     assert (out / "card.md").is_file()
-
-
-def test_the_command_refuses_a_seed_that_cannot_be_before_it_begins(tmp_path, capsys):
-    with pytest.raises(SystemExit) as caught:
-        main(["train", "lung-masks", "--out", str(tmp_path / "mine"), "--seed", "99"])
-    assert caught.value.code == 2
-    assert "--seed must be from 0 to 9" in capsys.readouterr().err

@@ -13,16 +13,17 @@ import torch
 
 from dicomnode.analyse import Analysis, Analyst
 from dicomnode.analyse.watched import WatchedSession
-from dicomnode.cli.app import main
 from dicomnode.engine import check_engine, load_package
 from dicomnode.faults import NodeError
 from dicomnode.learn.normal_lungs import NormalOrder, make_normal, scans
 from dicomnode.learn.normal_lungs.density import tensor_of
 from dicomnode.learn.normal_lungs.scans import ScanOrder, make_seen, read_seen, seen_of
+from dicomnode.learn.train.run_folder import RunFolder
 from dicomnode.values import DEMONSTRATION, Grid, SourceFrame, SourceHeaders, Volume
 from dicomnode.values.codes import HOUNSFIELD
 from tests.unit.analyse import chest as drawn
 from tests.unit.analyse.chest import Chest
+from tests.unit.learn.drawn.trainings import asked, train
 
 CHESTS, USUAL = 3, 3
 
@@ -36,16 +37,9 @@ def scan_of(order: ScanOrder) -> SimpleNamespace:
     return SimpleNamespace(voxels=voxels.astype(np.int16), grid=grid())
 
 
-def order_in(folder: Path, **changes: object) -> NormalOrder:
-    given = {"chests": CHESTS, "usual": USUAL, "parts": 2, "cells": 3000} | changes
-    return NormalOrder(
-        out=folder / "mine",
-        run=folder / "mine.training",
-        title="Demonstration: mine",
-        version="1.0.0",
-        made_at=datetime(2026, 1, 2, tzinfo=UTC),
-        **given,
-    )
+def order_in(folder: Path, **more) -> NormalOrder:
+    usual = {"title": "Demonstration: mine", "chests": CHESTS, "usual": USUAL, "parts": 2, "cells": 3000}
+    return asked(NormalOrder, folder, **usual | more)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +60,14 @@ def test_the_engine_passes_its_gate_and_says_everywhere_that_it_demonstrates(mad
     assert all(one.concept.meaning.startswith("Demonstration: ") for one in package.manifest.output)
     card = (folder / "mine" / "card.md").read_text(encoding="utf-8")
     assert "**A demonstration.**" in card
-    assert "dicomnode train lung-anomaly --out mine --chests 3" in card
+    assert (
+        "dicomnode train lung-anomaly --out mine --title 'Demonstration: mine' --version 1.2.0 --chests 3"
+        in card
+    )
+    assert "on a machine, cpu, 1 thread(s)" in card
+    assert "scikit-learn" in card
+    assert "no lungs were found" not in card
+    assert "each by mean and spread of the others" in card
     assert f"{normal.normals[0]:.1f} to {normal.normals[-1]:.1f}" in card
 
 
@@ -109,9 +110,31 @@ def test_a_second_try_uses_what_was_drawn_and_gives_the_same_engine(made, monkey
         raise AssertionError(order)
 
     monkeypatch.setattr(ScanOrder, "scan", never)
-    again = make_normal(order_in(folder))
+    (folder / "mine" / "notes.md").write_text("## Seen\n\nNothing.\n")
+    again = make_normal(order_in(folder, replace=True))
     assert again.package.digest == normal.package.digest
     assert again.normals == normal.normals
+    assert "## Seen\n\nNothing.\n\n## Limits" in (folder / "mine" / "card.md").read_text(encoding="utf-8")
+
+
+def test_a_chest_without_lungs_is_told_and_one_that_is_gone_is_not_left_out_in_silence(
+    made, tmp_path: Path
+) -> None:
+    order = order_in(made[0], out=tmp_path / "mine", chests=4)
+    scans.write_seen(scans.Scanned(seen=None), order.scans(order.seeds.trained)[3].kept)
+    make_normal(order)
+    card = (tmp_path / "mine" / "card.md").read_text(encoding="utf-8")
+    assert "In 1 of these chests no lungs were found" in card
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dicomnode.learn.normal_lungs.making.make_seen", lambda order: order.kept.name)
+        with pytest.raises(NodeError, match=r"DN-7104.*330004\.npz is gone"):
+            make_normal(order_in(made[0], out=tmp_path / "other", chests=5))
+
+
+def test_two_do_not_train_in_one_folder(made, tmp_path: Path) -> None:
+    order = order_in(made[0], out=tmp_path / "other")
+    with RunFolder(folder=order.run, of="").held(), pytest.raises(NodeError, match="DN-7111"):
+        make_normal(order)
 
 
 def test_chests_in_which_no_lungs_are_found_are_too_few(tmp_path: Path, monkeypatch) -> None:
@@ -121,47 +144,21 @@ def test_chests_in_which_no_lungs_are_found_are_too_few(tmp_path: Path, monkeypa
         make_normal(order_in(tmp_path))
     assert error.value.fault.code == "DN-7370"
     assert not (tmp_path / "mine").exists()
-    kept = order_in(tmp_path).scans(order_in(tmp_path).trained)[0]
+    kept = order_in(tmp_path).scans(order_in(tmp_path).seeds.trained)[0]
     make_seen(kept)
-    assert read_seen(kept.kept) is None
-
-
-@pytest.mark.parametrize("wrong", [{"chests": 0}, {"usual": 2}, {"seed": 10}, {"parts": 65}, {"workers": -1}])
-def test_what_cannot_be_is_not_begun(wrong, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=f"NormalOrder.{next(iter(wrong))}"):
-        order_in(tmp_path, **wrong)
-
-
-def test_no_patient_is_for_two_things() -> None:
-    order = order_in(Path("nowhere"), chests=500, usual=500, seed=9)
-    assert not set(order.trained) & set(order.calibrated)
-
-
-def run(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(["train", "lung-anomaly", *map(str, arguments)])
-    return int(ended.value.code or 0)
+    assert read_seen(kept.kept).seen is None
 
 
 def test_the_command_says_what_it_is(made, tmp_path: Path, capsys, monkeypatch) -> None:
     folder, _ = made
     monkeypatch.setattr(ScanOrder, "scan", scan_of)
-    asked = ("--chests", CHESTS, "--usual", USUAL, "--parts", 2, "--run", folder / "mine.training")
-    assert run("--out", tmp_path / "yours", *asked, "--json") == 0
+    asked_for = ("--chests", CHESTS, "--usual", USUAL, "--parts", 2, "--run", folder / "mine.training")
+    assert train("lung-anomaly", "--out", tmp_path / "yours", *asked_for, "--json") == 0
     document = json.loads(capsys.readouterr().out)
     assert document["demonstration"].startswith("Demonstration of anomaly detection")
     assert len(document["normal_scores"]) == USUAL
 
 
-def test_what_cannot_be_asked_for_is_usage(tmp_path: Path, capsys) -> None:
-    assert run("--out", tmp_path / "mine", "--parts", 0, "--json") == 2
-    assert "--parts must be from 1 to 64" in json.loads(capsys.readouterr().out)["error"]["text"]
-    assert run("--out", tmp_path / "mine", "--title", "Anomalies", "--json") == 2
+def test_a_title_that_does_not_say_what_it_is_is_usage(tmp_path: Path, capsys) -> None:
+    assert train("lung-anomaly", "--out", tmp_path / "mine", "--title", "Anomalies", "--json") == 2
     assert 'begin with "Demonstration"' in json.loads(capsys.readouterr().out)["error"]["text"]
-    (tmp_path / "mine").mkdir()
-    assert run("--out", tmp_path / "mine", "--replace", "--json") == 2  # it is no engine
-
-
-def test_the_help_ends_with_the_exit_status(capsys) -> None:
-    assert run("--help") == 0
-    assert "EXIT STATUS: 0 trained" in " ".join(capsys.readouterr().out.split())

@@ -127,6 +127,13 @@ def test_what_is_learned_of_cells_calls_others_like_them_usual() -> None:
     assert float(Density(one)(between)) > ends[-2]
 
 
+def test_a_mixture_that_was_stopped_before_it_converged_says_so(monkeypatch) -> None:
+    cells = np.random.default_rng(3).normal(size=(400, 3)).astype(np.float32)
+    assert fit_mixture(cells, 1, seed=0).converged
+    monkeypatch.setattr("dicomnode.learn.normal_lungs.density.ITERATIONS", 1)
+    assert not fit_mixture(cells, 4, seed=0).converged
+
+
 def test_no_scan_is_measured_by_itself() -> None:
     reach = np.array([[-1.0, -2.0], [-1.1, -2.1], [-0.9, -1.9], [0.5, 0.0]])
     scores = scores_left_out(ENDS, reach)

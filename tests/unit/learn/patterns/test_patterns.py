@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +15,13 @@ needed("torch")
 needed("sklearn")
 needed("skl2onnx")
 
-from dicomnode.cli.app import main  # noqa: E402
 from dicomnode.engine import check_engine, load_package  # noqa: E402
 from dicomnode.faults import NodeError  # noqa: E402
+from dicomnode.learn.drawn.looking import volume_of  # noqa: E402
 from dicomnode.learn.features import read_table  # noqa: E402
 from dicomnode.learn.patterns import PatternsOrder, make_patterns  # noqa: E402
-from dicomnode.learn.patterns.drawn import OFTEN, PATTERNS, diseases_of, volume_of  # noqa: E402
-from dicomnode.learn.patterns.heads import RULES, rule_scores  # noqa: E402
+from dicomnode.learn.patterns.drawn import OFTEN, PATTERNS, diseases_of  # noqa: E402
+from dicomnode.learn.patterns.heads import RULES, rule_scores, train_pattern  # noqa: E402
 from dicomnode.learn.patterns.judging import best_threshold, judged  # noqa: E402
 from dicomnode.learn.patterns.looked import (  # noqa: E402
     Looked,
@@ -32,9 +31,11 @@ from dicomnode.learn.patterns.looked import (  # noqa: E402
     read_looked,
     write_looked,
 )
+from dicomnode.learn.patterns.making import table_of  # noqa: E402
 from dicomnode.learn.patterns.steps import PROFILE, write_measuring  # noqa: E402
 from dicomnode.phantom.disease import draw_diseases  # noqa: E402
 from dicomnode.phantom.patients import World, chest  # noqa: E402
+from tests.unit.learn.drawn.trainings import asked, train  # noqa: E402
 
 NAMES = PROFILE.names
 
@@ -49,19 +50,7 @@ def quick():
 
 
 def order_in(folder: Path, **more) -> PatternsOrder:
-    given = PatternsOrder(
-        out=folder / "mine",
-        run=folder / "mine.training",
-        title="Mine",
-        version="1.2.0",
-        made_at=datetime(2026, 1, 2, tzinfo=UTC),
-        patients=40,
-        calibrated=6,
-        judged=20,
-        trees=4,
-        machine="a machine",
-    )
-    return replace(given, **more)
+    return asked(PatternsOrder, folder, **{"patients": 40, "calibrated": 6, "judged": 20, "trees": 4} | more)
 
 
 def invented(seed: int) -> Looked:
@@ -77,8 +66,8 @@ def invented(seed: int) -> Looked:
 
 
 def make_invented(order: LookOrder) -> str:
-    if read_looked(order.kept) is None:
-        write_looked(invented(order.seed), order.kept)
+    if read_looked(order) is None:
+        write_looked(invented(order.seed), order)
     return order.kept.name
 
 
@@ -132,8 +121,9 @@ def test_a_rule_does_not_ask_on_which_side() -> None:
 def test_what_is_measured_is_kept_to_the_last_bit_and_another_form_is_made_again(
     tmp_path: Path, monkeypatch
 ) -> None:
-    path = tmp_path / "one.npz"
+    path = LookOrder(seed=1, engine=tmp_path, digest="d", kept=tmp_path / "one.npz")
     assert read_looked(path) is None
+    assert not list(tmp_path.iterdir())
     some = (invented(1), Looked(seed=2, has=(False,) * 4, row=None, reason="No lungs."))
     for one in some:
         write_looked(one, path)
@@ -141,20 +131,9 @@ def test_what_is_measured_is_kept_to_the_last_bit_and_another_form_is_made_again
         assert again is not None
         assert (again.seed, again.has, again.reason) == (one.seed, one.has, one.reason)
         assert again.row is one.row is None or np.array_equal(again.row, one.row)
+    assert read_looked(replace(path, digest="of another engine")) is None
     monkeypatch.setattr("dicomnode.learn.patterns.looked.FORM", "another")
     assert read_looked(path) is None
-
-
-@pytest.mark.parametrize("wrong", [{"patients": 0}, {"seed": 10}, {"trees": 1}, {"judged": 501}])
-def test_what_cannot_be_is_not_begun(wrong, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=f"Order.{next(iter(wrong))}"):
-        order_in(tmp_path, **wrong)
-
-
-def test_no_patient_is_for_two_things() -> None:
-    seeds = order_in(Path("nowhere"), patients=500, calibrated=500, judged=500, seed=9).seeds
-    parts = [set(seeds.trained), set(seeds.calibrated), set(seeds.judged)]
-    assert sum(len(part) for part in parts) == len(set.union(*parts))
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +161,7 @@ def test_the_whole_way_gives_an_engine_that_passes_its_gate_with_its_figures_in_
         assert f"| {pattern} | " in card
     assert "dicomnode train lung-patterns --out mine --title Mine --version 1.2.0 --patients 40" in card
     assert "Not for clinical use" in card
+    assert "scikit-learn" in card
 
 
 def test_the_table_that_was_learned_from_is_one_of_train_heads(made) -> None:
@@ -196,7 +176,7 @@ def test_a_second_try_measures_nobody_again_and_gives_the_same_trees_and_keeps_t
     (folder / "mine" / "notes.md").write_text("## On real scans\n\nNone was looked at.\n")
 
     def never(order: LookOrder) -> str:
-        assert read_looked(order.kept) is not None
+        assert read_looked(order) is not None
         return order.kept.name
 
     again = make_patterns(order_in(folder, replace=True), make=never)
@@ -218,10 +198,11 @@ def test_too_few_with_a_pattern_are_said(tmp_path: Path) -> None:
 def test_a_drawn_patient_is_measured_on_the_way_of_the_node(tmp_path: Path, monkeypatch) -> None:
     scan = chest(320_001, "small", world=World(diseases=("emphysema",), nodules=()))
     monkeypatch.setattr("dicomnode.learn.patterns.looked.scan_of", lambda _: scan)
-    engine = write_measuring(tmp_path / "measuring").folder
-    order = LookOrder(seed=320_001, engine=engine, kept=tmp_path / "row.npz")
+    package = write_measuring(tmp_path / "measuring")
+    engine = package.folder
+    order = LookOrder(seed=320_001, engine=engine, digest=package.digest, kept=tmp_path / "row.npz")
     make_looked(order)
-    found = read_looked(order.kept)
+    found = read_looked(order)
     assert found is not None
     assert found.row is not None
     assert found.has == (True, False, False, False)
@@ -234,29 +215,28 @@ def test_a_drawn_patient_is_measured_on_the_way_of_the_node(tmp_path: Path, monk
     assert nothing.reason
 
 
-def run(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(["train", "lung-patterns", *map(str, arguments)])
-    return int(ended.value.code or 0)
-
-
 def test_the_command_tells_how_good_it_is(made, tmp_path: Path, capsys) -> None:
     folder, patterns = made
-    asked = ("--patients", 40, "--calibrated", 6, "--judged", 20, "--trees", 4)
-    assert run("--out", tmp_path / "yours", *asked, "--run", folder / "mine.training", "--json") == 0
+    asked_for = ("--patients", 40, "--calibrated", 6, "--judged", 20, "--trees", 4)
+    assert (
+        train(
+            "lung-patterns",
+            "--out",
+            tmp_path / "yours",
+            *asked_for,
+            "--run",
+            folder / "mine.training",
+            "--json",
+        )
+        == 0
+    )
     document = json.loads(capsys.readouterr().out)
     assert document["figures"]["patients"] == 20
     assert [one["pattern"] for one in document["figures"]["answers"]] == [n for n in PATTERNS for _ in "12"]
     assert document["figures"]["answers"][0]["threshold"] == patterns.heads[0].threshold
 
 
-def test_what_cannot_be_asked_for_is_usage(tmp_path: Path, capsys) -> None:
-    assert run("--out", tmp_path / "mine", "--trees", 1, "--json") == 2
-    assert "--trees must be from 2 to 1000" in json.loads(capsys.readouterr().out)["error"]["text"]
-    (tmp_path / "mine").mkdir()
-    assert run("--out", tmp_path / "mine", "--json") == 2
-
-
-def test_the_help_ends_with_the_exit_status(capsys) -> None:
-    assert run("--help") == 0
-    assert "EXIT STATUS: 0 trained" in " ".join(capsys.readouterr().out.split())
+def test_nobody_to_calibrate_on_with_lungs_leaves_those_out_of_fold(tmp_path: Path) -> None:
+    taught = table_of([invented(seed) for seed in range(40)])
+    head = train_pattern("emphysema", (taught, taught.take([])), order_in(tmp_path))
+    assert head.unseen == 40

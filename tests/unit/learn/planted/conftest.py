@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,16 +10,12 @@ from tests.fixtures.frameworks import needed
 
 from .small_worlds import small_world
 
-torch = needed("torch")
+needed("torch")
 needed("monai")
 
+from tests.unit.learn.drawn.trainings import one_thread  # noqa: E402
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+__all__ = ["kept", "one_thread"]
 
 
 @pytest.fixture

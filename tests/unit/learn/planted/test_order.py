@@ -3,33 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
-
-import pytest
 
 from tests.fixtures.frameworks import needed
 
 needed("torch")
 
-from dicomnode.learn.planted.order import MOST_SEED, MOST_WORLDS, Order  # noqa: E402
-from dicomnode.phantom.suite import RESERVED_SEEDS  # noqa: E402
+from dicomnode.learn.planted.order import MOST_WORLDS, Order  # noqa: E402
+from tests.unit.learn.drawn.trainings import asked  # noqa: E402
 
-ORDER = Order(
-    out=Path("engines/mine"),
-    run=Path("engines/mine.training"),
-    title="Mine",
-    version="1.0.0",
-    made_at=datetime(2026, 1, 2, tzinfo=UTC),
-)
-
-
-@pytest.mark.parametrize(("seed", "worlds"), [(0, 1), (0, MOST_WORLDS), (1, 80), (MOST_SEED, MOST_WORLDS)])
-def test_nobody_is_trained_and_judged_on_or_of_the_suite(seed: int, worlds: int) -> None:
-    seeds = replace(ORDER, seed=seed, worlds=worlds, judged=100).seeds
-    parts = [set(seeds.trained), set(seeds.calibrated), set(seeds.judged), set(RESERVED_SEEDS)]
-    assert sum(map(len, parts)) == len(set().union(*parts))
-    assert len(seeds.trained) == worlds
+ORDER = asked(Order, Path("engines"))
 
 
 def test_two_seeds_train_on_other_patients() -> None:
@@ -57,10 +40,3 @@ def test_mistakes_are_looked_for_three_times_on_the_way() -> None:
     assert replace(ORDER, steps=1000).course.mine == (350, 600, 800)
     assert replace(ORDER, mine=False).course.mine == ()
     assert all(0 < step < 2 for step in replace(ORDER, steps=2).course.mine)
-
-
-@pytest.mark.parametrize("wrong", [{"worlds": 0}, {"steps": 0}, {"seed": -1}, {"batch": 0}, {"workers": -1}])
-def test_what_cannot_be_is_named(wrong: dict) -> None:
-    [name] = wrong
-    with pytest.raises(ValueError, match=f"Order.{name}"):
-        replace(ORDER, **wrong)

@@ -12,6 +12,7 @@ from tests.fixtures.frameworks import needed
 torch = needed("torch")
 
 from dicomnode.faults import NodeError  # noqa: E402
+from dicomnode.learn.drawn import workers as workers_module  # noqa: E402
 from dicomnode.learn.drawn.state import State, Watch  # noqa: E402
 from dicomnode.learn.drawn.workers import Workers  # noqa: E402
 from dicomnode.learn.planted import network, training  # noqa: E402
@@ -150,6 +151,21 @@ def test_a_worker_that_was_killed_is_told(kept) -> None:
         workers._children[0].wait()
         with pytest.raises(NodeError, match="DN-7343"):
             list(workers.answers(draw_batch, [order]))
+
+
+def test_a_worker_that_cannot_begin_is_told_and_none_stays_behind(monkeypatch) -> None:
+    begin, begun = workers_module.subprocess.Popen, []
+
+    def second_fails(*words, **more):
+        if begun:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        begun.append(begin(*words, **more))
+        return begun[0]
+
+    monkeypatch.setattr(workers_module.subprocess, "Popen", second_fails)
+    with pytest.raises(NodeError, match=r"DN-7343.*did not begin: Resource temporarily"):
+        Workers(2)
+    assert begun[0].poll() is not None
 
 
 def test_answers_come_in_the_order_of_the_questions() -> None:

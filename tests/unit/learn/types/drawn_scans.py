@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dicomnode.engine import EnginePackage
+from dicomnode.engine import EnginePackage, load_package
 from dicomnode.learn.types.chests import KINDS
 from dicomnode.phantom.nodules import PlantedNodule
 from dicomnode.phantom.patients import ChestScan
@@ -60,4 +60,8 @@ def finder(folder: Path, at_most: int = 3) -> EnginePackage:
     found = found.replace("threshold = 0.01", "threshold = 0.9").replace(
         "heat_at_least = 0.2", "heat_at_least = 0.5"
     )
-    return spots.spots_engine(folder, found + spots.SEGMENT)
+    manifest = spots.spots_engine(folder, found + spots.SEGMENT).folder / "engine.toml"
+    cubic = "prepare = [{ resample_mm = [1.0, 1.0, 1.0] }]\n"
+    text = manifest.read_text(encoding="utf-8").replace("\n[[step]]", f"{cubic}\n[[step]]", 1)
+    manifest.write_text(text, encoding="utf-8")
+    return load_package(folder)

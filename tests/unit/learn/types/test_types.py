@@ -1,4 +1,4 @@
-"""Types of nodules: what they are learned from, that the graph says what was fitted, and the whole way."""
+"""Types of nodules: what they are learned from, and the whole way."""
 
 from __future__ import annotations
 
@@ -17,23 +17,15 @@ needed("sklearn")
 needed("skl2onnx")
 
 from dicomnode.analyse import Analysis, Analyst  # noqa: E402
-from dicomnode.cli import train_types  # noqa: E402
-from dicomnode.cli.app import main  # noqa: E402
 from dicomnode.engine import check_engine, load_package, shipped_engines_dir  # noqa: E402
 from dicomnode.faults import NodeError  # noqa: E402
-from dicomnode.learn.convert.sklearn_child import run_onnx  # noqa: E402
+from dicomnode.learn.drawn.looking import volume_of  # noqa: E402
+from dicomnode.learn.train.run_folder import RunFolder  # noqa: E402
 from dicomnode.learn.types import TypesOrder, make_types  # noqa: E402
+from dicomnode.learn.types.card import HEADING, with_section  # noqa: E402
 from dicomnode.learn.types.chests import KINDS, USUAL, wishes_of  # noqa: E402
-from dicomnode.learn.types.figures import NOT_SURE, Judged, called, table_of  # noqa: E402
 from dicomnode.learn.types.forest import (  # noqa: E402
-    Lessons,
-    Softmax,
-    exported_forest,
-    fit_softmax,
     lessons_of,
-    said_of,
-    train_forest,
-    usual_weights,
 )
 from dicomnode.learn.types.found import (  # noqa: E402
     PROFILE,
@@ -42,25 +34,29 @@ from dicomnode.learn.types.found import (  # noqa: E402
     make_found,
     measuring,
     read_found,
-    volume_of,
+    write_found,
 )
 from dicomnode.phantom.lumps import LEAST_MM  # noqa: E402
 from dicomnode.phantom.patients import ChestScan, World, chest  # noqa: E402
+from tests.unit.learn.drawn.trainings import asked, train  # noqa: E402
 from tests.unit.learn.types.drawn_scans import finder, scan  # noqa: E402
 
 
 def order_in(folder: Path, **more) -> TypesOrder:
-    given = TypesOrder(
-        engine=folder / "finder",
-        out=folder / "typed",
-        run=folder / "typed.training",
-        made_at=datetime(2026, 1, 2, tzinfo=UTC),
-        chests=3,
-        judged=2,
-        trees=20,
-        machine="a machine",
+    return asked(
+        TypesOrder,
+        folder,
+        **{
+            "out": folder / "typed",
+            "run": folder / "typed.training",
+            "title": "",
+            "version": "",
+            "chests": 3,
+            "judged": 2,
+            "trees": 20,
+        }
+        | more,
     )
-    return replace(given, **more)
 
 
 # ── What it learns from ───────────────────────────────────────────────────────────────────────────
@@ -135,103 +131,6 @@ def never(seed: int) -> ChestScan:
     raise AssertionError(seed)
 
 
-# ── Trees and probabilities ───────────────────────────────────────────────────────────────────────
-def drawn_lessons(seed: int, count: int = 300) -> Lessons:
-    """Rows of which three numbers tell the type, not without doubt."""
-    rng = np.random.default_rng(seed)
-    types = np.arange(count) % len(KINDS)
-    rows = rng.normal(size=(count, len(PROFILE.names))).astype(np.float32)
-    rows[:, 3:6] += np.array([[0, 0, 0], [2, 0, 0], [0, 2, 0], [0, 0, 2], [2, 2, 0]], np.float32)[types]
-    return Lessons(
-        rows=rows,
-        types=types.astype(np.intp),
-        seeds=tuple(int(n) for n in np.arange(count) // 10),
-        diameters_mm=(7.0,) * count,
-    )
-
-
-def test_weights_make_types_as_frequent_as_they_usually_are() -> None:
-    types = np.array([0, 0, 0, 1, 2, 3, 4, 4])
-    weights = usual_weights(types)
-    shares = np.bincount(types, weights=weights) / weights.sum()
-    assert shares == pytest.approx([USUAL[kind] for kind in KINDS])
-    assert weights.mean() == pytest.approx(1.0)
-
-
-def test_fitted_probabilities_mean_what_they_say_where_types_are_as_frequent_as_usual() -> None:
-    forest = train_forest(drawn_lessons(0), 50, 0, 1)
-    calibrated, fresh = drawn_lessons(1, 600), drawn_lessons(2, 2000)
-    softmax = fit_softmax(said_of(forest, calibrated.rows), calibrated.types)
-    assert softmax.fitted
-    said = said_of(forest, fresh.rows)
-    weights = usual_weights(fresh.types)
-
-    def off(probabilities) -> float:
-        right = probabilities.argmax(axis=1) == fresh.types
-        return abs(float((weights * (probabilities.max(axis=1) - right)).sum() / weights.sum()))
-
-    assert off(softmax.of(said)) < 0.05
-    assert off(softmax.of(said)) < 0.5 * off(said)
-
-
-def test_too_few_of_a_type_fit_nothing_and_change_nothing() -> None:
-    said = np.full((8, len(KINDS)), 0.2)
-    softmax = fit_softmax(said, np.array([0, 0, 0, 0, 1, 2, 3, 4]))
-    assert not softmax.fitted
-    assert softmax.of(said) == pytest.approx(said)
-
-
-def test_the_graph_says_what_the_trees_say_made_into_probabilities() -> None:
-    lessons = drawn_lessons(0)
-    forest = train_forest(lessons, 10, 1, 1)
-    softmax = Softmax(slope=1.7, offsets=(0.5, -0.3, 0.0, -1.0, 0.2), fitted=True)
-    found = run_onnx(exported_forest(forest, softmax, lessons.rows), lessons.rows, "forest")
-    assert np.allclose(found, softmax.of(said_of(forest, lessons.rows)), atol=1e-5)
-    assert np.allclose(found.sum(axis=1), 1.0, atol=1e-6)
-
-
-def test_equal_seeds_give_equal_trees() -> None:
-    lessons = drawn_lessons(0)
-    one, two = (said_of(train_forest(lessons, 10, 3, 1), lessons.rows) for _ in range(2))
-    assert np.array_equal(one, two)
-
-
-# ── Figures ───────────────────────────────────────────────────────────────────────────────────────
-def test_what_no_type_is_sure_of_is_not_sure() -> None:
-    probabilities = np.array([[0.7, 0.3, 0, 0, 0], [0.5, 0.5, 0, 0, 0], [0.1, 0.1, 0.1, 0.1, 0.6]])
-    assert called(probabilities, 0.6).tolist() == [0, NOT_SURE, 4]
-    assert called(np.zeros((0, 5)), 0.6).tolist() == []
-
-
-def test_the_table_counts_what_was_said_of_each_true_type_and_of_false_candidates() -> None:
-    lessons = Lessons(
-        rows=np.zeros((4, len(PROFILE.names)), dtype=np.float32),
-        types=np.array([0, 0, 1, 2]),
-        seeds=(1, 2, 2, 3),
-        diameters_mm=(5.0, 7.0, 9.0, 20.0),
-    )
-    probabilities = np.eye(5)[[0, 1, 1, 2]] * 0.9 + 0.02
-    probabilities[3] = 0.2
-    judged = Judged(
-        lessons=lessons,
-        probabilities=probabilities,
-        of_alarms=np.array([[0.9, 0.1, 0, 0, 0], [0.3, 0.3, 0.2, 0.1, 0.1]]),
-        planted=(3, 1, 1, 0, 0),
-    )
-    table = table_of(judged, 0.6, 0)
-    assert table.answers[0].tolist() == [1, 1, 0, 0, 0, 0]
-    assert table.answers[2].tolist() == [0, 0, 0, 0, 0, 1]
-    assert (table.alarms, table.alarms_typed, table.patients) == (2, 1, 3)
-    values = {one.name: one.interval.figure for one in table.lines}
-    assert (values["right, of all that were found"].part, values["given a type"].part) == (2, 3)
-    assert values["right, of those given a type"].value == pytest.approx(2 / 3)
-    assert values["solid: called so"].value == pytest.approx(0.5)
-    assert values["called part-solid: is so"].value == pytest.approx(0.5)
-    assert values["right, under 6 mm"].whole == 1
-    assert values["right, from 15 mm"].value == 0.0
-    assert values["calcified: called so"].value is None
-
-
 # ── The whole way ─────────────────────────────────────────────────────────────────────────────────
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory):
@@ -272,7 +171,80 @@ def test_its_card_is_that_of_the_given_engine_with_the_table_of_answers(made) ->
     assert card.startswith("# Cubes\n\nIt finds cubes.\n\n## The type of each nodule\n")
     cells = " | ".join(str(one) for one in types.table.answers[0])
     assert f"| solid | 10 | {types.table.answers[0].sum()} | {cells} |" in card
-    assert "dicomnode train lung-types --engine finder --out typed --chests 3 --judged 2" in card
+    for said in (
+        "dicomnode train lung-types --out typed --engine DIR --chests 3 --judged 2 --trees 20 --sure 0.6",
+        f"finder 1.0.0 (digest {load_package(folder / 'finder').digest}) found in 3 drawn chests",
+        "2 other chests (seeds 150000 to 150001)",
+        "held-out seeds (160000 to 160001)",
+        "on a machine, cpu, 1 thread(s)",
+        "scikit-learn",
+    ):
+        assert said in card, said
+    assert "gave no numbers" not in card
+
+
+def test_what_stands_behind_the_types_in_a_card_stays() -> None:
+    section = f"{HEADING}\n\nNew.\n"
+    said = f"# Mine\n\nIt is.\n\n{HEADING}\n\nOld.\n\n- more\n\n## Seen by people\n\nNothing.\n"
+    assert with_section(said, section) == f"# Mine\n\nIt is.\n\n{section}\n## Seen by people\n\nNothing.\n"
+    assert with_section("# Mine\n\n\n", section) == f"# Mine\n\n{section}"
+    assert with_section(f"{HEADING}\n\nOld.\n", section).strip() == section.strip()
+
+
+def test_lesions_without_numbers_are_told_and_chests_in_which_nothing_was_found_count(tmp_path: Path) -> None:
+    finder(tmp_path / "finder")
+
+    def half(seed: int) -> ChestScan:
+        drawn = scan(seed)
+        return replace(drawn, voxels=np.zeros_like(drawn.voxels)) if seed == 160_001 else drawn
+
+    with pytest.MonkeyPatch.context() as patch:
+        real = write_found
+        patch.setattr(
+            "dicomnode.learn.types.found.write_found",
+            lambda found, order: real(replace(found, unmeasured=1), order),
+        )
+        made = make_types(order_in(tmp_path), draw=half)
+    card = (tmp_path / "typed" / "card.md").read_text(encoding="utf-8")
+    assert made.table.patients == 2
+    assert "Judged on 2 chests" in card
+    assert "7 lesions gave no numbers" in card
+
+
+def test_what_is_right_where_types_are_as_frequent_as_usual_has_an_interval(made) -> None:
+    right, sure = made[1].table.usual
+    assert 0.0 < right.figure.value <= 1.0
+    assert right.low is None or right.low <= right.figure.value <= right.high
+    assert 0.6 <= sure <= 1.0
+
+
+def test_two_do_not_train_in_one_folder(made, tmp_path: Path) -> None:
+    order = order_in(made[0], out=tmp_path / "other")
+    with RunFolder(folder=order.run, of="").held(), pytest.raises(NodeError, match="DN-7111"):
+        make_types(order, draw=never)
+
+
+def test_a_chest_that_is_gone_is_not_left_out_in_silence(tmp_path: Path, monkeypatch) -> None:
+    finder(tmp_path / "finder")
+    monkeypatch.setattr("dicomnode.learn.types.making.make_found", lambda order: order.kept.name)
+    with pytest.raises(NodeError, match=r"DN-7104.*-350000\.npz is gone"):
+        make_types(order_in(tmp_path), draw=scan)
+
+
+def test_an_engine_that_was_exchanged_meanwhile_is_not_looked_with(tmp_path: Path) -> None:
+    package = finder(tmp_path / "finder")
+    looks = order_in(tmp_path).looks(range(1, 2), "0" * 64, 1.0, scan)
+    with pytest.raises(NodeError, match=r"DN-7104.*finder has become another one"):
+        make_found(next(looks))
+    assert package.digest != "0" * 64
+
+
+def test_an_engine_that_appeared_meanwhile_stays(made, tmp_path: Path) -> None:
+    order = order_in(made[0], out=tmp_path / "mine")
+    finder(order.out)
+    with pytest.raises(NodeError, match="DN-4204"):
+        make_types(order, draw=never)
+    assert [one.name for one in load_package(order.out).manifest.step] == ["net"]
 
 
 def test_types_of_types_take_the_place_of_the_first_ones(made, tmp_path: Path) -> None:
@@ -290,7 +262,7 @@ def test_types_of_types_take_the_place_of_the_first_ones(made, tmp_path: Path) -
 
 def test_a_second_try_uses_what_was_found_and_gives_the_same_engine(made) -> None:
     folder, types = made
-    assert make_types(order_in(folder), draw=never).package.digest == types.package.digest
+    assert make_types(order_in(folder, replace=True), draw=never).package.digest == types.package.digest
 
 
 def test_too_few_of_a_type_and_an_engine_without_outlines_are_said(tmp_path: Path, monkeypatch) -> None:
@@ -305,50 +277,24 @@ def test_too_few_of_a_type_and_an_engine_without_outlines_are_said(tmp_path: Pat
     assert not (tmp_path / "typed").exists()
 
 
-@pytest.mark.parametrize("wrong", [{"chests": 0}, {"judged": 501}, {"seed": 10}, {"trees": 1}, {"sure": 0.4}])
-def test_what_cannot_be_is_not_begun(wrong, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=f"TypesOrder.{next(iter(wrong))}"):
-        order_in(tmp_path, **wrong)
-
-
-def test_no_patient_is_for_two_things() -> None:
-    order = order_in(Path("nowhere"), chests=500, judged=500, seed=9)
-    parts = [set(order.trained), set(order.calibrated), set(order.held_out)]
-    assert sum(len(part) for part in parts) == len(set.union(*parts))
-
-
-def run(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(["train", "lung-types", *map(str, arguments)])
-    return int(ended.value.code or 0)
-
-
 def test_the_command_tells_what_was_said_of_each_type(made, tmp_path: Path, capsys, monkeypatch) -> None:
     folder, _ = made
     monkeypatch.setattr(make_types, "__defaults__", (*make_types.__defaults__[:-1], scan))
-    asked = ("--engine", folder / "finder", "--chests", 3, "--judged", 2, "--trees", 20)
-    asked += ("--run", folder / "typed.training")
-    assert run("--out", tmp_path / "yours", *asked, "--json") == 0
+    asked_for = ("--engine", folder / "finder", "--chests", 3, "--judged", 2, "--trees", 20)
+    asked_for += ("--run", folder / "typed.training")
+    assert train("lung-types", "--out", tmp_path / "yours", *asked_for, "--json") == 0
     document = json.loads(capsys.readouterr().out)
     figures = document["figures"]
     assert figures["types"] == [*KINDS, "not sure"]
     assert sum(figures["answers"]["cavity"]) > 0
-    train_types._print(json.loads(json.dumps(document)))
+    assert train("lung-types", "--out", tmp_path / "theirs", *asked_for) == 0
     assert "right, of those given a type" in capsys.readouterr().out
 
 
 def test_what_cannot_be_asked_for_is_usage(made, tmp_path: Path, capsys) -> None:
     engine = ("--engine", made[0] / "finder")
-    assert run(*engine, "--out", tmp_path / "mine", "--sure", 0.3, "--json") == 2
+    assert train("lung-types", *engine, "--out", tmp_path / "mine", "--sure", 0.3, "--json") == 2
     assert "--sure must be from 0.5 to 0.99" in json.loads(capsys.readouterr().out)["error"]["text"]
-    (tmp_path / "mine").mkdir()
-    assert run(*engine, "--out", tmp_path / "mine", "--json") == 2
-    assert run(*engine, "--out", tmp_path / "mine", "--replace", "--json") == 2  # it is no engine
-
-
-def test_the_help_ends_with_the_exit_status(capsys) -> None:
-    assert run("--help") == 0
-    assert "EXIT STATUS: 0 trained" in " ".join(capsys.readouterr().out.split())
 
 
 def small_chest(seed: int) -> ChestScan:

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
 from tests.fixtures.frameworks import needed
 
-torch = needed("torch")
+needed("torch")
 needed("monai")
 
 from dicomnode.learn.views.patients import Patient  # noqa: E402
 from dicomnode.phantom.projection import SIDE  # noqa: E402
+from tests.unit.learn.drawn.trainings import one_thread  # noqa: E402
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+__all__ = ["few_resamples", "one_thread", "patient", "plain_patient", "plain_patients"]
 
 
 def plain_patient(seed: int) -> Patient:

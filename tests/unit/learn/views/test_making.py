@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,6 @@ from tests.fixtures.frameworks import needed
 torch = needed("torch")
 needed("monai")
 
-from dicomnode.cli.app import main  # noqa: E402
 from dicomnode.engine import load_package  # noqa: E402
 from dicomnode.faults import NodeError  # noqa: E402
 from dicomnode.learn.drawn.state import Watch  # noqa: E402
@@ -25,6 +23,7 @@ from dicomnode.learn.views.making import learned_in, train_views  # noqa: E402
 from dicomnode.learn.views.order import Order  # noqa: E402
 from dicomnode.learn.views.package import CONCEPTS  # noqa: E402
 from dicomnode.learn.views.questions import FRONTAL, LATERAL, OTHER, Truth  # noqa: E402
+from tests.unit.learn.drawn.trainings import asked, train  # noqa: E402
 
 from .conftest import plain_patient  # noqa: E402
 
@@ -33,26 +32,11 @@ WHOLE = {"apices": -5.0, "bases": -5.0, "sides": -5.0}
 
 
 def order_in(folder: Path, **more) -> Order:
-    given = Order(
-        out=folder / "mine",
-        run=folder / "mine.training",
-        title="Mine",
-        version="1.2.0",
-        made_at=datetime(2026, 1, 2, tzinfo=UTC),
-        patients=2,
-        calibrated=2,
-        judged=2,
-        films=4,
-        steps=2,
-        batch=3,
+    return asked(
+        Order,
+        folder,
+        **{"patients": 2, "calibrated": 2, "judged": 2, "films": 4, "steps": 2, "batch": 3} | more,
     )
-    return replace(given, **more)
-
-
-def command(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(["train", "view-check", *arguments])
-    return int(ended.value.code or 0)
 
 
 def weights(order: Order) -> dict:
@@ -101,20 +85,6 @@ def test_a_training_of_another_order_is_not_gone_on_with(tmp_path, plain_patient
     weights(order_in(tmp_path))
     with pytest.raises(NodeError, match="DN-71"):
         weights(order_in(tmp_path, batch=4, resume=True))
-
-
-def test_seeds_of_the_three_parts_never_meet_and_the_suite_is_refused(tmp_path) -> None:
-    order = order_in(tmp_path)
-    seeds = order.seeds
-    parts = [set(seeds.trained), set(seeds.calibrated), set(seeds.judged)]
-    assert len(set.union(*parts)) == sum(len(one) for one in parts)
-    assert not set.union(*parts) & set(range(140_000, 141_000))
-
-
-@pytest.mark.parametrize("name", ["patients", "films", "steps", "batch"])
-def test_an_order_of_nothing_is_refused(tmp_path, name) -> None:
-    with pytest.raises(ValueError, match=f"Order.{name} must be from 1"):
-        order_in(tmp_path, **{name: 0})
 
 
 def test_the_node_prepares_a_film_as_the_training_does(tmp_path, plain_patients) -> None:
@@ -222,33 +192,18 @@ def test_an_engine_makes_way_only_once_the_other_one_is_judged(tmp_path, plain_p
 def test_stopped_it_tells_so_and_goes_on(tmp_path, plain_patients, capsys) -> None:
     few = ["--patients=1", "--calibrated=1", "--judged=1", "--films=2", "--steps=2", "--batch=1"]
     out = str(tmp_path / "mine")
-    assert command("--out", out, *few, "--minutes", "0", "--json") == 4
+    assert train("view-check", "--out", out, *few, "--minutes", "0", "--json") == 4
     document = json.loads(capsys.readouterr().out)
     assert (document["step"], document["stopped"], document["folder"]) == (1, True, None)
-    assert command("--out", out, *few, "--resume") == 0
+    assert train("view-check", "--out", out, *few, "--resume") == 0
     assert "held-out phantoms" in capsys.readouterr().out
 
 
 def test_the_command_trains_and_tells_its_figures(tmp_path, plain_patients, capsys) -> None:
     few = ["--patients=2", "--calibrated=1", "--judged=1", "--films=3", "--steps=1", "--batch=2"]
-    code = command("--out", str(tmp_path / "mine"), *few, "--json")
+    code = train("view-check", "--out", str(tmp_path / "mine"), *few, "--json")
     document = json.loads(capsys.readouterr().out)
     assert code == 0
     assert document["task"] == "view-check"
     assert document["figures"]["pictures"] == 3
     assert load_package(tmp_path / "mine").digest == document["digest"]
-
-
-@pytest.mark.parametrize(
-    "wrong", [["--patients", "0"], ["--threads", "-1"], ["--films", "0"], ["--steps", "0"]]
-)
-def test_what_cannot_be_is_refused_before_anything_is_drawn(tmp_path, capsys, wrong) -> None:
-    assert command("--out", str(tmp_path / "mine"), *wrong) == 2
-    assert "DN-" in capsys.readouterr().err
-    assert not (tmp_path / "mine").exists()
-
-
-def test_a_folder_that_is_no_engine_is_left_alone(tmp_path, capsys) -> None:
-    (tmp_path / "mine").mkdir()
-    assert command("--out", str(tmp_path / "mine"), "--replace") == 2
-    assert "DN-" in capsys.readouterr().err

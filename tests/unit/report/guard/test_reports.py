@@ -329,6 +329,29 @@ def test_an_attribute_that_is_told_otherwise_than_it_was_found_is_seen(lie: str)
         check_report(written, found)
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_values_that_are_equally_sure_the_report_tells_one_and_is_believed(order: int) -> None:
+    found = KINDS["lesions with an attribute, which of one is not sure"][0]
+    told = found.segments[0]
+    alike = tuple(replace(one, probability=0.7) for one in told.classes)[::order]
+    tied = replace(found, segments=(replace(told, classes=alike),))
+    check_report(report(tied), tied)
+
+
+@pytest.mark.parametrize("lie", ["value", "class"])
+def test_a_code_of_another_scheme_is_another_class(lie: str) -> None:
+    found = KINDS["lesions with an attribute, which of one is not sure"][0]
+    told = found.regions[1]  # a plain class, and the values of an attribute
+    number = 0 if lie == "class" else 1
+    classes = list(told.classes)
+    other = replace(classes[number].type, scheme="99OTHER")
+    classes[number] = replace(classes[number], type=other)
+    written = report(replace(found, regions=(found.regions[0], replace(told, classes=tuple(classes)))))
+    check_report(report(found), found)
+    with pytest.raises(MismatchError, match="classes of 'nodule-3'"):
+        check_report(written, found)
+
+
 @pytest.mark.parametrize("lie", ["turned round", "left out", "of another"])
 def test_a_class_that_is_not_the_one_that_was_found_is_seen(lie: str) -> None:
     found = KINDS["lesions with classes of their own"][0]

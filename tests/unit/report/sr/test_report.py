@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 
+from dicomnode.faults import UNDECIDED
 from dicomnode.report import ReportProfile, make_objects
 from dicomnode.report.heading.headers import read_heading
 from dicomnode.report.heading.identity import Imprint
@@ -513,6 +514,16 @@ def test_the_report_says_where_the_outlines_of_a_volume_are() -> None:
 
 # ── What is not there ─────────────────────────────────────────────────────────────────────────────
 LIVER = Code("10200004", "SCT", "Liver")
+
+
+@pytest.mark.parametrize(
+    ("remark", "status"), [(UNSEEN, "111225"), (replace(UNSEEN, code=UNDECIDED.code), "111223")]
+)
+def test_what_was_looked_for_and_not_determined_is_not_called_not_attempted(
+    remark: Remark, status: str
+) -> None:
+    (group,) = groups(report_of(findings(segments=(), remarks=(remark,), outcome=Outcome.NOT_ANALYSED)))
+    assert fact(group, "Summary of Detections") == status
 
 
 @pytest.mark.parametrize("remark", [ABSENT, UNSEEN])

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis.strategies import floats, sampled_from
 
+from dicomnode.faults import UNDECIDED
 from dicomnode.report.heading.headers import read_heading
 from dicomnode.report.words.conclusion import conclusion
 from dicomnode.report.words.wording import joined, number_text, sentence, size_text, volume_text
@@ -163,6 +164,7 @@ NOT_THERE = [
     (SITED, "No nodule marked (lung); no nodule marked (liver)."),
     ((*SITED, *SITED), "No nodule marked (lung); no nodule marked (liver)."),
     ((replace(UNSEEN, site=LUNG),), "Nodule not looked for (lung)."),
+    ((replace(UNSEEN, code=UNDECIDED.code),), "Nodule not determined (lung)."),
 ]
 
 
