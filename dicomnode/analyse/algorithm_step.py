@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from dicomnode.analyse.algorithms import (
     RowAlgorithm,
     Second,
 )
-from dicomnode.analyse.grids import Bool
+from dicomnode.analyse.grids import Bool, Float32
 from dicomnode.analyse.interpret import Reading, Region
 from dicomnode.analyse.lesion_step import lesions_of_blobs
 from dicomnode.analyse.onto import onto
@@ -29,6 +30,8 @@ from dicomnode.analyse.steps import UNSEEN, Chain, Piece, Result
 from dicomnode.engine import StepSpec
 from dicomnode.faults import NETWORK_FAILED, NO_LUNGS, Fault, NodeError
 from dicomnode.values import Remark, RemarkKind
+
+_ROUNDING: Final = 1e-3  # of probabilities: a network may give them in float16
 
 
 def run_algorithm(chain: Chain, step: StepSpec) -> Result:
@@ -73,24 +76,35 @@ def _run_anatomy(chain: Chain, step: StepSpec, algorithm: Algorithm) -> Result:
 def _run_check(chain: Chain, step: StepSpec, check: CrossCheck) -> Result:
     """Compare the parts of one earlier step with the map of another; without a map they are taken over.
 
-    Raises NodeError(NETWORK_FAILED) for a map of other classes than are compared.
+    Raises NodeError(NETWORK_FAILED) for a map of other classes than are compared, or of no probabilities.
     """
     first, second = (chain.earlier(name) for name in step.of)
     if first.region is None:
         return Result(label=check.label, unseen=UNSEEN)
     found = Anatomy(grid=first.region.grid, parts=first.parts)
+    label = f"{first.label}, {check.label}"  # the outline is that of the first
     field = second.reading.field
     if field is None:
         text = f"What {step.of[0]} found was not cross-checked: {second.unseen or second.none_found}"
-        return _put_down(
-            chain, check.label, replace(found, remarks=(Remark(kind=RemarkKind.QUALITY, text=text),))
-        )
-    if len(field.values) != check.classes:
-        error = f"its map has {len(field.values)} channels, {step.name} compares {check.classes} classes"
-        raise NodeError(NETWORK_FAILED, engine=f"{chain.package.manifest.name} ({step.of[1]})", error=error)
+        return _put_down(chain, label, replace(found, remarks=(Remark(kind=RemarkKind.QUALITY, text=text),)))
+    wrong = _no_classes(step, field.values, check.classes)
+    if wrong:
+        engine = f"{chain.package.manifest.name} ({step.of[1]})"
+        raise NodeError(NETWORK_FAILED, engine=engine, error=wrong)
     parameters = _parameters(step, check.parameters)
     seen = Second(field.values, field.grid)
-    return _put_down(chain, check.label, check.run(chain.image, found, seen, parameters, chain.progress))
+    return _put_down(chain, label, check.run(chain.image, found, seen, parameters, chain.progress))
+
+
+def _no_classes(step: StepSpec, values: Float32, classes: int) -> str:
+    """Say why a map does not tell how probable each class is; "" where it does."""
+    if len(values) != classes:
+        return f"its map has {len(values)} channels, {step.name} compares {classes} classes"
+    low, high = float(values.min(initial=0.0)), float(values.max(initial=0.0))
+    if low < 0.0 or high > 1.0 + _ROUNDING:
+        hint = 'map = { activation = "softmax" } makes some of logits'
+        return f"its map goes from {low:g} to {high:g}, {step.name} compares probabilities: {hint}"
+    return ""
 
 
 def _put_down(chain: Chain, label: str, anatomy: Anatomy) -> Result:

@@ -33,6 +33,11 @@ class Answers:
         told = tuple(one for one in manifest.output if manifest.each_of(one) == name)
         return cls(manifest=manifest, outputs=told, results=results, volume=volume)
 
+    @property
+    def has_attribute(self) -> bool:
+        """Whether a value of some attribute is said of each lesion, such as its composition."""
+        return any(one.attribute is not None for one in self.outputs)
+
     def put_on(self, found: Found, lesion: Lesion) -> tuple[Found, list[Remark]]:
         """Return a segment or region with what was said of it, and remarks that name it."""
         told: Numbers = Numbers()

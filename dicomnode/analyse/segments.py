@@ -137,7 +137,9 @@ class _Desk:
         facts = []
         if self._volume.unit == HOUNSFIELD and (segment.site is None or segment.site.value == _LUNG):
             core = core_hu(segment.mask, self._volume)
-            facts.append(f"{'solid' if is_solid(core) else 'subsolid'} core ({core:.0f} HU)")
+            # What a step says of its composition stands: a word beside it may say another thing
+            word = "" if self._answers.has_attribute else f"{'solid' if is_solid(core) else 'subsolid'} "
+            facts.append(f"{word}core ({core:.0f} HU)")
         side = self._organ.side_of(measured.centre_lps_mm) if self._organ else None
         if self._organ is not None:
             far = self._organ.to_border_mm(segment.mask, self._volume.grid)

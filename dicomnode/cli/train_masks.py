@@ -69,8 +69,9 @@ def lung_masks(  # noqa: PLR0917  typer gives each by its name
 
     Collapse, consolidation and fluid are of phantoms; with --backgrounds also real scans are shown, as the
     node's own code sees their lungs where it is sure. The engine outlines lungs by that code, sees them again
-    with the network, and says where the two differ. Killed, or stopped by --minutes, it goes on by the same
-    command with --resume, to the same weights.
+    with the network, takes dense lung in that the network alone sees, and says where the two differ
+    (lungs_compared in the place of lungs_checked only says so). Killed, or stopped by --minutes, it goes on
+    by the same command with --resume, to the same weights.
     """
     given = dict(locals())
     start(out, replace=replace, resume=resume)

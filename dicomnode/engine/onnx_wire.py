@@ -15,6 +15,7 @@ _LONGEST_VARINT: Final = 10
 # A tag has 32 bits, of which 29 are the number. Of a longer one protobuf in C++ drops what is too much, and
 # sees another field than we do: one that names a file, say.
 _LARGEST_FIELD: Final = 2**29 - 1
+_LONGEST_RUN: Final = 4096  # fields that are passed over in one go: it bounds what a match remembers
 
 
 class UnsafeNetworkError(ValueError):
@@ -33,7 +34,11 @@ def fields(
 
 
 def numbers_but(wanted: Collection[int]) -> re.Pattern[bytes]:
-    """Match a run of whole fields that are numbers, but of the fields wanted: a forest has half a million."""
+    """Match a run of whole fields that are numbers, but of the fields wanted: a forest has half a million.
+
+    Without `++` and `(?>`: until 3.11.4 Python ends such a match within a field that is cut off or damaged
+    (github.com/python/cpython/issues/106052), which would pass as whole.
+    """
 
     def tags(wire: int) -> bytes:
         found = bytes(n << 3 | wire for n in range(1, 16) if n not in wanted)  # those of one byte
@@ -41,7 +46,8 @@ def numbers_but(wanted: Collection[int]) -> re.Pattern[bytes]:
 
     varints, fixed32, fixed64 = tags(VARINT), tags(FIXED32), tags(FIXED64)
     number = b"[\x80-\xff]{0,%d}[\x00-\x7f]" % (_LONGEST_VARINT - 1)
-    return re.compile(b"(?:%b%b|%b.{4}|%b.{8})++" % (varints, number, fixed32, fixed64), re.DOTALL)
+    field = b"%b%b|%b.{4}|%b.{8}" % (varints, number, fixed32, fixed64)
+    return re.compile(b"(?:%b){1,%d}" % (field, _LONGEST_RUN), re.DOTALL)
 
 
 def spans(

@@ -42,6 +42,15 @@ class Said:
 _CONTRAST_ML: Final = 3.0
 _METAL_ML: Final = 0.5
 
+
+def _of_the_rest(f: BodyFacts) -> str:
+    """Say what soft tissue counts as where there is no trunk; in slices of a head it is no muscle."""
+    if f.head_mm >= f.height_mm:
+        return ""
+    where = "soft tissue outside of the head" if f.head_mm > 0 else "soft tissue"
+    return f", and {where} is counted as muscle, glands and vessels as well"
+
+
 SAID: Final = (
     Said(
         RemarkKind.QUALITY,
@@ -99,10 +108,7 @@ SAID: Final = (
     Said(
         RemarkKind.LIMIT,
         lambda f: f.trunk_mm == 0,
-        lambda _: (
-            "No trunk was recognised: no fat is called visceral, and soft tissue outside of the skull is "
-            "counted as muscle, glands and vessels of the neck as well."
-        ),
+        lambda f: f"No trunk was recognised: no fat is called visceral{_of_the_rest(f)}.",
     ),
     Said(
         RemarkKind.LIMIT,

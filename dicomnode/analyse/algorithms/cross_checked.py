@@ -233,7 +233,7 @@ def said_of(one: Difference, parameters: Parameters, *, taken: bool = True) -> l
     limit = max(parameters["differ_percent"] / 100.0 * one.found_ml, parameters["differ_ml"])
     texts = []
     if one.dense_ml >= 0.5:
-        here = "are part of" if taken else "not part of"
+        here = "are part of" if taken else "are not part of"
         texts.append(
             f"About {one.dense_ml:.0f} ml of dense tissue at the {one.side} lung were taken for lung by the "
             f"network only, and {here} its outline here: consolidation, collapse, a mass, or fluid."

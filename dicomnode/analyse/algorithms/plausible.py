@@ -55,6 +55,11 @@ class LungFacts:
         return self.left_ml / self.right_ml if self.left_ml and self.right_ml else 0.0
 
     @property
+    def is_slab(self) -> bool:
+        """Whether lungs go on beyond both the first and the last slice."""
+        return bool(self.cut_at_top and self.cut_at_bottom)
+
+    @property
     def whole(self) -> bool:
         """Whether no lung is cut by the first or last slice, or lies beyond a side of the images."""
         return not (self.cut_at_top or self.cut_at_bottom or self.goes_on)
@@ -135,7 +140,7 @@ REFUSALS: Final = (
     ),
     Check(
         "small",
-        lambda f: (f.whole or bool(f.open_sides)) and f.total_ml < _LEAST_WHOLE_ML,
+        lambda f: f.total_ml < _LEAST_WHOLE_ML and (f.whole or (bool(f.open_sides) and not f.is_slab)),
         lambda f: (
             f"the air-filled spaces {'' if f.open_sides else 'are seen whole and '}hold only "
             f"{f.total_ml:.0f} ml{_narrow(f)}"

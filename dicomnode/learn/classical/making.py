@@ -87,7 +87,7 @@ def _made(
     curve = froc([one.outcome for one in answers])
     judged = Judged(table=table, candidates=curve, line=line, lessons=lessons)
     made = made_at_once(order, seconds)
-    package = write_forest(content, order, threshold, card_of(made, order, judged, content))
+    package = write_forest(content, order, judged, card_of(made, order, judged, content))
     return MadeForest(package=package, lessons=lessons, line=line, table=table, candidates=curve)
 
 

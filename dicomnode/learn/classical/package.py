@@ -14,7 +14,7 @@ from dicomnode.learn.classical.order import ForestOrder
 from dicomnode.learn.drawn.card import Card, Made, bullets, how_made, number
 from dicomnode.learn.drawn.engine import lungs_of, model_table, write_engine
 from dicomnode.learn.planted.calibration import Line
-from dicomnode.learn.planted.card import calibrated, figure_lines, judged_on
+from dicomnode.learn.planted.card import calibrated, figure_lines, judged_on, probability_limit
 from dicomnode.learn.planted.figures import Table
 
 FILE: Final = "forest.onnx"
@@ -32,7 +32,6 @@ _LIMITS: Final = (
         "The lungs of the held-out phantoms are the true ones, cut down to what has air and closed by the "
         "same ball; in service they come from the node's `lungs`."
     ),
-    "A score is a probability on these phantoms. In patients nodules are rarer.",
     f"An engine reports {_AT_MOST} at most; in the figures that does not count.",
 )
 
@@ -47,12 +46,12 @@ class Judged:
     lessons: Lessons
 
 
-def write_forest(content: bytes, order: ForestOrder, threshold: float, card: Card) -> EnginePackage:
+def write_forest(content: bytes, order: ForestOrder, judged: Judged, card: Card) -> EnginePackage:
     """Write the engine whole. Raises NodeError as `write_draft`."""
-    return write_engine(order, engine_table(order, threshold), {FILE: content}, card, {})
+    return write_engine(order, engine_table(order, judged), {FILE: content}, card, {})
 
 
-def engine_table(order: ForestOrder, threshold: float) -> dict[str, Any]:
+def engine_table(order: ForestOrder, judged: Judged) -> dict[str, Any]:
     """Return engine.toml. Raises NodeError(TABLE_MISSING) where the engine that ships is not there."""
     table = model_table()
     lungs, outlines = lungs_of(table)
@@ -62,7 +61,7 @@ def engine_table(order: ForestOrder, threshold: float) -> dict[str, Any]:
         "version": order.version,
         "title": order.title,
         "step": [lungs, *_steps(lungs.get("name", "lungs"))],
-        "output": [*outlines, _selected(nodule, threshold)],
+        "output": [*outlines, _selected(nodule, judged)],
     }
 
 
@@ -84,9 +83,9 @@ def _steps(lungs: str) -> list[dict[str, Any]]:
     ]
 
 
-def _selected(nodule: Mapping[str, Any], threshold: float) -> dict[str, Any]:
-    score = {"of": _FOREST, "channel": NODULE, "threshold": threshold, "at_most": _AT_MOST}
-    return dict(nodule) | {"step": _BLOBS, "score": score, "calibrated": True}
+def _selected(nodule: Mapping[str, Any], judged: Judged) -> dict[str, Any]:
+    score = {"of": _FOREST, "channel": NODULE, "threshold": judged.table.threshold, "at_most": _AT_MOST}
+    return dict(nodule) | {"step": _BLOBS, "score": score, "calibrated": judged.line.fitted}
 
 
 def card_of(made: Made, order: ForestOrder, judged: Judged, content: bytes) -> Card:
@@ -122,6 +121,6 @@ def card_of(made: Made, order: ForestOrder, judged: Judged, content: bytes) -> C
             ("What it is made of", bullets(made_of)),
             ("How good it is on patients of nobody", figures),
         ],
-        limits=_LIMITS,
+        limits=[*_LIMITS, *probability_limit(judged.line)],
         made=how_made(made, content, "forest"),
     )

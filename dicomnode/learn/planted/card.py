@@ -24,7 +24,6 @@ _LIMITS: Final = (
     "A planted nodule is easier than a real one, and what may be taken for one is richer in patients.",
     "The lungs of the held-out phantoms are the true ones; in service they come from the node's `lungs`.",
     "Children, chests after surgery, pneumothorax, prone scans and tilted gantries were not learned from.",
-    "Scores are probabilities on the phantoms that they were fitted to. In patients nodules are rarer.",
 )
 
 
@@ -50,9 +49,18 @@ def card_of(
             ),
             ("Calibration", [calibrated(line, "the network's own heat", "the heat")]),
         ],
-        limits=[*_LIMITS, *_came_along(others)],
+        limits=[*_LIMITS, *probability_limit(line), *_came_along(others)],
         made=[*how_made(made, network), f"mistakes were looked for after steps: {mined}"],
     )
+
+
+def probability_limit(line: Line) -> list[str]:
+    """Say whose probability a score is; nothing where it is none."""
+    if not line.fitted:
+        return []
+    return [
+        "Scores are probabilities on the phantoms that they were fitted to. In patients nodules are rarer."
+    ]
 
 
 def _came_along(others: Sequence[str]) -> list[str]:

@@ -22,6 +22,7 @@ from dicomnode.evaluate import (
 )
 from dicomnode.learn.planted.exams import Answered, Truth
 from dicomnode.phantom.lumps import KINDS
+from dicomnode.values import reaches
 
 SIZES_MM: Final = (3.0, 4.0, 6.0, 8.0, 15.0)
 """Where each stratum of size begins; the last one has no end."""
@@ -124,7 +125,7 @@ def _volumes(answers: Sequence[Answered], threshold: float) -> Volumes | None:
         for one in answers
         for number, error in one.volumes
         if one.counted[number].diameter_mm >= _MEASURED_FROM_MM
-        and (one.outcome.lesions[number].score or 0.0) >= threshold
+        and reaches(one.outcome.lesions[number].score or 0.0, threshold)
     ]
     if not errors:
         return None

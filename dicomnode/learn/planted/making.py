@@ -113,9 +113,9 @@ def _finished(
     with by_onnx(content, order.threads) as run:
         table = table_of(_answers(run, judged, how, order.seed, progress), threshold, order.seed)
     made = made_by(order, learned, trained.real, len(trained.left_out))
-    others = other_networks(engine_table(order, table.threshold))
-    card = card_of(made, order, (line, table), content, others)
-    package = write_nodules(content, order, table.threshold, card, curves_csv(learned.rows))
+    written = engine_table(order, table.threshold, calibrated=line.fitted)
+    card = card_of(made, order, (line, table), content, other_networks(written))
+    package = write_nodules(content, order, written, card, curves_csv(learned.rows))
     return replace(trained, package=package, table=table, line=line)
 
 

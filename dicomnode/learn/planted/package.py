@@ -47,10 +47,16 @@ def by_onnx(content: bytes, threads: int) -> Iterator[Run]:
         yield lambda box: run({_INPUT: box})
 
 
-def engine_table(order: Order, threshold: float) -> dict[str, Any]:
-    """Return engine.toml of the engine that ships, for another network. Raises NodeError(TABLE_MISSING)."""
+def engine_table(order: Order, threshold: float, *, calibrated: bool) -> dict[str, Any]:
+    """Return engine.toml of the engine that ships, for another network. Raises NodeError(TABLE_MISSING).
+
+    calibrated: whether a probability was fitted to the heat, so that the score is one.
+    """
     table = model_table() | {"name": order.out.name, "version": order.version, "title": order.title}
     step = _heat_step(table)
+    for output in table["output"]:
+        if output.get("kind") == "lesion":
+            output["calibrated"] = calibrated
     step.pop("sha256", None)
     gate = {"shape": list(_SHAPE), "low": _LOW_HU, "high": _HIGH_HU, "seed": 1}
     step |= {
@@ -101,9 +107,10 @@ def read_as(threshold: float) -> Mapping[str, Any]:
     }
 
 
-def write_nodules(content: bytes, order: Order, threshold: float, card: Card, curves: bytes) -> EnginePackage:
+def write_nodules(
+    content: bytes, order: Order, table: Mapping[str, Any], card: Card, curves: bytes
+) -> EnginePackage:
     """Write the engine whole, with the other networks of its model. Raises NodeError as `write_draft`."""
-    table = engine_table(order, threshold)
     others = other_networks(table)
     try:
         networks = {name: (shipped_engines_dir() / MODEL / name).read_bytes() for name in others}

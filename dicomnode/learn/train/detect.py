@@ -47,7 +47,7 @@ from dicomnode.learn.train.segment import SegmentJob
 from dicomnode.learn.train.shapes import Shape, shape_of
 from dicomnode.learn.train.structures import Structure, key_of, structures_of
 from dicomnode.learn.train.targets import centre_target
-from dicomnode.values import Grid, Mask, Progress, Refusal
+from dicomnode.values import Grid, Mask, Progress, Refusal, reaches
 
 _FEW_LESIONS: Final = 20  # of the validation part: a threshold that was set on fewer may lie elsewhere
 _USUAL_MM: Final = 10.0  # of a lesion in a volume where no size is known at all
@@ -345,7 +345,7 @@ def _said(point: Operating, outcomes: Sequence[StudyOutcome]) -> str:
     lesions = sum(len(one.lesions) for one in outcomes)
     few = ": so few that it may lie elsewhere" if lesions < _FEW_LESIONS else ""
     healthy = [one for one in outcomes if not one.lesions]
-    alarms = sum(score >= point.threshold for one in healthy for score in one.false_alarms)
+    alarms = sum(reaches(score, point.threshold) for one in healthy for score in one.false_alarms)
     beside = (
         f"; its {len(healthy)} studies without a lesion have {alarms} false alarms then" if healthy else ""
     )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dicomnode.evaluate import Figure, FigureOf, Interval, Resampling, bootstrap_interval
 from dicomnode.learn.types.chests import KINDS
 from dicomnode.learn.types.forest import Lessons, usual_weights
-from dicomnode.values import Float64
+from dicomnode.values import Float64, least_reaching
 
 SIZES_MM: Final = (6.0, 8.0, 15.0)
 """Where each stratum of size begins; what is smaller has one of its own, and the last one has no end."""
@@ -72,7 +72,7 @@ def called(probabilities: Float64, sure: float) -> Rows:
     if not len(probabilities):
         return np.zeros(0, dtype=np.intp)
     best = probabilities.argmax(axis=1)
-    found: Rows = np.where(probabilities.max(axis=1) >= sure, best, NOT_SURE).astype(np.intp)
+    found: Rows = np.where(probabilities.max(axis=1) >= least_reaching(sure), best, NOT_SURE).astype(np.intp)
     return found
 
 

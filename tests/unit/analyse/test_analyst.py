@@ -384,7 +384,7 @@ def test_the_shipped_engine_finds_a_drawn_nodule_and_both_lungs(lung_ct, make_vo
     assert nodule.laterality == LEFT
     assert nodule.score is not None
     assert nodule.score >= 0.5
-    assert any(text.text.startswith("Nodule candidate 1: solid core") for text in found.remarks)
+    assert any(text.text.startswith("Nodule candidate 1: core (") for text in found.remarks)
     assert any("kernel is not known" in text.text for text in found.remarks)
 
 

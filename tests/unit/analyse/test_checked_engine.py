@@ -20,7 +20,10 @@ from tests.unit.analyse.forms import CT, TISSUE, engine, node, onnx_bytes, run, 
 DENSE_HU = 150.0
 FILLED = Chest(airways=False, balls=((-105.0, 0.0, 0.0, 32.0, DENSE_HU),))
 LUNGS = '\n[[step]]\nalgorithm = "lungs"\nparameters = { work_mm = 3.0 }\n'
-SEEN = 'resample_mm = [6.0, 6.0, 6.0]\ncrop = { of = "lungs", margin_mm = 300.0 }\ninterpret = "map"\n'
+SOFTMAX = 'map = { activation = "softmax" }\n'
+SEEN = (
+    'resample_mm = [6.0, 6.0, 6.0]\ncrop = { of = "lungs", margin_mm = 300.0 }\ninterpret = "map"\n' + SOFTMAX
+)
 CHECKED = '\n[[step]]\nalgorithm = "lungs_checked"\nof = ["lungs", "net"]\n'
 
 
@@ -87,7 +90,7 @@ def test_dense_lung_comes_in_and_the_reader_is_told(tmp_path, volume):
     assert len(said) == 1, [one.text for one in both.remarks]
     assert said[0].kind is RemarkKind.QUALITY
     assert "right lung" in said[0].text
-    assert {one.algorithm for one in both.segments} == {"lungs_checked 1"}
+    assert {one.algorithm for one in both.segments} == {f"{alone.segments[0].algorithm}, lungs_checked 1"}
 
 
 def test_on_a_device_it_is_the_same(tmp_path, volume):
@@ -125,8 +128,17 @@ def test_a_map_of_other_classes_than_are_compared_is_named(tmp_path, volume):
         {"zero": np.float32(0.0)},
     )
     both = "".join(output(side, "lungs_checked") for side in ("right", "left"))
-    package = engine(tmp_path / "e", LUNGS + step(keys=SEEN) + CHECKED + both, {"net.onnx": one}, CT)
+    seen = SEEN.replace(SOFTMAX, "")
+    package = engine(tmp_path / "e", LUNGS + step(keys=seen) + CHECKED + both, {"net.onnx": one}, CT)
     with pytest.raises(NodeError, match="map has 1 channels, lungs_checked compares 3 classes") as caught:
+        run(package, volume)
+    assert caught.value.fault is NETWORK_FAILED
+
+
+def test_a_map_that_holds_no_probabilities_is_named(tmp_path, volume):
+    """How sure the network is counts: 0.9 of a logit is another thing."""
+    package = twice(tmp_path / "e", LUNGS + step(keys=SEEN.replace(SOFTMAX, "")) + CHECKED)
+    with pytest.raises(NodeError, match="lungs_checked compares probabilities") as caught:
         run(package, volume)
     assert caught.value.fault is NETWORK_FAILED
 
@@ -135,7 +147,7 @@ def test_a_map_of_other_classes_than_are_compared_is_named(tmp_path, volume):
     ("was", "becomes", "said"),
     [
         ('of = ["lungs", "net"]', 'of = ["net", "lungs"]', "an algorithm with a mask"),
-        ('interpret = "map"', 'interpret = "labels"', "a network with the map of 3 classes"),
+        (f'interpret = "map"\n{SOFTMAX}', 'interpret = "labels"\n', "a network with the map of 3 classes"),
         ('of = ["lungs", "net"]', "", "needs of"),
         ('of = ["lungs", "net"]', 'of = ["lungs", "net"]\nparameters = { taken = 3.0 }', "taken_ml"),
         ('algorithm = "lungs_checked"', 'algorithm = "lungs"\nname = "again"', "compares nothing"),

@@ -236,6 +236,9 @@ def test_a_head_has_bone_and_brain_and_no_muscle_and_that_is_said():
     assert text.startswith(
         "Over 40 mm the slices show a head: soft tissue there is told within the skull alone"
     )
+    limits = said(anatomy, RemarkKind.LIMIT)
+    assert "No trunk was recognised: no fat is called visceral." in limits
+    assert not any("counted as muscle" in one for one in limits)
 
 
 def test_between_a_head_and_a_belly_are_lungs_so_that_what_hangs_on_a_head_without_them_is_no_trunk():
@@ -243,7 +246,7 @@ def test_between_a_head_and_a_belly_are_lungs_so_that_what_hangs_on_a_head_witho
     hu = np.concatenate([below, np.repeat(head_plane(), 6, axis=0).astype(np.float32)])
     anatomy = find(hu, drawn.affine_of(hu, SPACING))
     assert "visceral-fat" not in ml(anatomy)
-    assert any("No trunk was recognised" in text for text in said(anatomy, RemarkKind.LIMIT))
+    assert any("outside of the head is counted as muscle" in text for text in said(anatomy, RemarkKind.LIMIT))
     muscle = next(part.mask for part in anatomy.parts if part.name == "muscle").any(axis=(1, 2))
     face = round(120.0 / SPACING[0])  # from the skull to below the chin soft tissue has no name
     assert list(np.flatnonzero(muscle)) == list(range(len(below) - face))

@@ -49,11 +49,20 @@ def test_what_are_no_lungs_is_refused_with_the_value_found(facts, text):
         replace(CUT, right_ml=90.0, left_ml=60.0),
         replace(GOOD, right_ml=450.0, left_ml=350.0),
         replace(CUT, right_ml=280.0, left_ml=130.0),
+        replace(CUT, right_ml=280.0, left_ml=130.0, open_sides=("left",)),
         replace(ASIDE, right_ml=280.0, left_ml=0.0),
         replace(GOOD, median_hu=-965.0),
         replace(GOOD, share=0.12),
     ],
-    ids=["150 ml", "800 ml seen whole", "a slab", "one lung alone", "emphysema", "a slab of the base"],
+    ids=[
+        "150 ml",
+        "800 ml seen whole",
+        "a slab",
+        "a slab with an open side",
+        "one lung alone",
+        "emphysema",
+        "a slab of the base",
+    ],
 )
 def test_at_the_limit_they_are_not_refused(facts):
     assert refused(facts) is None

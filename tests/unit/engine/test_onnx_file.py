@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+from re import _parser as re_parser  # type: ignore[attr-defined]
+from typing import Any
 
 import numpy as np
 import onnx
@@ -228,6 +230,29 @@ def _seen(data: bytes, wanted: frozenset[int], passed_over=None) -> list[object]
 )
 def test_what_is_passed_over_is_numbers_that_nobody_wants(data, end, wanted):
     assert _seen(data + end, wanted, numbers_but(wanted)) == _seen(data + end, wanted)
+
+
+def test_a_run_of_numbers_ends_before_a_field_that_does_not_fit():
+    """As far as a number of too many bytes, and no byte of it: what follows is not read from within."""
+    data = varint_bytes(1 << 3 | VARINT) + b"\x01" + varint_bytes(2 << 3 | VARINT) + b"\xff" * 11
+    run = numbers_but({5}).match(data)
+    assert run is not None
+    assert run.end() == 2
+
+
+@pytest.mark.parametrize("wanted", [frozenset(), frozenset({5}), frozenset(range(1, 16))])
+def test_numbers_are_passed_over_by_no_repeat_that_older_pythons_end_too_late(wanted):
+    """Possessive repeats and atomic groups: python/cpython#106052, in 3.11.0 to 3.11.4."""
+    parts = _parts(re_parser.parse(numbers_but(wanted).pattern))
+    assert "MAX_REPEAT" in parts
+    assert not parts & {"POSSESSIVE_REPEAT", "ATOMIC_GROUP"}
+
+
+def _parts(tree: Any) -> set[str]:
+    """The kinds of all parts of a pattern that was parsed."""
+    if isinstance(tree, re_parser.SubPattern | list | tuple):
+        return {part for one in tree for part in _parts(one)}
+    return {str(tree)}
 
 
 def test_numbers_are_passed_over_in_one_go():

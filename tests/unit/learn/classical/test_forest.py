@@ -34,6 +34,7 @@ from dicomnode.learn.classical.looked import (  # noqa: E402
     read_looked,
     write_looked,
 )
+from dicomnode.learn.classical.package import Judged, engine_table  # noqa: E402
 from dicomnode.learn.convert.sklearn_child import run_onnx  # noqa: E402
 from dicomnode.learn.planted.calibration import Line  # noqa: E402
 from dicomnode.learn.planted.exams import Truth, exam_of  # noqa: E402
@@ -164,6 +165,18 @@ def test_the_whole_way_gives_an_engine_that_passes_its_gate_with_its_figures_in_
     assert f"{int(forest.lessons.nodule.sum())} candidates on a nodule" in card
     assert "dicomnode train lung-forest --out mine --title Mine --version 1.2.0 --worlds 3" in card
     assert "scikit-learn" in card
+
+
+def test_a_score_that_no_probability_was_fitted_to_is_not_called_calibrated(made) -> None:
+    folder, forest = made
+    for line in (Line(), Line(slope=2.0, offset=0.1, fitted=True)):
+        judged = Judged(table=forest.table, candidates=forest.candidates, line=line, lessons=forest.lessons)
+        (lesion,) = (
+            one for one in engine_table(order_in(folder), judged)["output"] if one["kind"] == "lesion"
+        )
+        assert lesion["calibrated"] is line.fitted
+    card = (folder / "mine" / "card.md").read_text(encoding="utf-8")
+    assert ("Scores are probabilities" in card) is forest.line.fitted
 
 
 def test_a_second_try_uses_what_was_drawn_and_gives_the_same_trees(made) -> None:

@@ -10,7 +10,8 @@ from tests.fixtures.frameworks import needed
 needed("torch")
 
 from dicomnode.engine import CentreHeat  # noqa: E402
-from dicomnode.learn.planted.exams import Exam, answered, exam_of  # noqa: E402
+from dicomnode.evaluate import KnownLesion, StudyOutcome  # noqa: E402
+from dicomnode.learn.planted.exams import Answered, Exam, Truth, answered, exam_of  # noqa: E402
 from dicomnode.learn.planted.figures import table_of  # noqa: E402
 from dicomnode.learn.planted.looking import grid_of  # noqa: E402
 from dicomnode.learn.planted.targets import Centre, cells_of  # noqa: E402
@@ -106,3 +107,17 @@ def test_a_false_alarm_is_counted_and_one_to_be_ignored_is_not(exams: list[Exam]
     known = type(spot)(centre_lps_mm=spot.centre_lps_mm, diameter_mm=spot.diameter_mm, ignore=True)
     ignored = Exam(world=exam.world, hu=exam.hu, truths=(known, *exam.truths[1:]))
     assert answered(oracle(exam), ignored, HOW).outcome.false_alarms == ()
+
+
+def test_volumes_are_of_the_nodules_that_count_as_found_to_the_last_digit() -> None:
+    """Of a score of 0.7 in float32 as well, which is a little less than 0.7."""
+    score = float(np.float32(0.7))
+    truth = Truth(centre_lps_mm=(0.0, 0.0, 0.0), diameter_mm=9.0, kind="solid")
+    lesion = KnownLesion(diameter_mm=9.0, score=score)
+    outcome = StudyOutcome(lesions=(lesion,), false_alarms=())
+    one = Answered(
+        name="a", outcome=outcome, counted=(truth,), volumes=((0, 5.0),), scores=(score,), right=(True,)
+    )
+    table = table_of([one, one], 0.7, seed=0)
+    assert table.volumes is not None
+    assert table.volumes.count == 2

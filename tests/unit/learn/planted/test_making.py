@@ -81,6 +81,11 @@ def test_an_engine_comes_out_that_differs_from_lung_ct_in_its_network_alone(thro
         for place in (folder, shipped_engines_dir() / "lung-ct")
     )
     assert (own["name"], own["version"], own["title"]) == ("mine", "1.2.0", "Mine")
+    assert made.line is not None
+    for output in shipped["output"]:  # a score that nothing was fitted to is called no probability
+        if output.get("kind") == "lesion":
+            assert output["calibrated"]
+            output["calibrated"] = made.line.fitted
     for name in ("input", "output", "use"):
         assert own[name] == shipped[name]
     others = [[one for one in table["step"] if "centre_heat" not in one] for table in (own, shipped)]
@@ -136,7 +141,7 @@ def test_of_a_model_with_several_networks_that_of_nodules_alone_is_another(tmp_p
     table["step"].insert(1, masks)
     before = [one.get("network") for one in table["step"]]
     monkeypatch.setattr(package, "model_table", lambda: table)
-    steps = package.engine_table(order_in(tmp_path), 0.4)["step"]
+    steps = package.engine_table(order_in(tmp_path), 0.4, calibrated=True)["step"]
     assert steps[1] == masks
     assert [one.get("network") for one in steps] == before
     (heat,) = (one["centre_heat"] for one in steps if "centre_heat" in one)

@@ -33,6 +33,7 @@ torch = needed("torch")
 
 from dicomnode.learn.train.centres import (  # noqa: E402
     Lesion,
+    Operating,
     average_precision_of,
     lesions_in,
     lesions_of,
@@ -41,7 +42,7 @@ from dicomnode.learn.train.centres import (  # noqa: E402
     outcome_of,
     sensitivity_at_one,
 )
-from dicomnode.learn.train.detect import fitting_spacing, quiet_share  # noqa: E402
+from dicomnode.learn.train.detect import _said, fitting_spacing, quiet_share  # noqa: E402
 from dicomnode.learn.train.detecting import DetectLesson, edge_of, lesion_places  # noqa: E402
 from dicomnode.learn.train.detector import HEAT_STEPS, LOG_STEPS, CentreLoss, Detector  # noqa: E402
 from dicomnode.learn.train.losses import MapLoss  # noqa: E402
@@ -228,6 +229,11 @@ def test_false_alarms_of_healthy_studies_count_and_quiet_ones_do_no_harm() -> No
     assert sensitivity_at_one(sick + loud) == 1.0  # four alarms in four studies
     assert sensitivity_at_one([*sick, outcome(alarms=(0.9,) * 4)]) == 0.0
     assert sensitivity_at_one([outcome(alarms=(0.9,))]) == 0.0
+
+
+def test_the_card_counts_the_false_alarms_that_the_engine_will_call_whose_numbers_are_float32() -> None:
+    outcomes = [outcome(0.9), outcome(alarms=(float(np.float32(0.7)), 0.6999))]  # a little less than 0.7
+    assert "have 1 false alarms then" in _said(Operating(threshold=0.7, f1=1.0), outcomes)
 
 
 def test_of_two_epochs_that_find_all_lesions_the_surer_one_is_kept() -> None:

@@ -65,6 +65,12 @@ def test_fitted_probabilities_mean_what_they_say_where_types_are_as_frequent_as_
     assert off(softmax.of(said)) < 0.5 * off(said)
 
 
+def test_a_type_is_said_as_the_engine_says_it_whose_numbers_are_float32() -> None:
+    said = np.zeros((2, len(KINDS)))
+    said[:, 1] = np.float32(0.7), 0.6999  # the first is a little less than 0.7, and what 0.7 is in float32
+    assert called(said, 0.7).tolist() == [1, NOT_SURE]
+
+
 def test_too_few_of_a_type_fit_nothing_and_change_nothing() -> None:
     said = np.full((8, len(KINDS)), 0.2)
     softmax = fit_softmax(said, np.array([0, 0, 0, 0, 1, 2, 3, 4]))
