@@ -153,6 +153,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"# {what}: {package.manifest.name} {package.manifest.version}\n")
     for line in page(cases, figures):
         print(line)
+    absent = [one.folder for one in SCANS if given.real and not (given.data / one.folder).is_dir()]
+    if absent:
+        print(f"\nNot measured, as they are not there: {', '.join(absent)}.")
     print(f"\n{machine(PACKAGES, given.threads)}")
     if given.json:
         document: dict[str, Any] = {

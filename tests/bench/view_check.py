@@ -35,6 +35,7 @@ from dicomnode.learn.views.patients import Patient, kept_patients
 from dicomnode.learn.views.questions import OTHER, QUESTIONS, Truth
 from dicomnode.learn.views.training import draw_picture
 from dicomnode.values import Volume
+from tests.bench.told import data_folder
 
 CHESTS = ("chest-ct-nlst-101287/ct", "chest-ct-acrin-042/ct", "chest-ct-lidc-0001", "chest-ct-lidc-0003")
 SINGLE = (
@@ -211,7 +212,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path)
     parser.add_argument("--judged", type=int, default=40)
     parser.add_argument("--films", type=int, default=30)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--data", type=Path, default=data_folder())
     parser.add_argument("--engine", type=Path)
     parser.add_argument("--sheet", type=Path)
     parser.add_argument("--heat", type=Path)
@@ -236,6 +237,9 @@ def main() -> None:
     found = list(said_of(package, [*chests(given.data), *singles(given.data)]))
     print("\n| real image | view | besides |\n| --- | --- | --- |")
     print("\n".join(row_of(real, said) for real, said in found))
+    absent = [one for one in (*CHESTS, *SINGLE) if not (given.data / one).exists()]
+    if absent:
+        print(f"\nNot measured, as they are not there: {', '.join(absent)}.")
     if given.sheet is not None:
         sheet(found, given.sheet)
 
