@@ -366,6 +366,8 @@ def test_interrupted_it_ends_with_130_and_leaves_nothing(volumes, engines, tmp_p
         text=True,
         start_new_session=True,
         env={**os.environ, "TMPDIR": str(tmp_path)},
+        # A shell that starts the tests in its background has them ignore it, and a process inherits that
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     assert started.stderr is not None
     for line in started.stderr:  # until the engine has answered, and the bootstrap has begun
