@@ -196,7 +196,7 @@ def _infer(
     chain: Chain, step: StepSpec, session: Session, meal: Meal
 ) -> tuple[dict[str, Float32], tuple[Pass, ...]]:
     """Run the network over the box; return what lies on a grid, and all outputs of each run where needed."""
-    if (step.window.whole and not step.window.mirror) or not meal.channels:
+    if step.window.once or not meal.channels:
         chain.progress(STAGE, 0, 1)
         once = _once(session, meal)
         chain.progress(STAGE, 1, 1)

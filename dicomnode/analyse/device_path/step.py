@@ -154,7 +154,7 @@ class _Running:
             self.chain.part(GATHER)
             runner = Runner(self.study.kernels, self.session, meal)
             heads = _Heads(self, meal, held, rung)
-            if (self.step.window.whole and not self.step.window.mirror) or not meal.talls:
+            if self.step.window.once or not meal.talls:
                 self.chain.progress(STAGE, 0, 1)
                 heads.once(runner)
                 self.chain.progress(STAGE, 1, 1)

@@ -103,8 +103,13 @@ class Window:
 
     @property
     def whole(self) -> bool:
-        """Whether the box goes through in one pass."""
+        """Whether the box goes through in one piece."""
         return self.size_kji is None
+
+    @property
+    def once(self) -> bool:
+        """Whether the network runs a single time: the box in one piece, and not flipped."""
+        return self.whole and not self.mirror
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
