@@ -48,6 +48,7 @@ def checked(
     dense_seen: str | None = "right",
     left_too=None,
     check=CHECK,
+    certainty=1.0,
 ) -> Anatomy:
     """Compare two lungs of classical code with what a network sees; dense: a ball of soft tissue.
 
@@ -66,6 +67,7 @@ def checked(
     if dense is not None:
         sides[ball(*dense, COARSE)] = {"right": 1, "left": 2, None: 0}[dense_seen]
     values = np.stack([(sides == number) for number in range(3)]).astype(np.float32)
+    values = certainty * values + (1.0 - certainty) / 3.0
     parts = [Part(side, ball(*one) & (hu == AIR)) for side, one in zip(("right", "left"), found, strict=True)]
     lungs = Anatomy(grid=grid_of(FINE), parts=tuple(parts))
     image = Prepared(hu, grid_of(FINE))
@@ -177,6 +179,12 @@ def test_air_that_the_network_takes_for_no_lung_is_told_and_stays():
     shrunk = checked(seen=(((80.0, 70.0, 38.0), 24.0), LEFT))
     assert "of the right lung's outline are no lung by the network" in texts(shrunk)
     assert np.array_equal(mask_of(shrunk, "right"), ball(*RIGHT))
+
+
+def test_a_network_that_hesitates_contradicts_nobody():
+    bitten = (((80.0, 70.0, 38.0), 24.0), LEFT)
+    assert "are no lung by the network" in texts(checked(seen=bitten, certainty=0.95))
+    assert checked(seen=bitten, certainty=0.7).remarks == ()
 
 
 def test_air_that_the_network_alone_takes_for_lung_is_told_and_left_out():

@@ -22,6 +22,7 @@ from dicomnode.learn.planted import making, network, package  # noqa: E402
 from dicomnode.learn.planted.making import Trained, train_lungs  # noqa: E402
 from dicomnode.learn.planted.order import Order  # noqa: E402
 from dicomnode.learn.planted.package import seen_as_shipped  # noqa: E402
+from dicomnode.values import no_progress  # noqa: E402
 from tests.unit.learn.drawn.trainings import asked, train  # noqa: E402
 
 from .small_worlds import small_world  # noqa: E402
@@ -67,6 +68,25 @@ def test_a_network_is_judged_by_the_looks_of_its_engine_and_their_mean() -> None
     assert all(any(np.array_equal(one, look) for look in looks) for one in wanted)
     assert len(looks) == len(wanted)
     assert np.allclose(found, box * ramp.mean(), atol=1e-5)
+
+
+def test_each_patient_that_it_is_calibrated_and_judged_on_is_seen_by_all_looks(through: Trained) -> None:
+    folders = sorted((through.order.run / making.WORLDS_FOLDER).iterdir())[:1]
+    looks: list[np.ndarray] = []
+
+    def run(box: np.ndarray) -> dict[str, np.ndarray]:
+        looks.append(box.copy())
+        cells = tuple(side // 2 for side in box.shape[2:])
+        nothing = np.full((1, 1, *cells), -20.0, np.float32)
+        return {"heat": nothing, "logd": nothing, "mask": np.full_like(box, -20.0)}
+
+    how = package.read_loosely(0.5, 10)
+    making._answers(run, folders, how, 0, no_progress)
+    assert len(looks) == 4
+    assert all(
+        np.array_equal(np.flip(looks[0], axes), look)
+        for axes, look in zip(((), -2, -1, (-2, -1)), looks, strict=True)
+    )
 
 
 def test_an_engine_comes_out_that_differs_from_lung_ct_in_its_network_alone(through: Trained) -> None:
